@@ -1,0 +1,128 @@
+"""One tree of errors: what happened, what to do next, and the exit code.
+
+Raised anywhere, caught once (``tasks.py``), so that a user's mistake never ends in a traceback.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class SheepvirtError(Exception):
+    """Base of all errors a user can meet.
+
+    ``message`` says what happened and to what, ``hint`` what to do next; ``exit_code`` is the
+    process's exit status.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}\n  what to do: {self.hint}" if self.hint else self.message
+
+
+class ConfigError(SheepvirtError):
+    """A TOML file is wrong: unknown key, missing key, wrong type."""
+
+    exit_code = 2
+
+
+class UnknownNameError(ConfigError):
+    """A host, target or package that does not exist was named."""
+
+
+class SourceError(SheepvirtError):
+    """A source could not be had as declared."""
+
+    exit_code = 3
+
+
+class SourceHashError(SourceError):
+    """A source's content is not what its sha256 says."""
+
+
+class SourceUnreachableError(SourceError):
+    """None of a source's locations answered."""
+
+
+class SpecError(SheepvirtError):
+    """A spec could not be patched or did not prove what the patch promised."""
+
+    exit_code = 4
+
+
+class RuleMismatchError(SpecError):
+    """An intent rule does not fit the spec: names the rule, the line and what was found there."""
+
+
+class EngineError(SheepvirtError):
+    """The container engine failed."""
+
+    exit_code = 5
+
+
+class EngineUnavailableError(EngineError):
+    """No container engine answers."""
+
+
+class BuildError(SheepvirtError):
+    """A package did not build."""
+
+    exit_code = 6
+
+
+class CompileError(BuildError):
+    """rpmbuild failed: carries the first real error, the log's path and how to open a shell."""
+
+
+class ContractError(SheepvirtError):
+    """A gate found no evidence for a declared feature."""
+
+    exit_code = 7
+
+
+class SshError(SheepvirtError):
+    """A host could not be reached or a remote command could not be run."""
+
+    exit_code = 8
+
+
+class HostKeyChangedError(SshError):
+    """The host presented another key than the pinned one."""
+
+
+class RemoteCommandError(SshError):
+    """A command on the host failed."""
+
+
+class BootstrapError(SheepvirtError):
+    """A bootstrap step could not reach its wanted state."""
+
+    exit_code = 9
+
+
+class VerifyError(SheepvirtError):
+    """Verification ran and found the host wanting."""
+
+    exit_code = 10
+
+
+class LockedError(SheepvirtError):
+    """Another run holds the lock of this target or host."""
+
+    exit_code = 11
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """Return ``did you mean 'x'?`` for the nearest of ``known``, else the list of what is known."""
+    choices = sorted(known)
+    near = difflib.get_close_matches(name, choices, n=1, cutoff=0.5)
+    if near:
+        return f"did you mean {near[0]!r}?"
+    return "known: " + (", ".join(choices) if choices else "(none)")

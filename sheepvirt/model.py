@@ -1,0 +1,192 @@
+"""Frozen dataclasses that cross module borders. Imports nothing local."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class DebianSource:
+    """Where Debian keeps the same bytes: source package name and the file of it to take."""
+
+    package: str
+    file: str
+
+
+@dataclass(frozen=True)
+class Source:
+    """One upstream file, known by its sha256; any location that gives those bytes will do."""
+
+    file: str
+    sha256: str
+    urls: tuple[str, ...] = ()
+    debian: DebianSource | None = None
+
+
+@dataclass(frozen=True)
+class Feature:
+    """A feature a package promises. Each field is what a gate looks for as evidence."""
+
+    name: str
+    intent: str  # patches/<package>/<intent>.toml
+    build_log: str = ""  # regular expression the build log must match
+    rpm_file: str = ""  # path that one of the binary RPMs must carry
+    rpm_requires: str = ""  # name that the RPM carrying rpm_file must require
+    host_line: str = ""  # word that `virsh -V` must print
+
+
+@dataclass(frozen=True)
+class Package:
+    """``specs/<name>/package.toml``: one thing to build."""
+
+    name: str
+    version: str
+    spec: str  # file name of the spec: in the tarball (upstream) or beside package.toml (ours)
+    spec_from: str  # "tarball" or "here"
+    sources: tuple[Source, ...]
+    features: tuple[Feature, ...]
+    needs: tuple[str, ...]  # packages of ours whose RPMs go into the build root first
+    targets: tuple[str, ...]  # targets it may be built on; empty: every target
+    rpmbuild_args: tuple[str, ...]
+    install: tuple[str, ...]  # names of the binary packages a host gets
+    stand_in: str  # non-empty: this is a stand-in, and the sentence that says so
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Target:
+    """``containers/<name>/target.toml``: one kind of RPMs to build, and where."""
+
+    name: str
+    summary: str
+    suite: str  # Debian suite of the base image (rehearsal only; empty elsewhere)
+    arch: str
+    macros: Mapping[str, str]  # rpm macros of the build root: dist, rhel, _libdir ...
+    folder: Path
+
+    @property
+    def dist(self) -> str:
+        """The %dist of the target's RPMs."""
+        return self.macros["dist"]
+
+
+@dataclass(frozen=True)
+class Guest:
+    """A domain of a host. Memory in MB (10**6 bytes), as in the how-to's ``unit='GB'``."""
+
+    name: str
+    title: str
+    memory_mb: int
+    vcpus: int
+    network: str
+    line: str  # what the guest prints on its serial console when it is up
+
+
+@dataclass(frozen=True)
+class Host:
+    """One machine of ``host/inventory.toml``."""
+
+    name: str
+    target: str
+    rehearsal: bool  # a container of ours on this machine; else a real machine
+    address: str
+    port: int  # 0 on a rehearsal host: the engine publishes a free one
+    user: str
+    bridge: str
+    network: str
+    guests: tuple[Guest, ...]
+    language: str = ""  # LANG of a rehearsal host
+
+
+@dataclass(frozen=True)
+class Dependencies:
+    """``host/dependencies.toml``: what a host gets before the RPMs, by el package names."""
+
+    packages: tuple[str, ...]
+    services: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Rpm:
+    """One built RPM file, as its header says."""
+
+    name: str
+    epoch: int
+    version: str
+    release: str
+    arch: str
+    path: Path
+    sha256: str
+    summary: str = ""
+    files: tuple[str, ...] = ()
+    provides: tuple[str, ...] = ()
+    requires: tuple[str, ...] = ()
+
+    @property
+    def nevra(self) -> str:
+        """``name-[epoch:]version-release.arch``, as rpm and dnf print it."""
+        epoch = f"{self.epoch}:" if self.epoch else ""
+        return f"{self.name}-{epoch}{self.version}-{self.release}.{self.arch}"
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What one gate saw of one feature."""
+
+    gate: str  # spec | build | rpm | host
+    package: str
+    feature: str
+    claim: str
+    observed: str
+    ok: bool
+
+
+@dataclass(frozen=True)
+class BuildRecord:
+    """One package of a published repo: what was built from what. Kept in manifest.json."""
+
+    package: str
+    version: str
+    key: str  # sha256 over every input; equal key: nothing to rebuild
+    rpms: tuple[str, ...]  # file names below the repo folder
+    sha256: Mapping[str, str]  # file name to sha256
+    evidence: tuple[Evidence, ...]
+    seconds: float
+    stand_in: str = ""
+
+
+@dataclass(frozen=True)
+class Change:
+    """What a bootstrap step would change or has changed."""
+
+    step: str
+    what: str
+    diff: str = ""
+
+
+@dataclass(frozen=True)
+class Timing:
+    """One finished stage. Seconds, monotonic clock."""
+
+    stage: str
+    seconds: float
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """A host as one round trip saw it."""
+
+    os: str
+    init: str
+    boot: str  # changes with every boot: boot_id on a machine, start of PID 1 in a container
+    language: str
+    packages: Mapping[str, str] = field(default_factory=dict)  # rpm name to NEVRA
+    services: Mapping[str, str] = field(default_factory=dict)  # unit to "active enabled"
+    bridges: tuple[str, ...] = ()
+    ports: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # bridge to its ports
+    networks: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    domains: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    hashes: Mapping[str, str] = field(default_factory=dict)  # path to sha256, of files we own
