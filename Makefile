@@ -28,7 +28,7 @@ $(VENV)/ready: requirements.lock
 	  apt-get update -qq && apt-get install -y -qq --no-install-recommends python3 python3-venv >/dev/null && \
 	  python3 -m venv $(VENV); }
 	@echo "  … installing the locked Python packages into $(VENV)"
-	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(PYTHON) -m pip install -qq --disable-pip-version-check --require-hashes -r requirements.lock
 	@touch $@
 
 clean:

@@ -190,3 +190,12 @@ class Facts:
     networks: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     domains: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     hashes: Mapping[str, str] = field(default_factory=dict)  # path to sha256, of files we own
+
+
+@dataclass(frozen=True)
+class VerifyOutcome:
+    """What verification came to, over all its passes (before and after the reboot)."""
+
+    passed: int
+    failed: int
+    junit_folder: Path

@@ -1,0 +1,148 @@
+"""sheepvirt's commands. Thin: each task reads its arguments and calls ``sheepvirt``."""
+
+from __future__ import annotations
+
+import functools
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from invoke import Collection, Context, Exit, task
+
+from sheepvirt import bootstrap as bootstrapping
+from sheepvirt import build, config, machine, paths, pipeline, rehearsal, report
+from sheepvirt import verify as verifying
+from sheepvirt.errors import SheepvirtError
+from sheepvirt.progress import Progress
+
+
+def command(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Catch the one tree of errors: message and hint on standard error, the error's exit code."""
+
+    @functools.wraps(function)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except SheepvirtError as error:
+            raise Exit(f"\nerror: {error}", code=error.exit_code) from None
+        except KeyboardInterrupt:
+            raise Exit("\ninterrupted; what was good before is untouched", code=130) from None
+
+    return wrapper
+
+
+def _progress(name: str) -> Progress:
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    return Progress(log=paths.dist() / "logs" / f"{stamp}-{name}.log")
+
+
+@task
+@command
+def engine(_c: Context) -> None:
+    """Install and start the Docker Engine where it is not running (needs root for that)."""
+    machine.ensure(_progress("engine"))
+
+
+@task(
+    help={
+        "target": "what to build for; without it, the best one that is reachable here",
+        "package": "build only this package (and what it needs)",
+    }
+)
+@command
+def build_rpms(_c: Context, target: str = "", package: str = "") -> None:
+    """Patch the spec, prove it, build the RPMs in a container, publish the repo in dist/TARGET."""
+    progress = _progress("build-rpms")
+    chosen = pipeline.choose_target(target, progress)
+    packages = [config.load_package(package)] if package else None
+    records = build.build_rpms(chosen, packages, progress)
+    report.builds(progress, chosen, records)
+    progress.write_timings(paths.dist() / "timings.json")
+
+
+@task(
+    positional=["host"],
+    help={
+        "host": "a name of host/inventory.toml",
+        "plan": "print what would change; touch nothing",
+    },
+)
+@command
+def bootstrap(_c: Context, host: str, plan: bool = False) -> None:
+    """Bring HOST to its wanted state over SSH; a second run changes nothing."""
+    progress = _progress("bootstrap")
+    wanted = config.load_host(host)
+    changes = bootstrapping.bootstrap(wanted, plan=plan, progress=progress)
+    report.changes(progress, wanted, changes, plan=plan)
+    if not plan:
+        progress.write_timings(paths.dist() / "timings.json")
+
+
+@task(
+    positional=["host"],
+    help={
+        "host": "a name of host/inventory.toml",
+        "reboot": "also reboot the host and verify again (the default)",
+    },
+)
+@command
+def verify(_c: Context, host: str, reboot: bool = True) -> None:
+    """Prove that HOST works with testinfra, before and after a reboot. Writes JUnit XML."""
+    progress = _progress("verify")
+    verifying.verify(config.load_host(host), reboot=reboot, progress=progress)
+
+
+@task(name="all", help={"host": "a name of host/inventory.toml"})
+@command
+def everything(_c: Context, host: str = "tahiti") -> None:
+    """Do the main job: RPMs, repo, host, guest, verification, summary. What `make` runs."""
+    pipeline.everything(host, _progress("all"))
+
+
+@task(help={"host": "a name of host/inventory.toml"})
+@command
+def nightly(_c: Context, host: str = "tahiti") -> None:
+    """Do the main job on a fresh rehearsal host; the artifacts are in dist/."""
+    wanted = config.load_host(host)
+    if wanted.rehearsal:
+        rehearsal.remove(wanted)
+    pipeline.everything(host, _progress("nightly"))
+
+
+@task(positional=["host"], help={"host": "a rehearsal host of host/inventory.toml"})
+@command
+def destroy(_c: Context, host: str) -> None:
+    """Remove a rehearsal host: its container, key and pinned host key."""
+    wanted = config.load_host(host)
+    if not wanted.rehearsal:
+        raise Exit(f"error: {host} is a real machine; sheepvirt does not remove those", code=2)
+    rehearsal.remove(wanted)
+
+
+def _run(*argv: str) -> None:
+    print("  $", *argv, flush=True)
+    code = subprocess.run([sys.executable, "-m", *argv], cwd=paths.ROOT).returncode
+    if code:
+        raise Exit(code=code)
+
+
+@task
+def check(_c: Context) -> None:
+    """Run the fast part of the tests: format, lint, strict types, unit tests."""
+    _run("ruff", "format", "--check", ".")
+    _run("ruff", "check", ".")
+    _run("mypy")
+    _run("pytest", "-q", "tests/unit")
+
+
+@task(pre=[check])
+def test(_c: Context) -> None:
+    """Run every test, the end-to-end one included (needs the engine)."""
+    _run("pytest", "-q", "--durations=10", "tests/pipeline")
+
+
+namespace = Collection(
+    engine, build_rpms, bootstrap, verify, everything, nightly, destroy, check, test
+)
