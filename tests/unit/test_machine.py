@@ -1,0 +1,54 @@
+"""Setting this machine up: what is done, and what is said where it cannot be done."""
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sheepvirt import machine
+from sheepvirt.errors import EngineUnavailableError
+from sheepvirt.progress import quiet
+
+
+def refuse(*_args: Any, **_kwargs: Any) -> None:
+    raise AssertionError("no command was planned")
+
+
+def test_nothing_is_done_where_all_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "engine_answers", lambda: True)
+    monkeypatch.setattr(machine, "missing_packages", list)
+    monkeypatch.setattr(subprocess, "run", refuse)
+    machine.ensure(quiet())
+
+
+def test_a_plain_user_is_told_the_two_commands(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "engine_answers", lambda: False)
+    monkeypatch.setattr(machine, "missing_packages", lambda: ["docker.io"])
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    monkeypatch.setattr("getpass.getuser", lambda: "taro")
+    monkeypatch.setattr(subprocess, "run", refuse)
+    with pytest.raises(EngineUnavailableError) as caught:
+        machine.ensure(quiet())
+    assert "`make engine`" in caught.value.hint
+    assert "`usermod -aG docker taro`" in caught.value.hint
+    assert "docker.io" in caught.value.message
+
+
+def test_a_failed_installation_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(argv: list[str], **_kwargs: Any) -> subprocess.CompletedProcess[str]:
+        return subprocess.CompletedProcess(argv, 100, "", "E: no mirror\n")
+
+    monkeypatch.setattr(machine, "engine_answers", lambda: False)
+    monkeypatch.setattr(machine, "missing_packages", lambda: ["docker.io"])
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    monkeypatch.setattr(subprocess, "run", fail)
+    with pytest.raises(EngineUnavailableError, match="apt-get update -q") as caught:
+        machine.ensure(quiet())
+    assert "E: no mirror" in caught.value.message
+
+
+def test_no_socket_means_no_engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("DOCKER_HOST", raising=False)
+    monkeypatch.setattr(machine, "SOCKET", tmp_path / "docker.sock")
+    assert not machine.engine_answers()
