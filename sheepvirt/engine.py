@@ -1,0 +1,320 @@
+"""The only user of docker: images, build containers that always go away, host containers.
+
+Source of the calls: https://docker-py.readthedocs.io/ (low-level API where a stream and an exit code
+are both wanted: ``exec_run`` loses the code when it streams).
+"""
+
+from __future__ import annotations
+
+import io
+import signal
+import tarfile
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import docker
+import docker.errors
+import requests.exceptions
+
+from sheepvirt.errors import EngineError, EngineUnavailableError
+
+OnLine = Callable[[str], None]
+LABEL = "sheepvirt"
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a command in a container came to: exit code and decoded output."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+
+class Lines:
+    """Cuts chunks of bytes into whole lines for a callback."""
+
+    def __init__(self, on_line: OnLine | None) -> None:
+        self._on_line = on_line
+        self._rest = b""
+
+    def feed(self, chunk: bytes) -> None:
+        """Take a chunk; hand every line that is complete to the callback."""
+        if self._on_line is None:
+            return
+        *lines, self._rest = (self._rest + chunk).split(b"\n")
+        for line in lines:
+            self._on_line(line.decode(errors="replace"))
+
+    def end(self) -> None:
+        """Hand over a last line that has no newline."""
+        if self._on_line is not None and self._rest:
+            self._on_line(self._rest.decode(errors="replace"))
+            self._rest = b""
+
+
+class Container:
+    """One running container."""
+
+    def __init__(self, client: docker.DockerClient, ident: str) -> None:
+        self._client = client
+        self.id = ident
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        on_line: OnLine | None = None,
+        env: Mapping[str, str] | None = None,
+        workdir: str = "/",
+        check: bool = False,
+    ) -> Result:
+        """Run ``argv`` inside; ``on_line`` gets each output line as it comes.
+
+        With ``check`` a non-zero exit raises EngineError with the command and its last lines.
+        """
+        api = self._client.api
+        try:
+            ident = api.exec_create(
+                self.id, list(argv), environment=dict(env or {}), workdir=workdir
+            )["Id"]
+            out, err = bytearray(), bytearray()
+            lines = Lines(on_line)
+            for stdout, stderr in api.exec_start(ident, stream=True, demux=True):
+                for chunk, sink in ((stdout, out), (stderr, err)):
+                    if chunk:
+                        sink += chunk
+                        lines.feed(chunk)
+            lines.end()
+            code = api.exec_inspect(ident)["ExitCode"]
+        except docker.errors.APIError as error:
+            raise EngineError(
+                f"the engine could not run `{argv[0]}`: {error.explanation or error}",
+                hint="is the container still there? `docker ps` lists them",
+            ) from error
+        result = Result(-1 if code is None else code, _text(out), _text(err))
+        if check and result.code:
+            tail = "\n".join((result.stdout + result.stderr).splitlines()[-8:])
+            raise EngineError(
+                f"`{' '.join(argv)}` failed with exit code {result.code}:\n{tail}",
+                hint="the lines above are its last ones; the run's log in dist/logs has all",
+            )
+        return result
+
+    def put(self, source: Path, folder: str) -> None:
+        """Copy a file or a folder (with its name) into ``folder``, owned by root."""
+        buffer = io.BytesIO()
+        with tarfile.open(fileobj=buffer, mode="w") as archive:
+            archive.add(source, arcname=source.name, filter=_as_root)
+        self._client.api.put_archive(self.id, folder, buffer.getvalue())
+
+    def write(self, path: str, content: str, *, mode: int = 0o644) -> None:
+        """Write a text file inside; its folder must exist."""
+        data = content.encode()
+        info = tarfile.TarInfo(Path(path).name)
+        info.size, info.mode = len(data), mode
+        buffer = io.BytesIO()
+        with tarfile.open(fileobj=buffer, mode="w") as archive:
+            archive.addfile(info, io.BytesIO(data))
+        self._client.api.put_archive(self.id, str(Path(path).parent), buffer.getvalue())
+
+    def get(self, path: str, folder: Path) -> Path:
+        """Copy the file or folder ``path`` out into ``folder``; return where it is now."""
+        try:
+            stream, _ = self._client.api.get_archive(self.id, path)
+        except docker.errors.NotFound as error:
+            raise EngineError(f"{path} is not in the container", hint="") from error
+        buffer = io.BytesIO(b"".join(stream))
+        with tarfile.open(fileobj=buffer) as archive:
+            archive.extractall(folder, filter="data")
+        return folder / Path(path).name
+
+    def commit(self, tag: str) -> None:
+        """Keep the container's file system as image ``tag``."""
+        name, _, version = tag.partition(":")
+        self._client.api.commit(self.id, repository=name, tag=version or "latest")
+
+    def published_port(self, port: int) -> int:
+        """Return the loopback port that reaches TCP ``port`` of the container."""
+        ports = self._inspect()["NetworkSettings"]["Ports"].get(f"{port}/tcp")
+        if not ports:
+            raise EngineError(f"the container publishes no port {port}", hint="recreate the host")
+        return int(ports[0]["HostPort"])
+
+    @property
+    def running(self) -> bool:
+        """Tell whether the container runs now."""
+        return bool(self._inspect()["State"]["Running"])
+
+    @property
+    def image(self) -> str:
+        """The id of the image the container was made from."""
+        return str(self._inspect()["Image"])
+
+    def start(self) -> None:
+        """Start a stopped container."""
+        self._client.api.start(self.id)
+
+    def _inspect(self) -> Any:
+        return self._client.api.inspect_container(self.id)
+
+
+class Engine:
+    """The container engine of this machine. Raises EngineUnavailableError where none answers."""
+
+    def __init__(self) -> None:
+        try:
+            self._client = docker.from_env(timeout=1800)
+            self._client.ping()
+        except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
+            raise EngineUnavailableError(
+                "no container engine answers on this machine",
+                hint="run `make engine` (as root), which installs and starts it",
+            ) from error
+
+    def image_id(self, tag: str) -> str | None:
+        """Return the id of image ``tag``, or None."""
+        try:
+            return str(self._client.api.inspect_image(tag)["Id"])
+        except docker.errors.ImageNotFound:
+            return None
+
+    def import_tar(self, path: Path, tag: str) -> str:
+        """Make image ``tag`` of a root file system's tar file; return its id."""
+        name, _, version = tag.partition(":")
+        self._client.api.import_image_from_file(str(path), repository=name, tag=version or "latest")
+        ident = self.image_id(tag)
+        if ident is None:
+            raise EngineError(f"the engine refused {path} as an image", hint="is the disk full?")
+        return ident
+
+    def build(self, context: Path, tag: str, on_line: OnLine) -> str:
+        """Build ``context``'s Containerfile as ``tag``; return the image's id."""
+        tail: list[str] = []
+        stream = self._client.api.build(
+            path=str(context), dockerfile="Containerfile", tag=tag, rm=True, forcerm=True,
+            decode=True, labels={LABEL: "1"},
+        )  # fmt: skip
+        for row in stream:
+            for line in str(row.get("stream", "")).splitlines():
+                if line.strip():
+                    on_line(line)
+                    tail = [*tail[-9:], line]
+            if "error" in row:
+                lines = "\n".join([*tail, row["error"]])
+                raise EngineError(
+                    f"image {tag} did not build:\n{lines}", hint="mend the step named"
+                )
+        ident = self.image_id(tag)
+        if ident is None:
+            raise EngineError(f"image {tag} is not there after its build", hint="is the disk full?")
+        return ident
+
+    @contextmanager
+    def container(
+        self,
+        image: str,
+        *,
+        mounts: Mapping[Path, tuple[str, str]] | None = None,
+        network: str = "bridge",
+    ) -> Iterator[Container]:
+        """Run a container for work; it is removed whatever happens, SIGTERM included.
+
+        ``mounts`` maps a folder here to (folder inside, "rw" or "ro").
+        """
+        api = self._client.api
+        binds = {str(k): {"bind": v[0], "mode": v[1]} for k, v in (mounts or {}).items()}
+        try:
+            config = api.create_host_config(binds=binds, network_mode=network, init=True)
+            with _terminate_as_exception():
+                ident = api.create_container(
+                    image, ["sleep", "infinity"], host_config=config, labels={LABEL: "work"}
+                )["Id"]
+                try:
+                    api.start(ident)
+                    yield Container(self._client, ident)
+                finally:
+                    api.remove_container(ident, force=True, v=True)
+        except docker.errors.ImageNotFound as error:
+            raise EngineError(f"there is no image {image}", hint="run the command again") from error
+
+    def start_host(
+        self,
+        name: str,
+        image: str,
+        *,
+        command: Sequence[str],
+        hostname: str,
+        environment: Mapping[str, str],
+        publish: int,
+        labels: Mapping[str, str],
+    ) -> Container:
+        """Start a container that plays a machine: systemd as PID 1, back after a reboot.
+
+        Its capabilities are asked for by name, not ``--privileged``: that fails where this
+        machine itself lacks one (here CAP_SYS_RESOURCE).
+        """
+        api = self._client.api
+        config = api.create_host_config(
+            cap_add=["ALL"],
+            cap_drop=["SYS_RESOURCE"],
+            security_opt=["seccomp=unconfined", "apparmor=unconfined"],
+            tmpfs={"/run": "", "/tmp": ""},
+            binds={"/sys/fs/cgroup": {"bind": "/sys/fs/cgroup", "mode": "ro"}},
+            restart_policy={"Name": "always"},
+            port_bindings={publish: ("127.0.0.1", None)},
+        )
+        config["CgroupnsMode"] = "host"  # docker-py 7 has no argument for it in this call
+        ident = api.create_container(
+            image, list(command), name=name, hostname=hostname, host_config=config,
+            environment=dict(environment), ports=[publish], labels={LABEL: "host", **labels},
+            stop_signal="SIGRTMIN+3",
+        )["Id"]  # fmt: skip
+        api.start(ident)
+        return Container(self._client, ident)
+
+    def find(self, name: str) -> Container | None:
+        """Return the container called ``name``, running or not, or None."""
+        try:
+            return Container(self._client, self._client.api.inspect_container(name)["Id"])
+        except docker.errors.NotFound:
+            return None
+
+    def remove(self, name: str) -> None:
+        """Remove the container called ``name`` and its volumes; nothing where it is absent."""
+        try:
+            self._client.api.remove_container(name, force=True, v=True)
+        except docker.errors.NotFound:
+            return
+
+
+def _text(data: bytes | bytearray) -> str:
+    return bytes(data).decode(errors="replace")
+
+
+def _as_root(info: tarfile.TarInfo) -> tarfile.TarInfo:
+    info.uid = info.gid = 0
+    info.uname = info.gname = "root"
+    return info
+
+
+@contextmanager
+def _terminate_as_exception() -> Iterator[None]:
+    """Turn SIGTERM into KeyboardInterrupt while a container lives, so that it is removed."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # Python takes signals on its main thread alone
+        return
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    former = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, former)
