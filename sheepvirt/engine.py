@@ -1,7 +1,7 @@
 """The only user of docker: images, build containers that always go away, host containers.
 
-Source of the calls: https://docker-py.readthedocs.io/ (low-level API where a stream and an exit code
-are both wanted: ``exec_run`` loses the code when it streams).
+Source of the calls: https://docker-py.readthedocs.io/ (low-level API where a stream and an exit
+code are both wanted: ``exec_run`` loses the code when it streams).
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ class Container:
             for stdout, stderr in api.exec_start(ident, stream=True, demux=True):
                 for chunk, sink in ((stdout, out), (stderr, err)):
                     if chunk:
-                        sink += chunk
+                        sink.extend(chunk)
                         lines.feed(chunk)
             lines.end()
             code = api.exec_inspect(ident)["ExitCode"]
@@ -180,7 +180,7 @@ class Engine:
     def image_id(self, tag: str) -> str | None:
         """Return the id of image ``tag``, or None."""
         try:
-            return str(self._client.api.inspect_image(tag)["Id"])
+            return str(self._client.images.get(tag).id)
         except docker.errors.ImageNotFound:
             return None
 
@@ -228,7 +228,7 @@ class Engine:
         ``mounts`` maps a folder here to (folder inside, "rw" or "ro").
         """
         api = self._client.api
-        binds = {str(k): {"bind": v[0], "mode": v[1]} for k, v in (mounts or {}).items()}
+        binds = [f"{k}:{v[0]}:{v[1]}" for k, v in (mounts or {}).items()]
         try:
             config = api.create_host_config(binds=binds, network_mode=network, init=True)
             with _terminate_as_exception():
@@ -265,7 +265,7 @@ class Engine:
             cap_drop=["SYS_RESOURCE"],
             security_opt=["seccomp=unconfined", "apparmor=unconfined"],
             tmpfs={"/run": "", "/tmp": ""},
-            binds={"/sys/fs/cgroup": {"bind": "/sys/fs/cgroup", "mode": "ro"}},
+            binds=["/sys/fs/cgroup:/sys/fs/cgroup:ro"],
             restart_policy={"Name": "always"},
             port_bindings={publish: ("127.0.0.1", None)},
         )

@@ -144,14 +144,25 @@ class Evidence:
 
 
 @dataclass(frozen=True)
+class PublishedRpm:
+    """One RPM of a published repo. Enough to tell whether a host has this very RPM installed."""
+
+    name: str
+    nevra: str
+    file: str  # path below the repo folder
+    sha256: str  # of the file
+    header_sha1: str  # what `rpm -q --qf '%{SHA1HEADER}'` says of it once installed
+
+
+@dataclass(frozen=True)
 class BuildRecord:
     """One package of a published repo: what was built from what. Kept in manifest.json."""
 
     package: str
     version: str
     key: str  # sha256 over every input; equal key: nothing to rebuild
-    rpms: tuple[str, ...]  # file names below the repo folder
-    sha256: Mapping[str, str]  # file name to sha256
+    rpms: tuple[PublishedRpm, ...]
+    install: tuple[str, ...]  # names of the binary packages a host asks for
     evidence: tuple[Evidence, ...]
     seconds: float
     stand_in: str = ""

@@ -1,0 +1,90 @@
+"""Images of a target, tagged by a hash of their recipe: same recipe, same image, no work.
+
+``base`` is made by mmdebstrap (no registry needed); every other kind is a folder
+``containers/<target>/<kind>/`` with a ``Containerfile.j2`` that starts from it; the files of
+``common/`` are beside it in the build context.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import jinja2
+
+from sheepvirt import paths
+from sheepvirt.engine import Engine
+from sheepvirt.errors import EngineError
+from sheepvirt.model import Target
+from sheepvirt.progress import Progress, Stage
+
+# bullseye's -security pool lists files that answer 404, and a base with newer libraries from it
+# cannot install the rest (perl-base against perl): the plain suite alone.
+PLAIN_SUITE = r'sed -i "/-updates\|-security/d" "$1/etc/apt/sources.list"'
+
+
+def ensure(engine: Engine, target: Target, kind: str, progress: Progress) -> str:
+    """Return the tag of ``target``'s image ``kind`` ("base", "builder", "host"); make it if absent.
+
+    Raises EngineError when mmdebstrap or a build step fails.
+    """
+    base = _ensure_base(engine, target, progress)
+    if kind == "base":
+        return base
+    folder = target.folder / kind
+    recipe = hashlib.sha256(base.encode())
+    files = [*folder.rglob("*"), *(target.folder / "common").rglob("*")]
+    for path in sorted(p for p in files if p.is_file()):
+        recipe.update(path.relative_to(target.folder).as_posix().encode() + b"\0" + path.read_bytes())
+    tag = f"sheepvirt/{target.name}-{kind}:{recipe.hexdigest()[:16]}"
+    if engine.image_id(tag) is None:
+        with progress.stage(f"{kind} image") as stage, tempfile.TemporaryDirectory() as scratch:
+            context = Path(scratch) / "context"
+            shutil.copytree(folder, context)
+            shutil.copytree(target.folder / "common", context, dirs_exist_ok=True)
+            template = jinja2.Environment(
+                undefined=jinja2.StrictUndefined, keep_trailing_newline=True, autoescape=False
+            ).from_string((folder / "Containerfile.j2").read_text(encoding="utf-8"))
+            text = template.render(base=base, target=target)
+            (context / "Containerfile").write_text(text, encoding="utf-8")
+            engine.build(context, tag, stage.line)
+            stage.note = tag
+    return tag
+
+
+def _ensure_base(engine: Engine, target: Target, progress: Progress) -> str:
+    recipe = hashlib.sha256(f"{target.suite} {PLAIN_SUITE}".encode()).hexdigest()[:16]
+    tag = f"sheepvirt/{target.name}-base:{recipe}"
+    if engine.image_id(tag) is None:
+        with progress.stage(f"base image ({target.suite})") as stage:
+            paths.cache().mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=paths.cache()) as scratch:
+                tar = Path(scratch) / "base.tar"
+                _mmdebstrap(target.suite, tar, stage)
+                engine.import_tar(tar, tag)
+    return tag
+
+
+def _mmdebstrap(suite: str, tar: Path, stage: Stage) -> None:
+    argv = ["mmdebstrap", "--variant=minbase", "--include=ca-certificates",
+            f"--setup-hook={PLAIN_SUITE}", suite, str(tar)]  # fmt: skip
+    env = {**os.environ, "LC_ALL": "C.UTF-8"}
+    with subprocess.Popen(
+        argv, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:  # fmt: skip
+        tail: list[str] = []
+        assert process.stdout is not None
+        for line in process.stdout:
+            stage.line(line)
+            tail = [*tail[-7:], line.rstrip()]
+    if process.returncode:
+        lines = "\n".join(tail)
+        raise EngineError(
+            f"mmdebstrap could not make a {suite} base:\n{lines}",
+            hint="is a Debian mirror in reach? run `make engine` first if mmdebstrap is missing",
+        )
