@@ -56,8 +56,7 @@ def build_rpms(_c: Context, target: str = "", package: str = "") -> None:
     """Patch the spec, prove it, build the RPMs in a container, publish the repo in dist/TARGET."""
     progress = _progress("build-rpms")
     chosen = pipeline.choose_target(target, progress)
-    packages = [config.load_package(package)] if package else None
-    records = build.build_rpms(chosen, packages, progress)
+    records = build.build_rpms(chosen, [package] if package else [], progress)
     report.builds(progress, chosen, records)
     progress.write_timings(paths.dist() / "timings.json")
 

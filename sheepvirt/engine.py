@@ -73,10 +73,13 @@ class Container:
         env: Mapping[str, str] | None = None,
         workdir: str = "/",
         check: bool = False,
+        keep: bool = True,
     ) -> Result:
         """Run ``argv`` inside; ``on_line`` gets each output line as it comes.
 
-        With ``check`` a non-zero exit raises EngineError with the command and its last lines.
+        ``keep=False`` leaves the output out of the result (long logs). With ``check`` a non-zero
+        exit raises EngineError with the command and its last lines. The result's code is -1 where
+        the container or the engine died meanwhile.
         """
         api = self._client.api
         try:
@@ -88,14 +91,15 @@ class Container:
             for stdout, stderr in api.exec_start(ident, stream=True, demux=True):
                 for chunk, sink in ((stdout, out), (stderr, err)):
                     if chunk:
-                        sink.extend(chunk)
+                        if keep:
+                            sink.extend(chunk)
                         lines.feed(chunk)
             lines.end()
             code = api.exec_inspect(ident)["ExitCode"]
-        except docker.errors.APIError as error:
+        except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
             raise EngineError(
-                f"the engine could not run `{argv[0]}`: {error.explanation or error}",
-                hint="is the container still there? `docker ps` lists them",
+                f"the engine could not run `{argv[0]}`: {error}",
+                hint="is the container still there (`docker ps`), and does the engine still run?",
             ) from error
         result = Result(-1 if code is None else code, _text(out), _text(err))
         if check and result.code:
@@ -140,8 +144,8 @@ class Container:
         self._client.api.commit(self.id, repository=name, tag=version or "latest")
 
     def published_port(self, port: int) -> int:
-        """Return the loopback port that reaches TCP ``port`` of the container."""
-        ports = self._inspect()["NetworkSettings"]["Ports"].get(f"{port}/tcp")
+        """Return the loopback port that reaches TCP ``port`` of the container, running or not."""
+        ports = self._inspect()["HostConfig"]["PortBindings"].get(f"{port}/tcp")
         if not ports:
             raise EngineError(f"the container publishes no port {port}", hint="recreate the host")
         return int(ports[0]["HostPort"])
@@ -222,10 +226,12 @@ class Engine:
         *,
         mounts: Mapping[Path, tuple[str, str]] | None = None,
         network: str = "bridge",
+        owner: str = "",
     ) -> Iterator[Container]:
         """Run a container for work; it is removed whatever happens, SIGTERM included.
 
-        ``mounts`` maps a folder here to (folder inside, "rw" or "ro").
+        ``mounts`` maps a folder here to (folder inside, "rw" or "ro"). ``owner`` is a label by
+        which ``reap`` finds what a killed run (SIGKILL, power) could not remove.
         """
         api = self._client.api
         binds = [f"{k}:{v[0]}:{v[1]}" for k, v in (mounts or {}).items()]
@@ -233,7 +239,10 @@ class Engine:
             config = api.create_host_config(binds=binds, network_mode=network, init=True)
             with _terminate_as_exception():
                 ident = api.create_container(
-                    image, ["sleep", "infinity"], host_config=config, labels={LABEL: "work"}
+                    image,
+                    ["sleep", "infinity"],
+                    host_config=config,
+                    labels={LABEL: "work", f"{LABEL}.owner": owner},
                 )["Id"]
                 try:
                     api.start(ident)
@@ -243,6 +252,19 @@ class Engine:
         except docker.errors.ImageNotFound as error:
             raise EngineError(f"there is no image {image}", hint="run the command again") from error
 
+    def reap(self, owner: str) -> None:
+        """Remove work containers of ``owner`` that a killed run left. Hold the owner's lock."""
+        filters = {"label": [f"{LABEL}=work", f"{LABEL}.owner={owner}"]}
+        for row in self._client.api.containers(all=True, filters=filters):
+            self._client.api.remove_container(row["Id"], force=True, v=True)
+
+    def remove_image(self, tag: str) -> None:
+        """Remove image ``tag``; nothing where it is absent."""
+        try:
+            self._client.api.remove_image(tag)
+        except docker.errors.ImageNotFound:
+            return
+
     def start_host(
         self,
         name: str,
@@ -251,10 +273,13 @@ class Engine:
         command: Sequence[str],
         hostname: str,
         environment: Mapping[str, str],
-        publish: int,
+        publish: Mapping[int, int],
         labels: Mapping[str, str],
     ) -> Container:
         """Start a container that plays a machine: systemd as PID 1, back after a reboot.
+
+        ``publish`` maps its TCP ports to loopback ports here: a free one of the engine's choice
+        would be another one after every reboot. Raises EngineError where one of them is taken.
 
         Its capabilities are asked for by name, not ``--privileged``: that fails where this
         machine itself lacks one (here CAP_SYS_RESOURCE).
@@ -267,15 +292,22 @@ class Engine:
             tmpfs={"/run": "", "/tmp": ""},
             binds=["/sys/fs/cgroup:/sys/fs/cgroup:ro"],
             restart_policy={"Name": "always"},
-            port_bindings={publish: ("127.0.0.1", None)},
+            port_bindings={inside: ("127.0.0.1", here) for inside, here in publish.items()},
         )
         config["CgroupnsMode"] = "host"  # docker-py 7 has no argument for it in this call
         ident = api.create_container(
             image, list(command), name=name, hostname=hostname, host_config=config,
-            environment=dict(environment), ports=[publish], labels={LABEL: "host", **labels},
+            environment=dict(environment), ports=list(publish), labels={LABEL: "host", **labels},
             stop_signal="SIGRTMIN+3",
         )["Id"]  # fmt: skip
-        api.start(ident)
+        try:
+            api.start(ident)
+        except docker.errors.APIError as error:
+            api.remove_container(ident, force=True, v=True)
+            raise EngineError(
+                f"the container {name} did not start: {error.explanation or error}",
+                hint="mend what the engine says and run this again",
+            ) from error
         return Container(self._client, ident)
 
     def find(self, name: str) -> Container | None:

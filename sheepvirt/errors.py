@@ -97,6 +97,14 @@ class HostKeyChangedError(SshError):
     """The host presented another key than the pinned one."""
 
 
+class HostKeyUnknownError(SshError):
+    """No key of the host is pinned yet: the first contact is the user's to judge."""
+
+
+class HostUnreachableError(SshError):
+    """Nothing answers at the host's address, or the connection broke: it may answer later."""
+
+
 class RemoteCommandError(SshError):
     """A command on the host failed."""
 

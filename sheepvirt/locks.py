@@ -7,10 +7,16 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from sheepvirt import paths
 from sheepvirt.errors import LockedError
 from sheepvirt.progress import Progress
+
+
+def path_of(name: str) -> Path:
+    """Return the file that lock ``name`` is held on."""
+    return paths.state() / "locks" / f"{name}.lock"
 
 
 @contextmanager
@@ -20,9 +26,8 @@ def lock(name: str, progress: Progress, *, wait: float = 1800.0) -> Iterator[Non
     Waits at most ``wait`` seconds for another run, saying who holds it; then raises LockedError.
     flock(2) frees the lock when the holder dies, so a killed run never leaves a stale one.
     """
-    folder = paths.state() / "locks"
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    path = folder / f"{name}.lock"
+    path = path_of(name)
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with path.open("a+", encoding="utf-8") as handle:
         deadline = time.monotonic() + wait
         said = False

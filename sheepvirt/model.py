@@ -32,6 +32,7 @@ class Feature:
     name: str
     intent: str  # patches/<package>/<intent>.toml
     build_log: str = ""  # regular expression the build log must match
+    build_tool: str = ""  # the same, whose group is the path of the tool that configure found
     rpm_file: str = ""  # path that one of the binary RPMs must carry
     rpm_requires: str = ""  # name that the RPM carrying rpm_file must require
     host_line: str = ""  # word that `virsh -V` must print
@@ -98,6 +99,7 @@ class Host:
     network: str
     guests: tuple[Guest, ...]
     language: str = ""  # LANG of a rehearsal host
+    datapath: str = "system"  # of the bridge in Open vSwitch: system (kernel) or netdev (userspace)
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,8 @@ class Rpm:
     release: str
     arch: str
     path: Path
-    sha256: str
+    sha256: str  # of the file
+    header_sha1: str = ""  # RPMTAG_SHA1HEADER
     summary: str = ""
     files: tuple[str, ...] = ()
     provides: tuple[str, ...] = ()
@@ -144,6 +147,75 @@ class Evidence:
 
 
 @dataclass(frozen=True)
+class SwitchRule:
+    """This macro of the spec is true on the target."""
+
+    macro: str  # with_storage_sheepdog
+    unless: str  # what `rpmbuild --without` defines: a builder may still say no
+
+
+@dataclass(frozen=True)
+class ArgumentRule:
+    """The configure command of the spec says so itself, instead of leaving it to what it finds."""
+
+    on: tuple[str, ...]  # any of these is enough
+    off: tuple[str, ...]
+    add: str  # what to add where the spec says neither
+    beside: tuple[str, ...]  # macros whose argument it is put after; the first that is there
+
+
+@dataclass(frozen=True)
+class DependencyRule:
+    """A spec tag names this dependency, once."""
+
+    tag: str  # BuildRequires | Requires
+    name: str
+    packages: tuple[str, ...]  # sub-packages to add it to, best first; "" is the main one
+    beside: tuple[str, ...]  # conditions that it is put after, best first
+
+
+@dataclass(frozen=True)
+class SubpackageRule:
+    """Where the spec knows this sub-package, it is built and carries the file."""
+
+    name: str
+    file: str
+
+
+@dataclass(frozen=True)
+class Intent:
+    """``patches/<package>/<name>.toml``: what must be true of a spec, whatever its age."""
+
+    name: str
+    serves: str  # which releases it was written for
+    switch: SwitchRule
+    argument: ArgumentRule
+    dependencies: tuple[DependencyRule, ...]
+    subpackage: SubpackageRule
+
+
+@dataclass(frozen=True)
+class Patched:
+    """A spec after ``spec.patch``."""
+
+    text: str
+    diff: str  # unified; empty where nothing had to change
+    actions: tuple[str, ...]  # one sentence for each rule
+    already: bool  # everything was true before
+
+
+@dataclass(frozen=True)
+class PlannedBuild:
+    """What the plan decided for one package, and why."""
+
+    package: Package
+    key: str
+    inputs: Mapping[str, str]
+    build: bool
+    reason: str
+
+
+@dataclass(frozen=True)
 class PublishedRpm:
     """One RPM of a published repo. Enough to tell whether a host has this very RPM installed."""
 
@@ -161,6 +233,7 @@ class BuildRecord:
     package: str
     version: str
     key: str  # sha256 over every input; equal key: nothing to rebuild
+    inputs: Mapping[str, str]  # name of each input to its hash or value
     rpms: tuple[PublishedRpm, ...]
     install: tuple[str, ...]  # names of the binary packages a host asks for
     evidence: tuple[Evidence, ...]
@@ -187,20 +260,63 @@ class Timing:
 
 
 @dataclass(frozen=True)
-class Facts:
-    """A host as one round trip saw it."""
+class ServiceState:
+    """A service as its init sees it; of the unit and its socket, whichever says yes."""
 
-    os: str
-    init: str
-    boot: str  # changes with every boot: boot_id on a machine, start of PID 1 in a container
-    language: str
+    active: bool
+    enabled: bool
+
+
+@dataclass(frozen=True)
+class BridgeState:
+    """A bridge of Open vSwitch. ``device`` tells whether the kernel has its interface as well."""
+
+    datapath: str
+    ports: tuple[str, ...]
+    device: bool
+
+
+@dataclass(frozen=True)
+class Definition:
+    """A network or domain of libvirt: the definition it starts with, and what runs of it now."""
+
+    xml: str
+    active: bool
+    persistent: bool
+    autostart: bool
+    live_xml: str = ""  # empty where nothing runs
+
+
+@dataclass(frozen=True)
+class Facts:
+    """A host as one round trip saw it. What is not there is absent from the mappings."""
+
+    os: str = ""
+    init: str = ""  # systemd | sysv
+    boot: str = ""  # differs after every boot: boot_id, and the start of PID 1 (a container's)
+    language: str = ""
+    installer: str = ""  # dnf | yum | "" (neither is there)
+    kernel_datapath: bool = False  # the kernel has the openvswitch module loaded
+    reboot_wanted: str = ""  # the boot during which packages changed, as a step noted it
     packages: Mapping[str, str] = field(default_factory=dict)  # rpm name to NEVRA
-    services: Mapping[str, str] = field(default_factory=dict)  # unit to "active enabled"
-    bridges: tuple[str, ...] = ()
-    ports: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # bridge to its ports
-    networks: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    domains: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)  # rpm name to SHA1HEADER
+    provided: frozenset[str] = frozenset()  # of the names asked for, those that an rpm provides
+    services: Mapping[str, ServiceState] = field(default_factory=dict)
+    bridges: Mapping[str, BridgeState] = field(default_factory=dict)
+    networks: Mapping[str, Definition] = field(default_factory=dict)
+    domains: Mapping[str, Definition] = field(default_factory=dict)
+    disks: Mapping[str, str] = field(default_factory=dict)  # path of a guest's disk to its origin
     hashes: Mapping[str, str] = field(default_factory=dict)  # path to sha256, of files we own
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check of a verification."""
+
+    name: str
+    result: str  # passed | failed | skipped
+    seconds: float
+    message: str = ""
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ def everything(host_name: str, progress: Progress) -> None:
     host = config.load_host(host_name)
     target = choose_target(host.target, progress)
     try:
-        records = build.build_rpms(target, None, progress)
+        records = build.build_rpms(target, [], progress)
         changes = bootstrap.bootstrap(host, plan=False, progress=progress)
         outcome = verify.verify(host, reboot=True, progress=progress)
     finally:

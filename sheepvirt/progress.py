@@ -12,6 +12,7 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.live import Live
+from rich.syntax import Syntax
 from rich.text import Text
 
 from sheepvirt.model import Timing
@@ -60,6 +61,11 @@ class Progress:
     def say(self, text: str) -> None:
         """Print one line for the user (no markup) and log it."""
         self.console.print(text, markup=False)
+        self.log(text)
+
+    def diff(self, text: str) -> None:
+        """Print a unified diff (coloured on a terminal) and log it."""
+        self.console.print(Syntax(text.rstrip(), "diff", background_color="default"))
         self.log(text)
 
     @contextmanager

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.syntax import Syntax
 from rich.table import Table
+from rich.text import Text
 
 from sheepvirt import paths
-from sheepvirt.model import BuildRecord, Change, Host, Target, VerifyOutcome
+from sheepvirt.model import BuildRecord, Change, Check, Host, Target, VerifyOutcome
 from sheepvirt.progress import Progress
 
 
@@ -43,7 +43,22 @@ def changes(progress: Progress, host: Host, rows: Sequence[Change], *, plan: boo
     for change in rows:
         progress.say(f"  {change.step}: {change.what}")
         if change.diff:
-            progress.console.print(Syntax(change.diff, "diff", background_color="default"))
+            progress.diff(change.diff)
+
+
+def checks(progress: Progress, title: str, rows: Sequence[Check]) -> None:
+    """Print every check of one pass of the verification; a failed one with what it found."""
+    table = Table(title=title, title_justify="left")
+    table.add_column("check", overflow="fold")
+    table.add_column("result")
+    table.add_column("seconds", justify="right")
+    table.add_column("found", overflow="fold")
+    style = {"passed": "green", "failed": "bold red"}
+    for row in rows:
+        result = Text(row.result, style=style.get(row.result, "yellow"))
+        # Text, not str: names in brackets and a guest's own words are no markup.
+        table.add_row(Text(row.name), result, f"{row.seconds:.1f}", Text(row.message))
+    progress.console.print(table)
 
 
 def summary(

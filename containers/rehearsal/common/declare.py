@@ -87,17 +87,23 @@ def rpm_version(debian):
     return re.sub(r"[^A-Za-z0-9._+~]", ".", upstream)
 
 
+def is_elf(path):
+    """Tell a shared object from the linker scripts that some -dev packages call .so."""
+    with path.open("rb") as handle:
+        return handle.read(4) == b"\x7fELF"
+
+
 def sonames():
     """Return what rpm's elfdeps says that Debian's libraries provide."""
     libraries = [
         str(path)
         for folder in LIBRARIES
         for path in sorted(pathlib.Path(folder).glob("*.so*"))
-        if path.is_file()
+        if path.is_file() and is_elf(path)
     ]
     done = subprocess.run(
         [ELFDEPS, "--provides"],
-        input="\n".join(libraries),
+        input="".join(f"{path}\n" for path in libraries),
         stdout=subprocess.PIPE,
         text=True,
         check=True,
@@ -135,7 +141,7 @@ def main(names, out):
         spec = pathlib.Path(scratch, "rehearsal-debian.spec")
         spec.write_text(text, encoding="utf-8")
         argv = ["rpmbuild", "-bb", "--quiet", "-D", f"_topdir {scratch}", "-D", f"_rpmdir {out}"]
-        subprocess.run([*argv, "-D", "_rpmfilename %{name}.rpm", str(spec)], check=True)
+        subprocess.run([*argv, "-D", "_rpmfilename %%{NAME}.rpm", str(spec)], check=True)
 
 
 if __name__ == "__main__":

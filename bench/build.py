@@ -1,0 +1,91 @@
+"""Pipeline time divided by bare rpmbuild time, in the same image, cold and with a warm ccache.
+
+    python -m bench.build [--package libvirt] [--target rehearsal]
+
+Each round runs the pipeline (sources to published repo) and then rpmbuild alone, its output thrown
+away, on the same spec in a container of the same image. Both start from an empty compiler cache of
+their own (cold) and then run again (warm). Nothing of the user's dist/ or cache is touched, but the
+source cache is read. Takes about 20 minutes for libvirt on 2 cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import tempfile
+import time
+from pathlib import Path
+
+from sheepvirt import build, config, images, paths, repo, rpms
+from sheepvirt.engine import Engine
+from sheepvirt.model import Package, Target
+from sheepvirt.progress import Progress
+from sheepvirt.rpmbuild import ENVIRONMENT, TOP, defines
+
+
+def pipeline(target: Target, package: Package) -> tuple[float, float]:
+    """Build ``package`` and publish it; return seconds of the whole and of rpmbuild in it."""
+    shutil.rmtree(paths.dist(), ignore_errors=True)
+    progress = Progress()
+    build.build_rpms(target, package.needs, progress)
+    started = time.monotonic()
+    build.build_rpms(target, [package.name], progress)
+    whole = time.monotonic() - started
+    inner = next(t for t in progress.timings if t.stage == f"{package.name}: rpmbuild")
+    return whole, inner.seconds
+
+
+def bare(target: Target, package: Package, image: str, ccache: Path) -> float:
+    """Run rpmbuild alone on the spec that the pipeline just published; return seconds."""
+    published = repo.home(target)
+    with Engine().container(image, mounts={ccache: ("/ccache", "rw")}) as container:
+        container.run(["mkdir", "-p", f"{TOP}/SOURCES", f"{TOP}/NEEDS"], check=True)
+        for source in package.sources:
+            folder = paths.cache() / "sources" / source.sha256
+            container.put(folder / source.file, f"{TOP}/SOURCES")
+        container.put(published / package.name / package.spec, TOP)
+        for name in package.needs:
+            for path in (published / name).glob("*.rpm"):
+                if rpms.read(path).arch != "src":
+                    container.put(path, f"{TOP}/NEEDS")
+        container.run(["sh", "-c", f"rpm -U {TOP}/NEEDS/*.rpm"], check=bool(package.needs))
+        argv = ["rpmbuild", "-ba", *defines(target), *package.rpmbuild_args]
+        script = 'exec "$@" >/dev/null 2>&1'
+        started = time.monotonic()
+        container.run(
+            ["sh", "-c", script, "sh", *argv, f"{TOP}/{package.spec}"], env=ENVIRONMENT, check=True
+        )
+        return time.monotonic() - started
+
+
+def main() -> None:
+    """Run both rounds and print the ratios."""
+    parser = argparse.ArgumentParser(prog="python -m bench.build", description=__doc__)
+    parser.add_argument("--package", default="libvirt")
+    parser.add_argument("--target", default="rehearsal")
+    options = parser.parse_args()
+    target, package = config.load_target(options.target), config.load_package(options.package)
+    image = images.ensure(Engine(), target, "builder", Progress())
+    own = paths.cache() / "sources"
+    with tempfile.TemporaryDirectory(prefix="sheepvirt-bench-") as scratch:
+        os.environ["SHEEPVIRT_DIST"] = f"{scratch}/dist"
+        os.environ["SHEEPVIRT_CACHE"] = f"{scratch}/cache"
+        if own.is_dir():
+            shutil.copytree(own, paths.cache() / "sources")
+        rows = []
+        for state in ("cold", "warm"):
+            whole, inner = pipeline(target, package)
+            ccache = Path(scratch) / "bare-ccache"
+            ccache.mkdir(exist_ok=True)
+            rows.append((state, whole, inner, bare(target, package, image, ccache)))
+    print(f"\n{package.name}, target {target.name}: seconds, and ratio to bare rpmbuild")
+    for state, whole, inner, alone in rows:
+        print(
+            f"  {state}: bare rpmbuild {alone:.1f}; rpmbuild in the pipeline {inner:.1f} "
+            f"({inner / alone:.3f}x); whole pipeline {whole:.1f} ({whole / alone:.3f}x)"
+        )
+
+
+if __name__ == "__main__":
+    main()

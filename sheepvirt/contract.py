@@ -1,0 +1,88 @@
+"""Pure: evidence against declaration. A feature that is declared and not seen stops the run.
+
+The gates are spec (spec.py proves it), build and rpm (here) and host (tests/host).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+
+from sheepvirt.errors import ContractError
+from sheepvirt.model import Evidence, Feature, Rpm
+
+# Content of a file of an RPM.
+ReadMember = Callable[[Rpm, str], bytes]
+
+
+def build_evidence(
+    package: str, feature: Feature, log: str, build_root: Sequence[Rpm]
+) -> tuple[Evidence, ...]:
+    """Return what the build log says: the feature is on, and the tool for it is one of ours.
+
+    ``build_root`` are the RPMs of ours that were installed into the build root.
+    """
+    found: list[Evidence] = []
+    if feature.build_log:
+        match = re.search(feature.build_log, log)
+        seen = match.group().strip() if match else "configure does not say so"
+        found.append(
+            Evidence("build", package, feature.name, "configured in", seen, ok=bool(match))
+        )
+    if feature.build_tool:
+        path = tool_path(feature, log)
+        owners = [r.nevra for r in build_root if path in r.files]
+        seen = f"{path} of {owners[0]}" if owners else f"{path or 'no path'}: not in an RPM of ours"
+        claim = "its CLI was in the build root"
+        found.append(Evidence("build", package, feature.name, claim, seen, ok=bool(owners)))
+    return tuple(found)
+
+
+def tool_path(feature: Feature, log: str) -> str:
+    """Return the path of the tool that configure found for ``feature``, or ""."""
+    match = re.search(feature.build_tool, log) if feature.build_tool else None
+    return match.group(1) if match else ""
+
+
+def rpm_evidence(
+    package: str, feature: Feature, rpms: Sequence[Rpm], tool: str, read_member: ReadMember
+) -> tuple[Evidence, ...]:
+    """Return what the built RPMs say: file there, tool compiled into it, requirement there."""
+    found: list[Evidence] = []
+
+    def add(claim: str, observed: str, ok: bool) -> None:
+        found.append(Evidence("rpm", package, feature.name, claim, observed, ok))
+
+    if not feature.rpm_file:
+        return ()
+    owner = next((r for r in rpms if feature.rpm_file in r.files and r.arch != "src"), None)
+    add(
+        f"an RPM has {feature.rpm_file}", owner.nevra if owner else "none has it", owner is not None
+    )
+    if owner and feature.rpm_requires:
+        ok = feature.rpm_requires in owner.requires
+        seen = f"{owner.name} requires it" if ok else f"{owner.name} does not require it"
+        add(f"Requires: {feature.rpm_requires}", seen, ok)
+    if owner and tool:
+        ok = tool.encode() + b"\0" in read_member(owner, feature.rpm_file)
+        add(f"{tool} is compiled in", "it is" if ok else "it is not", ok)
+    return tuple(found)
+
+
+def release_evidence(package: str, dist: str, rpms: Iterable[Rpm]) -> Evidence:
+    """Return whether the release of every RPM ends in the target's %dist."""
+    wrong = [r.nevra for r in rpms if not r.release.endswith(dist)]
+    seen = f"not so: {', '.join(wrong)}" if wrong else "it does"
+    return Evidence("rpm", package, "release", f"every release ends in {dist}", seen, not wrong)
+
+
+def require(evidence: Iterable[Evidence], *, where: str) -> None:
+    """Raise ContractError naming each claim that was not seen; ``where`` is where to look."""
+    missing = [e for e in evidence if not e.ok]
+    if missing:
+        rows = "\n".join(f"    {e.feature}: {e.claim}: {e.observed}" for e in missing)
+        first = missing[0]
+        raise ContractError(
+            f"{first.package}: no evidence at the {first.gate} gate:\n{rows}",
+            hint=f"nothing was published; look into {where}",
+        )

@@ -1,0 +1,266 @@
+"""Build one package in one container: stage the spec, prove it, rpmbuild, collect, check."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import signal
+import tarfile
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from sheepvirt import buildlog, contract, locks, paths, rpms, sources, spec
+from sheepvirt.engine import Container, Engine, Result
+from sheepvirt.errors import BuildError, CompileError, SourceError, SpecError
+from sheepvirt.model import (
+    BuildRecord,
+    DebianSource,
+    Evidence,
+    Package,
+    PlannedBuild,
+    PublishedRpm,
+    Rpm,
+    Target,
+)
+from sheepvirt.progress import Progress
+
+TOP = "/build"  # %_topdir of the build root
+KILLED = {-1, 128 + signal.SIGKILL, 128 + signal.SIGTERM}
+ENVIRONMENT = {
+    "CCACHE_DIR": "/ccache",
+    "CCACHE_MAXSIZE": "4G",
+    "LC_ALL": "C.UTF-8",
+    "PATH": "/usr/lib/ccache:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+}
+
+
+def owner(target: Target) -> str:
+    """Return the label of the build containers of ``target``: the lock that they live under.
+
+    Whoever holds that lock may remove such containers: their run is dead.
+    """
+    return str(locks.path_of(f"target-{target.name}"))
+
+
+def defines(target: Target) -> list[str]:
+    """Return the arguments that give rpm the macros of ``target`` and the build root's place."""
+    macros = {"_topdir": TOP, **target.macros}
+    return [word for name, value in macros.items() for word in ("--define", f"{name} {value}")]
+
+
+class Job:
+    """Builds packages of one target into one staging folder of its repo."""
+
+    def __init__(
+        self, engine: Engine, target: Target, image: str, stage: Path, progress: Progress
+    ) -> None:
+        self._engine = engine
+        self._target = target
+        self._image = image
+        self._stage = stage
+        self._progress = progress
+
+    def build(self, row: PlannedBuild, done: Mapping[str, BuildRecord]) -> BuildRecord:
+        """Build one package; ``done`` has the records of what it needs. Returns its record.
+
+        Raises SourceError, SpecError, EngineError, CompileError, BuildError, ContractError. The
+        container goes away in every case; a failed compilation leaves an image to look into.
+        """
+        package = row.package
+        out = self._stage / package.name
+        out.mkdir()
+        with self._progress.stage(f"{package.name}: sources") as part:
+            files = [sources.fetch(s, part, debian=self._from_debian) for s in package.sources]
+        spec_path = self._patched_spec(package, files, out)
+        ours = [rpms.read(self._stage / r.file) for n in package.needs for r in done[n].rpms]
+        build_root = [r for r in ours if r.arch != "src"]
+        ccache = paths.cache() / "ccache" / self._target.name
+        ccache.mkdir(parents=True, exist_ok=True)
+        mounts = {ccache: ("/ccache", "rw")}
+        with self._engine.container(
+            self._image, mounts=mounts, owner=owner(self._target)
+        ) as container:
+            container.run(["mkdir", "-p", f"{TOP}/SOURCES", f"{TOP}/SPECS", f"{TOP}/NEEDS"])
+            for path in [*files, spec_path]:
+                container.put(path, f"{TOP}/{'SPECS' if path == spec_path else 'SOURCES'}")
+            self._install(container, build_root)
+            evidence = self._prove(container, package, out)
+            seconds = self._rpmbuild(container, package, out)
+            with self._progress.stage(f"{package.name}: collect the RPMs") as part:
+                built = _collect(container, out)
+                evidence += self._check(package, out, built, build_root)
+                part.note = f"{len(built)} RPMs, {len(evidence)} claims seen"
+        self._engine.remove_image(self._failed_tag(package))
+        return BuildRecord(
+            package=package.name,
+            version=package.version,
+            key=row.key,
+            inputs=row.inputs,
+            rpms=tuple(_published(r, package) for r in built),
+            install=package.install,
+            evidence=tuple(evidence),
+            seconds=round(seconds, 1),
+            stand_in=package.stand_in,
+        )
+
+    def _from_debian(self, source: DebianSource, folder: Path) -> Path:
+        """Bring a file of a Debian source package out of a container (it has the mirrors)."""
+        with self._engine.container(self._image, owner=owner(self._target)) as container:
+            for argv in (
+                ["apt-get", "update", "-q"],
+                ["apt-get", "source", "-q", "--download-only", "--tar-only", source.package],
+            ):
+                container.run(argv, workdir="/tmp", check=True)
+            return container.get(f"/tmp/{source.file}", folder)
+
+    def _patched_spec(self, package: Package, files: Sequence[Path], out: Path) -> Path:
+        """Write the spec with the intents of all features applied, and the diff, into ``out``."""
+        with self._progress.stage(f"{package.name}: patch the spec") as part:
+            if package.spec_from == "tarball":
+                text = _spec_of_tarball(package, files[0])
+            else:
+                text = (package.folder / package.spec).read_text(encoding="utf-8")
+            diffs: list[str] = []
+            for feature in package.features:
+                intent = spec.load_intent(paths.PATCHES / package.name / f"{feature.intent}.toml")
+                patched = spec.patch(text, intent, self._target.macros, name=package.spec)
+                text = patched.text
+                diffs.append(patched.diff)
+                for action in patched.actions:
+                    part.line(action)
+                part.note = "; ".join(patched.actions)
+            path = out / package.spec
+            path.write_bytes(text.encode())
+            (out / "spec.diff").write_text("".join(diffs), encoding="utf-8")
+        if any(diffs):
+            self._progress.diff("".join(diffs))
+        return path
+
+    def _install(self, container: Container, build_root: Sequence[Rpm]) -> None:
+        """Install RPMs of ours that the package needs into the build root."""
+        for rpm in build_root:
+            container.put(rpm.path, f"{TOP}/NEEDS")
+        if build_root:
+            names = [f"{TOP}/NEEDS/{r.path.name}" for r in build_root]
+            container.run(["rpm", "-U", *names], check=True)
+
+    def _prove(self, container: Container, package: Package, out: Path) -> list[Evidence]:
+        """Let rpm expand the spec for this target; require what the intents promise."""
+        with self._progress.stage(f"{package.name}: prove the spec") as part:
+            argv = ["rpmspec", "-P", *defines(self._target), f"{TOP}/SPECS/{package.spec}"]
+            done = container.run(argv, env=ENVIRONMENT)
+            if done.code:
+                raise SpecError(
+                    f"rpm cannot read {package.spec} for {self._target.name}:\n{done.stderr}",
+                    hint=f"compare with {out / 'spec.diff'}: is it the patch?",
+                )
+            (out / "spec.expanded").write_text(done.stdout, encoding="utf-8")
+            found: list[Evidence] = []
+            for feature in package.features:
+                intent = spec.load_intent(paths.PATCHES / package.name / f"{feature.intent}.toml")
+                found += spec.prove(intent, done.stdout, package=package.name, feature=feature.name)
+            contract.require(found, where="the intent in patches/ and the spec's diff above")
+            part.note = f"{len(found)} claims seen in rpm's own expansion" if found else ""
+        return found
+
+    def _rpmbuild(self, container: Container, package: Package, out: Path) -> float:
+        """Run rpmbuild; its output is in ``build.log``. Returns seconds. Raises CompileError."""
+        argv = ["rpmbuild", "-ba", *defines(self._target), *package.rpmbuild_args,
+                f"{TOP}/SPECS/{package.spec}"]  # fmt: skip
+        name = f"{package.name}: rpmbuild"
+        with self._progress.stage(name) as part:
+            started = time.monotonic()
+            log = out / "build.log"
+            with log.open("w", encoding="utf-8") as handle:
+                handle.write(f"$ {shlex.join(argv)}\n")
+
+                def line(text: str) -> None:
+                    handle.write(text + "\n")
+                    part.line(text)
+
+                done = container.run(argv, env=ENVIRONMENT, on_line=line, keep=False)
+            if done.code:
+                raise self._failure(container, package, log, done)
+            return time.monotonic() - started
+
+    def _failure(
+        self, container: Container, package: Package, log: Path, done: Result
+    ) -> BuildError:
+        """Keep the failed build root and the log; return the error that names both."""
+        kept = paths.dist() / "logs" / f"{self._target.name}-{package.name}-build.log"
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(log, kept)
+        if done.code in KILLED or not container.running:
+            return BuildError(
+                f"{package.name}: rpmbuild was killed before it ended; log: {kept}",
+                hint="was its container removed, or is memory short (`free -h`)? run the command "
+                "again: the compiler cache has what was compiled",
+            )
+        tag = self._failed_tag(package)
+        container.commit(tag)
+        error = buildlog.first_error(log.read_text(encoding="utf-8", errors="replace"))
+        return CompileError(
+            f"{package.name} did not build (rpmbuild: exit code {done.code}). First error:\n"
+            f"    {error.replace(chr(10), chr(10) + '    ')}\n  log: {kept}",
+            hint=f"open a shell in the failed build: `docker run --rm -it -w {TOP}/BUILD {tag} "
+            "bash`",
+        )
+
+    def _failed_tag(self, package: Package) -> str:
+        return f"sheepvirt/{self._target.name}-failed:{package.name}"
+
+    def _check(
+        self, package: Package, out: Path, built: Sequence[Rpm], build_root: Sequence[Rpm]
+    ) -> list[Evidence]:
+        """Hold the built RPMs and the build log against what the package declares."""
+        log = (out / "build.log").read_text(encoding="utf-8", errors="replace")
+        found = [contract.release_evidence(package.name, self._target.dist, built)]
+        for feature in package.features:
+            found += contract.build_evidence(package.name, feature, log, build_root)
+            found += contract.rpm_evidence(
+                package.name, feature, built, contract.tool_path(feature, log),
+                lambda rpm, path: rpms.read_member(rpm.path, path),
+            )  # fmt: skip
+        contract.require(found, where="the build log and the intent in patches/")
+        return found
+
+
+def _spec_of_tarball(package: Package, tarball: Path) -> str:
+    """Return upstream's own spec: the file of that name in the tarball's top folder."""
+    try:
+        with tarfile.open(tarball) as archive:
+            for member in archive:
+                if member.isfile() and member.name.split("/")[1:] == [package.spec]:
+                    handle = archive.extractfile(member)
+                    assert handle is not None
+                    return handle.read().decode("utf-8")
+    except (tarfile.TarError, OSError, EOFError, UnicodeDecodeError) as error:
+        raise SourceError(
+            f"{tarball.name} cannot be read: {error}", hint="is the pinned file a tar archive?"
+        ) from error
+    raise SpecError(
+        f"{tarball.name} has no {package.spec} in its top folder",
+        hint=f"put a spec of ours beside {package.folder / 'package.toml'} and say "
+        "spec_from = 'here'",
+    )
+
+
+def _collect(container: Container, out: Path) -> list[Rpm]:
+    """Bring all RPMs that were built into ``out``; return what their headers say, by NEVRA."""
+    with tempfile.TemporaryDirectory(dir=out.parent.parent) as scratch:
+        for folder in ("RPMS", "SRPMS"):
+            for path in container.get(f"{TOP}/{folder}", Path(scratch)).rglob("*.rpm"):
+                path.replace(out / path.name)
+    return sorted((rpms.read(p) for p in out.glob("*.rpm")), key=lambda r: r.nevra)
+
+
+def _published(rpm: Rpm, package: Package) -> PublishedRpm:
+    return PublishedRpm(
+        name=rpm.name,
+        nevra=rpm.nevra,
+        file=f"{package.name}/{rpm.path.name}",
+        sha256=rpm.sha256,
+        header_sha1=rpm.header_sha1,
+    )

@@ -1,0 +1,105 @@
+"""Fetch, verify, cache: a source is its sha256, whatever place gave the bytes.
+
+Locations are tried in order: the cache, each URL, Debian's source package (through the
+distribution's own client in a container, so that its mirror settings are the image's).
+"""
+
+from __future__ import annotations
+
+import functools
+import http.client
+import shutil
+import tempfile
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from sheepvirt import paths
+from sheepvirt.errors import SheepvirtError, SourceHashError, SourceUnreachableError
+from sheepvirt.model import DebianSource, Source
+from sheepvirt.progress import Stage
+from sheepvirt.rpms import sha256
+
+TIMEOUT = 20.0  # seconds without a byte; a closed network answers at once or not at all
+CHUNK = 1 << 20
+
+# Bring Debian's file into a folder; return where it is.
+DebianFetcher = Callable[[DebianSource, Path], Path]
+# Bring a file into a folder; return where it is.
+Get = Callable[[Path], Path]
+
+
+def cached(source: Source) -> Path | None:
+    """Return the cached file of ``source`` if its content still has the hash, else None."""
+    path = _home(source)
+    if path.is_file() and sha256(path) == source.sha256:
+        return path
+    return None
+
+
+def fetch(source: Source, stage: Stage, *, debian: DebianFetcher | None = None) -> Path:
+    """Return a file with the content of ``source``, from the cache or the first place that has it.
+
+    Raises SourceHashError (some place answered with other content: both hashes are named, the
+    file is not kept) or SourceUnreachableError (no place answered: each is named with its reason).
+    """
+    found = cached(source)
+    if found:
+        stage.line(f"{source.file}: in the cache")
+        return found
+    home = _home(source)
+    home.parent.mkdir(parents=True, exist_ok=True)
+    refused: list[str] = []
+    wrong: list[str] = []
+    for place, get in _places(source, debian):
+        stage.line(f"{source.file}: from {place}")
+        with tempfile.TemporaryDirectory(dir=home.parent) as scratch:
+            try:
+                got = get(Path(scratch))
+            except (OSError, http.client.HTTPException, SheepvirtError) as error:
+                reason = error.message if isinstance(error, SheepvirtError) else _reason(error)
+                refused.append(f"{place}: {reason}")
+                continue
+            digest = sha256(got)
+            if digest == source.sha256:
+                got.replace(home)
+                return home
+            wrong.append(f"{place}: sha256 is {digest}")
+    tried = "\n    ".join([*wrong, *refused]) or "it names no place"
+    if wrong:
+        raise SourceHashError(
+            f"{source.file} is not what package.toml pins.\n"
+            f"    wanted: sha256 {source.sha256}\n    {tried}",
+            hint="the file was not kept; before changing a pin, compare it with what upstream says",
+        )
+    raise SourceUnreachableError(
+        f"no place has {source.file}:\n    {tried}",
+        hint=f"mend the network, or put the file at {home} yourself; its hash is checked",
+    )
+
+
+def _home(source: Source) -> Path:
+    return paths.cache() / "sources" / source.sha256 / source.file
+
+
+def _places(source: Source, debian: DebianFetcher | None) -> Iterator[tuple[str, Get]]:
+    for url in source.urls:
+        yield url, functools.partial(_download, url, source.file)
+    if source.debian and debian:
+        name = f"Debian's source package {source.debian.package}"
+        yield name, functools.partial(debian, source.debian)
+
+
+def _download(url: str, name: str, folder: Path) -> Path:
+    request = urllib.request.Request(url, headers={"User-Agent": "sheepvirt"})
+    path = folder / name
+    with urllib.request.urlopen(request, timeout=TIMEOUT) as answer, path.open("wb") as out:
+        shutil.copyfileobj(answer, out, CHUNK)
+    return path
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, urllib.error.URLError) and not isinstance(error, urllib.error.HTTPError):
+        return str(error.reason)
+    return str(error) or type(error).__name__

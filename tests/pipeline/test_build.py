@@ -1,0 +1,231 @@
+"""Builds that go wrong: what is said, what is kept, what is cleaned up. Real engine, real rpmbuild.
+
+The package is a small one of the test's own, so that each case takes seconds.
+"""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import docker
+import pytest
+from docker.models.containers import Container
+
+from sheepvirt import build, config, paths, repo
+from sheepvirt.errors import BuildError, CompileError, ConfigError, ContractError, SheepvirtError
+from sheepvirt.locks import lock
+from sheepvirt.model import BuildRecord, Target
+from sheepvirt.progress import Progress, quiet
+from sheepvirt.rpmbuild import owner
+
+pytestmark = pytest.mark.engine
+PACKAGE = 'version = "1"\nspec = "tiny.spec"\nspec_from = "here"\ninstall = ["tiny"]\n'
+SPEC = """\
+Name: tiny
+Version: 1
+Release: 1%{{?dist}}
+Summary: A package of a test
+License: Public Domain
+BuildArch: noarch
+{more}
+%description
+A package of a test.
+%build
+{build}
+%install
+mkdir -p %{{buildroot}}%{{_datadir}}/tiny
+date > %{{buildroot}}%{{_datadir}}/tiny/date
+%files
+%{{_datadir}}/tiny
+"""
+RUN = """\
+import sys
+from pathlib import Path
+from sheepvirt import build, config, paths
+from sheepvirt.progress import Progress
+paths.SPECS = paths.PATCHES = Path(sys.argv[1])
+build.build_rpms(config.load_target("rehearsal"), [], Progress(Path(sys.argv[1]) / "run.log"))
+"""
+
+
+@dataclass
+class World:
+    """A checkout's data folders and results, of one test alone."""
+
+    folder: Path
+    target: Target
+
+    def write(self, *, build: str = ":", more: str = "", package: str = PACKAGE) -> None:
+        """Write the package's spec and package.toml."""
+        home = self.folder / "tiny"
+        home.mkdir(exist_ok=True)
+        (home / "package.toml").write_text(package)
+        (home / "tiny.spec").write_text(SPEC.format(build=build, more=more))
+
+    def build(self, progress: Progress | None = None) -> list[BuildRecord]:
+        """Build what is there now."""
+        return build.build_rpms(self.target, [], progress or quiet())
+
+    def start(self) -> subprocess.Popen[str]:
+        """Build in a process of its own, which can be ended."""
+        return subprocess.Popen(
+            [sys.executable, "-c", RUN, str(self.folder)], cwd=paths.ROOT, text=True,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+
+    def containers(self) -> list[Container]:
+        """Return the build containers that are there, running or not."""
+        label = f"sheepvirt.owner={owner(self.target)}"
+        return docker.from_env().containers.list(all=True, filters={"label": label})
+
+    def wait(self, done: Callable[[], bool]) -> None:
+        """Wait until ``done``, at most two minutes."""
+        deadline = time.monotonic() + 120
+        while not done():
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+
+    def started(self) -> bool:
+        """Tell whether rpmbuild has come to the spec's %build."""
+        log = self.folder / "run.log"
+        return log.exists() and "now it sleeps" in log.read_text()
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    folder = tmp_path / "specs"
+    folder.mkdir()
+    for name in ("DIST", "CACHE", "STATE"):
+        monkeypatch.setenv(f"SHEEPVIRT_{name}", str(tmp_path / name.lower()))
+    monkeypatch.setattr(paths, "SPECS", folder)
+    monkeypatch.setattr(paths, "PATCHES", folder)
+    return World(folder, config.load_target("rehearsal"))
+
+
+def test_a_build_is_published_and_not_repeated(world: World) -> None:
+    world.write()
+    (record,) = world.build()
+    assert [r.name for r in record.rpms] == ["tiny", "tiny"]
+    assert all((repo.home(world.target) / r.file).is_file() for r in record.rpms)
+    index = (repo.home(world.target) / "repodata" / "repomd.xml").read_text()
+    assert ".gz" in index
+    assert world.build() == [record]
+    world.write(build="echo other")
+    (other,) = world.build()
+    assert other.key != record.key
+    assert not world.containers()
+
+
+def test_a_compile_error_names_the_error_the_log_and_a_shell(world: World) -> None:
+    world.write()
+    before = world.build()
+    world.write(build="echo 'int main(void) { return nothing; }' > a.c\ncc a.c")
+    with pytest.raises(CompileError) as caught:
+        world.build()
+    assert "a.c:1:25: error: 'nothing' undeclared" in caught.value.message.replace(
+        "‘", "'"
+    ).replace("’", "'")
+    log = Path(caught.value.message.partition("log: ")[2].strip())
+    assert "nothing" in log.read_text()
+    command = caught.value.hint.partition("`")[2].rpartition("`")[0].split()
+    shell = [word for word in command if word != "-it"]
+    done = subprocess.run([*shell, "-c", "cat a.c"], capture_output=True, text=True)
+    assert "int main" in done.stdout
+    assert list(repo.published(world.target).values()) == before
+    assert not world.containers()
+    world.write()
+    assert world.build() == before
+    docker.from_env().images.remove(command[-2])
+
+
+def test_a_missing_build_requirement_is_enforced(world: World) -> None:
+    world.write(more="BuildRequires: no-such-thing-devel")
+    with pytest.raises(CompileError, match="no-such-thing-devel is needed by tiny"):
+        world.build()
+    docker.from_env().images.remove("sheepvirt/rehearsal-failed:tiny")
+
+
+def test_a_feature_without_evidence_is_not_published(world: World) -> None:
+    (world.folder / "tiny").mkdir()
+    intent = (paths.ROOT / "patches" / "libvirt" / "enable-sheepdog.toml").read_text()
+    (world.folder / "tiny" / "enable-sheepdog.toml").write_text(intent)
+    feature = '[features.sheepdog]\nintent = "enable-sheepdog"\nrpm_file = "/usr/lib64/a.so"\n'
+    world.write(package=PACKAGE + feature)
+    with pytest.raises(SheepvirtError) as caught:
+        world.build()
+    assert caught.value.exit_code in {4, ContractError.exit_code}
+    assert repo.published(world.target) == {}
+    assert not world.containers()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_build_leaves_nothing_half(world: World, number: signal.Signals) -> None:
+    world.write()
+    before = world.build()
+    world.write(build="echo now it sleeps; sleep 600")
+    process = world.start()
+    world.wait(world.started)
+    process.send_signal(number)
+    process.communicate(timeout=60)
+    assert process.returncode != 0
+    assert not world.containers()
+    assert list(repo.published(world.target).values()) == before
+    assert len(list((paths.dist() / ".repos" / "rehearsal").iterdir())) == 1
+
+
+def test_what_a_killed_run_left_is_removed_by_the_next(world: World) -> None:
+    world.write(build="echo now it sleeps; sleep 600")
+    process = world.start()
+    world.wait(world.started)
+    process.kill()
+    process.communicate(timeout=60)
+    assert len(world.containers()) == 1
+    world.write()
+    world.build()
+    assert not world.containers()
+
+
+def test_a_builder_that_dies_is_named_as_such(world: World) -> None:
+    world.write(build="echo now it sleeps; sleep 600")
+    caught: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            world.build(Progress(world.folder / "run.log"))
+        except SheepvirtError as error:
+            caught.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    world.wait(world.started)
+    for container in world.containers():
+        container.kill()
+    thread.join(60)
+    assert isinstance(caught[0], BuildError)
+    assert "was killed" in caught[0].message
+    assert not world.containers()
+
+
+def test_a_second_run_waits_and_says_for_whom(world: World) -> None:
+    world.write()
+    with lock("target-rehearsal", quiet()):
+        process = world.start()
+        time.sleep(3)
+        assert process.poll() is None
+    out, _ = process.communicate(timeout=120)
+    assert "waiting: target-rehearsal is in use by process" in out
+    assert process.returncode == 0
+
+
+def test_a_broken_package_file_is_named_before_anything_runs(world: World) -> None:
+    world.write(package=PACKAGE + 'instal = ["x"]\n')
+    with pytest.raises(ConfigError, match="unknown key 'instal'") as caught:
+        world.build()
+    assert "did you mean 'install'?" in caught.value.hint

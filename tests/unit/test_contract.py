@@ -1,0 +1,95 @@
+"""A declared feature has evidence, or the run stops: each check is shown to fail, too."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from sheepvirt import config, contract
+from sheepvirt.errors import ContractError
+from sheepvirt.model import Evidence, Feature, Rpm
+
+MESON = """\
+Program dog found: YES (/usr/bin/dog)
+  Storage Drivers
+               Sheepdog: YES
+"""
+FEATURE = next(f for f in config.load_package("libvirt").features if f.name == "sheepdog")
+
+
+def rpm(name: str, **more: tuple[str, ...]) -> Rpm:
+    plain = Rpm(name, 0, "7.0.0", "1.rehearsal", "x86_64", Path(f"{name}.rpm"), "", "")
+    return replace(plain, **more)  # type: ignore[arg-type]
+
+
+DOG = rpm("sheepdog", files=("/usr/bin/dog",))
+BACKEND = rpm("backend", files=(FEATURE.rpm_file,), requires=("sheepdog",))
+
+
+def built(log: str, build_root: list[Rpm]) -> list[tuple[str, bool]]:
+    found = contract.build_evidence("libvirt", FEATURE, log, build_root)
+    return [(e.claim, e.ok) for e in found]
+
+
+def carried(*rpms: Rpm, content: bytes = b"\0/usr/bin/dog\0", feature: Feature = FEATURE) -> str:
+    found = contract.rpm_evidence(
+        "libvirt", feature, rpms, "/usr/bin/dog", lambda _rpm, _path: content
+    )
+    return " ".join("ok" if e.ok else "MISSING" for e in found)
+
+
+def test_a_build_with_sheepdog_is_seen() -> None:
+    assert built(MESON, [DOG]) == [("configured in", True), ("its CLI was in the build root", True)]
+
+
+def test_autoconf_says_it_in_other_words() -> None:
+    log = "checking for collie... /usr/sbin/collie\nconfigure: Sheepdog: yes\n"
+    assert contract.tool_path(FEATURE, log) == "/usr/sbin/collie"
+
+
+@pytest.mark.parametrize(
+    ("log", "build_root"),
+    [
+        (MESON.replace("YES (/usr/bin/dog)", "NO").replace("Sheepdog: YES", "Sheepdog: NO"), [DOG]),
+        ("", [DOG]),
+    ],
+)
+def test_a_build_without_sheepdog_is_caught(log: str, build_root: list[Rpm]) -> None:
+    assert [ok for _, ok in built(log, build_root)] == [False, False]
+
+
+def test_a_cli_that_is_not_of_our_rpms_is_caught() -> None:
+    assert [ok for _, ok in built(MESON, [])] == [True, False]
+
+
+def test_the_backend_in_an_rpm_is_seen() -> None:
+    assert carried(rpm("other"), BACKEND) == "ok ok ok"
+
+
+def test_no_backend_in_any_rpm_is_caught() -> None:
+    assert carried(rpm("other")) == "MISSING"
+
+
+def test_a_backend_that_requires_nothing_is_caught() -> None:
+    assert carried(replace(BACKEND, requires=())) == "ok MISSING ok"
+
+
+def test_another_path_compiled_in_is_caught() -> None:
+    assert carried(BACKEND, content=b"\0/usr/bin/doggy\0") == "ok ok MISSING"
+
+
+def test_a_release_of_another_target_is_caught() -> None:
+    assert contract.release_evidence("a", ".rehearsal", [BACKEND]).ok
+    assert not contract.release_evidence("a", ".el6", [BACKEND]).ok
+
+
+def test_missing_evidence_stops_the_run_and_names_each_claim() -> None:
+    good = Evidence("rpm", "libvirt", "sheepdog", "file", "seen", ok=True)
+    bad = Evidence("rpm", "libvirt", "sheepdog", "Requires: sheepdog", "not there", ok=False)
+    contract.require([good], where="the log")
+    with pytest.raises(ContractError, match="Requires: sheepdog: not there") as caught:
+        contract.require([good, bad], where="the log")
+    assert "file: seen" not in caught.value.message
+    assert caught.value.exit_code == 7

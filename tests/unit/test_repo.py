@@ -1,0 +1,107 @@
+"""Publishing is one rename: the repo is the former one or the new one, at every moment."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from sheepvirt import repo
+from sheepvirt.errors import BuildError, ConfigError
+from sheepvirt.model import BuildRecord, Evidence, PublishedRpm, Target
+
+TARGET = Target("rehearsal", "", "bullseye", "x86_64", {"dist": ".rehearsal"}, Path())
+
+
+@pytest.fixture(autouse=True)
+def dist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("SHEEPVIRT_DIST", str(tmp_path / "dist"))
+    return tmp_path / "dist"
+
+
+def make(stage: Path, package: str, content: bytes = b"rpm") -> BuildRecord:
+    (stage / package).mkdir()
+    (stage / package / "a.rpm").write_bytes(content)
+    rpm = PublishedRpm(
+        "a", "a-1-1.x86_64", f"{package}/a.rpm", hashlib.sha256(content).hexdigest(), "00"
+    )
+    evidence = (Evidence("rpm", package, "sheepdog", "a claim", "seen", ok=True),)
+    return BuildRecord(package, "1", "key", {"in": "1"}, (rpm,), ("a",), evidence, 2.5, "says so")
+
+
+def publish(package: str = "libvirt", content: bytes = b"rpm") -> BuildRecord:
+    with repo.staging(TARGET) as stage:
+        record = make(stage, package, content)
+        repo.publish(TARGET, stage, [record])
+    return record
+
+
+def folders(dist: Path) -> int:
+    return len(list((dist / ".repos" / "rehearsal").iterdir()))
+
+
+def test_what_was_published_is_read_back() -> None:
+    record = publish()
+    assert repo.read_manifest(repo.home(TARGET)) == (record,)
+    assert repo.published(TARGET) == {"libvirt": record}
+
+
+def test_a_failure_leaves_the_former_repo_and_nothing_else(dist: Path) -> None:
+    record = publish()
+
+    def fail() -> None:
+        with repo.staging(TARGET) as stage:
+            make(stage, "libvirt", b"half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail()
+    assert repo.published(TARGET) == {"libvirt": record}
+    assert folders(dist) == 1
+
+
+def test_old_repos_go_but_the_former_stays_for_its_readers(dist: Path) -> None:
+    for content in (b"1", b"2", b"3", b"4"):
+        publish(content=content)
+    assert folders(dist) == 2
+    assert (repo.home(TARGET) / "libvirt" / "a.rpm").read_bytes() == b"4"
+
+
+def test_a_kept_package_is_in_the_next_repo() -> None:
+    record = publish()
+    with repo.staging(TARGET) as stage:
+        repo.keep(TARGET, record, stage)
+        repo.publish(TARGET, stage, [record, make(stage, "qemu")])
+    assert set(repo.published(TARGET)) == {"libvirt", "qemu"}
+
+
+def test_a_file_that_was_changed_or_lost_is_not_taken_for_published() -> None:
+    publish()
+    rpm = repo.home(TARGET) / "libvirt" / "a.rpm"
+    rpm.write_bytes(b"changed")
+    assert repo.published(TARGET) == {}
+    rpm.unlink()
+    assert repo.published(TARGET) == {}
+
+
+def test_no_repo_says_what_to_run(dist: Path) -> None:
+    with pytest.raises(ConfigError, match="no repo is published") as caught:
+        repo.read_manifest(dist / "rehearsal")
+    assert "invoke build-rpms --target rehearsal" in caught.value.hint
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"packages": [{}]}', '{"packages": 3}'])
+def test_a_manifest_that_is_not_ours_is_named(dist: Path, text: str) -> None:
+    publish()
+    (dist / "rehearsal" / "manifest.json").write_text(text)
+    with pytest.raises(ConfigError, match=r"manifest\.json is not a manifest of ours"):
+        repo.read_manifest(dist / "rehearsal")
+
+
+def test_a_folder_of_somebody_else_is_not_replaced(dist: Path) -> None:
+    (dist / "rehearsal").mkdir(parents=True)
+    (dist / "rehearsal" / "mine").write_text("precious")
+    with pytest.raises(BuildError, match="not a symlink"):
+        publish()
+    assert (dist / "rehearsal" / "mine").read_text() == "precious"

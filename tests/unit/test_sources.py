@@ -1,0 +1,98 @@
+"""Fetching: any place will do, the hash decides, nothing bad is kept."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from sheepvirt import sources
+from sheepvirt.errors import SourceHashError, SourceUnreachableError
+from sheepvirt.model import DebianSource, Source
+from sheepvirt.progress import Stage, quiet
+
+GOOD = b"a tarball"
+HASH = hashlib.sha256(GOOD).hexdigest()
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("SHEEPVIRT_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def source(*urls: Path, debian: bool = False) -> Source:
+    known = DebianSource("a", "a_1.orig.tar.xz") if debian else None
+    return Source("a-1.tar.xz", HASH, tuple(u.as_uri() for u in urls), known)
+
+
+def stage() -> Stage:
+    return Stage("sources", quiet())
+
+
+def place(path: Path, content: bytes) -> Path:
+    path.write_bytes(content)
+    return path
+
+
+def kept(cache: Path) -> list[str]:
+    return [p.name for p in cache.rglob("*") if p.is_file()]
+
+
+def no_debian(_source: DebianSource, _folder: Path) -> Path:
+    raise AssertionError("Debian was asked although it need not be")
+
+
+def test_the_first_place_that_answers_is_taken(tmp_path: Path) -> None:
+    there = place(tmp_path / "there", GOOD)
+    found = sources.fetch(source(tmp_path / "absent", there), stage(), debian=no_debian)
+    assert found.read_bytes() == GOOD
+
+
+def test_the_cache_comes_before_every_place(tmp_path: Path) -> None:
+    there = place(tmp_path / "there", GOOD)
+    first = sources.fetch(source(there), stage())
+    there.unlink()
+    assert sources.fetch(source(there, debian=True), stage(), debian=no_debian) == first
+
+
+def test_a_cached_file_that_went_bad_is_fetched_again(tmp_path: Path) -> None:
+    there = place(tmp_path / "there", GOOD)
+    sources.fetch(source(there), stage()).write_bytes(b"bit rot")
+    assert sources.fetch(source(there), stage()).read_bytes() == GOOD
+
+
+def test_debian_has_it_when_upstream_is_out_of_reach(tmp_path: Path) -> None:
+    def debian(known: DebianSource, folder: Path) -> Path:
+        return place(folder / known.file, GOOD)
+
+    found = sources.fetch(source(tmp_path / "absent", debian=True), stage(), debian=debian)
+    assert found.name == "a-1.tar.xz"
+    assert found.read_bytes() == GOOD
+
+
+def test_a_wrong_hash_names_both_and_keeps_nothing(tmp_path: Path, cache: Path) -> None:
+    bad = place(tmp_path / "bad", b"<html>login</html>")
+    with pytest.raises(SourceHashError) as caught:
+        sources.fetch(source(bad), stage())
+    assert HASH in caught.value.message
+    assert hashlib.sha256(b"<html>login</html>").hexdigest() in caught.value.message
+    assert kept(cache) == []
+    assert caught.value.exit_code == 3
+
+
+def test_a_place_with_a_wrong_file_does_not_hide_a_good_one(tmp_path: Path) -> None:
+    bad, good = place(tmp_path / "bad", b"x"), place(tmp_path / "good", GOOD)
+    assert sources.fetch(source(bad, good), stage()).read_bytes() == GOOD
+
+
+def test_no_place_in_reach_names_each_with_its_reason(tmp_path: Path, cache: Path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    with pytest.raises(SourceUnreachableError) as caught:
+        sources.fetch(source(one, two), stage())
+    assert one.as_uri() in caught.value.message
+    assert two.as_uri() in caught.value.message
+    assert "No such file" in caught.value.message
+    assert str(cache) in caught.value.hint
+    assert kept(cache) == []
