@@ -35,6 +35,12 @@ def make_plan(
     return planned
 
 
+def explain(target: Target, names: Sequence[str]) -> list[PlannedBuild]:
+    """Return what ``build_rpms`` would do now, in order. Needs no engine. Raises ConfigError."""
+    image = images.tag_of(target, "builder")
+    return make_plan(target, names, image, repo.published(target))
+
+
 def build_rpms(target: Target, names: Sequence[str], progress: Progress) -> list[BuildRecord]:
     """Build what has changed of ``names`` (empty: everything) and publish the repo of ``target``.
 

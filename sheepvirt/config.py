@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -35,10 +36,7 @@ class Table:
         self._known.add(key)
         if key not in self._data:
             if default is ...:
-                self.done()
-                raise ConfigError(
-                    f"{self._where}: {key!r} is missing", hint=f"add `{key} = …` there"
-                )
+                raise ConfigError(f"{self._where}: {key!r} is missing", hint=self._instead(key))
             return default
         value = self._data[key]
         if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
@@ -47,6 +45,11 @@ class Table:
                 hint="mend the value's type",
             )
         return value
+
+    def _instead(self, key: str) -> str:
+        """Say what to write for a missing key: a misspelt one may stand in its place."""
+        near = difflib.get_close_matches(key, self._data.keys() - self._known, n=1)
+        return f"is {near[0]!r} it, misspelt?" if near else f"add `{key} = …` there"
 
     def strings(self, key: str, default: Any = ()) -> tuple[str, ...]:
         """Return a list of strings as a tuple."""

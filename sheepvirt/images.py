@@ -27,46 +27,58 @@ from sheepvirt.progress import Progress, Stage
 PLAIN_SUITE = r'sed -i "/-updates\|-security/d" "$1/etc/apt/sources.list"'
 
 
+def tag_of(target: Target, kind: str) -> str:
+    """Return the tag of ``target``'s image ``kind`` by its recipe, whether it is there or not."""
+    if kind == "base":
+        recipe = hashlib.sha256(f"{target.suite} {PLAIN_SUITE}".encode())
+    else:
+        recipe = hashlib.sha256(tag_of(target, "base").encode())
+        files = [*(target.folder / kind).rglob("*"), *(target.folder / "common").rglob("*")]
+        for path in sorted(p for p in files if p.is_file() and p.suffix != ".pyc"):
+            name = path.relative_to(target.folder).as_posix()
+            recipe.update(name.encode() + b"\0" + path.read_bytes())
+    return f"sheepvirt/{target.name}-{kind}:{recipe.hexdigest()[:16]}"
+
+
+def base_tag(target: Target) -> str:
+    """Return the tag of ``target``'s base image, whether it is there or not."""
+    return tag_of(target, "base")
+
+
 def ensure(engine: Engine, target: Target, kind: str, progress: Progress) -> str:
     """Return the tag of ``target``'s image ``kind`` ("base", "builder", "host"); make it if absent.
 
     Raises EngineError when mmdebstrap or a build step fails.
     """
-    base = _ensure_base(engine, target, progress)
+    tag = tag_of(target, kind)
+    if engine.image_id(tag) is not None:
+        return tag
     if kind == "base":
-        return base
+        _make_base(engine, target, tag, progress)
+        return tag
+    base = ensure(engine, target, "base", progress)
     folder = target.folder / kind
-    recipe = hashlib.sha256(base.encode())
-    files = [*folder.rglob("*"), *(target.folder / "common").rglob("*")]
-    for path in sorted(p for p in files if p.is_file()):
-        recipe.update(path.relative_to(target.folder).as_posix().encode() + b"\0" + path.read_bytes())
-    tag = f"sheepvirt/{target.name}-{kind}:{recipe.hexdigest()[:16]}"
-    if engine.image_id(tag) is None:
-        with progress.stage(f"{kind} image") as stage, tempfile.TemporaryDirectory() as scratch:
-            context = Path(scratch) / "context"
-            shutil.copytree(folder, context)
-            shutil.copytree(target.folder / "common", context, dirs_exist_ok=True)
-            template = jinja2.Environment(
-                undefined=jinja2.StrictUndefined, keep_trailing_newline=True, autoescape=False
-            ).from_string((folder / "Containerfile.j2").read_text(encoding="utf-8"))
-            text = template.render(base=base, target=target)
-            (context / "Containerfile").write_text(text, encoding="utf-8")
-            engine.build(context, tag, stage.line)
-            stage.note = tag
+    with progress.stage(f"{kind} image") as stage, tempfile.TemporaryDirectory() as scratch:
+        context = Path(scratch) / "context"
+        shutil.copytree(folder, context)
+        shutil.copytree(target.folder / "common", context, dirs_exist_ok=True)
+        template = jinja2.Environment(
+            undefined=jinja2.StrictUndefined, keep_trailing_newline=True, autoescape=False
+        ).from_string((folder / "Containerfile.j2").read_text(encoding="utf-8"))
+        text = template.render(base=base, target=target)
+        (context / "Containerfile").write_text(text, encoding="utf-8")
+        engine.build(context, tag, stage.line)
+        stage.note = tag
     return tag
 
 
-def _ensure_base(engine: Engine, target: Target, progress: Progress) -> str:
-    recipe = hashlib.sha256(f"{target.suite} {PLAIN_SUITE}".encode()).hexdigest()[:16]
-    tag = f"sheepvirt/{target.name}-base:{recipe}"
-    if engine.image_id(tag) is None:
-        with progress.stage(f"base image ({target.suite})") as stage:
-            paths.cache().mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=paths.cache()) as scratch:
-                tar = Path(scratch) / "base.tar"
-                _mmdebstrap(target.suite, tar, stage)
-                engine.import_tar(tar, tag)
-    return tag
+def _make_base(engine: Engine, target: Target, tag: str, progress: Progress) -> None:
+    with progress.stage(f"base image ({target.suite})") as stage:
+        paths.cache().mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=paths.cache()) as scratch:
+            tar = Path(scratch) / "base.tar"
+            _mmdebstrap(target.suite, tar, stage)
+            engine.import_tar(tar, tag)
 
 
 def _mmdebstrap(suite: str, tar: Path, stage: Stage) -> None:

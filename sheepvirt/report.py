@@ -8,28 +8,34 @@ from rich.table import Table
 from rich.text import Text
 
 from sheepvirt import paths
-from sheepvirt.model import BuildRecord, Change, Check, Host, Target, VerifyOutcome
+from sheepvirt.model import BuildRecord, Change, Check, Host, PlannedBuild, Target, VerifyOutcome
 from sheepvirt.progress import Progress
+
+
+def plan(progress: Progress, rows: Sequence[PlannedBuild]) -> None:
+    """Print what would be built, in order, and why; what each package waits for."""
+    table = _table("Order of the builds", "package", "version", "what", "why", "after")
+    for row in rows:
+        what = "build" if row.build else "keep"
+        needs = ", ".join(row.package.needs) or "-"
+        table.add_row(row.package.name, row.package.version, what, row.reason, needs)
+    progress.console.print(table)
 
 
 def builds(progress: Progress, target: Target, records: Sequence[BuildRecord]) -> None:
     """Print what each package came to, and the evidence of every gate it passed."""
-    table = Table(title=f"RPMs of {target.name} ({target.dist})", title_justify="left")
-    for column in ("package", "version", "RPMs", "seconds", "note"):
-        table.add_column(column)
+    title = f"RPMs of {target.name} ({target.dist})"
+    table = _table(title, "package", "version", "RPMs", "seconds", "note")
     for record in records:
-        seconds = f"{record.seconds:.0f}" if record.seconds else "-"
         note = f"stand-in: {record.stand_in}" if record.stand_in else ""
-        table.add_row(record.package, record.version, str(len(record.rpms)), seconds, note)
+        count, seconds = str(len(record.rpms)), f"{record.seconds:.0f}"
+        table.add_row(record.package, record.version, count, seconds, note)
     progress.console.print(table)
-    rows = [e for record in records for e in record.evidence]
-    if rows:
-        table = Table(title="Evidence", title_justify="left")
-        for column in ("gate", "feature", "claim", "observed", ""):
-            table.add_column(column)
-        for e in rows:
-            table.add_row(e.gate, e.feature, e.claim, e.observed, "ok" if e.ok else "MISSING")
-        progress.console.print(table)
+    table = _table("Evidence", "gate", "package", "feature", "claim", "observed", "")
+    for e in (e for record in records for e in record.evidence):
+        seen = "ok" if e.ok else "MISSING"
+        table.add_row(e.gate, e.package, e.feature, e.claim, e.observed, seen)
+    progress.console.print(table)
     progress.say(f"repo: {paths.dist() / target.name}")
 
 
@@ -48,11 +54,7 @@ def changes(progress: Progress, host: Host, rows: Sequence[Change], *, plan: boo
 
 def checks(progress: Progress, title: str, rows: Sequence[Check]) -> None:
     """Print every check of one pass of the verification; a failed one with what it found."""
-    table = Table(title=title, title_justify="left")
-    table.add_column("check", overflow="fold")
-    table.add_column("result")
-    table.add_column("seconds", justify="right")
-    table.add_column("found", overflow="fold")
+    table = _table(title, "check", "result", "seconds", "found")
     style = {"passed": "green", "failed": "bold red"}
     for row in rows:
         result = Text(row.result, style=style.get(row.result, "yellow"))
@@ -69,10 +71,7 @@ def summary(
     outcome: VerifyOutcome,
 ) -> None:
     """Print the stages' times and the last line: target, host, guests, verdict."""
-    table = Table(title="Stages", title_justify="left")
-    table.add_column("stage")
-    table.add_column("seconds", justify="right")
-    table.add_column("note")
+    table = _table("Stages", "stage", "seconds", "note")
     for timing in progress.timings:
         table.add_row(timing.stage, f"{timing.seconds:.1f}", timing.note)
     progress.console.print(table)
@@ -82,3 +81,13 @@ def summary(
         f"target {target.name}: {rpms} RPMs; host {host.name} with {guests}: "
         f"{outcome.passed} checks passed, {outcome.failed} failed; JUnit in {outcome.junit_folder}"
     )
+
+
+def _table(title: str, *columns: str) -> Table:
+    """Return an empty table; what is too wide for the terminal is folded, never cut."""
+    table = Table(title=title, title_justify="left")
+    for column in columns:
+        table.add_column(
+            column, overflow="fold", justify="right" if column == "seconds" else "left"
+        )
+    return table

@@ -27,6 +27,7 @@ from sheepvirt.model import (
 from sheepvirt.progress import Progress
 
 TOP = "/build"  # %_topdir of the build root
+BYTES = "surrogateescape"  # a spec may have names in its changelog that are not UTF-8
 KILLED = {-1, 128 + signal.SIGKILL, 128 + signal.SIGTERM}
 ENVIRONMENT = {
     "CCACHE_DIR": "/ccache",
@@ -121,7 +122,7 @@ class Job:
             if package.spec_from == "tarball":
                 text = _spec_of_tarball(package, files[0])
             else:
-                text = (package.folder / package.spec).read_text(encoding="utf-8")
+                text = (package.folder / package.spec).read_text(encoding="utf-8", errors=BYTES)
             diffs: list[str] = []
             for feature in package.features:
                 intent = spec.load_intent(paths.PATCHES / package.name / f"{feature.intent}.toml")
@@ -132,8 +133,8 @@ class Job:
                     part.line(action)
                 part.note = "; ".join(patched.actions)
             path = out / package.spec
-            path.write_bytes(text.encode())
-            (out / "spec.diff").write_text("".join(diffs), encoding="utf-8")
+            path.write_bytes(text.encode(errors=BYTES))
+            (out / "spec.diff").write_text("".join(diffs), encoding="utf-8", errors=BYTES)
         if any(diffs):
             self._progress.diff("".join(diffs))
         return path
@@ -235,8 +236,8 @@ def _spec_of_tarball(package: Package, tarball: Path) -> str:
                 if member.isfile() and member.name.split("/")[1:] == [package.spec]:
                     handle = archive.extractfile(member)
                     assert handle is not None
-                    return handle.read().decode("utf-8")
-    except (tarfile.TarError, OSError, EOFError, UnicodeDecodeError) as error:
+                    return handle.read().decode(errors=BYTES)
+    except (tarfile.TarError, OSError, EOFError) as error:
         raise SourceError(
             f"{tarball.name} cannot be read: {error}", hint="is the pinned file a tar archive?"
         ) from error

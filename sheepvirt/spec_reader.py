@@ -1,0 +1,219 @@
+"""Reading an RPM spec without losing a byte: which lines hold on a target, and what they define.
+
+rpm reads a spec line by line: a line that begins with ``%if`` and its kin is a condition in every
+section, ``%changelog`` included; a ``%define`` is obeyed wherever it stands in a true branch, even
+in a comment; ``%%`` is a plain percent sign. Following the branches is done here, everything about
+macros by norpm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from norpm.macro import MacroRegistry
+
+from sheepvirt.errors import RuleMismatchError
+from sheepvirt.spec_lines import (
+    DEFINING,
+    Branch,
+    Line,
+    Spec,
+    commands,
+    evaluate,
+    expand,
+    section_at,
+    split_lines,
+)
+
+_OPENING = {"if", "ifarch", "ifnarch", "ifos", "ifnos"}
+_NEXT = {"elif", "elifarch", "elifos", "else"}
+
+
+def read(text: str, macros: Mapping[str, str]) -> Spec:
+    """Read a spec as rpm would with ``macros`` defined beforehand (``_target_cpu``: the arch).
+
+    Raises RuleMismatchError where its conditions do not pair up.
+    """
+    return _Reader(macros).read(text)
+
+
+def _directive(text: str) -> tuple[str, str]:
+    """Split ``%if expr`` into word and rest; ("", "") where the line is no condition."""
+    text = text.strip()
+    if not text.startswith("%"):
+        return "", ""
+    word = ""
+    for char in text[1:]:
+        if not (char.isalnum() or char == "_"):
+            break
+        word += char
+    if word not in _OPENING | _NEXT | {"endif"}:
+        return "", ""
+    return word, text[1 + len(word) :].strip()
+
+
+def _unit_end(raw: list[str], start: int) -> int:
+    """Return where the line at ``start`` ends, with its continuation if it is macro language.
+
+    A shell command that goes on over lines is not one: conditions may stand between its lines.
+    """
+    first = raw[start].lstrip()
+    condition, definition = bool(_directive(first)[0]), first.startswith(DEFINING)
+    end = start + 1
+    if not (condition or definition or first.startswith("%{")):
+        return end
+    braces = _Braces()
+    while end < len(raw):
+        inside = braces.still_open(raw[end - 1]) and not condition
+        slashed = raw[end - 1].rstrip().endswith("\\") and (condition or definition)
+        if not (inside or slashed):
+            break
+        end += 1
+    return end
+
+
+class _Braces:
+    """Counts what a definition has opened and not yet closed, line by line as rpm does."""
+
+    def __init__(self) -> None:
+        self.depth = {"{": 0, "(": 0, "[": 0}
+
+    def still_open(self, text: str) -> bool:
+        """Take one more line; return whether ``%{``, ``%(`` or ``%[`` is open after it."""
+        closing = {"}": "{", ")": "(", "]": "["}
+        chars = iter(text)
+        for char in chars:
+            if char == "\\":
+                next(chars, None)  # escaped
+            elif char == "%":
+                after = next(chars, "")
+                if after in self.depth:
+                    self.depth[after] += 1
+            elif self.depth.get(char):
+                self.depth[char] += 1
+            elif self.depth.get(closing.get(char, "")):
+                self.depth[closing[char]] -= 1
+        return any(self.depth.values())
+
+
+@dataclass
+class _Chain:
+    """A condition being read: the branch in force, and what came before it."""
+
+    branch: Branch
+    section: str  # in force where the chain opened: a dead branch does not change it
+    taken: bool  # a branch before this one held
+    closed: bool = False  # %else was seen
+
+
+@dataclass
+class _Reader:
+    given: Mapping[str, str]
+    registry: MacroRegistry = field(default_factory=MacroRegistry)
+    chains: list[_Chain] = field(default_factory=list)
+    section: str = ""
+    lines: list[Line] = field(default_factory=list)
+    defined_at: dict[str, list[int]] = field(default_factory=dict)
+    endings: dict[int, int] = field(default_factory=dict)
+
+    def read(self, text: str) -> Spec:
+        for name, value in self.given.items():
+            self.registry.define(name, value, special=True)
+        # Not this machine's: the same spec gives the same patch everywhere.
+        self.registry.target = self.given.get("_target_cpu", "x86_64")
+        raw = split_lines(text)
+        while len(self.lines) < len(raw):
+            start = len(self.lines)
+            self._take(raw[start : _unit_end(raw, start)])
+        if self.chains:
+            self._refuse(self.chains[-1].branch.line, "this condition has no %endif")
+        defined = {name: tuple(numbers) for name, numbers in self.defined_at.items()}
+        return Spec(tuple(self.lines), self.registry, defined, self.endings)
+
+    def _take(self, unit: list[str]) -> None:
+        number = len(self.lines) + 1
+        text = "".join(unit)
+        word, rest = _directive(" ".join(commands(unit)))
+        if word in _OPENING:
+            self._add(unit, "condition")  # the %if itself stands outside of its branch
+            self._open(number, word, rest)
+            return
+        if word in _NEXT:
+            self._next(number, word, rest)
+        elif word == "endif":
+            if not self.chains:
+                self._refuse(number, "this %endif closes nothing", found=text)
+            chain = self._leave()
+            self.chains.pop()
+            self.endings[chain.branch.opening] = number
+        elif not word:
+            self.section = section_at(text, self.section)
+        if word:
+            self._add(unit, "condition")
+            return
+        self._add(unit, "definition" if text.lstrip().startswith(DEFINING) else "text")
+        if self._live():
+            self._obey(number, text)
+
+    def _add(self, unit: list[str], role: str) -> None:
+        branches = tuple(chain.branch for chain in self.chains)
+        for text in unit:
+            self.lines.append(Line(len(self.lines) + 1, text, branches, self.section, role))
+            role = "text" if role == "text" else "continuation"
+
+    def _live(self) -> bool:
+        return all(chain.branch.holds for chain in self.chains)
+
+    def _holds(self, word: str, expression: str) -> bool | None:
+        if word.endswith(("arch", "os")):
+            names = (expand(expression, self.registry) or "").replace(",", " ").split()
+            known = self.registry.target if word.endswith("arch") else "linux"
+            return (known in names) != word.startswith("ifn")
+        return evaluate(expression, self.registry)
+
+    def _open(self, number: int, word: str, rest: str) -> None:
+        holds = self._holds(word, rest) if self._live() else False
+        branch = Branch(number, number, f"%{word} {rest}", rest, holds)
+        self.chains.append(_Chain(branch, self.section, taken=False))
+
+    def _next(self, number: int, word: str, rest: str) -> None:
+        if not self.chains or self.chains[-1].closed:
+            self._refuse(number, f"this %{word} belongs to no %if", found=f"%{word} {rest}")
+        chain = self._leave()
+        before = chain.branch
+        self.chains.pop()
+        outer = self._live()
+        self.chains.append(chain)
+        chain.taken = chain.taken or bool(before.holds)
+        chain.closed = word == "else"
+        holds: bool | None = False
+        if outer and not chain.taken:
+            holds = True if word == "else" else self._holds(word, rest)
+            # Whether an earlier branch was taken could not be told: then neither can this one.
+            holds = None if before.holds is None else holds
+        text = f"%{word} {rest}".strip()
+        chain.branch = Branch(before.opening, number, text, f"{before.asked} {rest}", holds)
+
+    def _leave(self) -> _Chain:
+        chain = self.chains[-1]
+        if not self._live():
+            self.section = chain.section
+        return chain
+
+    def _obey(self, number: int, text: str) -> None:
+        """Let norpm act on the definitions of a live line."""
+        if "define" not in text and "global" not in text:
+            return
+        before = {name: len(macro.stack) for name, macro in self.registry.db.items()}
+        expand(text.replace("\r\n", "\n"), self.registry)
+        for name, macro in self.registry.db.items():
+            if len(macro.stack) > before.get(name, 0):
+                self.defined_at.setdefault(name, []).append(number)
+
+    def _refuse(self, number: int, why: str, found: str = "") -> None:
+        found = found or self.lines[number - 1].text
+        raise RuleMismatchError(
+            f"rule 'conditions': line {number}: {why}; found: {found.strip()}",
+            hint="mend the spec: every %if needs its %endif",
+        )

@@ -1,0 +1,154 @@
+"""TOML files: what is right is read, what is wrong is named with what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from sheepvirt import config, paths
+from sheepvirt.errors import ConfigError, UnknownNameError
+
+HASH = "a" * 64
+
+
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in ("SPECS", "CONTAINERS", "HOST"):
+        monkeypatch.setattr(paths, name, tmp_path / name.lower())
+    monkeypatch.setenv("SHEEPVIRT_INVENTORY", str(tmp_path / "host" / "inventory.toml"))
+    return tmp_path
+
+
+def put(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
+PACKAGE = 'version = "1"\nspec = "a.spec"\nspec_from = "here"\n'
+TARGET = 'summary = "s"\n[macros]\ndist = ".x"\n'
+HOST = '[hosts.a]\ntarget = "x"\nbridge = "b"\nnetwork = "n"\n'
+GUEST = '[hosts.a.guests.g]\nmemory_mb = 1\nnetwork = "n"\nline = "l"\n'
+
+
+def package(folder: Path, text: str) -> Callable[[], object]:
+    put(folder / "specs" / "a" / "package.toml", text)
+    return lambda: config.load_package("a")
+
+
+def target(folder: Path, text: str) -> Callable[[], object]:
+    put(folder / "containers" / "a" / "target.toml", text)
+    return lambda: config.load_target("a")
+
+
+def inventory(folder: Path, text: str) -> Callable[[], object]:
+    put(folder / "host" / "inventory.toml", text)
+    return config.load_hosts
+
+
+def dependencies(folder: Path, text: str) -> Callable[[], object]:
+    put(folder / "host" / "dependencies.toml", text)
+    return config.load_dependencies
+
+
+Reader = Callable[[Path, str], Callable[[], object]]
+
+
+@pytest.mark.parametrize(
+    ("read", "text", "key", "near"),
+    [
+        (package, PACKAGE + 'verison = "2"\n', "verison", "version"),
+        (
+            package,
+            PACKAGE + f'[[sources]]\nfile = "f"\nsha256 = "{HASH}"\nurl = []\n',
+            "url",
+            "urls",
+        ),
+        (package, PACKAGE + '[features.f]\nintent = "i"\nrpm_fle = "x"\n', "rpm_fle", "rpm_file"),
+        (target, TARGET.replace("summary", 'suit = "b"\nsummary'), "suit", "suite"),
+        (inventory, HOST + 'adress = "x"\n', "adress", "address"),
+        (inventory, HOST + GUEST + "memory_gb = 1\n", "memory_gb", "memory_mb"),
+        (inventory, "[host.a]\n", "host", "hosts"),
+        (dependencies, 'package = ["x"]\n', "package", "packages"),
+    ],
+)
+def test_an_unknown_key_is_refused_with_the_nearest_known(
+    data: Path, read: Reader, text: str, key: str, near: str
+) -> None:
+    with pytest.raises(ConfigError, match=f"unknown key '{key}'") as caught:
+        read(data, text)()
+    assert caught.value.hint == f"did you mean '{near}'?"
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("read", "text", "says"),
+    [
+        (package, "version = ", "not TOML"),
+        (package, PACKAGE.replace('"1"', "1"), "'version' is int, wanted str"),
+        (package, PACKAGE.replace("here", "there"), "spec_from is 'there'"),
+        (package, PACKAGE + '[[sources]]\nfile = "f"\nsha256 = "abc"\n', "not 64 hex digits"),
+        (
+            package,
+            PACKAGE + f'[[sources]]\nfile = "../f"\nsha256 = "{HASH}"\n',
+            "must be a plain file name",
+        ),
+        (
+            package,
+            PACKAGE + "[features.f]\nintent = 'i'\nbuild_log = '('\n",
+            "no regular expression",
+        ),
+        (package, PACKAGE + "[features.f]\nintent = 'i'\nbuild_tool = 'x'\n", "has no group"),
+        (target, 'summary = "s"\n', "has no dist"),
+        (target, TARGET + "rhel = 8\n", "takes strings only"),
+        (inventory, HOST.replace('"b"', '"a b"'), "'bridge' is 'a b'"),
+        (inventory, HOST.replace('"b"', '"$(reboot)"'), "'bridge' is '$(reboot)'"),
+        (inventory, HOST.replace("[hosts.a]", "[hosts.'a/../b']"), "'name' is 'a/../b'"),
+        (inventory, HOST + "port = 70000\n", "'port' is 70000"),
+        (inventory, HOST + "port = true\n", "'port' is bool, wanted int"),
+        (inventory, HOST + GUEST.replace("= 1", "= 0"), "'memory_mb' is 0"),
+        (inventory, HOST + GUEST.replace('"l"', '"l\\u0007"'), "control character"),
+        (inventory, HOST.replace('network = "n"\n', ""), "'network' is missing"),
+    ],
+)
+def test_a_wrong_value_is_named(data: Path, read: Reader, text: str, says: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read(data, text)()
+    assert says in caught.value.message
+
+
+def test_a_misspelt_key_is_named_where_the_right_one_is_missing(data: Path) -> None:
+    with pytest.raises(ConfigError, match="'version' is missing") as caught:
+        package(data, PACKAGE.replace("version", "verison"))()
+    assert caught.value.hint == "is 'verison' it, misspelt?"
+
+
+def test_a_missing_file_is_named(data: Path) -> None:
+    with pytest.raises(ConfigError, match=r"inventory\.toml: No such file"):
+        config.load_hosts()
+
+
+@pytest.mark.parametrize(
+    ("load", "name", "near"),
+    [
+        (config.load_target, "rehersal", "rehearsal"),
+        (config.load_package, "libvrit", "libvirt"),
+        (config.load_host, "tahti", "tahiti"),
+    ],
+)
+def test_a_misspelt_name_gets_a_suggestion(
+    load: Callable[[str], object], name: str, near: str
+) -> None:
+    with pytest.raises(UnknownNameError, match=name) as caught:
+        load(name)
+    assert caught.value.hint == f"did you mean '{near}'?"
+
+
+def test_what_is_in_the_repo_is_right() -> None:
+    for name in config.target_names():
+        config.load_target(name)
+    for name in config.package_names():
+        config.load_package(name)
+    assert "tahiti" in config.load_hosts()
+    assert len(config.load_dependencies().packages) == 23
