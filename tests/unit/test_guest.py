@@ -1,0 +1,73 @@
+"""What decides which disk image a guest gets."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from sheepvirt import config, images
+from sheepvirt import guest as guests
+from sheepvirt.errors import ConfigError
+from sheepvirt.model import Guest
+from sheepvirt.progress import quiet
+
+GUEST = Guest("papeete", "a title", 256, 1, "ovsbr0", "papeete: ia ora na")
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    folder = tmp_path / "recipe"
+    folder.mkdir()
+    (folder / "init").write_text("#!/bin/sh\n")
+    return folder
+
+
+def test_name_is_stable_and_readable(recipe: Path) -> None:
+    name = guests.image_name(GUEST, "base:1", recipe)
+    assert name == guests.image_name(GUEST, "base:1", recipe)
+    assert name.startswith("papeete-")
+    assert name.endswith(".img")
+
+
+def test_name_changes_with_line_base_and_recipe_only(recipe: Path) -> None:
+    names = {guests.image_name(GUEST, "base:1", recipe)}
+    names.add(guests.image_name(replace(GUEST, line="another"), "base:1", recipe))
+    names.add(guests.image_name(GUEST, "base:2", recipe))
+    more = replace(GUEST, memory_mb=512, title="another")
+    assert guests.image_name(more, "base:1", recipe) in names
+    (recipe / "init").write_text("#!/bin/sh\nset -e\n")
+    names.add(guests.image_name(GUEST, "base:1", recipe))
+    assert len(names) == 4
+
+
+@pytest.mark.parametrize("name", ["../../etc/x", "a b", "$(touch x)", "ぱぺーて", "it's"])
+def test_name_of_a_guest_cannot_leave_the_folder(recipe: Path, name: str) -> None:
+    file = guests.image_name(replace(GUEST, name=name), "base:1", recipe)
+    assert "/" not in file
+    assert file.isascii()
+    assert not set(file) & set("$()' ")
+
+
+@pytest.mark.parametrize("line", ["", "  ", "two\nlines", "esc\x1b[2J", "ends in space "])
+def test_a_line_that_no_console_shows_is_refused(line: str) -> None:
+    with pytest.raises(ConfigError, match="papeete"):
+        guests.check_line(replace(GUEST, line=line))
+
+
+def test_a_line_may_have_quotes_and_any_script() -> None:
+    guests.check_line(replace(GUEST, line='it\'s "up" $(touch /tmp/pwned) `x` 日本語'))
+
+
+def test_an_image_that_is_there_is_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def refuse() -> None:
+        raise AssertionError("no engine is needed")
+
+    monkeypatch.setenv("SHEEPVIRT_DIST", str(tmp_path))
+    monkeypatch.setattr(guests, "Engine", refuse)
+    target = config.load_target("rehearsal")
+    name = guests.image_name(GUEST, images.base_tag(target), target.folder / "guest")
+    path = tmp_path / "guests" / name
+    path.parent.mkdir()
+    path.write_bytes(b"a disk")
+    assert guests.ensure_image(GUEST, quiet()) == path
+    assert path.read_bytes() == b"a disk"
