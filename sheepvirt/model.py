@@ -314,9 +314,15 @@ class Check:
     """One check of a verification."""
 
     name: str
+    subject: str  # the guest, network, package … it looked at; "" where there is but one
     result: str  # passed | failed | skipped
     seconds: float
     message: str = ""
+
+    @property
+    def title(self) -> str:
+        """``name [subject]``."""
+        return f"{self.name} [{self.subject}]" if self.subject else self.name
 
 
 @dataclass(frozen=True)

@@ -47,10 +47,12 @@ def ensure(host: Host, progress: Progress) -> bool:
     """
     engine = Engine()
     found = engine.find(container_name(host))
-    tag = images.ensure(engine, config.load_target(host.target), "host", progress)
-    if found is not None and found.running and _answers(host, progress):
-        _say_if_outdated(engine, found, tag, host, progress)
-        return False
+    target = config.load_target(host.target)
+    if found is not None:
+        _say_if_outdated(engine, found, images.tag_of(target, "host"), host, progress)
+        if found.running and _answers(host, progress):
+            return False
+    tag = images.ensure(engine, target, "host", progress) if found is None else ""
     verb = "create" if found is None else "enter" if found.running else "start"
     with progress.stage(f"{verb} rehearsal host {host.name}") as stage:
         container = _create(engine, host, tag) if found is None else found
@@ -60,8 +62,6 @@ def ensure(host: Host, progress: Progress) -> bool:
         _wait_for_systemd(container, host, stage)
         _introduce(container, host)
         ssh.connect(host).wait(START_SECONDS)
-    if found is not None:
-        _say_if_outdated(engine, found, tag, host, progress)
     return found is None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 
 from rich.table import Table
 from rich.text import Text
@@ -53,14 +54,38 @@ def changes(progress: Progress, host: Host, rows: Sequence[Change], *, plan: boo
 
 
 def checks(progress: Progress, title: str, rows: Sequence[Check]) -> None:
-    """Print every check of one pass of the verification; a failed one with what it found."""
-    table = _table(title, "check", "result", "seconds", "found")
+    """Print one pass of the verification: each check; what passed for many things is one row."""
+    found = any(row.message for row in rows)
+    table = Table(title=title, title_justify="left")
+    table.add_column("check", overflow="fold")
+    table.add_column("result")
+    table.add_column("seconds", justify="right")
+    if found:
+        table.add_column("found", overflow="fold")
     style = {"passed": "green", "failed": "bold red"}
-    for row in rows:
-        result = Text(row.result, style=style.get(row.result, "yellow"))
+    for row in _merged(rows):
         # Text, not str: names in brackets and a guest's own words are no markup.
-        table.add_row(Text(row.name), result, f"{row.seconds:.1f}", Text(row.message))
+        cells = [
+            Text(row.title),
+            Text(row.result, style=style.get(row.result, "yellow")),
+            Text(f"{row.seconds:.1f}"),
+        ]
+        table.add_row(*cells, *([Text(row.message)] if found else []))
     progress.console.print(table)
+
+
+def _merged(rows: Sequence[Check]) -> list[Check]:
+    """Make one row of neighbours that passed the same check: 23 dependencies read as one line."""
+    merged = []
+    for (name, result), group in groupby(rows, key=lambda row: (row.name, row.result)):
+        same = list(group)
+        if result != "passed" or len(same) == 1:
+            merged.extend(same)
+            continue
+        subjects = ", ".join(row.subject for row in same)
+        subject = subjects if len(same) <= 4 else f"all {len(same)}: {subjects}"
+        merged.append(Check(name, subject, result, sum(row.seconds for row in same)))
+    return merged
 
 
 def summary(

@@ -68,10 +68,14 @@ def _verify_once(host: Host, junit: Path, title: str, progress: Progress) -> tup
         ended = run_pytest(pytest_argv(host, config, junit), stage)
         checks = judge(host, junit, ended)
         failed = [c for c in checks if c.result == "failed"]
-        stage.note = f"{len(checks) - len(failed)} of {len(checks)} checks good"
+        stage.note = (
+            f"{len(failed)} of {len(checks)} checks FAILED"
+            if failed
+            else (f"{len(checks)} checks, none failed")
+        )
     report.checks(progress, title, checks)
     if failed:
-        lines = "\n".join(f"  {c.name}: {c.message}" for c in failed)
+        lines = "\n".join(f"  {c.title}: {c.message}" for c in failed)
         hint = f"`invoke bootstrap {host.name}` mends what differs; then verify again"
         if junit.name == AFTER:
             hint = f"what was good before the reboot does not start by itself; {hint}"
@@ -190,16 +194,15 @@ def read_junit(path: Path, host: Host) -> tuple[Check, ...]:
 def _check(case: ElementTree.Element, host: Host) -> Check:
     module = case.get("classname", "").rpartition(".")[2].removeprefix("test_")
     words, _, parameter = case.get("name", "").partition("[")
-    name = f"{module}: {words.removeprefix('test_').replace('_', ' ')}"
     # The host is the same for all: what is left of the parameter is the guest, network, package …
     host_id = rf"-?ssh://{re.escape(host.name)}$|^ssh://{re.escape(host.name)}-"
-    parameter = re.sub(host_id, "", parameter.removesuffix("]"))
     bad = [*case.findall("failure"), *case.findall("error")]
     said = (bad or case.findall("skipped"))[:1]
     message = said[0].get("message", "") if said else ""
     first = message.splitlines()[0].removeprefix("AssertionError: ") if message else ""
     return Check(
-        name=f"{name} [{parameter}]" if parameter else name,
+        name=f"{module}: {words.removeprefix('test_').replace('_', ' ')}",
+        subject=re.sub(host_id, "", parameter.removesuffix("]")),
         result="failed" if bad else "skipped" if said else "passed",
         seconds=float(case.get("time", 0)),
         message=first,

@@ -39,7 +39,8 @@ def test_port_of_the_guest_is_on_the_bridge(probe: Probe, guest: Guest, wanted: 
     ports = [t.get("dev", "") for t in domain.findall("devices/interface/target")]
     assert any(ports), f"guest {guest.name} has no port (is it running?)"
     for port in ports:
-        bridge = probe.read("ovs-vsctl", "--timeout=10", "port-to-br", port).strip()
+        found = probe.run("ovs-vsctl", "--timeout=10", "port-to-br", port)
+        bridge = found.stdout.strip() or f"none ({found.stderr.strip()})"
         assert bridge == wanted.host.bridge, f"port {port} of {guest.name} is on bridge {bridge}"
         # A port that Open vSwitch was told of and could not open has -1 or [].
         number = probe.read("ovs-vsctl", "--timeout=10", "get", "Interface", port, "ofport")

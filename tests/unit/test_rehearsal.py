@@ -115,8 +115,12 @@ def test_a_new_host_gets_our_key_and_its_own_is_pinned(monkeypatch: pytest.Monke
 
 
 def test_an_existing_host_is_kept_and_an_older_image_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> None:
+        raise AssertionError("no image was to be built")
+
     hostkeys.ensure_key(HOST)
     hostkeys.pin(HOST, 40022, KEY)
+    monkeypatch.setattr(images, "ensure", refuse)
     created, said = ensure(FakeEngine(Machine()), monkeypatch)
     assert not created
     assert "older host image and is kept" in said

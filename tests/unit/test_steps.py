@@ -141,6 +141,15 @@ def test_dependencies_go_in_by_one_transaction(monkeypatch: pytest.MonkeyPatch) 
     assert planned.sent[0] == b"b/2\n"  # noted before anything changes
 
 
+def test_a_failed_scriptlet_is_said_though_rpm_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = "warning: %post(x-1.noarch) scriptlet failed, exit status 127\n"
+    worker, _ = hands(monkeypatch, ("reboot-wanted", 0, ""), ("dnf -y install", 0, said))
+    dependencies.apply(WANTED, replace(done(), provided=frozenset()), worker)
+    out = worker.progress.console.file
+    assert isinstance(out, io.StringIO)
+    assert "tahiti: warning: %post(x-1.noarch) scriptlet failed" in out.getvalue()
+
+
 def test_a_host_without_dnf_or_yum_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
     worker, _ = hands(monkeypatch)
     with pytest.raises(BootstrapError, match="neither dnf nor yum"):

@@ -9,8 +9,9 @@ import pytest
 from rich.console import Console
 
 from sheepvirt import paths, ssh, verify
+from sheepvirt import report as report_
 from sheepvirt.errors import VerifyError
-from sheepvirt.model import Guest, Host
+from sheepvirt.model import Check, Guest, Host
 from sheepvirt.progress import Progress, Stage, quiet
 
 GUEST = Guest("papeete", "title", 256, 1, "ovsbr0", "ia ora na")
@@ -80,7 +81,7 @@ def test_names_read_well_and_leave_the_host_out(tmp_path: Path) -> None:
     name = "test_network_is_active[ssh://tahiti-default]"
     path = report(tmp_path / "r.xml", GOOD.format(name), BAD, BROKEN, SKIPPED)
     checks = verify.read_junit(path, HOST)
-    assert [(c.name, c.result, c.message) for c in checks] == [
+    assert [(c.title, c.result, c.message) for c in checks] == [
         ("networks: network is active [default]", "passed", ""),
         ("networks: bridge exists", "failed", "bridge ovsbr0 does not exist"),
         ("guests: a [papeete]", "failed", 'failed on setup with "RuntimeError: 255"'),
@@ -169,6 +170,19 @@ def test_names_in_brackets_survive_the_table(recorder: Recorder) -> None:
     progress = Progress(console=Console(file=out, width=100, highlight=False))
     verify.verify(HOST, reboot=False, progress=progress)
     assert "[default]" in out.getvalue()
+
+
+def test_what_passed_for_many_is_one_row_and_each_failure_its_own() -> None:
+    out = io.StringIO()
+    progress = Progress(console=Console(file=out, width=120, highlight=False))
+    rows = [Check("packages: dependency", f"p{i}", "passed", 0.5) for i in range(6)]
+    bad = [Check("networks: active", n, "failed", 0.1, f"{n} is not") for n in ("a", "b")]
+    report_.checks(progress, "verify", [*rows, *bad])
+    text = out.getvalue()
+    assert "packages: dependency [all 6: p0, p1, p2, p3, p4, p5]" in text
+    assert "3.0" in text
+    assert "networks: active [a]" in text
+    assert "b is not" in text
 
 
 def test_output_streams_and_options_of_another_pytest_stay_out(
