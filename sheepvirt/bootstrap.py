@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 
-from sheepvirt import config, guest, images, locks, paths, rehearsal, repo, ssh
+from sheepvirt import config, guest, locks, paths, rehearsal, repo, ssh
 from sheepvirt.errors import BootstrapError, ConfigError, RemoteCommandError
 from sheepvirt.facts import Question, gather
 from sheepvirt.model import Change, Facts, Host
@@ -46,15 +46,13 @@ def wanted_state(host: Host) -> Wanted:
         raise ConfigError(
             f"{folder} has no repodata", hint=f"run `invoke build-rpms --target {host.target}`"
         ) from error
-    target = config.load_target("rehearsal")  # guests are made there, whatever the host's target
-    base = images.base_tag(target)
     return Wanted(
         host=host,
         dependencies=config.load_dependencies(),
         repo=folder,
         repomd=hashlib.sha256(repomd).hexdigest(),
         records=records,
-        images={g.name: guest.image_name(g, base, target.folder / "guest") for g in host.guests},
+        images={g.name: guest.image_name(g) for g in host.guests},
     )
 
 

@@ -25,8 +25,7 @@ def ensure_image(guest: Guest, progress: Progress) -> Path:
     ConfigError for a line that a console cannot show as one line, EngineError when a step fails.
     """
     target = config.load_target("rehearsal")
-    name = image_name(guest, images.base_tag(target), target.folder / "guest")
-    path = paths.dist() / "guests" / name
+    path = paths.dist() / "guests" / image_name(guest)
     if path.exists():
         return path
     engine = Engine()
@@ -48,17 +47,16 @@ def ensure_image(guest: Guest, progress: Progress) -> Path:
     return path
 
 
-def image_name(guest: Guest, base: str, recipe: Path) -> str:
-    """Return the file name of ``guest``'s image: made from image ``base`` by folder ``recipe``.
+def image_name(guest: Guest) -> str:
+    """Return the file name of ``guest``'s image, with a hash of its recipe.
 
     Of the guest only its line is on the disk, so only its line is in the hash. Raises ConfigError
     for a line that is none.
     """
     check_line(guest)
-    key = hashlib.sha256(f"{base}\0{guest.line}\0".encode())
-    for path in sorted(p for p in recipe.rglob("*") if p.is_file()):
-        key.update(path.relative_to(recipe).as_posix().encode() + b"\0" + path.read_bytes())
-    return f"{re.sub(r'[^A-Za-z0-9._-]', '_', guest.name)}-{key.hexdigest()[:16]}.img"
+    recipe = images.tag_of(config.load_target("rehearsal"), "guest")
+    key = hashlib.sha256(f"{recipe}\0{guest.line}".encode()).hexdigest()
+    return f"{re.sub(r'[^A-Za-z0-9._-]', '_', guest.name)}-{key[:16]}.img"
 
 
 def check_line(guest: Guest) -> None:

@@ -40,11 +40,6 @@ def tag_of(target: Target, kind: str) -> str:
     return f"sheepvirt/{target.name}-{kind}:{recipe.hexdigest()[:16]}"
 
 
-def base_tag(target: Target) -> str:
-    """Return the tag of ``target``'s base image, whether it is there or not."""
-    return tag_of(target, "base")
-
-
 def ensure(engine: Engine, target: Target, kind: str, progress: Progress) -> str:
     """Return the tag of ``target``'s image ``kind`` ("base", "builder", "host"); make it if absent.
 

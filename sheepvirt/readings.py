@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 INSTALLED = r"%{NAME}\t%{NEVRA}\t%{SHA1HEADER}\n"
 # `rpm -V`: nine signs (or "missing"), an optional kind of file (c is configuration), the path.
 ALTERED = re.compile(r"(?P<what>[S.?M5DLUGTPC]{8,9}|missing) +(?:(?P<kind>[cdglr]) )?(?P<path>/.*)")
+# libvirt's units of memory: https://libvirt.org/formatdomain.html#memory-allocation
 UNITS = {
     "b": 1, "bytes": 1, "KB": 10**3, "k": 2**10, "KiB": 2**10, "MB": 10**6, "M": 2**20,
     "MiB": 2**20, "GB": 10**9, "G": 2**30, "GiB": 2**30,
@@ -58,13 +59,17 @@ def compiled_in(text: str, section: str) -> tuple[str, ...]:
     return tuple(info(text).get(section, "").split())
 
 
+def amount(memory: ElementTree.Element) -> int:
+    """Return the bytes that a ``<memory unit="...">`` element says."""
+    return int((memory.text or "0").strip()) * UNITS[memory.get("unit", "KiB")]
+
+
 def memory_kib(domain: ElementTree.Element) -> int:
     """Return a domain's memory in KiB, rounded up as libvirt does; -1 where there is none."""
     memory = domain.find("memory")
     if memory is None or not (memory.text or "").strip().isdigit():
         return -1
-    size = int(memory.text or "") * UNITS[memory.get("unit", "KiB")]
-    return -(-size // 1024)
+    return -(-amount(memory) // 1024)
 
 
 def uptimes(console: str, line: str) -> list[int]:

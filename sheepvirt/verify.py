@@ -71,7 +71,7 @@ def _verify_once(host: Host, junit: Path, title: str, progress: Progress) -> tup
         stage.note = (
             f"{len(failed)} of {len(checks)} checks FAILED"
             if failed
-            else (f"{len(checks)} checks, none failed")
+            else f"{len(checks)} checks, none failed"
         )
     report.checks(progress, title, checks)
     if failed:
@@ -143,6 +143,8 @@ def run_pytest(argv: Sequence[str], stage: Stage, seconds: float = PASS_SECONDS)
                 stage.line(line)
                 tail = [*tail[-19:], line.rstrip()]
             code = process.wait()
+            if code == -signal.SIGKILL:
+                tail.append(f"(it was killed; {seconds:.0f} s are all that one pass gets)")
         except BaseException:
             _end(process)
             raise

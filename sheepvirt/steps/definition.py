@@ -10,6 +10,8 @@ import difflib
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
+from sheepvirt import readings
+
 # Elements that libvirt adds (parent/tag), and those of a running domain.
 ADDED = {
     "network/uuid",
@@ -29,11 +31,6 @@ ADDED_ATTRIBUTES = {
     "source@index",
     "network@connections",
 }
-# libvirt's units of memory: https://libvirt.org/formatdomain.html#memory-allocation
-UNITS = {
-    "b": 1, "bytes": 1, "KB": 10**3, "k": 2**10, "KiB": 2**10, "MB": 10**6, "M": 2**20,
-    "MiB": 2**20, "GB": 10**9, "G": 2**30, "GiB": 2**30,
-}  # fmt: skip
 
 
 def difference(actual: str, wanted: str, *, live: bool = False) -> str:
@@ -99,7 +96,7 @@ def _units(root: Element, *, live: bool) -> None:
     step = 2**20 if live else 2**10
     for tag in ("memory", "currentMemory"):
         for element in root.findall(tag):
-            amount = int((element.text or "0").strip()) * UNITS[element.get("unit", "KiB")]
+            amount = readings.amount(element)
             element.text = str(-(-amount // step) * step // 1024)
             element.set("unit", "KiB")
     for element in root.findall("currentMemory") if live else []:

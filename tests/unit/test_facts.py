@@ -1,6 +1,5 @@
 """Facts: the script runs on any POSIX shell; what it prints is read, whatever a host says."""
 
-import shutil
 import subprocess
 
 import pytest
@@ -36,12 +35,9 @@ def test_a_title_cannot_start_a_section() -> None:
     assert list(found) == ["domain-xml:papeete"]
 
 
-@pytest.mark.parametrize("shell", ["sh", "bash", "dash", "busybox"])
+@pytest.mark.parametrize("shell", ["sh", "bash", "dash"])
 def test_the_script_runs_where_nothing_of_ours_is_installed(shell: str) -> None:
-    program = shutil.which(shell)
-    if program is None:
-        pytest.skip(f"no {shell} on this machine")
-    argv = [program, *(["sh"] if shell == "busybox" else []), "-s", "--", BOUNDARY]
+    argv = [shell, "-s", "--", BOUNDARY]
     asked = Question(names=("a b",), services=("x",), domains=("y",), files=("/etc/passwd", "/no"))
     done = subprocess.run(
         [*argv, *asked.words()],

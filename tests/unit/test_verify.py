@@ -200,6 +200,7 @@ def test_a_run_that_hangs_is_ended() -> None:
     argv = [sys.executable, "-c", "import time; time.sleep(60)"]
     ended = verify.run_pytest(argv, Stage("s", quiet()), seconds=0.5)
     assert ended.code == -9
+    assert "it was killed" in ended.tail
 
 
 def test_pytest_gets_the_host_and_the_report(tmp_path: Path) -> None:
