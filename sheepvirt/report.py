@@ -19,7 +19,7 @@ def plan(progress: Progress, rows: Sequence[PlannedBuild]) -> None:
     for row in rows:
         what = "build" if row.build else "keep"
         needs = ", ".join(row.package.needs) or "-"
-        table.add_row(row.package.name, row.package.version, what, row.reason, needs)
+        _add(table, row.package.name, row.package.version, what, row.reason, needs)
     progress.console.print(table)
 
 
@@ -30,12 +30,12 @@ def builds(progress: Progress, target: Target, records: Sequence[BuildRecord]) -
     for record in records:
         note = f"stand-in: {record.stand_in}" if record.stand_in else ""
         count, seconds = str(len(record.rpms)), f"{record.seconds:.0f}"
-        table.add_row(record.package, record.version, count, seconds, note)
+        _add(table, record.package, record.version, count, seconds, note)
     progress.console.print(table)
     table = _table("Evidence", "gate", "package", "feature", "claim", "observed", "")
     for e in (e for record in records for e in record.evidence):
         seen = "ok" if e.ok else "MISSING"
-        table.add_row(e.gate, e.package, e.feature, e.claim, e.observed, seen)
+        _add(table, e.gate, e.package, e.feature, e.claim, e.observed, seen)
     progress.console.print(table)
     progress.say(f"repo: {paths.dist() / target.name}")
 
@@ -70,7 +70,7 @@ def checks(progress: Progress, title: str, rows: Sequence[Check]) -> None:
             Text(row.result, style=style.get(row.result, "yellow")),
             Text(f"{row.seconds:.1f}"),
         ]
-        table.add_row(*cells, *([Text(row.message)] if found else []))
+        _add(table, *cells, *([Text(row.message)] if found else []))
     progress.console.print(table)
 
 
@@ -98,7 +98,7 @@ def summary(
     """Print the stages' times and the last line: target, host, guests, verdict."""
     table = _table("Stages", "stage", "seconds", "note")
     for timing in progress.timings:
-        table.add_row(timing.stage, f"{timing.seconds:.1f}", timing.note)
+        _add(table, timing.stage, f"{timing.seconds:.1f}", timing.note)
     progress.console.print(table)
     rpms = sum(len(r.rpms) for r in records)
     guests = ", ".join(g.name for g in host.guests)
@@ -106,6 +106,11 @@ def summary(
         f"target {target.name}: {rpms} RPMs; host {host.name} with {guests}: "
         f"{outcome.passed} checks passed, {outcome.failed} failed; JUnit in {outcome.junit_folder}"
     )
+
+
+def _add(table: Table, *cells: str | Text) -> None:
+    """Add a row as it is: in a plain string rich would read ``[...]`` as markup."""
+    table.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in cells))
 
 
 def _table(title: str, *columns: str) -> Table:
