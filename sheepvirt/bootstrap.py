@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 
-from sheepvirt import config, guest, locks, paths, rehearsal, repo, ssh
+from sheepvirt import guest, inventory, locks, paths, rehearsal, repo, ssh
 from sheepvirt.errors import BootstrapError, ConfigError, RemoteCommandError
 from sheepvirt.facts import Question, gather
 from sheepvirt.model import Change, Facts, Host
@@ -48,7 +48,7 @@ def wanted_state(host: Host) -> Wanted:
         ) from error
     return Wanted(
         host=host,
-        dependencies=config.load_dependencies(),
+        dependencies=inventory.load_dependencies(),
         repo=folder,
         repomd=hashlib.sha256(repomd).hexdigest(),
         records=records,

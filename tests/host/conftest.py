@@ -9,9 +9,10 @@ import pytest
 from testinfra.backend.base import BaseBackend
 
 from sheepvirt import config as configuration
-from sheepvirt import paths, repo
+from sheepvirt import inventory, paths, repo
 from sheepvirt.errors import SheepvirtError
 from sheepvirt.model import BuildRecord, Feature, Host
+from sheepvirt.tables import pick
 
 from .probe import Probe
 
@@ -48,16 +49,16 @@ def _inventory_host(hosts: str) -> Host:
     name = BaseBackend.parse_hostspec(spec).name
     if not name or "," in hosts:
         raise pytest.UsageError("name one host: pytest tests/host --hosts=ssh://tahiti")
-    known = configuration.load_hosts()
+    known = inventory.load_hosts()
     at = [h for h in known.values() if h.address == name and not h.rehearsal]
     if name not in known and len(at) == 1:
         return at[0]
-    return known[configuration.pick("host", name, known)]
+    return known[pick("host", name, known)]
 
 
 def _wanted(host: Host) -> Wanted:
     records = repo.read_manifest(paths.dist() / host.target)
-    dependencies = configuration.load_dependencies()
+    dependencies = inventory.load_dependencies()
     features = {
         f"{record.package}-{feature.name}": feature
         for record in records

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from sheepvirt import config, paths, rehearsal
+from sheepvirt import inventory, paths, rehearsal
 from sheepvirt.engine import Engine
 from sheepvirt.model import Host
 from sheepvirt.ssh import connect, write_config
@@ -47,7 +47,7 @@ def invoke(*args: str, code: int = 0) -> str:
 
 
 def moorea() -> Host:
-    return config.load_host("moorea", INVENTORY)
+    return inventory.load_host("moorea", INVENTORY)
 
 
 @pytest.fixture(scope="module", autouse=True)
