@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from sheepvirt import config, images, paths, plan, repo, rpms
 from sheepvirt.engine import Engine
@@ -28,7 +29,7 @@ def make_plan(
     planned: list[PlannedBuild] = []
     for package in plan.order(packages, names or plan.buildable(packages, target), target):
         folders = (package.folder, paths.PATCHES / package.name)
-        files = {p: rpms.sha256(p) for d in folders for p in sorted(d.rglob("*")) if p.is_file()}
+        files = {p: rpms.sha256(p) for folder in folders for p in _files(folder)}
         inputs = plan.inputs(package, target, image, files, keys)
         row = plan.decide(package, inputs, published.get(package.name))
         keys[package.name] = row.key
@@ -40,6 +41,16 @@ def explain(target: Target, names: Sequence[str]) -> list[PlannedBuild]:
     """Return what ``build_rpms`` would do now, in order. Needs no engine. Raises ConfigError."""
     image = images.tag_of(target, "builder")
     return make_plan(target, names, image, repo.published(target))
+
+
+def _files(folder: Path) -> list[Path]:
+    """Return all files below ``folder``, less what tools leave there (caches, compiled Python)."""
+    return [
+        path
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+        and not any(p == "__pycache__" or p[0] == "." for p in path.relative_to(folder).parts)
+    ]
 
 
 def build_rpms(target: Target, names: Sequence[str], progress: Progress) -> list[BuildRecord]:

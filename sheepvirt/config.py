@@ -112,8 +112,14 @@ def load_package(name: str, folder: Path | None = None) -> Package:
         install=table.strings("install"),
         stand_in=table.get("stand_in", str, ""),
         folder=folder,
+        files=table.strings("files"),
     )
     table.done()
+    for file in package.files:
+        if "/" in file or not (folder / file).exists():
+            table.refuse(
+                "files", f"names {file!r}", hint="name files and folders beside package.toml"
+            )
     if package.spec_from not in {"tarball", "here"}:
         raise ConfigError(
             f"{folder / 'package.toml'}: spec_from is {package.spec_from!r}",

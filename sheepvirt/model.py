@@ -56,6 +56,7 @@ class Package:
     install: tuple[str, ...]  # names of the binary packages a host gets
     stand_in: str  # non-empty: this is a stand-in, and the sentence that says so
     folder: Path
+    files: tuple[str, ...] = ()  # beside package.toml: packed into <name>-<version>.tar, Source0
 
 
 @dataclass(frozen=True)

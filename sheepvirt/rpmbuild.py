@@ -52,6 +52,28 @@ def defines(target: Target) -> list[str]:
     return [word for name, value in macros.items() for word in ("--define", f"{name} {value}")]
 
 
+def pack(package: Package, folder: Path) -> Path:
+    """Pack the files of ours that a package is made of, as upstream ships a tarball.
+
+    Returns ``<folder>/<name>-<version>.tar``, whose top folder is ``<name>-<version>/``: what
+    ``%setup`` expects. What Python leaves beside its sources stays out.
+    """
+    top = f"{package.name}-{package.version}"
+    path = folder / f"{top}.tar"
+    with tarfile.open(path, "w") as archive:
+        for name in package.files:
+            archive.add(package.folder / name, f"{top}/{name}", filter=_packed)
+    return path
+
+
+def _packed(info: tarfile.TarInfo) -> tarfile.TarInfo | None:
+    if Path(info.name).name == "__pycache__":
+        return None
+    info.uid = info.gid = 0
+    info.uname = info.gname = "root"
+    return info
+
+
 class Job:
     """Builds packages of one target into one staging folder of its repo."""
 
@@ -88,6 +110,9 @@ class Job:
             patches = sorted((paths.PATCHES / package.name).glob("*.patch"))
             for path in [*files, *patches, spec_path]:
                 container.put(path, f"{TOP}/{'SPECS' if path == spec_path else 'SOURCES'}")
+            if package.files:
+                with tempfile.TemporaryDirectory() as scratch:
+                    container.put(pack(package, Path(scratch)), f"{TOP}/SOURCES")
             self._install(container, build_root)
             evidence = self._prove(container, package, patches, out)
             seconds = self._rpmbuild(container, package, out)
