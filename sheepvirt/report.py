@@ -9,7 +9,16 @@ from rich.table import Table
 from rich.text import Text
 
 from sheepvirt import paths
-from sheepvirt.model import BuildRecord, Change, Check, Host, PlannedBuild, Target, VerifyOutcome
+from sheepvirt.model import (
+    BuildRecord,
+    Change,
+    Check,
+    Host,
+    Link,
+    PlannedBuild,
+    Target,
+    VerifyOutcome,
+)
 from sheepvirt.progress import Progress
 
 
@@ -86,6 +95,15 @@ def _merged(rows: Sequence[Check]) -> list[Check]:
         subject = subjects if len(same) <= 4 else f"all {len(same)}: {subjects}"
         merged.append(Check(name, subject, result, sum(row.seconds for row in same)))
     return merged
+
+
+def chain(progress: Progress, title: str, links: Sequence[Link]) -> None:
+    """Print the chain from a running host back to its sources, a link a line."""
+    progress.say(title)
+    for link in links:
+        progress.say(f"  {'ok    ' if link.ok else 'BROKEN'}  {link.what}: {link.found}")
+        if link.detail:
+            progress.diff(link.detail)
 
 
 def summary(
