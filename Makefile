@@ -5,7 +5,7 @@ VENV   := .venv
 PYTHON := $(VENV)/bin/python
 INVOKE := $(VENV)/bin/invoke
 
-.PHONY: all test check engine bench clean
+.PHONY: all test check engine clean
 all: $(VENV)/ready
 	$(INVOKE) engine all
 

@@ -12,7 +12,7 @@ from typing import Any
 from invoke import Collection, Context, Exit, task
 
 from sheepvirt import bootstrap as bootstrapping
-from sheepvirt import build, config, machine, paths, pipeline, rehearsal, report
+from sheepvirt import build, inventory, machine, paths, pipeline, rehearsal, report
 from sheepvirt import verify as verifying
 from sheepvirt.errors import SheepvirtError
 from sheepvirt.progress import Progress
@@ -76,7 +76,7 @@ def build_rpms(_c: Context, target: str = "", package: str = "", explain: bool =
 def bootstrap(_c: Context, host: str, plan: bool = False) -> None:
     """Bring HOST to its wanted state over SSH; a second run changes nothing."""
     progress = _progress("bootstrap")
-    wanted = config.load_host(host)
+    wanted = inventory.load_host(host)
     changes = bootstrapping.bootstrap(wanted, plan=plan, progress=progress)
     report.changes(progress, wanted, changes, plan=plan)
     if not plan:
@@ -94,7 +94,7 @@ def bootstrap(_c: Context, host: str, plan: bool = False) -> None:
 def verify(_c: Context, host: str, reboot: bool = True) -> None:
     """Prove that HOST works with testinfra, before and after a reboot. Writes JUnit XML."""
     progress = _progress("verify")
-    verifying.verify(config.load_host(host), reboot=reboot, progress=progress)
+    verifying.verify(inventory.load_host(host), reboot=reboot, progress=progress)
 
 
 @task(name="all", help={"host": "a name of host/inventory.toml"})
@@ -108,7 +108,7 @@ def everything(_c: Context, host: str = "tahiti") -> None:
 @command
 def nightly(_c: Context, host: str = "tahiti") -> None:
     """Do the main job on a fresh rehearsal host; the artifacts are in dist/."""
-    wanted = config.load_host(host)
+    wanted = inventory.load_host(host)
     if wanted.rehearsal:
         rehearsal.remove(wanted)
     pipeline.everything(host, _progress("nightly"))
@@ -118,7 +118,7 @@ def nightly(_c: Context, host: str = "tahiti") -> None:
 @command
 def destroy(_c: Context, host: str) -> None:
     """Remove a rehearsal host: its container, key and pinned host key."""
-    wanted = config.load_host(host)
+    wanted = inventory.load_host(host)
     if not wanted.rehearsal:
         raise Exit(f"error: {host} is a real machine; sheepvirt does not remove those", code=2)
     rehearsal.remove(wanted)

@@ -44,6 +44,8 @@ def bare(target: Target, package: Package, image: str, ccache: Path) -> float:
         for source in package.sources:
             folder = paths.cache() / "sources" / source.sha256
             container.put(folder / source.file, f"{TOP}/SOURCES")
+        for path in (paths.PATCHES / package.name).glob("*.patch"):
+            container.put(path, f"{TOP}/SOURCES")
         container.put(published / package.name / package.spec, TOP)
         for name in package.needs:
             for path in (published / name).glob("*.rpm"):

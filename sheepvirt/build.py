@@ -11,6 +11,7 @@ from sheepvirt.locks import lock
 from sheepvirt.model import BuildRecord, PlannedBuild, Target
 from sheepvirt.progress import Progress
 from sheepvirt.rpmbuild import Job, owner
+from sheepvirt.tables import pick
 
 
 def make_plan(
@@ -22,7 +23,7 @@ def make_plan(
     """
     known = config.package_names()
     for name in names:
-        config.pick("package", name, known)
+        pick("package", name, known)
     packages = {n: config.load_package(n) for n in known}
     keys: dict[str, str] = {}
     planned: list[PlannedBuild] = []

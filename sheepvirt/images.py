@@ -1,8 +1,8 @@
 """Images of a target, tagged by a hash of their recipe: same recipe, same image, no work.
 
 ``base`` is made by mmdebstrap (no registry needed); every other kind is a folder
-``containers/<target>/<kind>/`` with a ``Containerfile.j2`` that starts from it; the files of
-``common/`` are beside it in the build context.
+``containers/<target>/<kind>/`` with a ``Containerfile.j2`` that starts from it. A file that two
+kinds share is a symlink in both to ``common/``.
 """
 
 from __future__ import annotations
@@ -33,16 +33,11 @@ def tag_of(target: Target, kind: str) -> str:
         recipe = hashlib.sha256(f"{target.suite} {PLAIN_SUITE}".encode())
     else:
         recipe = hashlib.sha256(tag_of(target, "base").encode())
-        files = [*(target.folder / kind).rglob("*"), *(target.folder / "common").rglob("*")]
+        files = (target.folder / kind).rglob("*")
         for path in sorted(p for p in files if p.is_file() and p.suffix != ".pyc"):
             name = path.relative_to(target.folder).as_posix()
             recipe.update(name.encode() + b"\0" + path.read_bytes())
     return f"sheepvirt/{target.name}-{kind}:{recipe.hexdigest()[:16]}"
-
-
-def base_tag(target: Target) -> str:
-    """Return the tag of ``target``'s base image, whether it is there or not."""
-    return tag_of(target, "base")
 
 
 def ensure(engine: Engine, target: Target, kind: str, progress: Progress) -> str:
@@ -61,7 +56,6 @@ def ensure(engine: Engine, target: Target, kind: str, progress: Progress) -> str
     with progress.stage(f"{kind} image") as stage, tempfile.TemporaryDirectory() as scratch:
         context = Path(scratch) / "context"
         shutil.copytree(folder, context)
-        shutil.copytree(target.folder / "common", context, dirs_exist_ok=True)
         template = jinja2.Environment(
             undefined=jinja2.StrictUndefined, keep_trailing_newline=True, autoescape=False
         ).from_string((folder / "Containerfile.j2").read_text(encoding="utf-8"))

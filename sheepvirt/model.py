@@ -30,11 +30,13 @@ class Feature:
     """A feature a package promises. Each field is what a gate looks for as evidence."""
 
     name: str
-    intent: str  # patches/<package>/<intent>.toml
+    intent: str = ""  # patches/<package>/<intent>.toml; a spec of ours needs none
+    spec_text: str = ""  # regular expression that the spec, as rpm expands it, must match
     build_log: str = ""  # regular expression the build log must match
     build_tool: str = ""  # the same, whose group is the path of the tool that configure found
     rpm_file: str = ""  # path that one of the binary RPMs must carry
     rpm_requires: str = ""  # name that the RPM carrying rpm_file must require
+    rpm_text: str = ""  # text that rpm_file must contain
     host_line: str = ""  # word that `virsh -V` must print
 
 
@@ -315,9 +317,15 @@ class Check:
     """One check of a verification."""
 
     name: str
+    subject: str  # the guest, network, package … it looked at; "" where there is but one
     result: str  # passed | failed | skipped
     seconds: float
     message: str = ""
+
+    @property
+    def title(self) -> str:
+        """``name [subject]``."""
+        return f"{self.name} [{self.subject}]" if self.subject else self.name
 
 
 @dataclass(frozen=True)

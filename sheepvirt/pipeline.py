@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sheepvirt import bootstrap, build, config, paths, report, verify
+from sheepvirt import bootstrap, build, config, inventory, paths, report, verify
 from sheepvirt.errors import ConfigError, suggest
 from sheepvirt.model import Target
 from sheepvirt.progress import Progress
@@ -32,7 +32,7 @@ def everything(host_name: str, progress: Progress) -> None:
 
     Raises whatever stage fails; timings of what ran are written in any case.
     """
-    host = config.load_host(host_name)
+    host = inventory.load_host(host_name)
     target = choose_target(host.target, progress)
     try:
         records = build.build_rpms(target, [], progress)

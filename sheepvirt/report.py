@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 
 from rich.table import Table
 from rich.text import Text
@@ -18,7 +19,7 @@ def plan(progress: Progress, rows: Sequence[PlannedBuild]) -> None:
     for row in rows:
         what = "build" if row.build else "keep"
         needs = ", ".join(row.package.needs) or "-"
-        table.add_row(row.package.name, row.package.version, what, row.reason, needs)
+        _add(table, row.package.name, row.package.version, what, row.reason, needs)
     progress.console.print(table)
 
 
@@ -29,12 +30,12 @@ def builds(progress: Progress, target: Target, records: Sequence[BuildRecord]) -
     for record in records:
         note = f"stand-in: {record.stand_in}" if record.stand_in else ""
         count, seconds = str(len(record.rpms)), f"{record.seconds:.0f}"
-        table.add_row(record.package, record.version, count, seconds, note)
+        _add(table, record.package, record.version, count, seconds, note)
     progress.console.print(table)
     table = _table("Evidence", "gate", "package", "feature", "claim", "observed", "")
     for e in (e for record in records for e in record.evidence):
         seen = "ok" if e.ok else "MISSING"
-        table.add_row(e.gate, e.package, e.feature, e.claim, e.observed, seen)
+        _add(table, e.gate, e.package, e.feature, e.claim, e.observed, seen)
     progress.console.print(table)
     progress.say(f"repo: {paths.dist() / target.name}")
 
@@ -53,14 +54,38 @@ def changes(progress: Progress, host: Host, rows: Sequence[Change], *, plan: boo
 
 
 def checks(progress: Progress, title: str, rows: Sequence[Check]) -> None:
-    """Print every check of one pass of the verification; a failed one with what it found."""
-    table = _table(title, "check", "result", "seconds", "found")
+    """Print one pass of the verification: each check; what passed for many things is one row."""
+    found = any(row.message for row in rows)
+    table = Table(title=title, title_justify="left")
+    table.add_column("check", overflow="fold")
+    table.add_column("result")
+    table.add_column("seconds", justify="right")
+    if found:
+        table.add_column("found", overflow="fold")
     style = {"passed": "green", "failed": "bold red"}
-    for row in rows:
-        result = Text(row.result, style=style.get(row.result, "yellow"))
+    for row in _merged(rows):
         # Text, not str: names in brackets and a guest's own words are no markup.
-        table.add_row(Text(row.name), result, f"{row.seconds:.1f}", Text(row.message))
+        cells = [
+            Text(row.title),
+            Text(row.result, style=style.get(row.result, "yellow")),
+            Text(f"{row.seconds:.1f}"),
+        ]
+        _add(table, *cells, *([Text(row.message)] if found else []))
     progress.console.print(table)
+
+
+def _merged(rows: Sequence[Check]) -> list[Check]:
+    """Make one row of neighbours that passed the same check: 23 dependencies read as one line."""
+    merged = []
+    for (name, result), group in groupby(rows, key=lambda row: (row.name, row.result)):
+        same = list(group)
+        if result != "passed" or len(same) == 1:
+            merged.extend(same)
+            continue
+        subjects = ", ".join(row.subject for row in same)
+        subject = subjects if len(same) <= 4 else f"all {len(same)}: {subjects}"
+        merged.append(Check(name, subject, result, sum(row.seconds for row in same)))
+    return merged
 
 
 def summary(
@@ -73,7 +98,7 @@ def summary(
     """Print the stages' times and the last line: target, host, guests, verdict."""
     table = _table("Stages", "stage", "seconds", "note")
     for timing in progress.timings:
-        table.add_row(timing.stage, f"{timing.seconds:.1f}", timing.note)
+        _add(table, timing.stage, f"{timing.seconds:.1f}", timing.note)
     progress.console.print(table)
     rpms = sum(len(r.rpms) for r in records)
     guests = ", ".join(g.name for g in host.guests)
@@ -81,6 +106,11 @@ def summary(
         f"target {target.name}: {rpms} RPMs; host {host.name} with {guests}: "
         f"{outcome.passed} checks passed, {outcome.failed} failed; JUnit in {outcome.junit_folder}"
     )
+
+
+def _add(table: Table, *cells: str | Text) -> None:
+    """Add a row as it is: in a plain string rich would read ``[...]`` as markup."""
+    table.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in cells))
 
 
 def _table(title: str, *columns: str) -> Table:

@@ -18,6 +18,7 @@ from sheepvirt.model import (
     BuildRecord,
     DebianSource,
     Evidence,
+    Intent,
     Package,
     PlannedBuild,
     PublishedRpm,
@@ -106,13 +107,14 @@ class Job:
             self._image, mounts=mounts, owner=owner(self._target)
         ) as container:
             container.run(["mkdir", "-p", f"{TOP}/SOURCES", f"{TOP}/SPECS", f"{TOP}/NEEDS"])
-            for path in [*files, spec_path]:
+            patches = sorted((paths.PATCHES / package.name).glob("*.patch"))
+            for path in [*files, *patches, spec_path]:
                 container.put(path, f"{TOP}/{'SPECS' if path == spec_path else 'SOURCES'}")
             if package.files:
                 with tempfile.TemporaryDirectory() as scratch:
                     container.put(pack(package, Path(scratch)), f"{TOP}/SOURCES")
             self._install(container, build_root)
-            evidence = self._prove(container, package, out)
+            evidence = self._prove(container, package, patches, out)
             seconds = self._rpmbuild(container, package, out)
             with self._progress.stage(f"{package.name}: collect the RPMs") as part:
                 built = _collect(container, out)
@@ -149,8 +151,7 @@ class Job:
             else:
                 text = (package.folder / package.spec).read_text(encoding="utf-8", errors=BYTES)
             diffs: list[str] = []
-            for feature in package.features:
-                intent = spec.load_intent(paths.PATCHES / package.name / f"{feature.intent}.toml")
+            for intent in _intents(package).values():
                 patched = spec.patch(text, intent, self._target.macros, name=package.spec)
                 text = patched.text
                 diffs.append(patched.diff)
@@ -172,8 +173,10 @@ class Job:
             names = [f"{TOP}/NEEDS/{r.path.name}" for r in build_root]
             container.run(["rpm", "-U", *names], check=True)
 
-    def _prove(self, container: Container, package: Package, out: Path) -> list[Evidence]:
-        """Let rpm expand the spec for this target; require what the intents promise."""
+    def _prove(
+        self, container: Container, package: Package, patches: Sequence[Path], out: Path
+    ) -> list[Evidence]:
+        """Let rpm expand the spec for this target; require what package and intents promise."""
         with self._progress.stage(f"{package.name}: prove the spec") as part:
             argv = ["rpmspec", "-P", *defines(self._target), f"{TOP}/SPECS/{package.spec}"]
             done = container.run(argv, env=ENVIRONMENT)
@@ -183,10 +186,13 @@ class Job:
                     hint=f"compare with {out / 'spec.diff'}: is it the patch?",
                 )
             (out / "spec.expanded").write_text(done.stdout, encoding="utf-8")
-            found: list[Evidence] = []
+            found = contract.patch_evidence(
+                package.name, [f"{TOP}/SOURCES/{p.name}" for p in patches], done.stdout
+            )
             for feature in package.features:
-                intent = spec.load_intent(paths.PATCHES / package.name / f"{feature.intent}.toml")
-                found += spec.prove(intent, done.stdout, package=package.name, feature=feature.name)
+                found += contract.spec_evidence(package.name, feature, done.stdout)
+            for name, intent in _intents(package).items():
+                found += spec.prove(intent, done.stdout, package=package.name, feature=name)
             contract.require(found, where="the intent in patches/ and the spec's diff above")
             part.note = f"{len(found)} claims seen in rpm's own expansion" if found else ""
         return found
@@ -251,6 +257,14 @@ class Job:
             )  # fmt: skip
         contract.require(found, where="the build log and the intent in patches/")
         return found
+
+
+def _intents(package: Package) -> dict[str, Intent]:
+    """Return the intents of a package's features by feature; a spec of ours needs none."""
+    folder = paths.PATCHES / package.name
+    return {
+        f.name: spec.load_intent(folder / f"{f.intent}.toml") for f in package.features if f.intent
+    }
 
 
 def _spec_of_tarball(package: Package, tarball: Path) -> str:

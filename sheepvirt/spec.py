@@ -29,11 +29,12 @@ from sheepvirt.model import (
 from sheepvirt.spec_lines import has_tags, section_at, split_lines
 from sheepvirt.spec_reader import read
 from sheepvirt.spec_rules import Read, Seen
+from sheepvirt.tables import read_toml
 
 
 def load_intent(path: Path) -> Intent:
     """Read an intent. Raises ConfigError for unknown keys (with the nearest known one)."""
-    table = config.read_toml(path)
+    table = read_toml(path)
     serves = table.get("serves", str)
     switch = table.table("switch", required=True)
     argument = table.table("argument", required=True)

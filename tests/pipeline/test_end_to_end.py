@@ -9,46 +9,64 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from sheepvirt import config, paths, rehearsal
-from sheepvirt.ssh import connect
+from sheepvirt import inventory, paths, rehearsal
+from sheepvirt.engine import Engine
+from sheepvirt.model import Host
+from sheepvirt.ssh import connect, write_config
 
 pytestmark = pytest.mark.engine
 INVENTORY = Path(__file__).parent / "inventory.toml"
 
 
-def invoke(*args: str, code: int = 0) -> str:
-    """Run one command of ours; return its output; its exit code must be ``code``."""
+def start(*args: str) -> subprocess.Popen[str]:
+    """Start one command of ours, as a user would, its output in one pipe."""
     env = {**os.environ, "SHEEPVIRT_INVENTORY": str(INVENTORY), "COLUMNS": "200"}
-    done = subprocess.run(
-        [sys.executable, "-m", "invoke", *args],
+    return subprocess.Popen(
+        [sys.executable, "-u", "-m", "invoke", *args],
         cwd=paths.ROOT,
         env=env,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=1800,
     )
-    assert done.returncode == code, done.stdout
-    return done.stdout
+
+
+def invoke(*args: str, code: int = 0) -> str:
+    """Run one command of ours; return its output; its exit code must be ``code``."""
+    process = start(*args)
+    out, _ = process.communicate(timeout=1800)
+    assert process.returncode == code, out
+    return out
+
+
+def moorea() -> Host:
+    return inventory.load_host("moorea", INVENTORY)
 
 
 @pytest.fixture(scope="module", autouse=True)
 def host() -> Iterator[None]:
-    moorea = config.load_host("moorea", INVENTORY)
-    rehearsal.remove(moorea)
+    rehearsal.remove(moorea())
     yield
-    rehearsal.remove(moorea)
+    rehearsal.remove(moorea())
 
 
 def on_host(*argv: str) -> str:
     """Run a command on the test host, over the same SSH that the bootstrap uses."""
-    return connect(config.load_host("moorea", INVENTORY)).run(list(argv)).stdout
+    return connect(moorea()).run(list(argv)).stdout
+
+
+def inside(*argv: str) -> str:
+    """Run a command on the test host without SSH, as on a machine's own console."""
+    container = Engine().find(rehearsal.container_name(moorea()))
+    assert container is not None
+    return container.run(list(argv), check=True).stdout
 
 
 def test_build_publishes_a_repo_with_its_evidence() -> None:
@@ -72,17 +90,30 @@ def test_build_again_rebuilds_nothing() -> None:
 def test_plan_of_an_absent_host_touches_nothing() -> None:
     out = invoke("bootstrap", "moorea", "--plan")
     assert "would" in out
-    assert not rehearsal.exists(config.load_host("moorea", INVENTORY))
+    assert not rehearsal.exists(moorea())
 
 
-def test_bootstrap_changes_then_finds_nothing_to_change() -> None:
-    assert "no change" not in invoke("bootstrap", "moorea")
+def test_a_bootstrap_that_is_killed_is_finished_by_the_next() -> None:
+    process = start("bootstrap", "moorea")
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "… moorea: packages" in line:
+            break
+    time.sleep(0.5)  # into the transaction
+    process.kill()
+    process.communicate(timeout=60)
+    out = invoke("bootstrap", "moorea")
+    assert "reboot" in out
+    assert on_host("virsh", "domstate", "papeete").strip() == "running"
+
+
+def test_a_second_bootstrap_finds_nothing_to_change() -> None:
     assert "no change" in invoke("bootstrap", "moorea")
     assert "no change" in invoke("bootstrap", "moorea", "--plan")
 
 
 def test_values_of_the_inventory_were_never_run_by_a_shell() -> None:
-    title = config.load_host("moorea", INVENTORY).guests[0].title
+    title = moorea().guests[0].title
     assert on_host("virsh", "desc", "--title", "papeete").strip() == title
     assert on_host("sh", "-c", "test -e /tmp/pwned || echo safe").strip() == "safe"
     assert not Path("/tmp/pwned").exists()
@@ -109,6 +140,66 @@ def test_bootstrap_mends_what_was_broken_and_only_that() -> None:
     assert "dnf" not in out
     assert "no change" in invoke("bootstrap", "moorea")
     invoke("verify", "moorea", "--no-reboot")
+
+
+def test_two_runs_at_once_do_not_meet() -> None:
+    on_host("virsh", "net-autostart", "ovsbr0", "--disable")
+    runs = [start("bootstrap", "moorea") for _ in range(2)]
+    outs = [run.communicate(timeout=300)[0] for run in runs]
+    assert [run.returncode for run in runs] == [0, 0], outs
+    assert sum("waiting: host-moorea is in use by process" in out for out in outs) == 1, outs
+    assert sum("moorea: no change" in out for out in outs) == 1, outs
+
+
+def test_the_host_speaks_japanese() -> None:
+    assert "ja_JP.UTF-8" in inside("cat", "/etc/default/locale")
+    config = str(write_config(moorea()))
+    said = subprocess.run(
+        ["ssh", "-F", config, "moorea", "virsh net-list --all"], capture_output=True, text=True
+    ).stdout
+    assert "名前" in said
+    assert "動作中" in said
+
+
+def test_a_changed_host_key_stops_everything() -> None:
+    key = "/etc/ssh/ssh_host_ed25519_key"
+    inside("cp", "-a", key, "/root/kept")
+    inside("cp", "-a", f"{key}.pub", "/root/kept.pub")
+    inside("sh", "-c", f"rm {key}; ssh-keygen -q -t ed25519 -N '' -f {key}; systemctl restart ssh")
+    connect(moorea()).close()
+    try:
+        for command in ("bootstrap", "verify"):
+            out = invoke(command, "moorea", code=8)
+            assert "another host key than the pinned one" in out
+            assert "known_hosts" in out
+            assert "Traceback" not in out
+    finally:
+        inside("sh", "-c", f"mv /root/kept {key}; mv /root/kept.pub {key}.pub")
+        inside("systemctl", "restart", "ssh")
+    assert "no change" in invoke("bootstrap", "moorea")
+
+
+def test_a_host_without_sshd_is_named() -> None:
+    inside("systemctl", "stop", "ssh.socket", "ssh.service")
+    connect(moorea()).close()
+    try:
+        out = invoke("verify", "moorea", code=8)
+        assert "moorea (root@127.0.0.1)" in out
+        assert "is sshd started" in out
+        assert "Traceback" not in out
+    finally:
+        inside("systemctl", "start", "ssh.service")
+
+
+def test_a_key_that_is_not_let_in_is_named() -> None:
+    inside("mv", "/root/.ssh/authorized_keys", "/root/keys")
+    connect(moorea()).close()
+    try:
+        out = invoke("bootstrap", "moorea", code=8)
+        assert "refused our key" in out
+        assert "ssh-ed25519 AAAA" in out
+    finally:
+        inside("mv", "/root/keys", "/root/.ssh/authorized_keys")
 
 
 def test_timings_are_written() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sheepvirt import config, paths
+from sheepvirt import config, inventory, paths
 from sheepvirt.errors import ConfigError, UnknownNameError
 
 HASH = "a" * 64
@@ -42,14 +42,14 @@ def target(folder: Path, text: str) -> Callable[[], object]:
     return lambda: config.load_target("a")
 
 
-def inventory(folder: Path, text: str) -> Callable[[], object]:
+def hosts(folder: Path, text: str) -> Callable[[], object]:
     put(folder / "host" / "inventory.toml", text)
-    return config.load_hosts
+    return inventory.load_hosts
 
 
 def dependencies(folder: Path, text: str) -> Callable[[], object]:
     put(folder / "host" / "dependencies.toml", text)
-    return config.load_dependencies
+    return inventory.load_dependencies
 
 
 Reader = Callable[[Path, str], Callable[[], object]]
@@ -67,9 +67,9 @@ Reader = Callable[[Path, str], Callable[[], object]]
         ),
         (package, PACKAGE + '[features.f]\nintent = "i"\nrpm_fle = "x"\n', "rpm_fle", "rpm_file"),
         (target, TARGET.replace("summary", 'suit = "b"\nsummary'), "suit", "suite"),
-        (inventory, HOST + 'adress = "x"\n', "adress", "address"),
-        (inventory, HOST + GUEST + "memory_gb = 1\n", "memory_gb", "memory_mb"),
-        (inventory, "[host.a]\n", "host", "hosts"),
+        (hosts, HOST + 'adress = "x"\n', "adress", "address"),
+        (hosts, HOST + GUEST + "memory_gb = 1\n", "memory_gb", "memory_mb"),
+        (hosts, "[host.a]\n", "host", "hosts"),
         (dependencies, 'package = ["x"]\n', "package", "packages"),
     ],
 )
@@ -100,16 +100,19 @@ def test_an_unknown_key_is_refused_with_the_nearest_known(
             "no regular expression",
         ),
         (package, PACKAGE + "[features.f]\nintent = 'i'\nbuild_tool = 'x'\n", "has no group"),
+        (package, PACKAGE + "[features.f]\nspec_text = '('\n", "no regular expression"),
+        (package, PACKAGE + "[features.f]\nrpm_file = '/f'\n", "and so is 'intent'"),
+        (package, PACKAGE + "[features.f]\nintent = 'i'\nrpm_text = 'x'\n", "names no file"),
         (target, 'summary = "s"\n', "has no dist"),
         (target, TARGET + "rhel = 8\n", "takes strings only"),
-        (inventory, HOST.replace('"b"', '"a b"'), "'bridge' is 'a b'"),
-        (inventory, HOST.replace('"b"', '"$(reboot)"'), "'bridge' is '$(reboot)'"),
-        (inventory, HOST.replace("[hosts.a]", "[hosts.'a/../b']"), "'name' is 'a/../b'"),
-        (inventory, HOST + "port = 70000\n", "'port' is 70000"),
-        (inventory, HOST + "port = true\n", "'port' is bool, wanted int"),
-        (inventory, HOST + GUEST.replace("= 1", "= 0"), "'memory_mb' is 0"),
-        (inventory, HOST + GUEST.replace('"l"', '"l\\u0007"'), "control character"),
-        (inventory, HOST.replace('network = "n"\n', ""), "'network' is missing"),
+        (hosts, HOST.replace('"b"', '"a b"'), "'bridge' is 'a b'"),
+        (hosts, HOST.replace('"b"', '"$(reboot)"'), "'bridge' is '$(reboot)'"),
+        (hosts, HOST.replace("[hosts.a]", "[hosts.'a/../b']"), "'name' is 'a/../b'"),
+        (hosts, HOST + "port = 70000\n", "'port' is 70000"),
+        (hosts, HOST + "port = true\n", "'port' is bool, wanted int"),
+        (hosts, HOST + GUEST.replace("= 1", "= 0"), "'memory_mb' is 0"),
+        (hosts, HOST + GUEST.replace('"l"', '"l\\u0007"'), "control character"),
+        (hosts, HOST.replace('network = "n"\n', ""), "'network' is missing"),
     ],
 )
 def test_a_wrong_value_is_named(data: Path, read: Reader, text: str, says: str) -> None:
@@ -126,7 +129,7 @@ def test_a_misspelt_key_is_named_where_the_right_one_is_missing(data: Path) -> N
 
 def test_a_missing_file_is_named(data: Path) -> None:
     with pytest.raises(ConfigError, match=r"inventory\.toml: No such file"):
-        config.load_hosts()
+        inventory.load_hosts()
 
 
 @pytest.mark.parametrize(
@@ -134,7 +137,7 @@ def test_a_missing_file_is_named(data: Path) -> None:
     [
         (config.load_target, "rehersal", "rehearsal"),
         (config.load_package, "libvrit", "libvirt"),
-        (config.load_host, "tahti", "tahiti"),
+        (inventory.load_host, "tahti", "tahiti"),
     ],
 )
 def test_a_misspelt_name_gets_a_suggestion(
@@ -150,5 +153,5 @@ def test_what_is_in_the_repo_is_right() -> None:
         config.load_target(name)
     for name in config.package_names():
         config.load_package(name)
-    assert "tahiti" in config.load_hosts()
-    assert len(config.load_dependencies().packages) == 23
+    assert "tahiti" in inventory.load_hosts()
+    assert len(inventory.load_dependencies().packages) == 23

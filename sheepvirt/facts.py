@@ -1,0 +1,226 @@
+"""One round trip: a host to facts.
+
+A POSIX shell script goes in on standard input (no Python on the host), sections come out, and pure
+functions read them. A section starts with a line of a boundary nobody could guess, so that nothing
+a host says of itself (a domain's title …) is taken for the start of another section.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from sheepvirt.errors import BootstrapError
+from sheepvirt.model import BridgeState, Definition, Facts, ServiceState
+from sheepvirt.ssh import Connection
+
+# Here a step notes the boot during which packages changed.
+REBOOT_WANTED = "/var/lib/sheepvirt/reboot-wanted"
+# boot_id belongs to the kernel, so it survives the reboot of a container; the start of PID 1 (field
+# 22 of proc(5)'s stat, 20 fields after the command's name) does not. On a machine both change.
+BOOT = r"""
+cat /proc/sys/kernel/random/boot_id
+sed 's/^.*) //' /proc/1/stat | cut -d' ' -f20
+"""
+SCRIPT = r"""
+boundary=$1; shift
+section() { printf '\n%s %s\n' "$boundary" "$1"; }
+has() { command -v "$1" >/dev/null 2>&1; }
+libvirt() { virsh -q -c qemu:///system "$@" </dev/null 2>/dev/null; }
+section os
+if [ -r /etc/os-release ]; then ( . /etc/os-release; printf '%s %s' "$ID" "$VERSION_ID" )
+elif [ -r /etc/redhat-release ]; then cat /etc/redhat-release; fi
+section init
+if [ -d /run/systemd/system ]; then printf systemd; else printf sysv; fi
+section boot
+BOOT
+section language
+for f in /etc/locale.conf /etc/sysconfig/i18n /etc/default/locale; do
+  [ ! -r $f ] || sed -n 's/^LANG=//p' $f
+done
+section installer
+if has dnf; then printf dnf; elif has yum; then printf yum; fi
+section kernel-datapath
+[ ! -d /sys/module/openvswitch ] || printf yes
+section reboot-wanted
+[ ! -r REBOOT_WANTED ] || cat REBOOT_WANTED
+section packages
+if has rpm; then
+  rpm -qa --qf '%{NAME}\t%{NAME}-%|EPOCH?{%{EPOCH}:}|%{VERSION}-%{RELEASE}.%{ARCH}\t%{SHA1HEADER}\n'
+fi
+section bridges
+if has ovs-vsctl; then
+  for bridge in $(ovs-vsctl --timeout=5 list-br 2>/dev/null); do
+    device=-; [ ! -e "/sys/class/net/$bridge" ] || device=device
+    datapath=$(ovs-vsctl --timeout=5 get bridge "$bridge" datapath_type)
+    ports=$(ovs-vsctl --timeout=5 list-ports "$bridge")
+    printf '%s %s %s' "$bridge" "$device" "${datapath:-\"\"}"
+    printf ' %s' $ports
+    printf '\n'
+  done
+fi
+for wanted; do
+  value=${wanted#*:}
+  section "$wanted"
+  case $wanted in
+  provided:*) has rpm && rpm -q --whatprovides --qf 'yes' "$value" 2>/dev/null ;;
+  service:*)
+    if has systemctl; then
+      systemctl show -p LoadState -p ActiveState -p UnitFileState "$value.service" "$value.socket"
+    fi ;;
+  network:*) has virsh && libvirt net-info "$value" ;;
+  network-xml:*) has virsh && libvirt net-dumpxml --inactive "$value" ;;
+  domain:*) has virsh && libvirt dominfo "$value" ;;
+  domain-xml:*) has virsh && libvirt dumpxml --inactive "$value" ;;
+  domain-live-xml:*) has virsh && libvirt dumpxml "$value" ;;
+  disk:*) [ ! -e "$value" ] || { printf 'there '; cat "$value.from" 2>/dev/null; } ;;
+  file:*) [ ! -r "$value" ] || sha256sum <"$value" ;;
+  esac
+done
+section end
+exit 0
+""".replace("REBOOT_WANTED", REBOOT_WANTED).replace("BOOT\n", BOOT.strip() + "\n")
+
+
+@dataclass(frozen=True)
+class Question:
+    """What to look at on a host beyond what is always looked at."""
+
+    names: tuple[str, ...] = ()  # does an installed rpm provide them?
+    services: tuple[str, ...] = ()
+    networks: tuple[str, ...] = ()
+    domains: tuple[str, ...] = ()
+    disks: tuple[str, ...] = ()  # paths; what each was made from is in a file beside it
+    files: tuple[str, ...] = ()  # paths to hash
+
+    def words(self) -> list[str]:
+        """Return the script's arguments."""
+        kinds = (
+            (("provided",), self.names),
+            (("service",), self.services),
+            (("network", "network-xml"), self.networks),
+            (("domain", "domain-xml", "domain-live-xml"), self.domains),
+            (("disk",), self.disks),
+            (("file",), self.files),
+        )
+        return [f"{k}:{v}" for prefixes, values in kinds for v in values for k in prefixes]
+
+
+def gather(connection: Connection, question: Question) -> Facts:
+    """Look at a host: one round trip, nothing is changed. Raises SshError, BootstrapError."""
+    boundary = f"@@{secrets.token_hex(12)}"
+    argv = ["sh", "-s", "--", boundary, *question.words()]
+    result = connection.run(argv, stdin=SCRIPT.encode())
+    found = sections(result.stdout, boundary)
+    if "end" not in found:
+        raise BootstrapError(
+            f"{connection.host.name} did not answer all that was asked; its last words:\n"
+            f"{(result.stdout + result.stderr)[-400:]}",
+            hint="is /bin/sh on the host a POSIX shell? does its login shell print anything?",
+        )
+    return parse(found)
+
+
+def sections(text: str, boundary: str) -> dict[str, str]:
+    """Cut the script's output at its boundaries: section name to content."""
+    found = {}
+    for part in ("\n" + text).split(f"\n{boundary} ")[1:]:
+        name, _, content = part.partition("\n")
+        found[name] = content
+    return found
+
+
+def parse(found: Mapping[str, str]) -> Facts:
+    """Turn sections into facts; an absent or empty section is a thing that is not there."""
+    rows = [line.split("\t") for line in found.get("packages", "").splitlines()]
+    rows = [row for row in rows if len(row) == 3]
+    return Facts(
+        os=found.get("os", "").strip(),
+        init=found.get("init", "").strip(),
+        boot="/".join(found.get("boot", "").split()),
+        language=_language(found.get("language", "")),
+        installer=found.get("installer", "").strip(),
+        kernel_datapath=found.get("kernel-datapath", "").strip() == "yes",
+        reboot_wanted=found.get("reboot-wanted", "").strip(),
+        packages={name: nevra for name, nevra, _ in rows},
+        headers={name: sha1 for name, _, sha1 in rows},
+        provided=frozenset(n for n, text in _of(found, "provided") if text.startswith("yes")),
+        services={n: state for n, text in _of(found, "service") if (state := _service(text))},
+        bridges=dict(_bridges(found.get("bridges", "").splitlines())),
+        networks={
+            n: d for n, _ in _of(found, "network") if (d := _definition(found, "network", n))
+        },
+        domains={n: d for n, _ in _of(found, "domain") if (d := _definition(found, "domain", n))},
+        disks={
+            n: text.removeprefix("there ").strip()
+            for n, text in _of(found, "disk")
+            if text.startswith("there ")
+        },
+        hashes={n: text.split()[0] for n, text in _of(found, "file") if text.strip()},
+    )
+
+
+def _of(found: Mapping[str, str], kind: str) -> list[tuple[str, str]]:
+    start = f"{kind}:"
+    return [(n.removeprefix(start), text) for n, text in found.items() if n.startswith(start)]
+
+
+def _language(text: str) -> str:
+    lines = text.split()
+    return lines[0].strip("\"'") if lines else ""
+
+
+def _pairs(text: str, sign: str) -> dict[str, str]:
+    pairs = (line.partition(sign) for line in text.splitlines())
+    return {key.strip(): value.strip() for key, _, value in pairs if value}
+
+
+def _service(text: str) -> ServiceState | None:
+    """Read `systemctl show` of a service and its socket; None where neither is there.
+
+    A service that its socket starts is "indirect": it is enabled where the socket is. One that
+    exits when idle (libvirtd's --timeout) is active as long as its socket listens.
+    """
+    units = [_pairs(block, "=") for block in re.split(r"\n\s*\n", text.strip())]
+    units = [unit for unit in units if unit.get("LoadState") == "loaded"]
+    if not units:
+        return None
+    service, *socket = units
+    files = [unit.get("UnitFileState", "") for unit in units]
+    enabled = files[0] in {"enabled", "static"} or (
+        files[0] == "indirect" and any(f == "enabled" for f in files[1:])
+    )
+    active = any(u.get("ActiveState") == "active" for u in (service, *socket))
+    return ServiceState(active=active, enabled=enabled)
+
+
+def _bridges(lines: Iterable[str]) -> list[tuple[str, BridgeState]]:
+    rows: list[tuple[str, BridgeState]] = []
+    for line in lines:
+        words: Sequence[str] = line.split()
+        if len(words) >= 3:
+            name, device, datapath, *ports = words
+            # Open vSwitch's default, an empty datapath type, is the kernel's.
+            kind = datapath.strip('"') or "system"
+            rows.append((name, BridgeState(kind, tuple(ports), device == "device")))
+    return rows
+
+
+def _definition(found: Mapping[str, str], kind: str, name: str) -> Definition | None:
+    """Read `virsh net-info` or `virsh dominfo` and the XML; None where libvirt has none."""
+    info = _pairs(found.get(f"{kind}:{name}", ""), ":")
+    if not info:
+        return None
+    active = info.get("Active") == "yes" or info.get("State", "shut off") not in {
+        "shut off",
+        "crashed",
+    }
+    return Definition(
+        xml=found.get(f"{kind}-xml:{name}", "").strip(),
+        active=active,
+        persistent=info.get("Persistent") == "yes",
+        autostart=info.get("Autostart") in {"yes", "enable"},
+        live_xml=found.get(f"{kind}-live-xml:{name}", "").strip() if active else "",
+    )

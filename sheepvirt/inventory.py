@@ -1,0 +1,122 @@
+"""``host/``: hosts with their guests, and what a host gets before the RPMs."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from sheepvirt import paths
+from sheepvirt.model import Dependencies, Guest, Host
+from sheepvirt.tables import Table, pick, read_toml
+
+
+def _word(table: Table, key: str, value: str, pattern: str, allowed: str) -> str:
+    """Return ``value`` if it may stand in a path, an option and an argument; else ConfigError."""
+    if not re.fullmatch(pattern, value):
+        table.refuse(key, f"is {value!r}", hint=f"allowed: {allowed}")
+    return value
+
+
+def _name(table: Table, key: str, value: str) -> str:
+    return _word(
+        table, key, value, r"[A-Za-z0-9_][A-Za-z0-9._-]{0,62}",
+        "1 to 63 of A-Z a-z 0-9 . _ - (the first one no . or -)",
+    )  # fmt: skip
+
+
+def _bridge(table: Table, key: str, value: str) -> str:
+    # 15 is the kernel's IFNAMSIZ less its final NUL.
+    return _word(
+        table, key, value, r"[A-Za-z0-9_][A-Za-z0-9._-]{0,14}",
+        "1 to 15 of A-Z a-z 0-9 . _ - (the first one no . or -)",
+    )  # fmt: skip
+
+
+def _visible(table: Table, key: str, value: str) -> str:
+    """Return free text of one line: XML has no control characters, a title no second line."""
+    if not value.isprintable():
+        table.refuse(key, f"is {value!r}: it has a control character", hint="use one line of text")
+    return value
+
+
+def _guest(name: str, table: Table) -> Guest:
+    guest = Guest(
+        name=_name(table, "name", name),
+        title=_visible(table, "title", table.get("title", str, name)),
+        memory_mb=table.get("memory_mb", int),
+        vcpus=table.get("vcpus", int, 1),
+        network=_name(table, "network", table.get("network", str)),
+        line=_visible(table, "line", table.get("line", str)),
+    )
+    table.done()
+    for key in ("memory_mb", "vcpus"):
+        if getattr(guest, key) < 1:
+            table.refuse(key, f"is {getattr(guest, key)}", hint="give at least 1")
+    return guest
+
+
+def _host(name: str, table: Table) -> Host:
+    rehearsal = table.get("rehearsal", bool, False)
+    host = Host(
+        name=_name(table, "name", name),
+        target=_name(table, "target", table.get("target", str)),
+        rehearsal=rehearsal,
+        address=_word(
+            table, "address", table.get("address", str, "127.0.0.1"),
+            r"[A-Za-z0-9_][A-Za-z0-9._:%-]*|::[A-Za-z0-9.:%]*",
+            "a host name or an IP address",
+        ),
+        port=table.get("port", int, 0 if rehearsal else 22),
+        user=_name(table, "user", table.get("user", str, "root")),
+        bridge=_bridge(table, "bridge", table.get("bridge", str)),
+        network=_name(table, "network", table.get("network", str)),
+        guests=tuple(_guest(n, t) for n, t in table.tables("guests")),
+        language=_word(
+            table, "language", table.get("language", str, ""),
+            r"[A-Za-z0-9._@-]*", "a locale such as ja_JP.UTF-8",
+        ),
+        datapath=table.get("datapath", str, "netdev" if rehearsal else "system"),
+    )  # fmt: skip
+    table.done()
+    _check_host(host, table)
+    return host
+
+
+def _check_host(host: Host, table: Table) -> None:
+    if host.datapath not in {"system", "netdev"}:
+        table.refuse(
+            "datapath", f"is {host.datapath!r}",
+            hint="use 'system' (the kernel's) or 'netdev' (userspace, where the kernel has none)",
+        )  # fmt: skip
+    if not 0 <= host.port <= 65535 or (host.port == 0 and not host.rehearsal):
+        table.refuse("port", f"is {host.port}", hint="give a TCP port, 1 to 65535")
+    if host.network == "default":
+        table.refuse("network", "is libvirt's own 'default'", hint="name the bridge's network")
+    for guest in host.guests:
+        if guest.network != host.network:
+            table.refuse(
+                "guests", f"{guest.name!r} is on network {guest.network!r}",
+                hint=f"put it on the host's network, {host.network!r}",
+            )  # fmt: skip
+
+
+def load_hosts(path: Path | None = None) -> dict[str, Host]:
+    """Read the inventory: every host by name. Raises ConfigError."""
+    table = read_toml(path or paths.inventory())
+    hosts = {name: _host(name, t) for name, t in table.tables("hosts")}
+    table.done()
+    return hosts
+
+
+def load_host(name: str, path: Path | None = None) -> Host:
+    """Read one host of the inventory. Raises UnknownNameError, ConfigError."""
+    hosts = load_hosts(path)
+    return hosts[pick("host", name, hosts)]
+
+
+def load_dependencies() -> Dependencies:
+    """Read ``host/dependencies.toml``. Raises ConfigError."""
+    table = read_toml(paths.HOST / "dependencies.toml")
+    found = Dependencies(packages=table.strings("packages"), services=table.strings("services"))
+    table.done()
+    return found

@@ -1,0 +1,96 @@
+"""Pure: what rpm and virsh print under ``LC_ALL=C``, as values. Read by ``tests/host``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from xml.etree import ElementTree
+
+# One line per installed package, for `rpm -qa --qf`: what identifies this very build of it.
+INSTALLED = r"%{NAME}\t%{NEVRA}\t%{SHA1HEADER}\n"
+# `rpm -V`: nine signs (or "missing"), an optional kind of file (c is configuration), the path.
+ALTERED = re.compile(r"(?P<what>[S.?M5DLUGTPC]{8,9}|missing) +(?:(?P<kind>[cdglr]) )?(?P<path>/.*)")
+# libvirt's units of memory: https://libvirt.org/formatdomain.html#memory-allocation
+UNITS = {
+    "b": 1, "bytes": 1, "KB": 10**3, "k": 2**10, "KiB": 2**10, "MB": 10**6, "M": 2**20,
+    "MiB": 2**20, "GB": 10**9, "G": 2**30, "GiB": 2**30,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Altered:
+    """One line of ``rpm -V``: a file that differs from its package, or another complaint."""
+
+    path: str  # empty where rpm complains of something else than a file
+    what: str
+    config: bool
+
+
+def installed(text: str) -> dict[str, list[tuple[str, str]]]:
+    """Return name to [(NEVRA, SHA1 of the header)] of the output of ``rpm -qa --qf INSTALLED``."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for line in text.splitlines():
+        name, nevra, sha1 = line.split("\t")
+        found.setdefault(name, []).append((nevra, sha1))
+    return found
+
+
+def altered(text: str) -> list[Altered]:
+    """Return the complaints of ``rpm -V``. A line in no known form is a complaint, too."""
+    rows = []
+    for line in filter(str.strip, text.splitlines()):
+        match = ALTERED.fullmatch(line.rstrip())
+        if match is None:
+            rows.append(Altered("", line.strip(), config=False))
+        else:
+            rows.append(Altered(match["path"], match["what"], config=match["kind"] == "c"))
+    return rows
+
+
+def info(text: str) -> dict[str, str]:
+    """Return the ``Key:   value`` lines of ``virsh net-info`` and ``virsh dominfo``."""
+    pairs = (line.partition(":") for line in text.splitlines() if ":" in line)
+    return {key.strip(): value.strip() for key, _, value in pairs}
+
+
+def compiled_in(text: str, section: str) -> tuple[str, ...]:
+    """Return the words of one section (such as ``Storage``) of ``virsh -V``."""
+    return tuple(info(text).get(section, "").split())
+
+
+def amount(memory: ElementTree.Element) -> int:
+    """Return the bytes that a ``<memory unit="...">`` element says."""
+    return int((memory.text or "0").strip()) * UNITS[memory.get("unit", "KiB")]
+
+
+def memory_kib(domain: ElementTree.Element) -> int:
+    """Return a domain's memory in KiB, rounded up as libvirt does; -1 where there is none."""
+    memory = domain.find("memory")
+    if memory is None or not (memory.text or "").strip().isdigit():
+        return -1
+    return -(-amount(memory) // 1024)
+
+
+def uptimes(console: str, line: str) -> list[int]:
+    """Return the uptimes that a guest printed after ``line`` on its console, in order."""
+    found = re.findall(re.escape(line) + r" \(uptime (\d+) s\)", console)
+    return [int(seconds) for seconds in found]
+
+
+def differing(
+    ours: Mapping[str, tuple[str, str]], there: Mapping[str, Sequence[tuple[str, str]]]
+) -> list[str]:
+    """Return what is wrong with installed packages whose names are ours; empty: all are ours.
+
+    Both map a name to (NEVRA, SHA1 of the header); a host may have more than one of a name.
+    """
+    wrong = []
+    for name in sorted(ours.keys() & there.keys()):
+        nevra, sha1 = ours[name]
+        found = there[name]
+        if [n for n, _ in found] != [nevra]:
+            wrong.append(f"{name}: {', '.join(n for n, _ in found)} is installed, ours is {nevra}")
+        elif found[0][1] != sha1:
+            wrong.append(f"{nevra}: another build: header {found[0][1]}, ours has {sha1}")
+    return wrong

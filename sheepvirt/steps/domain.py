@@ -1,0 +1,84 @@
+"""The guests' domains: defined from the template, running, autostarted."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from sheepvirt.model import Change, Definition, Facts, Guest
+from sheepvirt.steps.base import STATE, Hands, Step, Wanted, disk_path
+from sheepvirt.steps.definition import difference, identity
+from sheepvirt.steps.templates import render
+
+NAME = "domain"
+STOP_SECONDS = 10.0
+
+
+def xml(wanted: Wanted, guest: Guest, state: Definition | None) -> str:
+    """Return the definition of ``guest``, with the identity that libvirt has given it already."""
+    return render(
+        "domain.xml.j2",
+        guest=guest,
+        # An openable /dev/kvm proves nothing: a rehearsal host's guests run under TCG.
+        type="qemu" if wanted.host.rehearsal else "kvm",
+        bridge=wanted.host.bridge,
+        disk=disk_path(guest),
+        **identity(state.xml if state else ""),
+    )
+
+
+def differences(wanted: Wanted, guest: Guest, facts: Facts) -> tuple[str, bool]:
+    """Return the diff of the definition, and whether what runs now was started from another."""
+    state = facts.domains.get(guest.name)
+    text = xml(wanted, guest, state)
+    diff = difference(state.xml if state else "", text)
+    stale = state is not None and state.active and bool(difference(state.live_xml, text, live=True))
+    return diff, stale
+
+
+def check(wanted: Wanted, facts: Facts, _earlier: Sequence[Change]) -> list[Change]:
+    """Every guest is defined as it should be, runs from that definition, and is autostarted."""
+    changes = []
+    for guest in wanted.host.guests:
+        state = facts.domains.get(guest.name)
+        diff, stale = differences(wanted, guest, facts)
+        if diff:
+            changes.append(Change(NAME, f"{guest.name} defined", diff))
+        if stale:
+            changes.append(Change(NAME, f"{guest.name} restarted: it runs by another definition"))
+        if state is None or not state.active:
+            changes.append(Change(NAME, f"{guest.name} started"))
+        if state is None or not state.autostart:
+            changes.append(Change(NAME, f"{guest.name} autostarted"))
+    return changes
+
+
+def apply(wanted: Wanted, facts: Facts, hands: Hands) -> None:
+    """Define, restart, start and autostart what differs."""
+    for guest in wanted.host.guests:
+        state = facts.domains.get(guest.name)
+        diff, stale = differences(wanted, guest, facts)
+        if diff:
+            path = f"{STATE}/domain-{guest.name}.xml"
+            hands.connection.write(path, xml(wanted, guest, state).encode())
+            hands.virsh("define", path)
+        if stale:
+            stop(guest.name, hands)
+        if stale or state is None or not state.active:
+            hands.virsh("start", guest.name)
+        if state is None or not state.autostart:
+            hands.virsh("autostart", guest.name)
+
+
+def stop(name: str, hands: Hands) -> None:
+    """Stop a running guest: by its power button, and by force where it does not listen."""
+    hands.virsh("shutdown", name, check=False)
+    deadline = time.monotonic() + STOP_SECONDS
+    while time.monotonic() < deadline:
+        if hands.virsh("domstate", name).stdout.strip() == "shut off":
+            return
+        time.sleep(0.5)
+    hands.virsh("destroy", name)
+
+
+STEP = Step(NAME, check, apply)

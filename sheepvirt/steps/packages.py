@@ -1,0 +1,56 @@
+"""Our RPMs: all of them in one transaction, and exactly those of the published repo."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sheepvirt.model import Change, Facts
+from sheepvirt.steps import installer
+from sheepvirt.steps.base import Hands, Step, Wanted
+
+NAME = "packages"
+
+
+@dataclass(frozen=True)
+class Differences:
+    """What keeps a host's RPMs from being the repo's."""
+
+    absent: tuple[str, ...]  # names the host is to have and has not
+    other: tuple[str, ...]  # NEVRAs to take the place of another version
+    rebuilt: tuple[str, ...]  # same NEVRA, other build: its header's digest differs
+
+
+def differences(wanted: Wanted, facts: Facts) -> Differences:
+    """Compare the host's RPMs with the repo's. Pure."""
+    installed = [rpm for name, rpm in wanted.rpms.items() if name in facts.packages]
+    return Differences(
+        absent=tuple(n for n in wanted.install if n not in facts.packages),
+        other=tuple(r.nevra for r in installed if facts.packages[r.name] != r.nevra),
+        rebuilt=tuple(
+            r.nevra
+            for r in installed
+            if facts.packages[r.name] == r.nevra and facts.headers.get(r.name) != r.header_sha1
+        ),
+    )
+
+
+def check(wanted: Wanted, facts: Facts, _earlier: Sequence[Change]) -> list[Change]:
+    """Every wanted RPM is installed, and each of ours that is installed is the repo's."""
+    found = differences(wanted, facts)
+    tool = facts.installer or "dnf"
+    rows = (
+        (found.absent, f"by {tool}, with what they require, in one transaction"),
+        (found.other, f"by {tool}, in place of another version"),
+        (found.rebuilt, f"by {tool}, in place of another build"),
+    )
+    return [Change(NAME, f"{', '.join(names)} {how}") for names, how in rows if names]
+
+
+def apply(wanted: Wanted, facts: Facts, hands: Hands) -> None:
+    """Run the one transaction."""
+    found = differences(wanted, facts)
+    installer.transaction(facts, hands, (*found.absent, *found.other), found.rebuilt)
+
+
+STEP = Step(NAME, check, apply)

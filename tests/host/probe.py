@@ -1,0 +1,61 @@
+"""Asks a host questions: argv in, text or XML out, always under ``LC_ALL=C``."""
+
+from __future__ import annotations
+
+from typing import Any
+from xml.etree import ElementTree
+
+from sheepvirt import readings
+
+
+class Probe:
+    """One host, through testinfra's connection to it."""
+
+    def __init__(self, host: Any) -> None:
+        self._host = host
+
+    def run(self, *argv: str) -> Any:
+        """Run a command; return testinfra's result. Hosts speak Japanese: never their language."""
+        return self._host.run("env LC_ALL=C" + " %s" * len(argv), *argv)
+
+    def read(self, *argv: str) -> str:
+        """Return the output of a command that must succeed; the test fails with what it said."""
+        result = self.run(*argv)
+        said = result.stderr_bytes.decode(errors="replace").strip()
+        assert result.rc == 0, f"`{' '.join(argv)}` failed ({result.rc}): {said}"
+        return str(result.stdout_bytes.decode(errors="replace"))
+
+    def virsh(self, *argv: str) -> str:
+        """Return what virsh says of the host's own hypervisor, whatever else libvirt drives."""
+        return self.read("virsh", "-c", "qemu:///system", *argv)
+
+    def info(self, *argv: str) -> dict[str, str]:
+        """Return what ``virsh net-info`` or ``virsh dominfo`` says."""
+        return readings.info(self.virsh(*argv))
+
+    def xml(self, *argv: str) -> ElementTree.Element:
+        """Return what a virsh command prints as XML."""
+        return ElementTree.fromstring(self.virsh(*argv))
+
+    def installed(self) -> dict[str, list[tuple[str, str]]]:
+        """Return every installed RPM: name to [(NEVRA, SHA1 of its header)]."""
+        return readings.installed(self.read("rpm", "-qa", "--qf", readings.INSTALLED))
+
+    def console(self, domain: str, line: str, *, seconds: int) -> str:
+        """Return what a guest's serial console prints from now on, until ``line`` came twice.
+
+        ``timeout`` gives the reader a process group of its own and grep is no session leader, so
+        that the guest's terminal does not become ours.
+        """
+        tty = self.virsh("ttyconsole", "--domain", domain).strip()
+        assert tty.startswith("/dev/"), f"guest {domain} has no serial console: {tty!r}"
+        # What a former reader left in the terminal's buffer is no sign of life: away with it.
+        self.run("timeout", "1", "cat", tty)
+        argv = ["grep", "--line-buffered", "-a", "-m", "2", "-F", "-e", line, tty]
+        seen = self.run("timeout", str(seconds), *argv)
+        return str(seen.stdout_bytes.decode(errors="replace"))
+
+    def any_output(self, domain: str) -> str:
+        """Return whatever a guest's console prints within six seconds, for a failure's message."""
+        tty = self.virsh("ttyconsole", "--domain", domain).strip()
+        return repr(self.run("timeout", "6", "head", "-c", "2000", tty).stdout_bytes[-400:])

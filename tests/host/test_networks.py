@@ -1,0 +1,50 @@
+"""Networks, in libvirt and where they really are: libvirt calls a network active whose bridge
+does not exist.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .conftest import Wanted
+from .probe import Probe
+
+
+def test_network_is_active(probe: Probe, network: str) -> None:
+    active = probe.info("net-info", "--network", network).get("Active")
+    assert active == "yes", f"network {network} is not active ({active})"
+
+
+def test_network_is_persistent(probe: Probe, network: str) -> None:
+    persistent = probe.info("net-info", "--network", network).get("Persistent")
+    assert persistent == "yes", f"network {network} is not persistent ({persistent})"
+
+
+def test_network_starts_by_itself(probe: Probe, network: str) -> None:
+    autostart = probe.info("net-info", "--network", network).get("Autostart")
+    assert autostart == "yes", f"network {network} does not start by itself ({autostart})"
+
+
+def test_bridge_of_the_network_is_there(probe: Probe, host: Any, network: str) -> None:
+    bridge = probe.info("net-info", "--network", network).get("Bridge")
+    assert bridge, f"network {network} names no bridge"
+    there = host.file(f"/sys/class/net/{bridge}").exists
+    assert there, f"bridge {bridge} of network {network} is no interface of the host"
+
+
+def test_bridge_exists_in_openvswitch(probe: Probe, wanted: Wanted) -> None:
+    bridge = wanted.host.bridge
+    there = probe.run("ovs-vsctl", "--timeout=10", "br-exists", bridge)
+    assert there.rc in {0, 2}, f"`ovs-vsctl br-exists`: {there.stderr.strip()}"
+    assert there.rc == 0, f"bridge {bridge} does not exist in Open vSwitch"
+
+
+def test_network_names_the_bridge_of_openvswitch(probe: Probe, wanted: Wanted) -> None:
+    network = probe.xml("net-dumpxml", "--network", wanted.host.network)
+    attributes = {"bridge": "name", "forward": "mode", "virtualport": "type"}
+    said = {
+        tag: None if (found := network.find(tag)) is None else found.get(attribute)
+        for tag, attribute in attributes.items()
+    }
+    want = {"bridge": wanted.host.bridge, "forward": "bridge", "virtualport": "openvswitch"}
+    assert said == want, f"network {wanted.host.network} says {said}, wanted {want}"

@@ -1,0 +1,49 @@
+"""The RPMs on the host are the ones that were published: not their like, these."""
+
+from __future__ import annotations
+
+import pytest
+
+from sheepvirt import readings
+from sheepvirt.model import BuildRecord, PublishedRpm
+
+from .probe import Probe
+
+Installed = dict[str, list[tuple[str, str]]]
+
+
+def binary(record: BuildRecord) -> dict[str, PublishedRpm]:
+    """Return the RPMs of a package that a host can have, by name (the source RPM has one, too)."""
+    return {rpm.name: rpm for rpm in record.rpms if not rpm.file.endswith(".src.rpm")}
+
+
+@pytest.fixture(scope="module")
+def installed(probe: Probe) -> Installed:
+    return probe.installed()
+
+
+def test_what_was_asked_for_is_installed(installed: Installed, record: BuildRecord) -> None:
+    missing = sorted(set(record.install) - installed.keys())
+    assert not missing, f"not installed: {', '.join(missing)}"
+
+
+def test_what_is_installed_is_exactly_ours(installed: Installed, record: BuildRecord) -> None:
+    ours = {name: (rpm.nevra, rpm.header_sha1) for name, rpm in binary(record).items()}
+    assert ours.keys() & installed.keys(), f"nothing of {record.package} is installed"
+    wrong = readings.differing(ours, installed)
+    assert not wrong, "; ".join(wrong)
+
+
+def test_files_are_as_packaged(probe: Probe, installed: Installed, record: BuildRecord) -> None:
+    names = sorted(binary(record).keys() & installed.keys())
+    assert names, f"nothing of {record.package} is installed"
+    result = probe.run("rpm", "-V", *names)
+    wrong = [f"{row.path} {row.what}".strip() for row in readings.altered(result.stdout)]
+    if result.rc and not wrong:  # rpm itself failed: silence is no good news
+        wrong = [f"`rpm -V` ended with {result.rc}: {result.stderr.strip()}"]
+    assert not wrong, f"{len(wrong)} differ from their package: " + "; ".join(wrong)
+
+
+def test_dependency_is_installed(probe: Probe, dependency: str) -> None:
+    found = probe.run("rpm", "-q", "--whatprovides", dependency)
+    assert found.rc == 0, f"no installed RPM is or provides {dependency}"

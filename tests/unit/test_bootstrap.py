@@ -1,0 +1,123 @@
+"""Running the steps: look, change, look again; a plan touches nothing."""
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO, Any
+
+import pytest
+from rich.console import Console
+
+from sheepvirt import bootstrap, locks, rehearsal, ssh
+from sheepvirt.errors import BootstrapError, RemoteCommandError
+from sheepvirt.model import Change, Dependencies, Facts, Host
+from sheepvirt.progress import Progress
+from sheepvirt.steps.base import Hands, Step, Wanted
+
+HOST = Host("tahiti", "rehearsal", True, "127.0.0.1", 0, "root", "ovsbr0", "ovsbr0", ())
+WANTED = Wanted(HOST, Dependencies((), ()), Path("/repo"), "", (), {})
+
+
+def refuse(*args: Any, **_kwargs: Any) -> Any:
+    raise AssertionError(f"nobody planned {args}")
+
+
+def never(argv: Sequence[str], stdin: IO[bytes] | None, on_line: ssh.OnLine | None) -> ssh.Result:
+    raise AssertionError(f"nobody planned {argv}")
+
+
+@pytest.fixture
+def progress() -> Progress:
+    return Progress(console=Console(file=io.StringIO()))
+
+
+CONNECTION = ssh.Connection(HOST, Path("/config"), never)
+
+
+def looks(monkeypatch: pytest.MonkeyPatch, *views: Facts) -> list[Facts]:
+    left = list(views)
+    monkeypatch.setattr(bootstrap, "settle", lambda _connection: None)
+    monkeypatch.setattr(bootstrap, "gather", lambda *_: left.pop(0))
+    return left
+
+
+def step(name: str, log: list[str], *, done_at: str, fail: Exception | None = None) -> Step:
+    """A step whose state is reached where the facts' os is ``done_at``."""
+
+    def check(_wanted: Wanted, facts: Facts, _earlier: Sequence[Change]) -> list[Change]:
+        return [] if facts.os >= done_at else [Change(name, f"{name} mended")]
+
+    def apply(_wanted: Wanted, _facts: Facts, hands: Hands) -> None:
+        log.append(name)
+        hands.line(f"{name} said this")
+        if fail:
+            raise fail
+
+    return Step(name, check, apply)
+
+
+def test_only_what_differs_is_applied(monkeypatch: pytest.MonkeyPatch, progress: Progress) -> None:
+    log: list[str] = []
+    steps = (step("a", log, done_at="0"), step("b", log, done_at="1"), step("c", log, done_at="1"))
+    monkeypatch.setattr(bootstrap, "STEPS", steps)
+    left = looks(monkeypatch, Facts(os="0"), Facts(os="1"))
+    changes = bootstrap.run(WANTED, CONNECTION, progress)
+    assert [c.what for c in changes] == ["b mended"]  # c was true once b was
+    assert (log, left) == (["b"], [])
+
+
+def test_a_step_that_does_not_reach_its_state_is_an_error(
+    monkeypatch: pytest.MonkeyPatch, progress: Progress
+) -> None:
+    monkeypatch.setattr(bootstrap, "STEPS", (step("bridge", [], done_at="1"),))
+    looks(monkeypatch, Facts(os="0"), Facts(os="0"))
+    with pytest.raises(BootstrapError) as caught:
+        bootstrap.run(WANTED, CONNECTION, progress)
+    for word in ("tahiti", "'bridge'", "bridge mended", "bridge said this"):
+        assert word in caught.value.message
+    assert caught.value.exit_code == 9
+
+
+def test_a_failed_command_names_step_and_host(
+    monkeypatch: pytest.MonkeyPatch, progress: Progress
+) -> None:
+    failure = RemoteCommandError("`dnf` failed on tahiti with exit code 1:\nnothing provides x")
+    monkeypatch.setattr(bootstrap, "STEPS", (step("packages", [], done_at="1", fail=failure),))
+    looks(monkeypatch, Facts(os="0"))
+    with pytest.raises(BootstrapError, match="nothing provides x") as caught:
+        bootstrap.run(WANTED, CONNECTION, progress)
+    assert "tahiti: step 'packages'" in caught.value.message
+    assert "goes on from there" in caught.value.hint
+
+
+def test_a_plan_of_an_absent_host_creates_nothing(
+    monkeypatch: pytest.MonkeyPatch, progress: Progress
+) -> None:
+    monkeypatch.setattr(bootstrap, "wanted_state", lambda _host: WANTED)
+    monkeypatch.setattr(rehearsal, "exists", lambda _host: False)
+    for module, name in ((rehearsal, "ensure"), (ssh, "connect"), (locks, "lock")):
+        monkeypatch.setattr(module, name, refuse)
+    changes = bootstrap.bootstrap(HOST, plan=True, progress=progress)
+    assert changes[0] == Change("host", "tahiti created, a rehearsal host")
+    assert {"repo", "bridge", "network"} <= {c.step for c in changes}
+
+
+def test_a_plan_of_a_stopped_host_starts_nothing(
+    monkeypatch: pytest.MonkeyPatch, progress: Progress
+) -> None:
+    monkeypatch.setattr(rehearsal, "exists", lambda _host: True)
+    monkeypatch.setattr(rehearsal, "running", lambda _host: False)
+    monkeypatch.setattr(ssh, "connect", refuse)
+    changes = bootstrap.make_plan(WANTED, progress)
+    assert [c.step for c in changes] == ["host"]
+
+
+def test_without_a_repo_nothing_is_started(
+    monkeypatch: pytest.MonkeyPatch, progress: Progress, tmp_path: Path
+) -> None:
+    from sheepvirt.errors import ConfigError
+
+    monkeypatch.setenv("SHEEPVIRT_DIST", str(tmp_path))
+    monkeypatch.setattr(rehearsal, "ensure", refuse)
+    with pytest.raises(ConfigError, match="no repo is published"):
+        bootstrap.bootstrap(HOST, plan=False, progress=progress)

@@ -1,0 +1,120 @@
+"""Facts: the script runs on any POSIX shell; what it prints is read, whatever a host says."""
+
+import subprocess
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sheepvirt import facts
+from sheepvirt.facts import Question, parse, sections
+from sheepvirt.model import BridgeState, Facts, ServiceState
+
+BOUNDARY = "@@0123456789ab"
+NAMES = st.from_regex(r"[a-z][a-z:./-]{0,20}", fullmatch=True)
+CONTENTS = st.text(st.characters(exclude_categories=["Cs"])).filter(lambda t: BOUNDARY not in t)
+
+
+@given(st.dictionaries(NAMES, CONTENTS))
+def test_sections_come_out_as_they_went_in(wanted: dict[str, str]) -> None:
+    text = "".join(f"\n{BOUNDARY} {name}\n{content}" for name, content in wanted.items())
+    assert sections(text, BOUNDARY) == wanted
+
+
+KINDS = ["packages", "bridges", "service:a", "network:b", "domain:c", "disk:/d", "file:/e", "boot"]
+
+
+@given(st.dictionaries(st.sampled_from(KINDS), CONTENTS))
+def test_no_content_breaks_the_parser(found: dict[str, str]) -> None:
+    assert isinstance(parse(found), Facts)
+
+
+def test_a_title_cannot_start_a_section() -> None:
+    title = "\n@@guess domain:papeete\nState: running\n"
+    found = sections(f"\n{BOUNDARY} domain-xml:papeete\n<title>{title}</title>", BOUNDARY)
+    assert list(found) == ["domain-xml:papeete"]
+
+
+@pytest.mark.parametrize("shell", ["sh", "bash", "dash"])
+def test_the_script_runs_where_nothing_of_ours_is_installed(shell: str) -> None:
+    argv = [shell, "-s", "--", BOUNDARY]
+    asked = Question(names=("a b",), services=("x",), domains=("y",), files=("/etc/passwd", "/no"))
+    done = subprocess.run(
+        [*argv, *asked.words()],
+        input=facts.SCRIPT,
+        capture_output=True,
+        text=True,
+        env={"PATH": "/usr/bin:/bin", "LC_ALL": "C"},
+    )
+    found = parse(sections(done.stdout, BOUNDARY))
+    assert done.returncode == 0
+    assert "end" in sections(done.stdout, BOUNDARY)
+    assert found.boot
+    assert list(found.hashes) == ["/etc/passwd"]
+    assert found.domains == found.networks == {}
+
+
+def test_rpms_are_read_with_epoch_and_header() -> None:
+    found = parse({"packages": "a\ta-1:2-3.el6.x86_64\tabc\nbroken line\n"})
+    assert found.packages == {"a": "a-1:2-3.el6.x86_64"}
+    assert found.headers == {"a": "abc"}
+
+
+S = ServiceState
+UNIT = "LoadState={0}\nActiveState={1}\nUnitFileState={2}\n"
+
+
+@pytest.mark.parametrize(
+    ("service", "socket", "state"),
+    [
+        (("loaded", "active", "enabled"), ("not-found", "inactive", ""), S(True, True)),
+        (("loaded", "active", "disabled"), ("not-found", "", ""), S(True, False)),
+        # virtlogd: its unit has only Also=virtlogd.socket.
+        (("loaded", "inactive", "indirect"), ("loaded", "active", "enabled"), S(True, True)),
+        (("loaded", "active", "indirect"), ("loaded", "active", "disabled"), S(True, False)),
+        # libvirtd exits when idle; a socket alone starts no guest at boot.
+        (("loaded", "inactive", "enabled"), ("loaded", "active", "enabled"), S(True, True)),
+        (("loaded", "inactive", "disabled"), ("loaded", "active", "enabled"), S(True, False)),
+        (("loaded", "failed", "enabled"), ("not-found", "", ""), S(False, True)),
+        (("not-found", "inactive", ""), ("not-found", "inactive", ""), None),
+    ],
+)  # fmt: skip
+def test_a_service_and_its_socket(
+    service: tuple[str, ...], socket: tuple[str, ...], state: ServiceState | None
+) -> None:
+    text = UNIT.format(*service) + "\n" + UNIT.format(*socket)
+    assert parse({"service:x": text}).services.get("x") == state
+
+
+def test_bridges_have_datapath_ports_and_a_device() -> None:
+    found = parse({"bridges": 'ovsbr0 device netdev vnet0 vnet1\nbr1 - "" \n'})
+    assert found.bridges == {
+        "ovsbr0": BridgeState("netdev", ("vnet0", "vnet1"), True),
+        "br1": BridgeState("system", (), False),
+    }
+
+
+def test_domains_and_networks_in_the_words_of_virsh() -> None:
+    found = parse(
+        {
+            "domain:p": "Id: 1\nState:   paused\nPersistent:  yes\nAutostart:  enable\n",
+            "domain-xml:p": "<domain/>\n",
+            "domain-live-xml:p": "<domain id='1'/>\n",
+            "network:n": "Active:         no\nPersistent:     yes\nAutostart:      no\n",
+            "network:absent": "",
+        }
+    )
+    domain, network = found.domains["p"], found.networks["n"]
+    assert (domain.active, domain.autostart, domain.live_xml) == (True, True, "<domain id='1'/>")
+    assert (network.active, network.persistent, network.autostart) == (False, True, False)
+    assert "absent" not in found.networks
+
+
+def test_a_domain_that_is_off_runs_by_no_definition() -> None:
+    found = parse({"domain:p": "State: shut off\n", "domain-live-xml:p": "<domain/>"})
+    assert (found.domains["p"].active, found.domains["p"].live_xml) == (False, "")
+
+
+def test_disks_know_what_they_were_made_from() -> None:
+    found = parse({"disk:/a": "there a-1.img 0123\n", "disk:/b": "there ", "disk:/c": ""})
+    assert found.disks == {"/a": "a-1.img 0123", "/b": ""}

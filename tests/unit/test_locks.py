@@ -1,0 +1,59 @@
+"""One run at a time per host: the second waits, says for whom, and gives up in the end."""
+
+import io
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from sheepvirt.errors import LockedError
+from sheepvirt.locks import lock
+from sheepvirt.progress import Progress
+
+HOLD = """
+import sys, io
+from rich.console import Console
+from sheepvirt.locks import lock
+from sheepvirt.progress import Progress
+with lock("host-tahiti", Progress(console=Console(file=io.StringIO()))):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture(autouse=True)
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHEEPVIRT_STATE", str(tmp_path))
+
+
+def plain() -> tuple[Progress, io.StringIO]:
+    out = io.StringIO()
+    return Progress(console=Console(file=out, width=200)), out
+
+
+def test_a_second_run_says_who_holds_the_host() -> None:
+    progress, out = plain()
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        says = f"in use by process {other.pid}"
+        with (
+            pytest.raises(LockedError, match=says) as caught,
+            lock("host-tahiti", progress, wait=1),
+        ):
+            pass
+        assert caught.value.exit_code == 11
+        assert f"waiting: host-tahiti is in use by process {other.pid}" in out.getvalue()
+        other.kill()  # a killed run leaves no stale lock
+    with lock("host-tahiti", progress, wait=0.0):
+        pass
+
+
+def test_another_host_is_free() -> None:
+    progress, _ = plain()
+    with lock("host-tahiti", progress), lock("host-moorea", progress, wait=0.0):
+        pass

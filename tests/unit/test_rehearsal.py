@@ -1,0 +1,166 @@
+"""Rehearsal hosts: keys and pins come through the engine; an existing host is kept."""
+
+import io
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from sheepvirt import hostkeys, images, rehearsal, ssh
+from sheepvirt.engine import Result
+from sheepvirt.errors import EngineError
+from sheepvirt.model import Host
+from sheepvirt.progress import Progress
+
+HOST = Host("moorea", "rehearsal", True, "127.0.0.1", 0, "root", "ovsbr0", "ovsbr0", (),
+            language="ja_JP.UTF-8")  # fmt: skip
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI root@moorea"
+
+
+class Machine:
+    """A container that plays a machine, played by this."""
+
+    def __init__(
+        self, states: Sequence[str] = ("running",), locales: str = "C\nja_JP.utf8"
+    ) -> None:
+        self.id, self.running, self.image = "c1", True, "image-1"
+        self.states, self.locales = list(states), locales
+        self.files: dict[str, str] = {}
+
+    def run(self, argv: Sequence[str], **_: Any) -> Result:
+        line = " ".join(argv)
+        if line == "systemctl is-system-running":
+            state = self.states.pop(0) if len(self.states) > 1 else self.states[0]
+            return Result(0, state, "")
+        answers = {
+            "locale -a": self.locales,
+            "getent passwd root": "root:x:0:0:root:/root:/bin/bash",
+            f"cat {rehearsal.HOST_KEY}": KEY,
+            "systemctl --failed --plain --no-legend": "numad.service loaded failed failed x",
+        }
+        return Result(0, answers.get(line, ""), "")
+
+    def write(self, path: str, content: str, *, mode: int = 0o644) -> None:
+        self.files[path] = content
+
+    def start(self) -> None:
+        self.running = True
+
+    def published_port(self, _port: int) -> int:
+        return 40022
+
+
+class FakeEngine:
+    """An engine with one container or none."""
+
+    def __init__(self, found: Machine | None, made: Machine | None = None) -> None:
+        self.found, self.made = found, made
+        self.removed: list[str] = []
+        self.options: dict[str, Any] = {}
+
+    def find(self, _name: str) -> Machine | None:
+        return self.found
+
+    def image_id(self, _tag: str) -> str:
+        return "image-2"
+
+    def start_host(self, name: str, image: str, **options: Any) -> Machine:
+        assert self.made is not None, "nobody planned to create a container"
+        self.options = options
+        return self.made
+
+    def remove(self, name: str) -> None:
+        self.removed.append(name)
+
+
+class Answering:
+    """A connection that answers at once."""
+
+    def wait(self, _seconds: float) -> None: ...
+
+    def open(self) -> None: ...
+
+
+@pytest.fixture(autouse=True)
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("SHEEPVIRT_STATE", str(tmp_path / "state"))
+    monkeypatch.setattr(images, "ensure", lambda *_: "tag")
+    monkeypatch.setattr(ssh, "connect", lambda _host: Answering())
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    yield
+
+
+def ensure(engine: FakeEngine, monkeypatch: pytest.MonkeyPatch) -> tuple[bool, str]:
+    monkeypatch.setattr(rehearsal, "Engine", lambda: engine)
+    out = io.StringIO()
+    progress = Progress(console=Console(file=out, width=200))
+    return rehearsal.ensure(HOST, progress), out.getvalue()
+
+
+def test_a_new_host_gets_our_key_and_its_own_is_pinned(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(["starting", "running"])
+    engine = FakeEngine(None, machine)
+    created, _ = ensure(engine, monkeypatch)
+    assert created
+    assert machine.files["/root/.ssh/authorized_keys"] == hostkeys.public_key(HOST) + "\n"
+    assert machine.files["/etc/default/locale"] == "LANG=ja_JP.UTF-8\n"
+    known = (hostkeys.folder(HOST) / "known_hosts").read_text()
+    assert known == "[127.0.0.1]:40022 ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI\n"
+    port = engine.options["publish"][22]
+    assert port > 1024  # chosen once: an engine's own choice changes with every reboot
+    assert engine.options["labels"]["sheepvirt.port"] == str(port)
+    assert hostkeys.port(HOST) == 40022
+
+
+def test_an_existing_host_is_kept_and_an_older_image_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> None:
+        raise AssertionError("no image was to be built")
+
+    hostkeys.ensure_key(HOST)
+    hostkeys.pin(HOST, 40022, KEY)
+    monkeypatch.setattr(images, "ensure", refuse)
+    created, said = ensure(FakeEngine(Machine()), monkeypatch)
+    assert not created
+    assert "older host image and is kept" in said
+
+
+def test_a_stopped_host_is_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine()
+    machine.running = False
+    created, said = ensure(FakeEngine(machine), monkeypatch)
+    assert (created, machine.running) == (False, True)
+    assert "start rehearsal host moorea" in said
+
+
+def test_lost_keys_are_handed_over_anew_through_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine()
+    created, _ = ensure(FakeEngine(machine), monkeypatch)
+    assert not created
+    assert "/root/.ssh/authorized_keys" in machine.files
+
+
+def test_a_failed_unit_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, said = ensure(FakeEngine(None, Machine(["degraded"])), monkeypatch)
+    assert "failed units: numad.service" in said
+
+
+def test_a_language_the_image_has_not_is_refused_and_nothing_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    engine = FakeEngine(None, Machine(locales="C\nen_US.utf8"))
+    with pytest.raises(EngineError, match="no locale") as caught:
+        ensure(engine, monkeypatch)
+    assert "en_US.UTF-8" in caught.value.hint
+    assert engine.removed == ["sheepvirt-host-moorea"]
+
+
+def test_removing_leaves_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = FakeEngine(None)
+    monkeypatch.setattr(rehearsal, "Engine", lambda: engine)
+    hostkeys.ensure_key(HOST)
+    folder = hostkeys.folder(HOST)
+    rehearsal.remove(HOST)
+    assert engine.removed == ["sheepvirt-host-moorea"]
+    assert not folder.exists()

@@ -1,0 +1,212 @@
+"""Quoting, errors and files over SSH, with a recorder in ssh's place."""
+
+import shlex
+import stat
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import IO
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sheepvirt import hostkeys, ssh
+from sheepvirt.errors import (
+    HostKeyChangedError,
+    HostKeyUnknownError,
+    HostUnreachableError,
+    RemoteCommandError,
+    SshError,
+)
+from sheepvirt.model import Host
+
+TAHITI = Host("tahiti", "rehearsal", False, "192.0.2.7", 2222, "root", "ovsbr0", "ovsbr0", ())
+CHANGED = (
+    "@@@@\n@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @\nHost key verification failed."
+)
+
+
+@pytest.fixture(autouse=True)
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.setenv("SHEEPVIRT_STATE", str(tmp_path / "state of 100%"))
+    monkeypatch.setenv("XDG_RUNTIME_DIR", "")
+    yield tmp_path
+
+
+class Recorder:
+    """In ssh's place: keeps what it was asked, answers what it was told to."""
+
+    def __init__(self, *answers: ssh.Result) -> None:
+        self.answers = list(answers)
+        self.asked: list[tuple[list[str], bytes]] = []
+
+    def __call__(
+        self, argv: Sequence[str], stdin: IO[bytes] | None, on_line: ssh.OnLine | None
+    ) -> ssh.Result:
+        assert self.answers, f"nobody planned {argv}"
+        self.asked.append((list(argv), stdin.read() if stdin else b""))
+        return self.answers.pop(0)
+
+
+Connect = Callable[..., tuple[ssh.Connection, Recorder]]
+
+
+@pytest.fixture
+def connect(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Connect:
+    def make(
+        *answers: ssh.Result, host: Host = TAHITI, alive: Sequence[bool] = ()
+    ) -> tuple[ssh.Connection, Recorder]:
+        left = list(alive)
+        recorder = Recorder(*answers)
+        connection = ssh.Connection(host, tmp_path / "config", recorder)
+        monkeypatch.setattr(connection, "_alive", lambda: left.pop(0) if left else True)
+        return connection, recorder
+
+    return make
+
+
+@given(st.lists(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))))
+def test_quoting_survives_a_shell(words: list[str]) -> None:
+    assert shlex.split(ssh.quote(words)) == words
+
+
+@pytest.mark.parametrize("word", ['it\'s "quoted"', "$(touch /tmp/pwned)", "`id`", "a\nb", "", "*"])
+def test_a_real_shell_sees_the_same_words(word: str) -> None:
+    line = ssh.quote(["printf", "%s", word])
+    done = subprocess.run(["sh", "-c", line], capture_output=True, text=True)
+    assert done.stdout == word
+
+
+def test_commands_run_in_c_and_as_root(connect: Connect) -> None:
+    connection, recorder = connect(ssh.Result(0, "", ""), ssh.Result(0, "", ""))
+    connection.run(["virsh", "desc", "a b"])
+    assert recorder.asked[0][0][-1] == "env LC_ALL=C virsh desc 'a b'"
+    user = Host("tahiti", "el6", False, "192.0.2.7", 22, "taro", "br0", "br0", ())
+    connection, recorder = connect(ssh.Result(0, "", ""), host=user)
+    connection.run(["id"])
+    assert recorder.asked[0][0][-1] == "sudo -n env LC_ALL=C id"
+
+
+def test_a_failed_command_quotes_its_last_lines(connect: Connect) -> None:
+    connection, _ = connect(ssh.Result(1, "one\n", "no such package\n"))
+    with pytest.raises(RemoteCommandError, match="no such package") as caught:
+        connection.run(["dnf", "install", "it's"])
+    assert "on tahiti with exit code 1" in caught.value.message
+
+
+def test_255_is_the_commands_own_while_the_connection_lives(connect: Connect) -> None:
+    connection, _ = connect(ssh.Result(255, "", "mine"))
+    assert connection.run(["false"], check=False).code == 255
+
+
+def test_255_of_a_lost_connection_is_an_ssh_error(connect: Connect) -> None:
+    lost = ssh.Result(255, "", "mux_client_request_session: read from master failed: Broken pipe")
+    connection, _ = connect(lost, alive=[True, False])
+    with pytest.raises(HostUnreachableError, match="broke"):
+        connection.run(["dnf"], check=False)
+
+
+def test_files_are_written_beside_and_renamed(connect: Connect) -> None:
+    connection, recorder = connect(ssh.Result(0, "", ""))
+    connection.write("/etc/a b.repo", b"x", mode=0o600)
+    argv, sent = recorder.asked[0]
+    assert sent == b"x"
+    assert shlex.split(argv[-1])[-2:] == ["/etc/a b.repo", "600"]
+    assert 'mv -f "$1.new" "$1"' in argv[-1]
+
+
+def test_a_file_is_sent_as_a_tar_that_keeps_holes(connect: Connect, tmp_path: Path) -> None:
+    image = tmp_path / "disk.img"
+    with image.open("wb") as handle:
+        handle.truncate(50_000_000)
+    connection, recorder = connect(ssh.Result(0, "", ""))
+    connection.put(image, "/var/disk.img")
+    assert len(recorder.asked[0][1]) < 100_000
+
+
+def test_an_unreadable_file_is_an_error(connect: Connect, tmp_path: Path) -> None:
+    connection, _ = connect(ssh.Result(0, "", ""))
+    with pytest.raises(SshError, match="tar could not read"):
+        connection.put_tree(tmp_path, ["absent"], "/var/repo")
+
+
+@pytest.mark.parametrize(
+    ("said", "kind", "word"),
+    [
+        (CHANGED, HostKeyChangedError, "another host key"),
+        ("ssh: connect to host x port 22: Connection refused", HostUnreachableError, "refused"),
+        ("ssh: connect to host x port 22: Connection timed out", HostUnreachableError, "answer"),
+        ("ssh: Could not resolve hostname x: Name unknown", HostUnreachableError, "address"),
+        ("kex_exchange_identification: Connection reset", HostUnreachableError, "no sshd"),
+        ("root@x: Permission denied (publickey).", SshError, "refused our key"),
+        ("", HostUnreachableError, "it said nothing"),
+    ],
+)
+def test_what_ssh_says_becomes_an_error_with_a_hint(
+    said: str, kind: type[SshError], word: str
+) -> None:
+    error = ssh.explain(TAHITI, said)
+    assert type(error) is kind
+    assert word in error.message
+    assert error.hint
+    assert error.exit_code == 8
+
+
+def test_a_first_contact_is_refused_with_the_command_that_pins(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    hostkeys.ensure_key(TAHITI)
+    public = hostkeys.public_key(TAHITI)
+
+    def scan(argv: list[str], **options: object) -> subprocess.CompletedProcess[str]:
+        if argv[0] == "ssh-keyscan":
+            return subprocess.CompletedProcess(argv, 0, f"[192.0.2.7]:2222 {public}\n", "")
+        return real(argv, **options)  # type: ignore[call-overload, no-any-return]
+
+    real = subprocess.run
+    monkeypatch.setattr(subprocess, "run", scan)
+    with pytest.raises(HostKeyUnknownError, match="SHA256:") as caught:
+        ssh.write_config(TAHITI)
+    assert "ssh-keyscan -T 5 -p 2222 192.0.2.7 >>" in caught.value.hint
+
+
+def test_the_configuration_is_what_openssh_reads(state: Path) -> None:
+    hostkeys.pin(TAHITI, 2222, "ssh-ed25519 AAAAC3Nza comment")
+    config = ssh.write_config(TAHITI)
+    done = subprocess.run(
+        ["ssh", "-G", "-F", str(config), "tahiti"], capture_output=True, text=True, check=True
+    )
+    read = dict(line.partition(" ")[::2] for line in done.stdout.splitlines())
+    assert read["hostname"] == "192.0.2.7"
+    assert read["port"] == "2222"
+    assert read["stricthostkeychecking"] == "true"
+    assert read["batchmode"] == "yes"
+    assert read["identitiesonly"] == "yes"
+    assert len(read["controlpath"]) < 80
+    known = hostkeys.folder(TAHITI) / "known_hosts"
+    assert known.read_text() == "[192.0.2.7]:2222 ssh-ed25519 AAAAC3Nza\n"
+    for path in (known, config, hostkeys.ensure_key(TAHITI)):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(hostkeys.folder(TAHITI).stat().st_mode) == 0o700
+
+
+def test_a_recreated_host_never_gets_the_connection_of_its_former_self() -> None:
+    hostkeys.pin(TAHITI, 2222, "ssh-ed25519 AAAA1")
+    first = hostkeys.control_path(TAHITI)
+    hostkeys.pin(TAHITI, 2222, "ssh-ed25519 AAAA2")
+    assert hostkeys.control_path(TAHITI) != first
+
+
+def test_forgetting_a_host_leaves_nothing() -> None:
+    hostkeys.ensure_key(TAHITI)
+    folder = hostkeys.folder(TAHITI)
+    hostkeys.forget(TAHITI)
+    assert not folder.exists()
+
+
+def test_output_arrives_by_lines_and_whole() -> None:
+    lines: list[str] = []
+    result = ssh.execute(["sh", "-c", "echo one; echo two >&2; printf three"], None, lines.append)
+    assert sorted(lines) == ["one", "three", "two"]
+    assert (result.stdout, result.stderr) == ("one\nthree", "two\n")

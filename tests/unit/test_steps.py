@@ -1,0 +1,333 @@
+"""Each step's check is pure: facts in, changes out. Applying is asserted by what was run."""
+
+import io
+import shlex
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import IO
+
+import pytest
+from rich.console import Console
+
+from sheepvirt import ssh
+from sheepvirt.errors import BootstrapError
+from sheepvirt.model import (
+    BridgeState,
+    BuildRecord,
+    Change,
+    Definition,
+    Dependencies,
+    Facts,
+    Guest,
+    Host,
+    PublishedRpm,
+    ServiceState,
+)
+from sheepvirt.progress import Progress
+from sheepvirt.steps import STEPS, bridge, dependencies, disk, packages, port, reboot, repository
+from sheepvirt.steps import domain as domains
+from sheepvirt.steps import network as networks
+from sheepvirt.steps import services as service_step
+from sheepvirt.steps.base import Hands, Step, Wanted
+
+DATA = Path(__file__).parent / "data" / "libvirt-7.0.0"
+DOMAIN = (DATA / "domain.xml").read_text(encoding="utf-8")
+LIVE = (DATA / "domain-live.xml").read_text(encoding="utf-8")
+NETWORK = (DATA / "network.xml").read_text(encoding="utf-8")
+TITLE = 'it\'s "quoted" <b>&amp; spaced</b> $(touch /tmp/pwned) `touch /tmp/pwned` 日本語'
+GUEST = Guest("papeete", TITLE, 256, 1, "ovsbr0", "up")
+HOST = Host("tahiti", "rehearsal", True, "127.0.0.1", 0, "root", "ovsbr0", "ovsbr0", (GUEST,),
+            datapath="netdev")  # fmt: skip
+RPM = PublishedRpm("libvirt", "libvirt-7.0.0-1.rehearsal.x86_64", "libvirt/l.rpm", "f" * 64, "aa")
+SOURCE = PublishedRpm(
+    "libvirt", "libvirt-7.0.0-1.rehearsal.src", "libvirt/l.src.rpm", "e" * 64, "b"
+)
+RECORD = BuildRecord("libvirt", "7.0.0", "k", {}, (RPM, SOURCE), ("libvirt",), (), 1.0)
+WANTED = Wanted(
+    host=HOST,
+    dependencies=Dependencies(("dbus", "nc"), ("openvswitch", "libvirtd")),
+    repo=Path("/repo"),
+    repomd="ab" * 32,
+    records=(RECORD,),
+    images={"papeete": "papeete-1.img"},
+)
+UP = ServiceState(active=True, enabled=True)
+PATH = "/var/lib/libvirt/images/papeete.img"
+
+
+def done() -> Facts:
+    """A host on which nothing is left to do."""
+    import hashlib
+
+    text = repository.repo_file(WANTED).encode()
+    return Facts(
+        os="debian 11",
+        init="systemd",
+        boot="b/2",
+        reboot_wanted="b/1",
+        installer="dnf",
+        packages={"libvirt": RPM.nevra},
+        headers={"libvirt": "aa"},
+        provided=frozenset({"dbus", "nc"}),
+        services={"openvswitch": UP, "libvirtd": UP},
+        bridges={"ovsbr0": BridgeState("netdev", ("vnet0",), True)},
+        networks={
+            "default": Definition("<network/>", True, True, True),
+            "ovsbr0": Definition(NETWORK, True, True, True),
+        },
+        domains={"papeete": Definition(DOMAIN, True, True, True, LIVE)},
+        disks={PATH: f"papeete-1.img {'0' * 64}"},
+        hashes={
+            repository.REPOMD: WANTED.repomd,
+            repository.REPO_FILE: hashlib.sha256(text).hexdigest(),
+        },
+    )
+
+
+def changes(step: Step, facts: Facts) -> list[str]:
+    return [c.what for c in step.check(WANTED, facts, ())]
+
+
+class Planned:
+    """Answers the commands that were planned, in order, and refuses every other."""
+
+    def __init__(self, *plan: tuple[str, int, str]) -> None:
+        self.plan = list(plan)
+        self.sent: list[bytes] = []
+
+    def __call__(
+        self, argv: Sequence[str], stdin: IO[bytes] | None, on_line: ssh.OnLine | None
+    ) -> ssh.Result:
+        line = " ".join(shlex.split(argv[-1])[2:])  # without env LC_ALL=C
+        assert self.plan, f"nobody planned: {line}"
+        wanted, code, out = self.plan.pop(0)
+        assert wanted in line
+        self.sent.append(stdin.read() if stdin else b"")
+        return ssh.Result(code, out, "")
+
+
+def hands(monkeypatch: pytest.MonkeyPatch, *plan: tuple[str, int, str]) -> tuple[Hands, Planned]:
+    planned = Planned(*plan)
+    connection = ssh.Connection(HOST, Path("/config"), planned)
+    monkeypatch.setattr(connection, "_alive", lambda: True)
+    progress = Progress(console=Console(file=io.StringIO()))
+    with progress.stage("test") as stage:
+        return Hands(connection, progress, stage), planned
+
+
+def test_nothing_is_left_to_do_on_a_finished_host() -> None:
+    for step in STEPS:
+        assert changes(step, done()) == [], step.name
+
+
+def test_everything_is_to_do_on_an_absent_host() -> None:
+    earlier: list[Change] = []
+    for step in STEPS:
+        found = step.check(WANTED, Facts(), earlier)
+        assert found or step is port.STEP, step.name
+        earlier.extend(found)
+    assert [c.step for c in earlier if c.step == "reboot"] == ["reboot"]
+
+
+def test_dependencies_go_in_by_one_transaction(monkeypatch: pytest.MonkeyPatch) -> None:
+    facts = replace(done(), provided=frozenset())
+    assert changes(dependencies.STEP, facts) == ["2 packages by dnf, in one transaction: dbus, nc"]
+    worker, planned = hands(
+        monkeypatch, ("reboot-wanted", 0, ""), ("dnf -y install dbus nc", 0, "")
+    )
+    dependencies.apply(WANTED, facts, worker)
+    assert planned.plan == []
+    assert planned.sent[0] == b"b/2\n"  # noted before anything changes
+
+
+def test_a_failed_scriptlet_is_said_though_rpm_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = "warning: %post(x-1.noarch) scriptlet failed, exit status 127\n"
+    worker, _ = hands(monkeypatch, ("reboot-wanted", 0, ""), ("dnf -y install", 0, said))
+    dependencies.apply(WANTED, replace(done(), provided=frozenset()), worker)
+    out = worker.progress.console.file
+    assert isinstance(out, io.StringIO)
+    assert "tahiti: warning: %post(x-1.noarch) scriptlet failed" in out.getvalue()
+
+
+def test_a_host_without_dnf_or_yum_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    worker, _ = hands(monkeypatch)
+    with pytest.raises(BootstrapError, match="neither dnf nor yum"):
+        dependencies.apply(WANTED, replace(done(), provided=frozenset(), installer=""), worker)
+
+
+def test_a_source_rpm_is_nothing_to_install() -> None:
+    assert WANTED.rpms == {"libvirt": RPM}
+
+
+@pytest.mark.parametrize(
+    ("facts", "what"),
+    [
+        (replace(done(), packages={}), "with what they require"),
+        (replace(done(), packages={"libvirt": "libvirt-6.0-1.x86_64"}), "another version"),
+        (replace(done(), headers={"libvirt": "zz"}), "another build"),
+    ],
+)
+def test_rpms_that_differ(facts: Facts, what: str) -> None:
+    assert what in changes(packages.STEP, facts)[0]
+
+
+def test_a_rebuilt_rpm_and_a_new_one_share_a_transaction(monkeypatch: pytest.MonkeyPatch) -> None:
+    other = replace(RPM, name="new", nevra="new-1-1.noarch")
+    record = replace(RECORD, rpms=(RPM, other), install=("libvirt", "new"))
+    wanted = replace(WANTED, records=(record,))
+    worker, planned = hands(
+        monkeypatch,
+        ("reboot-wanted", 0, ""),
+        ("/var/lib/sheepvirt/transaction", 0, ""),
+        ("dnf -y shell /var/lib/sheepvirt/transaction", 0, ""),
+    )
+    packages.apply(wanted, replace(done(), headers={"libvirt": "zz"}), worker)
+    assert planned.sent[1].decode() == f"install new\nreinstall {RPM.nevra}\nrun\n"
+
+
+def test_a_reboot_is_due_until_it_has_happened() -> None:
+    assert changes(reboot.STEP, replace(done(), reboot_wanted="b/2"))
+    assert not changes(reboot.STEP, replace(done(), reboot_wanted="b/1"))
+    assert not changes(reboot.STEP, replace(done(), reboot_wanted=""))
+    assert not changes(reboot.STEP, Facts())
+
+
+def test_ssh_that_answers_again_is_no_proof_of_a_reboot(monkeypatch: pytest.MonkeyPatch) -> None:
+    worker, _ = hands(monkeypatch, ("sh -s", 0, "boot\n7\n"), ("sh -c", 0, ""),
+                      *[("sh -s", 0, "boot\n7\n")] * 3)  # fmt: skip
+    monkeypatch.setattr(worker.connection, "close", lambda: None)
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    clock = iter([0.0, 0.1, 0.2, 0.3, 99.0])
+    monkeypatch.setattr("sheepvirt.steps.reboot.time.monotonic", lambda: next(clock))
+    with pytest.raises(BootstrapError, match="it has not rebooted: its boot is still boot/7"):
+        reboot.reboot(worker.connection, worker.line, seconds=10.0)
+
+
+def test_another_boot_identity_is_the_proof(monkeypatch: pytest.MonkeyPatch) -> None:
+    worker, planned = hands(
+        monkeypatch,
+        ("sh -s", 0, "boot\n7\n"),
+        ("shutdown -r now", 0, ""),
+        ("sh -s", 0, "boot\n7\n"),
+        ("sh -s", 0, "boot\n9\n"),
+        ("sh -s", 0, "systemd is starting\n"),
+        ("sh -s", 0, ""),
+    )
+    monkeypatch.setattr(worker.connection, "close", lambda: None)
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    assert reboot.reboot(worker.connection, worker.line) == "boot boot/7 became boot/9"
+    assert planned.plan == []
+
+
+def test_a_bridge_is_looked_for_in_openvswitch_itself() -> None:
+    facts = replace(done(), bridges={})
+    assert changes(networks.STEP, facts) == []  # libvirt still smiles
+    assert changes(bridge.STEP, facts) == ["ovsbr0 added to Open vSwitch (netdev datapath)"]
+    system = BridgeState("system", (), False)
+    assert len(changes(bridge.STEP, replace(done(), bridges={"ovsbr0": system}))) == 2
+
+
+def test_a_bridge_that_the_switch_cannot_make_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = replace(WANTED, host=replace(HOST, datapath="system"))
+    worker, _ = hands(monkeypatch, ("-- set bridge ovsbr0 datapath_type=system", 0, ""),
+                      ("test -e", 1, ""), ("tail", 0, "ERR|no such family"))  # fmt: skip
+    with pytest.raises(BootstrapError, match="no such family") as caught:
+        bridge.apply(wanted, replace(done(), bridges={}), worker)
+    assert 'datapath = "netdev"' in caught.value.hint
+
+
+def test_services_are_enabled_and_started_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    facts = replace(done(), services={"openvswitch": replace(UP, active=False)})
+    found = changes(service_step.STEP, facts)
+    assert found == ["openvswitch started", "libvirtd enabled and started"]
+    worker, planned = hands(monkeypatch, ("start openvswitch", 0, ""),
+                            ("enable libvirtd", 0, ""), ("start libvirtd", 0, ""))  # fmt: skip
+    service_step.apply(WANTED, facts, worker)
+    assert planned.plan == []
+
+
+def test_sysv_is_said_to_be_unsupported(monkeypatch: pytest.MonkeyPatch) -> None:
+    worker, _ = hands(monkeypatch)
+    with pytest.raises(BootstrapError, match="no systemd"):
+        service_step.apply(WANTED, replace(done(), init="sysv", services={}), worker)
+
+
+def test_a_wrong_network_is_defined_and_started_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong = Definition(NETWORK.replace("bridge name='ovsbr0'", "bridge name='obsbr0'"), True, True,
+                       False)  # fmt: skip
+    facts = replace(done(), networks={**done().networks, "ovsbr0": wrong})
+    found = changes(networks.STEP, facts)
+    assert found == ["ovsbr0 defined, and started anew", "ovsbr0 autostarted"]
+    worker, planned = hands(
+        monkeypatch, ("network-ovsbr0.xml", 0, ""), ("net-define", 0, ""),
+        ("net-destroy ovsbr0", 0, ""), ("net-start ovsbr0", 0, ""), ("net-autostart", 0, ""),
+    )  # fmt: skip
+    networks.apply(WANTED, facts, worker)
+    assert planned.plan == []
+    assert b"<uuid>" in planned.sent[0]  # its identity is kept
+
+
+def test_a_guest_that_runs_by_an_old_definition_is_restarted() -> None:
+    old = LIVE.replace("machine='pc-i440fx-5.2'", "machine='q35'")
+    state = Definition(DOMAIN, True, True, True, old)
+    found = changes(domains.STEP, replace(done(), domains={"papeete": state}))
+    assert found == ["papeete restarted: it runs by another definition"]
+
+
+def test_a_guest_that_is_off_is_only_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    facts = replace(done(), domains={"papeete": Definition(DOMAIN, False, True, True)})
+    assert changes(domains.STEP, facts) == ["papeete started"]
+    worker, planned = hands(monkeypatch, ("start papeete", 0, ""))
+    domains.apply(WANTED, facts, worker)
+    assert planned.plan == []
+
+
+def test_a_running_guest_is_plugged_in_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    bare = {"ovsbr0": BridgeState("netdev", (), True)}
+    facts = replace(done(), bridges=bare)
+    device = LIVE.partition("<target dev='vnet")[2].partition("'")[0]
+    assert changes(port.STEP, facts) == [f"vnet{device} of papeete plugged into ovsbr0"]
+    worker, planned = hands(monkeypatch, (f"add-port ovsbr0 vnet{device}", 0, ""))
+    port.apply(WANTED, facts, worker)
+    assert planned.plan == []
+
+
+@pytest.mark.parametrize(
+    ("origin", "now", "kept"),
+    [
+        (f"old.img {'1' * 64}", "1" * 64, False),  # as it was made: nothing of the guest's in it
+        (f"old.img {'1' * 64}", "2" * 64, True),  # the guest has written
+        ("", "2" * 64, True),  # nobody knows what it is
+    ],
+)
+def test_a_disk_that_was_written_to_is_kept(
+    origin: str, now: str, kept: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    image = tmp_path / "papeete-1.img"
+    image.write_bytes(b"x")
+    monkeypatch.setattr("sheepvirt.guest.ensure_image", lambda *_: image)
+    facts = replace(done(), disks={PATH: origin}, domains={})
+    assert "made anew" in changes(disk.STEP, facts)[0]
+    aside = ("mv -f", 0, "") if kept else ("rm -f", 0, "")
+    worker, planned = hands(
+        monkeypatch, ("sha256sum", 0, f"{now}  {PATH}\n"), aside, ("test -e", 1, ""),
+        ("tar", 0, ""), (f"{PATH}.from", 0, ""),
+    )  # fmt: skip
+    disk.apply(WANTED, facts, worker)
+    assert planned.plan == []
+    assert planned.sent[-1].startswith(b"papeete-1.img ")
+
+
+def test_a_disk_whose_record_was_cut_off_is_only_recorded(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    image = tmp_path / "papeete-1.img"
+    image.write_bytes(b"")
+    empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+    monkeypatch.setattr("sheepvirt.guest.ensure_image", lambda *_: image)
+    worker, planned = hands(
+        monkeypatch, ("sha256sum", 0, f"{empty}  x\n"), ("test -e", 0, ""), (".from", 0, "")
+    )
+    disk.apply(WANTED, replace(done(), disks={PATH: ""}, domains={}), worker)
+    assert planned.plan == []

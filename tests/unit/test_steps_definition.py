@@ -1,0 +1,89 @@
+"""libvirt's XML against ours: what libvirt 7.0.0 really made of it is no difference."""
+
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from sheepvirt.model import Guest
+from sheepvirt.steps.definition import difference, identity
+from sheepvirt.steps.templates import render
+
+DATA = Path(__file__).parent / "data" / "libvirt-7.0.0"
+DOMAIN = (DATA / "domain.xml").read_text(encoding="utf-8")
+LIVE = (DATA / "domain-live.xml").read_text(encoding="utf-8")
+NETWORK = (DATA / "network.xml").read_text(encoding="utf-8")
+# From a host with the title of tests/pipeline/inventory.toml.
+TITLE = 'it\'s "quoted" <b>&amp; spaced</b> $(touch /tmp/pwned) `touch /tmp/pwned` 日本語'
+
+
+def domain(*, memory: int = 256, known: dict[str, str] | None = None) -> str:
+    return render(
+        "domain.xml.j2", guest=Guest("papeete", TITLE, memory, 1, "ovsbr0", "x"), type="qemu",
+        bridge="ovsbr0", disk="/var/lib/libvirt/images/papeete.img",
+        **(known or {"uuid": "", "mac": "", "interfaceid": ""}),
+    )  # fmt: skip
+
+
+def test_what_libvirt_adds_is_no_difference() -> None:
+    assert difference(DOMAIN, domain()) == ""
+    assert difference(DOMAIN, domain(known=identity(DOMAIN))) == ""
+    assert difference(LIVE, domain(), live=True) == ""
+    wanted = render("network.xml.j2", network="ovsbr0", bridge="ovsbr0", uuid="")
+    assert difference(NETWORK, wanted) == ""
+
+
+def test_memory_is_compared_as_an_amount() -> None:
+    assert "-  <memory" in difference(DOMAIN, domain(memory=300))
+    assert difference(LIVE, domain(memory=256), live=True) == ""
+    assert difference(LIVE, domain(memory=300), live=True) != ""
+
+
+def test_a_ballooned_guest_is_not_restarted() -> None:
+    ballooned = LIVE.replace("<currentMemory unit='KiB'>250880", "<currentMemory unit='KiB'>131072")
+    assert ballooned != LIVE
+    assert difference(ballooned, domain(), live=True) == ""
+
+
+@pytest.mark.parametrize(
+    ("is_there", "instead"),
+    [
+        ("<source bridge='ovsbr0'/>", "<source bridge='obsbr0'/>"),
+        ("bus='virtio'", "bus='ide'"),
+        ("<on_crash>destroy", "<on_crash>restart"),
+        ("<acpi/>", "<acpi/><apic/>"),
+        ("<memballoon", "<video/><memballoon"),
+        ("machine='pc-i440fx-5.2'", "machine='q35'"),
+        ("<domain type='qemu'", "<domain type='kvm'"),
+        ("io='threads'", "io='threads' cache='none'"),
+        ("&lt;b&gt;", "&lt;i&gt;"),
+    ],
+)
+def test_every_other_difference_is_one(is_there: str, instead: str) -> None:
+    assert is_there in DOMAIN
+    assert difference(DOMAIN.replace(is_there, instead), domain()) != ""
+
+
+def test_what_is_missing_is_a_difference() -> None:
+    root = ElementTree.fromstring(DOMAIN)
+    devices = root.find("devices")
+    console = root.find("devices/console")
+    assert devices is not None and console is not None
+    devices.remove(console)
+    diff = difference(ElementTree.tostring(root, encoding="unicode"), domain())
+    assert '+    <console type="pty">' in diff
+
+
+def test_the_how_tos_misspelt_bridge_is_shown() -> None:
+    wrong = NETWORK.replace("<bridge name='ovsbr0'", "<bridge name='obsbr0'")
+    wanted = render("network.xml.j2", network="ovsbr0", bridge="ovsbr0", uuid="")
+    diff = difference(wrong, wanted).splitlines()
+    assert '-  <bridge name="obsbr0" />' in diff
+    assert '+  <bridge name="ovsbr0" />' in diff
+
+
+def test_identity_is_read_and_may_be_absent() -> None:
+    known = identity(DOMAIN)
+    assert known["mac"].startswith("52:54:00:")
+    assert len(known["uuid"]) == len(known["interfaceid"]) == 36
+    assert identity("") == {"uuid": "", "mac": "", "interfaceid": ""}

@@ -1,0 +1,67 @@
+"""Templates of host/templates: any value of the inventory comes out of the XML as it went in."""
+
+from xml.etree import ElementTree
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sheepvirt.model import Guest
+from sheepvirt.steps.templates import render
+
+# What the inventory lets through (config: printable), of what XML can carry.
+VISIBLE = st.text(st.characters(exclude_categories=["Cs", "Cc", "Cn"]), min_size=1).filter(
+    str.isprintable
+)
+NASTY = 'it\'s "quoted" <b>&amp; spaced</b> $(touch /tmp/pwned) {{ 7 * 7 }} ]]> 日本語'
+
+
+def domain(title: str) -> ElementTree.Element:
+    guest = Guest("papeete", title, 256, 1, "ovsbr0", "line")
+    text = render(
+        "domain.xml.j2", guest=guest, type="qemu", bridge="ovsbr0", disk="/d.img",
+        uuid="", mac="", interfaceid="",
+    )  # fmt: skip
+    return ElementTree.fromstring(text)
+
+
+@given(VISIBLE)
+def test_any_title_survives_xml(title: str) -> None:
+    assert domain(title).findtext("title") == title
+
+
+def test_a_nasty_title_survives_xml() -> None:
+    assert domain(NASTY).findtext("title") == NASTY
+
+
+def test_the_domain_has_all_of_the_how_to_spelled_right() -> None:
+    root = domain("t")
+    assert root.find("devices/memballoon[@model='virtio']") is not None
+    assert root.find("devices/membaloon") is None
+    assert root.find("devices/interface/source[@bridge='ovsbr0']") is not None
+    assert root.find("devices/interface/virtualport[@type='openvswitch']") is not None
+    assert root.find("devices/serial[@type='pty']/target[@port='0']") is not None
+    assert root.find("devices/console/target[@type='serial']") is not None
+    assert root.find("memory[@unit='MB']") is not None
+    assert root.find("clock[@offset='localtime']") is not None
+    assert root.find("features/acpi") is not None
+    assert root.find("uuid") is None
+
+
+def test_an_identity_is_kept() -> None:
+    guest = Guest("papeete", "t", 256, 1, "ovsbr0", "line")
+    text = render(
+        "domain.xml.j2", guest=guest, type="kvm", bridge="b", disk="/d.img",
+        uuid="u-1", mac="52:54:00:00:00:01", interfaceid="i-1",
+    )  # fmt: skip
+    root = ElementTree.fromstring(text)
+    assert root.findtext("uuid") == "u-1"
+    assert root.find("devices/interface/mac[@address='52:54:00:00:00:01']") is not None
+    assert root.find("devices/interface/virtualport/parameters[@interfaceid='i-1']") is not None
+
+
+def test_the_network_is_the_how_tos_on_the_right_bridge() -> None:
+    root = ElementTree.fromstring(render("network.xml.j2", network="n", bridge="br", uuid=""))
+    assert root.findtext("name") == "n"
+    assert root.find("bridge[@name='br']") is not None
+    assert root.find("forward[@mode='bridge']") is not None
+    assert root.find("virtualport[@type='openvswitch']") is not None

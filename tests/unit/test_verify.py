@@ -1,0 +1,235 @@
+"""A run of the verification: what counts as a pass, and what never does."""
+
+import io
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from sheepvirt import paths, ssh, verify
+from sheepvirt import report as report_
+from sheepvirt.errors import VerifyError
+from sheepvirt.model import Check, Guest, Host
+from sheepvirt.progress import Progress, Stage, quiet
+
+GUEST = Guest("papeete", "title", 256, 1, "ovsbr0", "ia ora na")
+HOST = Host("tahiti", "rehearsal", True, "127.0.0.1", 0, "root", "ovsbr0", "ovsbr0", (GUEST,))
+
+GOOD = '<testcase classname="tests.host.test_networks" name="{}" time="0.25" />'
+BAD = (
+    '<testcase classname="host.test_networks" name="test_bridge_exists[ssh://tahiti]" time="1">'
+    '<failure message="AssertionError: bridge ovsbr0 does not exist&#10;assert 2 == 0">x</failure>'
+    "</testcase>"
+)
+BROKEN = (
+    '<testcase classname="host.test_guests" name="test_a[ssh://tahiti-papeete]" time="1">'
+    '<error message="failed on setup with &quot;RuntimeError: 255&quot;">x</error></testcase>'
+)
+SKIPPED = (
+    '<testcase classname="host.test_libvirt" name="test_b[x-ssh://tahiti]" time="0">'
+    '<skipped type="pytest.skip" message="too old">x</skipped></testcase>'
+)
+
+
+def report(path: Path, *cases: str) -> Path:
+    path.write_text(f"<testsuites><testsuite>{''.join(cases)}</testsuite></testsuites>")
+    return path
+
+
+class Recorder:
+    """Stands in for pytest: each planned run writes a report (or none) and ends with a code."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        self.calls: list[str] = []
+        self.plan: list[tuple[int, tuple[str, ...] | None]] = []
+        monkeypatch.setenv("SHEEPVIRT_DIST", str(tmp_path / "dist"))
+        monkeypatch.setenv("SHEEPVIRT_STATE", str(tmp_path / "state"))
+        monkeypatch.setattr(ssh, "write_config", lambda _host: tmp_path / "config")
+        monkeypatch.setattr(ssh, "connect", lambda _host: self)
+        monkeypatch.setattr(verify, "run_pytest", self.run)
+        monkeypatch.setattr(verify, "reboot_host", self.reboot)
+        monkeypatch.setattr(verify, "wait_for_guests", self.wait)
+
+    def open(self) -> None:
+        self.calls.append("open")
+
+    def run(self, argv: Sequence[str], stage: Stage) -> verify.Ended:
+        path = Path(next(a for a in argv if a.startswith("--junitxml=")).partition("=")[2])
+        self.calls.append(path.name)
+        code, cases = self.plan.pop(0)
+        if cases is not None:
+            report(path, *cases)
+        return verify.Ended(code, "the last lines")
+
+    def reboot(self, host: Host, stage: Stage) -> str:
+        self.calls.append("reboot")
+        return "boot a, then boot b"
+
+    def wait(self, host: Host, stage: Stage) -> str:
+        self.calls.append("wait")
+        return "papeete"
+
+
+@pytest.fixture
+def recorder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Recorder:
+    return Recorder(monkeypatch, tmp_path)
+
+
+def test_names_read_well_and_leave_the_host_out(tmp_path: Path) -> None:
+    name = "test_network_is_active[ssh://tahiti-default]"
+    path = report(tmp_path / "r.xml", GOOD.format(name), BAD, BROKEN, SKIPPED)
+    checks = verify.read_junit(path, HOST)
+    assert [(c.title, c.result, c.message) for c in checks] == [
+        ("networks: network is active [default]", "passed", ""),
+        ("networks: bridge exists", "failed", "bridge ovsbr0 does not exist"),
+        ("guests: a [papeete]", "failed", 'failed on setup with "RuntimeError: 255"'),
+        ("libvirt: b [x]", "skipped", "too old"),
+    ]
+    assert checks[0].seconds == 0.25
+
+
+def test_a_report_cut_short_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "r.xml").write_text("<testsuites><testsui")
+    with pytest.raises(VerifyError, match="no JUnit report"):
+        verify.read_junit(tmp_path / "r.xml", HOST)
+
+
+@pytest.mark.parametrize(
+    ("code", "cases"),
+    [
+        (0, None),  # ended well, so it says, and left no report
+        (0, ()),  # nothing ran
+        (0, (SKIPPED,)),  # nothing ran either
+        (5, ()),  # pytest: no tests collected
+        (2, (GOOD.format("test_a"),)),  # interrupted after a good one
+        (3, (GOOD.format("test_a"),)),  # pytest broke
+        (4, None),  # wrong options
+        (-9, (GOOD.format("test_a"),)),  # killed
+        (1, (GOOD.format("test_a"),)),  # failed, and the report does not say what
+        (0, (GOOD.format("test_a"), BAD)),  # all is well, and the report says otherwise
+    ],
+)
+def test_what_never_is_a_pass(recorder: Recorder, code: int, cases: tuple[str, ...] | None) -> None:
+    recorder.plan = [(code, cases)]
+    with pytest.raises(VerifyError, match="the verification itself failed") as caught:
+        verify.verify(HOST, reboot=True, progress=quiet())
+    assert "the last lines" in str(caught.value)
+    assert caught.value.exit_code == 10
+    assert recorder.calls == ["open", "1-before-reboot.xml"]
+
+
+def test_both_passes_are_counted(recorder: Recorder) -> None:
+    good = GOOD.format("test_a")
+    recorder.plan = [(0, (good, good, SKIPPED)), (0, (good, good, SKIPPED))]
+    outcome = verify.verify(HOST, reboot=True, progress=quiet())
+    assert (outcome.passed, outcome.failed) == (4, 0)
+    assert recorder.calls == [
+        "open", "1-before-reboot.xml", "reboot", "wait", "open", "2-after-reboot.xml",
+    ]  # fmt: skip
+    assert len(list(outcome.junit_folder.glob("*.xml"))) == 2
+
+
+def test_old_reports_are_gone_and_no_reboot_means_none(recorder: Recorder) -> None:
+    folder = paths.dist() / "verify" / "tahiti"
+    folder.mkdir(parents=True)
+    report(folder / "2-after-reboot.xml", GOOD.format("test_old"))
+    recorder.plan = [(0, (GOOD.format("test_a"),))]
+    verify.verify(HOST, reboot=False, progress=quiet())
+    assert recorder.calls == ["open", "1-before-reboot.xml"]
+    assert [p.name for p in folder.glob("*.xml")] == ["1-before-reboot.xml"]
+
+
+def test_a_failure_is_named_and_stops_before_the_reboot(recorder: Recorder) -> None:
+    recorder.plan = [(1, (GOOD.format("test_a"), BAD))]
+    out = io.StringIO()
+    progress = Progress(console=Console(file=out, width=160, highlight=False))
+    with pytest.raises(VerifyError) as caught:
+        verify.verify(HOST, reboot=True, progress=progress)
+    said = str(caught.value)
+    assert "1 of 2 checks failed" in said
+    assert "networks: bridge exists: bridge ovsbr0 does not exist" in said
+    assert "1-before-reboot.xml" in said
+    assert "invoke bootstrap tahiti" in said
+    assert recorder.calls == ["open", "1-before-reboot.xml"]
+    assert "bridge ovsbr0 does not exist" in out.getvalue()
+    assert "passed" in out.getvalue()
+
+
+def test_a_failure_after_the_reboot_says_so(recorder: Recorder) -> None:
+    recorder.plan = [(0, (GOOD.format("test_a"),)), (1, (BAD,))]
+    with pytest.raises(VerifyError, match="after the reboot") as caught:
+        verify.verify(HOST, reboot=True, progress=quiet())
+    assert "does not start by itself" in caught.value.hint
+
+
+def test_names_in_brackets_survive_the_table(recorder: Recorder) -> None:
+    recorder.plan = [(0, (GOOD.format("test_a[ssh://tahiti-default]"),))]
+    out = io.StringIO()
+    progress = Progress(console=Console(file=out, width=100, highlight=False))
+    verify.verify(HOST, reboot=False, progress=progress)
+    assert "[default]" in out.getvalue()
+
+
+def test_what_passed_for_many_is_one_row_and_each_failure_its_own() -> None:
+    out = io.StringIO()
+    progress = Progress(console=Console(file=out, width=120, highlight=False))
+    rows = [Check("packages: dependency", f"p{i}", "passed", 0.5) for i in range(6)]
+    bad = [Check("networks: active", n, "failed", 0.1, f"{n} is not") for n in ("a", "b")]
+    report_.checks(progress, "verify", [*rows, *bad])
+    text = out.getvalue()
+    assert "packages: dependency [all 6: p0, p1, p2, p3, p4, p5]" in text
+    assert "3.0" in text
+    assert "networks: active [a]" in text
+    assert "b is not" in text
+
+
+def test_output_streams_and_options_of_another_pytest_stay_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PYTEST_ADDOPTS", "--collect-only")
+    code = "import os; print('one'); print('PYTEST_ADDOPTS' in os.environ); raise SystemExit(3)"
+    stage = Stage("s", quiet())
+    ended = verify.run_pytest([sys.executable, "-c", code], stage)
+    assert ended == verify.Ended(3, "one\nFalse")
+    assert stage.last == "False"
+
+
+def test_a_run_that_hangs_is_ended() -> None:
+    argv = [sys.executable, "-c", "import time; time.sleep(60)"]
+    ended = verify.run_pytest(argv, Stage("s", quiet()), seconds=0.5)
+    assert ended.code == -9
+    assert "it was killed" in ended.tail
+
+
+def test_pytest_gets_the_host_and_the_report(tmp_path: Path) -> None:
+    argv = verify.pytest_argv(HOST, tmp_path / "config", tmp_path / "r.xml")
+    assert "--hosts=ssh://tahiti" in argv
+    assert f"--ssh-config={tmp_path / 'config'}" in argv
+    assert argv[-1] == str(paths.TESTS / "host")
+
+
+class Virsh:
+    """A host whose virsh gives the planned states, one after the other, and nothing else."""
+
+    def __init__(self, states: list[str]) -> None:
+        self.states = states
+
+    def run(self, argv: Sequence[str], *, check: bool) -> ssh.Result:
+        assert argv[-2:] == ["--domain", "papeete"]
+        return ssh.Result(0, self.states.pop(0) + "\n\n", "")
+
+
+def test_guests_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    virsh = Virsh(["", "shut off", "running"])
+    monkeypatch.setattr(ssh, "connect", lambda _host: virsh)
+    monkeypatch.setattr("time.sleep", lambda _seconds: None)
+    assert verify.wait_for_guests(HOST, Stage("s", quiet())) == "papeete running"
+    assert not virsh.states
+
+
+def test_a_guest_that_does_not_come_is_left_to_the_checks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ssh, "connect", lambda _host: Virsh(["shut off"]))
+    said = verify.wait_for_guests(HOST, Stage("s", quiet()), seconds=-1)
+    assert said == "papeete shut off"
