@@ -44,6 +44,8 @@ def bare(target: Target, package: Package, image: str, ccache: Path) -> float:
         for source in package.sources:
             folder = paths.cache() / "sources" / source.pin
             container.put(folder / source.file, f"{TOP}/SOURCES")
+        for path in (paths.PATCHES / package.name).glob("*.patch"):
+            container.put(path, f"{TOP}/SOURCES")
         container.put(published / package.name / package.spec_file, TOP)
         inputs = repo.published(target)[package.name].inputs
         needs = [n.removeprefix("package ") for n in inputs if n.startswith("package ")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from sheepvirt import config, images, paths, plan, repo, rpms, sources
 from sheepvirt.engine import Engine
@@ -28,7 +29,7 @@ def make_plan(
     builds: list[PlannedBuild] = []
     for package in plan.order(packages, wanted, target, makers):
         folders = (package.folder, paths.PATCHES / package.name)
-        files = {p: rpms.sha256(p) for d in folders for p in sorted(d.rglob("*")) if p.is_file()}
+        files = {p: rpms.sha256(p) for folder in folders for p in _files(folder)}
         needs = [makers.get(name, name) for name in package.needs]
         inputs = plan.inputs(package, target, image, files, {name: keys[name] for name in needs})
         row = plan.decide(package, inputs, published.get(package.name), needs)
@@ -62,6 +63,16 @@ def explain(target: Target, words: Sequence[str]) -> BuildPlan:
     """Return what ``build_rpms`` would do now, in order. Needs no engine. Raises as make_plan."""
     image = images.tag_of(target, "builder")
     return make_plan(target, words, image, repo.published(target))
+
+
+def _files(folder: Path) -> list[Path]:
+    """Return all files below ``folder``, less what tools leave there (caches, compiled Python)."""
+    return [
+        path
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+        and not any(p == "__pycache__" or p[0] == "." for p in path.relative_to(folder).parts)
+    ]
 
 
 def build_rpms(target: Target, words: Sequence[str], progress: Progress) -> list[BuildRecord]:

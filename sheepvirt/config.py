@@ -115,14 +115,23 @@ def _pattern(table: Table, key: str, groups: int = 0) -> str:
 def _feature(name: str, table: Table) -> Feature:
     feature = Feature(
         name=name,
-        intent=table.get("intent", str),
+        intent=table.get("intent", str, ""),
+        spec_text=_pattern(table, "spec_text"),
         build_log=_pattern(table, "build_log"),
         build_tool=_pattern(table, "build_tool", groups=1),
         rpm_file=table.get("rpm_file", str, ""),
         rpm_requires=table.get("rpm_requires", str, ""),
+        rpm_text=table.get("rpm_text", str, ""),
         host_line=table.get("host_line", str, ""),
     )
     table.done()
+    if not feature.intent and not feature.spec_text:
+        table.refuse(
+            "spec_text", "is missing, and so is 'intent'",
+            hint="say what the spec must show when the feature is on: a promise needs evidence",
+        )  # fmt: skip
+    if feature.rpm_text and not feature.rpm_file:
+        table.refuse("rpm_text", "names no file", hint="say in 'rpm_file' which file has the text")
     return feature
 
 
@@ -143,6 +152,7 @@ def load_package(name: str, folder: Path | None = None) -> Package:
         install=table.strings("install"),
         stand_in=table.get("stand_in", str, ""),
         folder=folder,
+        files=table.strings("files"),
         stands_in_for=table.get("stands_in_for", str, ""),
         adjust=_adjustment(table.table("adjust")),
     )
@@ -152,6 +162,11 @@ def load_package(name: str, folder: Path | None = None) -> Package:
             "stand_in" if package.stands_in_for else "stands_in_for", "is missing",
             hint="a stand-in says what it is (stand_in) and for which package (stands_in_for)",
         )  # fmt: skip
+    for file in package.files:
+        if "/" in file or not (folder / file).exists():
+            table.refuse(
+                "files", f"names {file!r}", hint="name files and folders beside package.toml"
+            )
     if package.spec_from not in {"tarball", "here"}:
         raise ConfigError(
             f"{folder / 'package.toml'}: spec_from is {package.spec_from!r}",

@@ -7,12 +7,33 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import PurePosixPath
 
 from sheepvirt.errors import ContractError
 from sheepvirt.model import Evidence, Feature, Rpm
 
 # Content of a file of an RPM.
 ReadMember = Callable[[Rpm, str], bytes]
+
+
+def spec_evidence(package: str, feature: Feature, expanded: str) -> tuple[Evidence, ...]:
+    """Return what a spec of ours says, as rpm expands it. (An intent proves its own: spec.py.)"""
+    if not feature.spec_text:
+        return ()
+    match = re.search(feature.spec_text, expanded)
+    seen = match.group().strip() if match else "rpm's expansion does not say so"
+    return (Evidence("spec", package, feature.name, "switched on", seen, ok=bool(match)),)
+
+
+def patch_evidence(package: str, patches: Sequence[str], expanded: str) -> list[Evidence]:
+    """Return whether the spec, as rpm expands it, applies each patch (a path in the build root)."""
+    found: list[Evidence] = []
+    for path in patches:
+        ok = path in expanded
+        seen = "it is" if ok else "%prep does not name it (%autosetup -p1 does)"
+        claim = f"{PurePosixPath(path).name} is applied"
+        found.append(Evidence("spec", package, "patches", claim, seen, ok))
+    return found
 
 
 def build_evidence(
@@ -63,6 +84,10 @@ def rpm_evidence(
         ok = feature.rpm_requires in owner.requires
         seen = f"{owner.name} requires it" if ok else f"{owner.name} does not require it"
         add(f"Requires: {feature.rpm_requires}", seen, ok)
+    if owner and feature.rpm_text:
+        ok = feature.rpm_text.encode() in read_member(owner, feature.rpm_file)
+        seen = "it does" if ok else "it does not"
+        add(f"{feature.rpm_file} says {feature.rpm_text!r}", seen, ok)
     if owner and tool:
         ok = tool.encode() + b"\0" in read_member(owner, feature.rpm_file)
         add(f"{tool} is compiled in", "it is" if ok else "it is not", ok)

@@ -55,11 +55,13 @@ class Feature:
     """A feature a package promises. Each field is what a gate looks for as evidence."""
 
     name: str
-    intent: str  # patches/<package>/<intent>.toml
+    intent: str = ""  # patches/<package>/<intent>.toml; a spec of ours needs none
+    spec_text: str = ""  # regular expression that the spec, as rpm expands it, must match
     build_log: str = ""  # regular expression the build log must match
     build_tool: str = ""  # the same, whose group is the path of the tool that configure found
     rpm_file: str = ""  # path that one of the binary RPMs must carry
     rpm_requires: str = ""  # name that the RPM carrying rpm_file must require
+    rpm_text: str = ""  # text that rpm_file must contain
     host_line: str = ""  # word that `virsh -V` must print
 
 
@@ -90,6 +92,7 @@ class Package:
     install: tuple[str, ...]  # names of the binary packages a host gets
     stand_in: str  # non-empty: this is a stand-in, and the sentence that says so
     folder: Path
+    files: tuple[str, ...] = ()  # beside package.toml: packed into <name>-<version>.tar, Source0
     stands_in_for: str = ""  # the package that it is a stand-in for, on its own targets
     adjust: Adjustment | None = None
 

@@ -176,7 +176,9 @@ def inputs(
     found = {"recipe": RECIPE, "builder image": image}
     found |= {f"macro {name}": value for name, value in target.macros.items()}
     found |= {f"source {s.file}": s.pin for s in package.sources}
-    found |= {f"{path.parent.name}/{path.name}": digest for path, digest in files.items()}
+    for path, digest in files.items():
+        name = f"{path.parent.name}/{path.name}"
+        found[name] = found.get(name, "") + digest  # two of one name: both count
     found |= {f"package {name}": key for name, key in keys.items()}
     return found
 

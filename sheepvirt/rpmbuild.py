@@ -19,6 +19,7 @@ from sheepvirt.model import (
     BuildRecord,
     DebianSource,
     Evidence,
+    Intent,
     Package,
     PlannedBuild,
     PublishedRpm,
@@ -50,6 +51,28 @@ def defines(target: Target) -> list[str]:
     """Return the arguments that give rpm the macros of ``target`` and the build root's place."""
     macros = {"_topdir": TOP, **target.macros}
     return [word for name, value in macros.items() for word in ("--define", f"{name} {value}")]
+
+
+def pack(package: Package, folder: Path) -> Path:
+    """Pack the files of ours that a package is made of, as upstream ships a tarball.
+
+    Returns ``<folder>/<name>-<version>.tar``, whose top folder is ``<name>-<version>/``: what
+    ``%setup`` expects. What Python leaves beside its sources stays out.
+    """
+    top = f"{package.name}-{package.version}"
+    path = folder / f"{top}.tar"
+    with tarfile.open(path, "w") as archive:
+        for name in package.files:
+            archive.add(package.folder / name, f"{top}/{name}", filter=_packed)
+    return path
+
+
+def _packed(info: tarfile.TarInfo) -> tarfile.TarInfo | None:
+    if Path(info.name).name == "__pycache__":
+        return None
+    info.uid = info.gid = 0
+    info.uname = info.gname = "root"
+    return info
 
 
 class Job:
@@ -85,10 +108,14 @@ class Job:
             self._image, mounts=mounts, owner=owner(self._target)
         ) as container:
             container.run(["mkdir", "-p", f"{TOP}/SOURCES", f"{TOP}/SPECS", f"{TOP}/NEEDS"])
-            for path in [*files, spec_path]:
+            patches = sorted((paths.PATCHES / package.name).glob("*.patch"))
+            for path in [*files, *patches, spec_path]:
                 container.put(path, f"{TOP}/{'SPECS' if path == spec_path else 'SOURCES'}")
+            if package.files:
+                with tempfile.TemporaryDirectory() as scratch:
+                    container.put(pack(package, Path(scratch)), f"{TOP}/SOURCES")
             self._install(container, build_root)
-            evidence = self._prove(container, package, out)
+            evidence = self._prove(container, package, patches, out)
             seconds = self._rpmbuild(container, package, out)
             with self._progress.stage(f"{package.name}: collect the RPMs") as part:
                 built = _collect(container, out)
@@ -133,8 +160,7 @@ class Job:
                 text = patched.text
                 diffs.append(patched.diff)
                 notes += patched.actions
-            for feature in package.features:
-                intent = spec.load_intent(paths.PATCHES / package.name / f"{feature.intent}.toml")
+            for intent in _intents(package).values():
                 patched = spec.patch(text, intent, self._target.macros, name=package.spec_file)
                 text = patched.text
                 diffs.append(patched.diff)
@@ -157,8 +183,10 @@ class Job:
             names = [f"{TOP}/NEEDS/{r.path.name}" for r in build_root]
             container.run(["rpm", "-U", *names], check=True)
 
-    def _prove(self, container: Container, package: Package, out: Path) -> list[Evidence]:
-        """Let rpm expand the spec for this target; require what the intents promise."""
+    def _prove(
+        self, container: Container, package: Package, patches: Sequence[Path], out: Path
+    ) -> list[Evidence]:
+        """Let rpm expand the spec for this target; require what package and intents promise."""
         with self._progress.stage(f"{package.name}: prove the spec") as part:
             argv = ["rpmspec", "-P", *defines(self._target), f"{TOP}/SPECS/{package.spec_file}"]
             done = container.run(argv, env=ENVIRONMENT)
@@ -168,15 +196,18 @@ class Job:
                     hint=f"compare with {out / 'spec.diff'}: is it the patch?",
                 )
             (out / "spec.expanded").write_text(done.stdout, encoding="utf-8")
-            found: list[Evidence] = []
+            found = contract.patch_evidence(
+                package.name, [f"{TOP}/SOURCES/{p.name}" for p in patches], done.stdout
+            )
             if package.adjust:
                 values = self._values(container, package.adjust)
                 found += spec_adjust.prove(
                     package.adjust, values, done.stdout, package=package.name
                 )
             for feature in package.features:
-                intent = spec.load_intent(paths.PATCHES / package.name / f"{feature.intent}.toml")
-                found += spec.prove(intent, done.stdout, package=package.name, feature=feature.name)
+                found += contract.spec_evidence(package.name, feature, done.stdout)
+            for name, intent in _intents(package).items():
+                found += spec.prove(intent, done.stdout, package=package.name, feature=name)
             contract.require(found, where="the intent in patches/ and the spec's diff above")
             part.note = f"{len(found)} claims seen in rpm's own expansion" if found else ""
         return found
@@ -248,6 +279,14 @@ class Job:
             )  # fmt: skip
         contract.require(found, where="the build log and the intent in patches/")
         return found
+
+
+def _intents(package: Package) -> dict[str, Intent]:
+    """Return the intents of a package's features by feature; a spec of ours needs none."""
+    folder = paths.PATCHES / package.name
+    return {
+        f.name: spec.load_intent(folder / f"{f.intent}.toml") for f in package.features if f.intent
+    }
 
 
 def _spec_of_tarball(package: Package, tarball: Path) -> str:

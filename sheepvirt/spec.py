@@ -82,9 +82,13 @@ def patch(
         hint = error.hint or f"was it edited by hand? {intent.name} serves {intent.serves}"
         raise RuleMismatchError(f"{name}: {error.message}", hint=hint) from None
     if again != result:
-        raise SpecError(
-            f"{name}: {intent.name} does not hold after it was applied",
-            hint=f"please report this spec; what it did: {'; '.join(actions)}",
+        pairs = zip(split_lines(result), split_lines(again), strict=False)
+        differ = ((n, p[0]) for n, p in enumerate(pairs, 1) if p[0] != p[1])
+        at, line = next(differ, (len(split_lines(result)), "its end"))
+        raise RuleMismatchError(
+            f"{name}: {intent.name} does not hold after it was applied: a rule would change the "
+            f"result again at its line {at}: {line.strip()!r}",
+            hint=f"is that part commented out? What was done: {'; '.join(actions)}",
         )
     return Patched(result, _diff(text, result, name), actions, already=result == text)
 

@@ -1,11 +1,21 @@
-"""Golden files: what a test compares is in ``data/golden`` beside it; `--regenerate` writes it."""
+"""Golden files (``data/golden`` beside a test; `--regenerate` writes them); hypothesis profiles.
+
+In CI hypothesis draws the same examples each time: a red run is the change's doing. Elsewhere it
+draws new ones. No deadlines: a busy machine is no failure.
+"""
 
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Callable
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("here", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True)
+settings.load_profile("ci" if os.environ.get("CI") else "here")
 
 Golden = Callable[[str, str], None]
 

@@ -165,6 +165,20 @@ def test_a_feature_without_evidence_is_not_published(world: World) -> None:
     assert not world.containers()
 
 
+def test_a_patch_is_staged_and_one_that_the_spec_forgets_is_caught(world: World) -> None:
+    world.write(more="Patch1: 0001-say.patch", build="cat said && grep -q patched said")
+    spec = world.folder / "tiny" / "tiny.spec"
+    spec.write_text(spec.read_text().replace("%build", "%prep\n%autosetup -c -T -p1\n%build"))
+    change = "--- /dev/null\n+++ b/said\n@@ -0,0 +1 @@\n+patched\n"
+    (world.folder / "tiny" / "0001-say.patch").write_text(f"Reason: a test.\n\n{change}")
+    (record,) = world.build()
+    assert [e.claim for e in record.evidence if e.gate == "spec"] == ["0001-say.patch is applied"]
+    (world.folder / "tiny" / "0002-more.patch").write_text(f"Reason: another.\n\n{change}")
+    with pytest.raises(ContractError, match=r"0002-more\.patch is applied: %prep does not name"):
+        world.build()
+    assert list(repo.published(world.target).values()) == [record]
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_build_leaves_nothing_half(world: World, number: signal.Signals) -> None:
     world.write()

@@ -77,7 +77,7 @@ def test_build_publishes_a_repo_with_its_evidence() -> None:
     assert len(names) > 20
     assert all(".rehearsal." in name for name in names)
     assert "libvirt-daemon-driver-storage-sheepdog-7.0.0" in " ".join(names)
-    assert "placeholder" in out
+    assert "stand-in" in out
 
 
 def test_build_again_rebuilds_nothing() -> None:

@@ -17,6 +17,7 @@ Program dog found: YES (/usr/bin/dog)
                Sheepdog: YES
 """
 FEATURE = next(f for f in config.load_package("libvirt").features if f.name == "sheepdog")
+DRIVER = next(f for f in config.load_package("qemu").features if f.name == "sheepdog")
 
 
 def rpm(name: str, **more: tuple[str, ...]) -> Rpm:
@@ -33,10 +34,13 @@ def built(log: str, build_root: list[Rpm]) -> list[tuple[str, bool]]:
     return [(e.claim, e.ok) for e in found]
 
 
-def carried(*rpms: Rpm, content: bytes = b"\0/usr/bin/dog\0", feature: Feature = FEATURE) -> str:
-    found = contract.rpm_evidence(
-        "libvirt", feature, rpms, "/usr/bin/dog", lambda _rpm, _path: content
-    )
+def carried(
+    *rpms: Rpm,
+    content: bytes = b"\0/usr/bin/dog\0",
+    feature: Feature = FEATURE,
+    tool: str = "/usr/bin/dog",
+) -> str:
+    found = contract.rpm_evidence("a", feature, rpms, tool, lambda _rpm, _path: content)
     return " ".join("ok" if e.ok else "MISSING" for e in found)
 
 
@@ -78,6 +82,49 @@ def test_a_backend_that_requires_nothing_is_caught() -> None:
 
 def test_another_path_compiled_in_is_caught() -> None:
     assert carried(BACKEND, content=b"\0/usr/bin/doggy\0") == "ok ok MISSING"
+
+
+@pytest.mark.parametrize(
+    ("expanded", "ok"),
+    [
+        ("./configure \\\n    --enable-sheepdog --enable-kvm\n", True),
+        ("./configure \\\n    --disable-sheepdog\n# not --enable-sheepdog\n", False),
+    ],
+)
+def test_a_spec_of_ours_shows_the_switch_or_is_caught(expanded: str, ok: bool) -> None:
+    (found,) = contract.spec_evidence("qemu", DRIVER, expanded)
+    assert (found.gate, found.ok) == ("spec", ok)
+
+
+def test_an_intent_proves_its_own_spec() -> None:
+    assert contract.spec_evidence("libvirt", FEATURE, "") == ()
+
+
+def test_a_patch_that_the_spec_does_not_apply_is_caught() -> None:
+    paths = ["/b/SOURCES/0001-a.patch", "/b/SOURCES/0002-b.patch"]
+    found = contract.patch_evidence(
+        "qemu", paths, "%prep\ncat /b/SOURCES/0001-a.patch | patch -p1\n"
+    )
+    assert [(e.claim, e.ok) for e in found] == [
+        ("0001-a.patch is applied", True),
+        ("0002-b.patch is applied", False),
+    ]
+    with pytest.raises(ContractError, match=r"0002-b\.patch is applied: %prep does not name it"):
+        contract.require(found, where="the spec")
+
+
+@pytest.mark.parametrize("answer", ["YES", "NO"])
+def test_what_configure_says_of_the_driver_is_read(answer: str) -> None:
+    log = f"   parallels support: YES\n    sheepdog support: {answer}\n"
+    (found,) = contract.build_evidence("qemu", DRIVER, log, [])
+    assert found.ok == (answer == "YES")
+
+
+def test_an_emulator_without_the_driver_is_caught() -> None:
+    emulator = rpm("qemu-kvm", files=(DRIVER.rpm_file,))
+    driver = f"\0{DRIVER.rpm_text}\0".encode()
+    for content, said in ((driver, "ok ok"), (b"\0sheepdog\0", "ok MISSING")):
+        assert carried(emulator, content=content, feature=DRIVER, tool="") == said
 
 
 def test_a_release_of_another_target_is_caught() -> None:
