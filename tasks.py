@@ -49,19 +49,22 @@ def engine(_c: Context) -> None:
 @task(
     help={
         "target": "what to build for; without it, the best one that is reachable here",
-        "package": "build only this package (and what it needs)",
+        "package": "build only this package (and what it needs); may be repeated; sheepdog=real or "
+        "sheepdog=stand-in says which of its two makers is used",
         "explain": "print the order and the reason of each build; build nothing",
-    }
+    },
+    iterable=["package"],
+    positional=[],
 )
 @command
-def build_rpms(_c: Context, target: str = "", package: str = "", explain: bool = False) -> None:
+def build_rpms(_c: Context, package: list[str], target: str = "", explain: bool = False) -> None:
     """Patch the spec, prove it, build the RPMs in a container, publish the repo in dist/TARGET."""
     progress = _progress("build-rpms")
     chosen = pipeline.choose_target(target, progress)
     if explain:
-        report.plan(progress, build.explain(chosen, [package] if package else []))
+        report.plan(progress, build.explain(chosen, package))
         return
-    records = build.build_rpms(chosen, [package] if package else [], progress)
+    records = build.build_rpms(chosen, package, progress)
     report.builds(progress, chosen, records)
     progress.write_timings(paths.dist() / "timings.json")
 

@@ -42,21 +42,25 @@ def bare(target: Target, package: Package, image: str, ccache: Path) -> float:
     with Engine().container(image, mounts={ccache: ("/ccache", "rw")}) as container:
         container.run(["mkdir", "-p", f"{TOP}/SOURCES", f"{TOP}/NEEDS"], check=True)
         for source in package.sources:
-            folder = paths.cache() / "sources" / source.sha256
+            folder = paths.cache() / "sources" / source.pin
             container.put(folder / source.file, f"{TOP}/SOURCES")
         for path in (paths.PATCHES / package.name).glob("*.patch"):
             container.put(path, f"{TOP}/SOURCES")
-        container.put(published / package.name / package.spec, TOP)
-        for name in package.needs:
+        container.put(published / package.name / package.spec_file, TOP)
+        inputs = repo.published(target)[package.name].inputs
+        needs = [n.removeprefix("package ") for n in inputs if n.startswith("package ")]
+        for name in needs:
             for path in (published / name).glob("*.rpm"):
                 if rpms.read(path).arch != "src":
                     container.put(path, f"{TOP}/NEEDS")
-        container.run(["sh", "-c", f"rpm -U {TOP}/NEEDS/*.rpm"], check=bool(package.needs))
+        container.run(["sh", "-c", f"rpm -U {TOP}/NEEDS/*.rpm"], check=bool(needs))
         argv = ["rpmbuild", "-ba", *defines(target), *package.rpmbuild_args]
         script = 'exec "$@" >/dev/null 2>&1'
         started = time.monotonic()
         container.run(
-            ["sh", "-c", script, "sh", *argv, f"{TOP}/{package.spec}"], env=ENVIRONMENT, check=True
+            ["sh", "-c", script, "sh", *argv, f"{TOP}/{package.spec_file}"],
+            env=ENVIRONMENT,
+            check=True,
         )
         return time.monotonic() - started
 

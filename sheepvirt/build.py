@@ -5,42 +5,64 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from sheepvirt import config, images, paths, plan, repo, rpms
+from sheepvirt import config, images, paths, plan, repo, rpms, sources
 from sheepvirt.engine import Engine
+from sheepvirt.errors import ConfigError
 from sheepvirt.locks import lock
-from sheepvirt.model import BuildRecord, PlannedBuild, Target
+from sheepvirt.model import BuildPlan, BuildRecord, Choice, Package, PlannedBuild, Target
 from sheepvirt.progress import Progress
 from sheepvirt.rpmbuild import Job, owner
-from sheepvirt.tables import pick
 
 
 def make_plan(
-    target: Target, names: Sequence[str], image: str, published: Mapping[str, BuildRecord]
-) -> list[PlannedBuild]:
-    """Return what is to be done for ``names`` (empty: every package of ``target``), in order.
+    target: Target, words: Sequence[str], image: str, published: Mapping[str, BuildRecord]
+) -> BuildPlan:
+    """Return what is to be done for ``words`` (see ``plan.request``; no name: every package).
 
-    Reads package folders and intents; runs nothing. Raises UnknownNameError, ConfigError.
+    Reads package folders and intents, and asks after the source of a package that has a stand-in;
+    changes nothing. Raises UnknownNameError, ConfigError, SourceUnreachableError.
     """
-    known = config.package_names()
-    for name in names:
-        pick("package", name, known)
-    packages = {n: config.load_package(n) for n in known}
+    packages = {n: config.load_package(n) for n in config.package_names()}
+    choices, wanted = _choices(packages, words, target)
+    makers = {c.package: c.maker for c in choices}
     keys: dict[str, str] = {}
-    planned: list[PlannedBuild] = []
-    for package in plan.order(packages, names or plan.buildable(packages, target), target):
+    builds: list[PlannedBuild] = []
+    for package in plan.order(packages, wanted, target, makers):
         folders = (package.folder, paths.PATCHES / package.name)
         files = {p: rpms.sha256(p) for folder in folders for p in _files(folder)}
-        inputs = plan.inputs(package, target, image, files, keys)
-        row = plan.decide(package, inputs, published.get(package.name))
+        needs = [makers.get(name, name) for name in package.needs]
+        inputs = plan.inputs(package, target, image, files, {name: keys[name] for name in needs})
+        row = plan.decide(package, inputs, published.get(package.name), needs)
         keys[package.name] = row.key
-        planned.append(row)
-    return planned
+        builds.append(row)
+    return BuildPlan(tuple(choices), tuple(builds))
 
 
-def explain(target: Target, names: Sequence[str]) -> list[PlannedBuild]:
-    """Return what ``build_rpms`` would do now, in order. Needs no engine. Raises ConfigError."""
+def _choices(
+    packages: Mapping[str, Package], words: Sequence[str], target: Target
+) -> tuple[list[Choice], list[str]]:
+    """Choose who makes what has a stand-in; return the choices and the names to build."""
+    known = plan.stand_ins(packages, target)
+    names, forced = plan.request(words, packages, known, target)
+    wanted = names or plan.buildable(packages, target)
+    asked = plan.asked_about(packages, wanted, known)
+    for name in forced.keys() & known.keys() - set(asked):
+        raise ConfigError(
+            f"{name}={forced[name]} changes nothing: {', '.join(wanted)} need no {name}",
+            hint=f"leave it out, or add `--package {name}`",
+        )
+    choices = []
+    for name in asked:
+        force = forced.get(name, "")
+        reach = None if force == plan.STAND_IN else sources.reach_all(packages[name].sources)
+        choices.append(plan.choose(name, known[name], force, reach))
+    return choices, wanted
+
+
+def explain(target: Target, words: Sequence[str]) -> BuildPlan:
+    """Return what ``build_rpms`` would do now, in order. Needs no engine. Raises as make_plan."""
     image = images.tag_of(target, "builder")
-    return make_plan(target, names, image, repo.published(target))
+    return make_plan(target, words, image, repo.published(target))
 
 
 def _files(folder: Path) -> list[Path]:
@@ -53,8 +75,8 @@ def _files(folder: Path) -> list[Path]:
     ]
 
 
-def build_rpms(target: Target, names: Sequence[str], progress: Progress) -> list[BuildRecord]:
-    """Build what has changed of ``names`` (empty: everything) and publish the repo of ``target``.
+def build_rpms(target: Target, words: Sequence[str], progress: Progress) -> list[BuildRecord]:
+    """Build what has changed of ``words`` (empty: everything) and publish the repo of ``target``.
 
     Returns the records of all published packages. Raises SourceError, SpecError, EngineError,
     BuildError, ContractError; the published repo is then what it was.
@@ -64,20 +86,19 @@ def build_rpms(target: Target, names: Sequence[str], progress: Progress) -> list
         engine.reap(owner(target))
         image = images.ensure(engine, target, "builder", progress)
         published = repo.published(target)
-        planned = make_plan(target, names, image, published)
-        for row in planned:
+        planned = make_plan(target, words, image, published)
+        for choice in planned.choices:
+            progress.say(f"  {choice.sentence}")
+        for row in planned.builds:
             progress.say(f"  {row.package.name} {row.package.version}: {row.reason}")
-        # A package that is no longer in specs/ leaves the repo with the next build of everything.
-        kept = {r.package.name for r in planned if not r.build} | (
-            published.keys() - {r.package.name for r in planned} if names else set()
-        )
-        if kept == published.keys() and not any(row.build for row in planned):
+        kept = _kept(planned, published, everything=not any("=" not in word for word in words))
+        if kept == published.keys() and not any(row.build for row in planned.builds):
             return list(published.values())
         records = {name: published[name] for name in published if name in kept}
         with repo.staging(target) as stage:
             for record in records.values():
                 repo.keep(target, record, stage)
-            for row in planned:
+            for row in planned.builds:
                 if row.build:
                     job = Job(engine, target, image, stage, progress)
                     records[row.package.name] = job.build(row, records)
@@ -86,3 +107,17 @@ def build_rpms(target: Target, names: Sequence[str], progress: Progress) -> list
                 repo.publish(target, stage, list(records.values()))
                 part.note = str(repo.home(target))
         return list(records.values())
+
+
+def _kept(
+    planned: BuildPlan, published: Mapping[str, BuildRecord], *, everything: bool
+) -> set[str]:
+    """Return which published packages stay: those that need no build, and those nobody asked for.
+
+    What a choice was made against goes; so does, when everything is built, what is no longer in
+    specs/.
+    """
+    kept = {row.package.name for row in planned.builds if not row.build}
+    if not everything:
+        kept |= published.keys() - {row.package.name for row in planned.builds}
+    return kept - {choice.other for choice in planned.choices}

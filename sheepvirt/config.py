@@ -7,7 +7,16 @@ from pathlib import Path
 
 from sheepvirt import paths
 from sheepvirt.errors import ConfigError
-from sheepvirt.model import DebianSource, Feature, Package, Source, Target
+from sheepvirt.git import KINDS
+from sheepvirt.model import (
+    Adjustment,
+    DebianSource,
+    Feature,
+    GitSource,
+    Package,
+    Source,
+    Target,
+)
 from sheepvirt.tables import Table, pick, read_toml
 
 
@@ -44,10 +53,19 @@ def load_target(name: str) -> Target:
 
 
 def _source(table: Table) -> Source:
+    file = table.get("file", str)
+    if "/" in file or file in {"", ".", ".."}:
+        table.refuse(
+            "file", f"is {file!r}: it must be a plain file name", hint="leave its folder out"
+        )
+    pinned = table.table("git")
+    if pinned:
+        table.done()  # no sha256, no urls: the commit id says it all
+        return Source(file, git=_git_source(pinned, table, file))
     debian = table.table("debian")
     package = debian.get("package", str, "")
     source = Source(
-        file=table.get("file", str),
+        file=file,
         sha256=table.get("sha256", str),
         urls=table.strings("urls"),
         debian=DebianSource(package, debian.get("file", str)) if package else None,
@@ -56,9 +74,31 @@ def _source(table: Table) -> Source:
     table.done()
     if len(source.sha256) != 64 or set(source.sha256) - set("0123456789abcdef"):
         raise ConfigError(f"{source.file}: sha256 {source.sha256!r} is not 64 hex digits", hint="")
-    if "/" in source.file or source.file in {"", ".", ".."}:
-        raise ConfigError(f"source file {source.file!r} must be a plain file name", hint="")
     return source
+
+
+def _git_source(table: Table, source: Table, file: str) -> GitSource:
+    git = GitSource(url=table.get("url", str), commit=table.get("commit", str))
+    table.done()
+    if not re.fullmatch(r"[0-9a-f]{40}", git.commit):
+        table.refuse("commit", f"is {git.commit!r}", hint="pin all 40 hex digits of a commit id")
+    if not re.match(r"[A-Za-z0-9/]", git.url):
+        table.refuse("url", f"is {git.url!r}", hint="give an address that git can fetch from")
+    if not file.endswith(KINDS):
+        source.refuse("file", f"is {file!r}", hint=f"git makes it: end it in {' or '.join(KINDS)}")
+    return git
+
+
+def _adjustment(table: Table) -> Adjustment | None:
+    adjustment = Adjustment(
+        substitute=table.macros("substitute"),
+        define=table.macros("define"),
+        without=table.strings("without"),
+        build_requires=table.strings("build_requires"),
+        configure=table.strings("configure"),
+    )
+    table.done()
+    return adjustment if table else None
 
 
 def _pattern(table: Table, key: str, groups: int = 0) -> str:
@@ -113,8 +153,15 @@ def load_package(name: str, folder: Path | None = None) -> Package:
         stand_in=table.get("stand_in", str, ""),
         folder=folder,
         files=table.strings("files"),
+        stands_in_for=table.get("stands_in_for", str, ""),
+        adjust=_adjustment(table.table("adjust")),
     )
     table.done()
+    if bool(package.stand_in) != bool(package.stands_in_for):
+        table.refuse(
+            "stand_in" if package.stands_in_for else "stands_in_for", "is missing",
+            hint="a stand-in says what it is (stand_in) and for which package (stands_in_for)",
+        )  # fmt: skip
     for file in package.files:
         if "/" in file or not (folder / file).exists():
             table.refuse(

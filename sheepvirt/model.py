@@ -16,13 +16,38 @@ class DebianSource:
 
 
 @dataclass(frozen=True)
+class GitSource:
+    """One commit of a git repository: its id pins the content, and git verifies it."""
+
+    url: str
+    commit: str
+
+
+@dataclass(frozen=True)
 class Source:
-    """One upstream file, known by its sha256; any location that gives those bytes will do."""
+    """One upstream file, known by its sha256; any location that gives those bytes will do.
+
+    Or a commit of a git repository, which becomes that file.
+    """
 
     file: str
-    sha256: str
+    sha256: str = ""  # empty where git pins it
     urls: tuple[str, ...] = ()
     debian: DebianSource | None = None
+    git: GitSource | None = None
+
+    @property
+    def pin(self) -> str:
+        """What names the content: its sha256 or its commit id."""
+        return self.git.commit if self.git else self.sha256
+
+
+@dataclass(frozen=True)
+class Reach:
+    """Whether a source can be had now, and how we know."""
+
+    ok: bool
+    why: str
 
 
 @dataclass(frozen=True)
@@ -38,6 +63,17 @@ class Feature:
     rpm_requires: str = ""  # name that the RPM carrying rpm_file must require
     rpm_text: str = ""  # text that rpm_file must contain
     host_line: str = ""  # word that `virsh -V` must print
+
+
+@dataclass(frozen=True)
+class Adjustment:
+    """What upstream's own spec needs to be built here: ``[adjust]`` of package.toml."""
+
+    substitute: Mapping[str, str]  # @version@ …: what upstream's makefile fills in
+    define: Mapping[str, str]  # macros that the spec, or what builds with it, goes by
+    without: tuple[str, ...]  # dependencies that it must not ask for
+    build_requires: tuple[str, ...]  # what it must ask for; may be a macro that is empty
+    configure: tuple[str, ...]  # what its configure command must say; the same
 
 
 @dataclass(frozen=True)
@@ -57,6 +93,13 @@ class Package:
     stand_in: str  # non-empty: this is a stand-in, and the sentence that says so
     folder: Path
     files: tuple[str, ...] = ()  # beside package.toml: packed into <name>-<version>.tar, Source0
+    stands_in_for: str = ""  # the package that it is a stand-in for, on its own targets
+    adjust: Adjustment | None = None
+
+    @property
+    def spec_file(self) -> str:
+        """Name of the spec that rpmbuild gets: a ``.spec.in`` has become one."""
+        return self.spec.removesuffix(".in")
 
 
 @dataclass(frozen=True)
@@ -208,6 +251,27 @@ class Patched:
 
 
 @dataclass(frozen=True)
+class Choice:
+    """Which of two makes a package: the real one or its stand-in; never both in one repo."""
+
+    package: str
+    maker: str
+    other: str
+    why: str
+
+    @property
+    def stand_in(self) -> bool:
+        """Whether the stand-in was chosen."""
+        return self.maker != self.package
+
+    @property
+    def sentence(self) -> str:
+        """Which, and why, in one line."""
+        which = f"the stand-in {self.maker}" if self.stand_in else "the real one"
+        return f"{self.package}: {which}: {self.why}"
+
+
+@dataclass(frozen=True)
 class PlannedBuild:
     """What the plan decided for one package, and why."""
 
@@ -216,6 +280,15 @@ class PlannedBuild:
     inputs: Mapping[str, str]
     build: bool
     reason: str
+    needs: tuple[str, ...] = ()  # packages that are there first: for each need, its chosen maker
+
+
+@dataclass(frozen=True)
+class BuildPlan:
+    """What a run is going to do, in order."""
+
+    choices: tuple[Choice, ...]
+    builds: tuple[PlannedBuild, ...]
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,10 @@
-"""Pure: what to build, in what order, and why.
+"""Pure: what to build, in what order, by whom, and why.
 
 A package is rebuilt when the hash over its inputs differs from the published one's. Inputs are
 named, so that the reason for a build can name what changed.
+
+A package may have a stand-in on a target. What needs the package then needs its chosen maker: the
+real one where its source can be had, else the stand-in.
 """
 
 from __future__ import annotations
@@ -10,22 +13,122 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from sheepvirt.errors import ConfigError
-from sheepvirt.model import BuildRecord, Package, PlannedBuild, Target
+from sheepvirt.errors import ConfigError, SourceUnreachableError, UnknownNameError, suggest
+from sheepvirt.model import BuildRecord, Choice, Package, PlannedBuild, Reach, Target
+from sheepvirt.tables import pick
 
 # Raised when build.py changes in a way that changes what comes out of the same inputs.
 RECIPE = "1"
+REAL, STAND_IN = "real", "stand-in"
 
 
-def order(packages: Mapping[str, Package], wanted: Sequence[str], target: Target) -> list[Package]:
+def stand_ins(packages: Mapping[str, Package], target: Target) -> dict[str, str]:
+    """Return the stand-in of each package that has one on ``target``. Raises ConfigError."""
+    found: dict[str, str] = {}
+    for name, package in sorted(packages.items()):
+        real = package.stands_in_for
+        if not real or (package.targets and target.name not in package.targets):
+            continue
+        if real not in packages or packages[real].stands_in_for:
+            what = "is a stand-in itself" if real in packages else "does not exist"
+            raise ConfigError(
+                f"{name!r} stands in for {real!r}, which {what}",
+                hint=suggest(real, {n for n, p in packages.items() if not p.stands_in_for}),
+            )
+        if real in found:
+            raise ConfigError(
+                f"{found[real]!r} and {name!r} both stand in for {real!r} on {target.name!r}",
+                hint="one stand-in is enough: take the other out of specs/ or off this target",
+            )
+        found[real] = name
+    return found
+
+
+def request(
+    words: Sequence[str], packages: Mapping[str, Package], known: Mapping[str, str], target: Target
+) -> tuple[list[str], dict[str, str]]:
+    """Return what ``--package`` words ask for: names to build, and forced makers by package.
+
+    ``known`` has the stand-ins of ``target``. ``NAME=real`` and ``NAME=stand-in`` force a maker and
+    name nothing to build. Raises UnknownNameError, ConfigError.
+    """
+    names: list[str] = []
+    forced: dict[str, str] = {}
+    for word in words:
+        name, equals, maker = word.partition("=")
+        package = packages[pick("package", name, packages)]
+        if package.stands_in_for:
+            raise ConfigError(
+                f"{name!r} is a stand-in, and no package by itself",
+                hint=f"ask for {package.stands_in_for}={STAND_IN}",
+            )
+        if not equals:
+            names.append(name)
+            continue
+        if maker not in {REAL, STAND_IN}:
+            raise UnknownNameError(
+                f"{word}: {maker!r} is no maker", hint=suggest(maker, {REAL, STAND_IN})
+            )
+        if maker == STAND_IN and name not in known:
+            raise ConfigError(
+                f"{name!r} has no stand-in on target {target.name!r}",
+                hint=f"those that have one: {', '.join(sorted(known)) or 'none'}",
+            )
+        if forced.setdefault(name, maker) != maker:
+            raise ConfigError(
+                f"{name!r} is asked for both as {REAL} and as {STAND_IN}", hint="take one out"
+            )
+    return names, forced
+
+
+def asked_about(
+    packages: Mapping[str, Package], wanted: Sequence[str], known: Mapping[str, str]
+) -> list[str]:
+    """Return which packages that have a stand-in ``wanted`` comes down to: those to choose for."""
+    seen: set[str] = set()
+    waiting = list(wanted)
+    while waiting:
+        name = waiting.pop()
+        if name not in seen and name in packages:
+            seen.add(name)
+            waiting += packages[name].needs
+    return sorted(seen & known.keys())
+
+
+def choose(name: str, stand_in: str, forced: str, reach: Reach | None) -> Choice:
+    """Choose who makes ``name``. ``reach`` tells of its source; None: it matters not.
+
+    Raises SourceUnreachableError: the real one is forced and its source is out of reach.
+    """
+    if forced == STAND_IN or reach is None:
+        return Choice(name, maker=stand_in, other=name, why="asked for")
+    if reach.ok:
+        why = f"asked for; {reach.why}" if forced == REAL else reach.why
+        return Choice(name, maker=name, other=stand_in, why=why)
+    if forced == REAL:
+        raise SourceUnreachableError(
+            f"{name}={REAL}: its source is out of reach: {reach.why}",
+            hint="mend the network, or point git at a mirror (`git config --global "
+            f"url.MIRROR.insteadOf URL`); without it, ask for {name}={STAND_IN}",
+        )
+    return Choice(name, maker=stand_in, other=name, why=reach.why)
+
+
+def order(
+    packages: Mapping[str, Package],
+    wanted: Sequence[str],
+    target: Target,
+    makers: Mapping[str, str] | None = None,
+) -> list[Package]:
     """Return ``wanted`` and all they need, each after what it needs.
 
-    Packages that are for other targets are left out. Raises ConfigError: a circle, a need that
-    names no package, or a wanted package that is not for ``target``.
+    ``makers`` maps a package to the one that is built in its place. Raises ConfigError: a circle, a
+    need that names no package, or a package that is not for ``target``.
     """
     done: dict[str, Package] = {}
 
-    def visit(name: str, path: tuple[str, ...]) -> None:
+    def visit(asked: str, path: tuple[str, ...]) -> None:
+        name = (makers or {}).get(asked, asked)
         if name in path:
             raise ConfigError(
                 f"packages need one another in a circle: {' → '.join([*path, name])}",
@@ -54,8 +157,12 @@ def order(packages: Mapping[str, Package], wanted: Sequence[str], target: Target
 
 
 def buildable(packages: Mapping[str, Package], target: Target) -> list[str]:
-    """Return the names of all packages that are for ``target``."""
-    return sorted(n for n, p in packages.items() if not p.targets or target.name in p.targets)
+    """Return the names of all packages that are for ``target``; stand-ins come by a choice."""
+    return sorted(
+        n
+        for n, p in packages.items()
+        if (not p.targets or target.name in p.targets) and not p.stands_in_for
+    )
 
 
 def inputs(
@@ -64,28 +171,33 @@ def inputs(
     """Return what the RPMs of ``package`` depend on: name of the input to its hash or value.
 
     ``files`` maps the files of the package's folder and of its intents to their sha256; ``keys``
-    maps each needed package to its own key.
+    maps each package that it needs, as chosen, to that one's own key.
     """
     found = {"recipe": RECIPE, "builder image": image}
     found |= {f"macro {name}": value for name, value in target.macros.items()}
-    found |= {f"source {s.file}": s.sha256 for s in package.sources}
+    found |= {f"source {s.file}": s.pin for s in package.sources}
     for path, digest in files.items():
         name = f"{path.parent.name}/{path.name}"
         found[name] = found.get(name, "") + digest  # two of one name: both count
-    found |= {f"package {name}": keys[name] for name in package.needs}
+    found |= {f"package {name}": key for name, key in keys.items()}
     return found
 
 
 def decide(
-    package: Package, inputs: Mapping[str, str], published: BuildRecord | None
+    package: Package,
+    inputs: Mapping[str, str],
+    published: BuildRecord | None,
+    needs: Sequence[str] = (),
 ) -> PlannedBuild:
     """Tell whether ``package`` must be built for these inputs, and the reason in words."""
     rows = "".join(f"{name}\0{value}\0" for name, value in sorted(inputs.items()))
     key = hashlib.sha256(rows.encode()).hexdigest()
     if published is None:
-        return PlannedBuild(package, key, inputs, build=True, reason="not built yet")
-    if published.key == key:
-        return PlannedBuild(package, key, inputs, build=False, reason="nothing changed")
-    names = sorted(inputs.keys() | published.inputs.keys())
-    changed = [n for n in names if inputs.get(n) != published.inputs.get(n)]
-    return PlannedBuild(package, key, inputs, build=True, reason=f"changed: {', '.join(changed)}")
+        build, reason = True, "not built yet"
+    elif published.key == key:
+        build, reason = False, "nothing changed"
+    else:
+        names = sorted(inputs.keys() | published.inputs.keys())
+        changed = [n for n in names if inputs.get(n) != published.inputs.get(n)]
+        build, reason = True, f"changed: {', '.join(changed)}"
+    return PlannedBuild(package, key, inputs, build, reason, tuple(needs))

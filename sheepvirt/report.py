@@ -10,25 +10,28 @@ from rich.text import Text
 
 from sheepvirt import paths
 from sheepvirt.model import (
+    BuildPlan,
     BuildRecord,
     Change,
     Check,
     Host,
     Link,
-    PlannedBuild,
     Target,
     VerifyOutcome,
 )
 from sheepvirt.progress import Progress
 
 
-def plan(progress: Progress, rows: Sequence[PlannedBuild]) -> None:
-    """Print what would be built, in order, and why; what each package waits for."""
+def plan(progress: Progress, planned: BuildPlan) -> None:
+    """Print who makes what, what would be built, in order, and why; what each waits for."""
+    for choice in planned.choices:
+        progress.say(choice.sentence)
     table = _table("Order of the builds", "package", "version", "what", "why", "after")
-    for row in rows:
+    for row in planned.builds:
         what = "build" if row.build else "keep"
-        needs = ", ".join(row.package.needs) or "-"
-        _add(table, row.package.name, row.package.version, what, row.reason, needs)
+        needs = ", ".join(row.needs) or "-"
+        name = f"{row.package.name} (stand-in)" if row.package.stand_in else row.package.name
+        _add(table, name, row.package.version, what, row.reason, needs)
     progress.console.print(table)
 
 

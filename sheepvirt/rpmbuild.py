@@ -11,10 +11,11 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from sheepvirt import buildlog, contract, locks, paths, rpms, sources, spec
+from sheepvirt import buildlog, contract, locks, paths, rpms, sources, spec, spec_adjust
 from sheepvirt.engine import Container, Engine, Result
 from sheepvirt.errors import BuildError, CompileError, SourceError, SpecError
 from sheepvirt.model import (
+    Adjustment,
     BuildRecord,
     DebianSource,
     Evidence,
@@ -101,7 +102,7 @@ class Job:
         with self._progress.stage(f"{package.name}: sources") as part:
             files = [sources.fetch(s, part, debian=self._from_debian) for s in package.sources]
         spec_path = self._patched_spec(package, files, out)
-        ours = [rpms.read(self._stage / r.file) for n in package.needs for r in done[n].rpms]
+        ours = [rpms.read(self._stage / r.file) for n in row.needs for r in done[n].rpms]
         build_root = [r for r in ours if r.arch != "src"]
         ccache = paths.cache() / "ccache" / self._target.name
         ccache.mkdir(parents=True, exist_ok=True)
@@ -154,14 +155,23 @@ class Job:
             else:
                 text = (package.folder / package.spec).read_text(encoding="utf-8", errors=BYTES)
             diffs: list[str] = []
-            for intent in _intents(package).values():
-                patched = spec.patch(text, intent, self._target.macros, name=package.spec)
+            notes: list[str] = []
+            if package.adjust:
+                patched = spec_adjust.apply(
+                    text, package.adjust, self._target.macros, name=package.spec_file
+                )
                 text = patched.text
                 diffs.append(patched.diff)
-                for action in patched.actions:
-                    part.line(action)
-                part.note = "; ".join(patched.actions)
-            path = out / package.spec
+                notes += patched.actions
+            for intent in _intents(package).values():
+                patched = spec.patch(text, intent, self._target.macros, name=package.spec_file)
+                text = patched.text
+                diffs.append(patched.diff)
+                notes += patched.actions
+            for note in notes:
+                part.line(note)
+            part.note = "; ".join(notes)
+            path = out / package.spec_file
             path.write_bytes(text.encode(errors=BYTES))
             (out / "spec.diff").write_text("".join(diffs), encoding="utf-8", errors=BYTES)
         if any(diffs):
@@ -181,17 +191,22 @@ class Job:
     ) -> list[Evidence]:
         """Let rpm expand the spec for this target; require what package and intents promise."""
         with self._progress.stage(f"{package.name}: prove the spec") as part:
-            argv = ["rpmspec", "-P", *defines(self._target), f"{TOP}/SPECS/{package.spec}"]
+            argv = ["rpmspec", "-P", *defines(self._target), f"{TOP}/SPECS/{package.spec_file}"]
             done = container.run(argv, env=ENVIRONMENT)
             if done.code:
                 raise SpecError(
-                    f"rpm cannot read {package.spec} for {self._target.name}:\n{done.stderr}",
+                    f"rpm cannot read {package.spec_file} for {self._target.name}:\n{done.stderr}",
                     hint=f"compare with {out / 'spec.diff'}: is it the patch?",
                 )
             (out / "spec.expanded").write_text(done.stdout, encoding="utf-8")
             found = contract.patch_evidence(
                 package.name, [f"{TOP}/SOURCES/{p.name}" for p in patches], done.stdout
             )
+            if package.adjust:
+                values = self._values(container, package.adjust)
+                found += spec_adjust.prove(
+                    package.adjust, values, done.stdout, package=package.name
+                )
             for feature in package.features:
                 found += contract.spec_evidence(package.name, feature, done.stdout)
             for name, intent in _intents(package).items():
@@ -200,10 +215,17 @@ class Job:
             part.note = f"{len(found)} claims seen in rpm's own expansion" if found else ""
         return found
 
+    def _values(self, container: Container, adjustment: Adjustment) -> dict[str, str]:
+        """Return to what rpm expands the words that an adjustment wants in the spec."""
+        words = (*adjustment.build_requires, *adjustment.configure)
+        asked = [option for word in words for option in ("--eval", word)]
+        done = container.run(["rpm", *defines(self._target), *asked], env=ENVIRONMENT, check=True)
+        return dict(zip(words, done.stdout.split("\n"), strict=False))
+
     def _rpmbuild(self, container: Container, package: Package, out: Path) -> float:
         """Run rpmbuild; its output is in ``build.log``. Returns seconds. Raises CompileError."""
         argv = ["rpmbuild", "-ba", *defines(self._target), *package.rpmbuild_args,
-                f"{TOP}/SPECS/{package.spec}"]  # fmt: skip
+                f"{TOP}/SPECS/{package.spec_file}"]  # fmt: skip
         name = f"{package.name}: rpmbuild"
         with self._progress.stage(name) as part:
             started = time.monotonic()

@@ -1,4 +1,4 @@
-"""Fetch, verify, cache: a source is its sha256, whatever place gave the bytes.
+"""Fetch, verify, cache: a source is its sha256 (or git commit), whatever place gave the bytes.
 
 Locations are tried in order: the cache, each URL, Debian's source package (through the
 distribution's own client in a container, so that its mirror settings are the image's).
@@ -12,17 +12,18 @@ import shutil
 import tempfile
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from sheepvirt import paths
+from sheepvirt import git, paths
 from sheepvirt.errors import SheepvirtError, SourceHashError, SourceUnreachableError
-from sheepvirt.model import DebianSource, Source
+from sheepvirt.model import DebianSource, Reach, Source
 from sheepvirt.progress import Stage
 from sheepvirt.rpms import sha256
 
 TIMEOUT = 20.0  # seconds without a byte; a closed network answers at once or not at all
 CHUNK = 1 << 20
+AGENT = {"User-Agent": "sheepvirt"}
 
 # Bring Debian's file into a folder; return where it is.
 DebianFetcher = Callable[[DebianSource, Path], Path]
@@ -38,12 +39,39 @@ def cached(source: Source) -> Path | None:
     return None
 
 
+def reach(source: Source) -> Reach:
+    """Tell whether ``source`` can be had now: it is in the cache, or a place of it answers."""
+    if source.git:
+        return git.reach(source.git)
+    if cached(source):
+        return Reach(True, "its source is in the cache")
+    refused = "it names no place"
+    for url in source.urls:
+        request = urllib.request.Request(url, headers=AGENT, method="HEAD")
+        try:
+            with urllib.request.urlopen(request, timeout=git.ASK):
+                return Reach(True, f"{url} answers")
+        except (OSError, http.client.HTTPException) as error:
+            refused = f"{url} does not answer ({_reason(error)})"
+    return Reach(False, refused)
+
+
+def reach_all(sources: Sequence[Source]) -> Reach:
+    """Tell whether all of a package's sources can be had now; the first that cannot says why."""
+    found = [reach(source) for source in sources]
+    missing = next((one for one in found if not one.ok), None)
+    return missing or next(iter(found), Reach(True, "it is made of files of ours"))
+
+
 def fetch(source: Source, stage: Stage, *, debian: DebianFetcher | None = None) -> Path:
     """Return a file with the content of ``source``, from the cache or the first place that has it.
 
     Raises SourceHashError (some place answered with other content: both hashes are named, the
     file is not kept) or SourceUnreachableError (no place answered: each is named with its reason).
+    A git source is fetched by git, and raises what ``git.tarball`` does.
     """
+    if source.git:
+        return git.tarball(source.git, source.file, stage)
     found = cached(source)
     if found:
         stage.line(f"{source.file}: in the cache")
@@ -92,7 +120,7 @@ def _places(source: Source, debian: DebianFetcher | None) -> Iterator[tuple[str,
 
 
 def _download(url: str, name: str, folder: Path) -> Path:
-    request = urllib.request.Request(url, headers={"User-Agent": "sheepvirt"})
+    request = urllib.request.Request(url, headers=AGENT)
     path = folder / name
     with urllib.request.urlopen(request, timeout=TIMEOUT) as answer, path.open("wb") as out:
         shutil.copyfileobj(answer, out, CHUNK)

@@ -26,7 +26,7 @@ from sheepvirt.model import (
     SubpackageRule,
     SwitchRule,
 )
-from sheepvirt.spec_lines import has_tags, section_at, split_lines
+from sheepvirt.spec_lines import by_section, has_tags, split_lines
 from sheepvirt.spec_reader import read
 from sheepvirt.spec_rules import Read, Seen
 from sheepvirt.tables import read_toml
@@ -113,11 +113,7 @@ def _diff(old: str, new: str, name: str) -> str:
 
 def prove(intent: Intent, expanded: str, *, package: str, feature: str) -> tuple[Evidence, ...]:
     """Judge what ``rpmspec -P`` printed: the evidence of gate "spec", one for each rule."""
-    sections: dict[str, list[str]] = {}
-    section = ""
-    for line in split_lines(expanded):
-        section = section_at(line, section)
-        sections.setdefault(section, []).append(line)
+    sections = by_section(expanded)
     found = [spec_rules.argument_seen(intent.argument, sections.get("build", []))]
     found += [_dependency_seen(rule, sections) for rule in intent.dependencies]
     found += _subpackage_seen(intent.subpackage, sections)

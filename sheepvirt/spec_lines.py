@@ -129,6 +129,16 @@ def section_at(text: str, section: str) -> str:
     return " ".join([words[0][1:], *words[1:]])
 
 
+def by_section(text: str) -> dict[str, list[str]]:
+    """Return the lines of each section of a spec; those of "" are the preamble."""
+    found: dict[str, list[str]] = {}
+    section = ""
+    for line in split_lines(text):
+        section = section_at(line, section)
+        found.setdefault(section, []).append(line)
+    return found
+
+
 def commands(lines: Iterable[str]) -> list[str]:
     """Join lines that end in a backslash with what follows, as the shell does."""
     found: list[str] = []

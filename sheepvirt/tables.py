@@ -19,6 +19,10 @@ class Table:
         self._where = where
         self._known: set[str] = set()
 
+    def __bool__(self) -> bool:
+        """Whether anything is in it."""
+        return bool(self._data)
+
     def get(self, key: str, kind: type[Any], default: Any = ...) -> Any:
         """Return the value of ``key``, which must be of ``kind``; ``...`` makes it required."""
         self._known.add(key)

@@ -27,6 +27,10 @@ def put(path: Path, text: str) -> None:
 
 
 PACKAGE = 'version = "1"\nspec = "a.spec"\nspec_from = "here"\n'
+GIT = (
+    PACKAGE + '[[sources]]\nfile = "a-1.tar.gz"\n'
+    'git = { url = "https://a.invalid/a.git", commit = "' + "b" * 40 + '" }\n'
+)
 TARGET = 'summary = "s"\n[macros]\ndist = ".x"\n'
 HOST = '[hosts.a]\ntarget = "x"\nbridge = "b"\nnetwork = "n"\n'
 GUEST = '[hosts.a.guests.g]\nmemory_mb = 1\nnetwork = "n"\nline = "l"\n'
@@ -103,6 +107,13 @@ def test_an_unknown_key_is_refused_with_the_nearest_known(
         (package, PACKAGE + "[features.f]\nspec_text = '('\n", "no regular expression"),
         (package, PACKAGE + "[features.f]\nrpm_file = '/f'\n", "and so is 'intent'"),
         (package, PACKAGE + "[features.f]\nintent = 'i'\nrpm_text = 'x'\n", "names no file"),
+        (package, GIT + f'sha256 = "{HASH}"\n', "unknown key 'sha256'"),
+        (package, GIT.replace("b" * 40, "v1.0.1"), "'commit' is 'v1.0.1'"),
+        (package, GIT.replace("https:", "--upload-pack=x:"), "'url' is '--upload-pack=x:"),
+        (package, GIT.replace(".tar.gz", ".zip"), "'file' is 'a-1.zip'"),
+        (package, PACKAGE + 'stand_in = "it says so"\n', "'stands_in_for' is missing"),
+        (package, PACKAGE + 'stands_in_for = "b"\n', "'stand_in' is missing"),
+        (package, PACKAGE + "[adjust]\ndefine = { a = 1 }\n", "takes strings only"),
         (target, 'summary = "s"\n', "has no dist"),
         (target, TARGET + "rhel = 8\n", "takes strings only"),
         (hosts, HOST.replace('"b"', '"a b"'), "'bridge' is 'a b'"),
@@ -119,6 +130,14 @@ def test_a_wrong_value_is_named(data: Path, read: Reader, text: str, says: str) 
     with pytest.raises(ConfigError) as caught:
         read(data, text)()
     assert says in caught.value.message
+
+
+def test_a_git_source_is_pinned_by_its_commit(data: Path) -> None:
+    package(data, GIT + '[adjust]\nwithout = ["x"]\n')()
+    found = config.load_package("a")
+    assert found.sources[0].pin == "b" * 40
+    assert found.adjust
+    assert found.adjust.without == ("x",)
 
 
 def test_a_misspelt_key_is_named_where_the_right_one_is_missing(data: Path) -> None:

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sheepvirt import plan
-from sheepvirt.errors import ConfigError
-from sheepvirt.model import BuildRecord, Package, Target
+from sheepvirt.errors import ConfigError, SourceUnreachableError
+from sheepvirt.model import BuildRecord, Package, Reach, Target
 
 TARGET = Target("rehearsal", "", "bullseye", "x86_64", {"dist": ".rehearsal"}, Path())
 
@@ -89,9 +89,111 @@ def test_the_reason_names_what_changed() -> None:
 def test_inputs_name_everything_that_goes_in() -> None:
     libvirt = replace(package("libvirt", "sheepdog"))
     files = {Path("specs/libvirt/package.toml"): "aa", Path("patches/libvirt/x.toml"): "bb"}
-    found = plan.inputs(libvirt, TARGET, "builder:1", files, {"sheepdog": "kk", "qemu": "no"})
+    found = plan.inputs(libvirt, TARGET, "builder:1", files, {"sheepdog": "kk"})
     assert found["libvirt/package.toml"] == "aa"
     assert found["package sheepdog"] == "kk"
     assert found["builder image"] == "builder:1"
     assert found["macro dist"] == ".rehearsal"
-    assert "package qemu" not in found
+
+
+def stand_in(name: str, real: str, targets: tuple[str, ...] = ("rehearsal",)) -> Package:
+    return replace(package(name, targets=targets), stand_in="says so", stands_in_for=real)
+
+
+def test_what_is_needed_is_its_chosen_maker() -> None:
+    packages = (package("libvirt", "sheepdog"), package("sheepdog"), stand_in("pocket", "sheepdog"))
+    known = {p.name: p for p in packages}
+    rows = plan.order(known, ["libvirt", "sheepdog"], TARGET, {"sheepdog": "pocket"})
+    assert [p.name for p in rows] == ["pocket", "libvirt"]
+    assert plan.buildable(known, TARGET) == ["libvirt", "sheepdog"]
+
+
+def test_a_stand_in_is_for_its_own_targets() -> None:
+    known = {p.name: p for p in (package("sheepdog"), stand_in("pocket", "sheepdog", ("el6",)))}
+    assert plan.stand_ins(known, TARGET) == {}
+    assert plan.stand_ins(known, replace(TARGET, name="el6")) == {"sheepdog": "pocket"}
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        (stand_in("other", "sheepdog"), "'other' and 'pocket' both stand in for 'sheepdog'"),
+        (stand_in("other", "shepdog"), "'other' stands in for 'shepdog', which does not exist"),
+        (stand_in("other", "pocket"), "'other' stands in for 'pocket', which is a stand-in itself"),
+    ],
+)
+def test_stand_ins_that_leave_it_open_are_refused(more: Package, says: str) -> None:
+    known = {p.name: p for p in (package("sheepdog"), stand_in("pocket", "sheepdog"), more)}
+    with pytest.raises(ConfigError, match=says):
+        plan.stand_ins(known, TARGET)
+
+
+@pytest.mark.parametrize(
+    ("forced", "reach", "maker", "why"),
+    [
+        ("", Reach(True, "it answers"), "sheepdog", "it answers"),
+        ("", Reach(False, "it does not"), "pocket", "it does not"),
+        ("real", Reach(True, "it answers"), "sheepdog", "asked for; it answers"),
+        ("stand-in", None, "pocket", "asked for"),
+    ],
+)
+def test_the_choice_is_made_by_reach_or_by_force(
+    forced: str, reach: Reach | None, maker: str, why: str
+) -> None:
+    found = plan.choose("sheepdog", "pocket", forced, reach)
+    assert (found.maker, found.why, found.stand_in) == (maker, why, maker == "pocket")
+    assert {found.maker, found.other} == {"sheepdog", "pocket"}
+
+
+def test_the_real_one_by_force_without_its_source_is_an_error_of_the_source() -> None:
+    with pytest.raises(SourceUnreachableError, match="no route") as caught:
+        plan.choose("sheepdog", "pocket", "real", Reach(False, "no route"))
+    assert "sheepdog=stand-in" in caught.value.hint
+
+
+def request(*words: str) -> tuple[list[str], dict[str, str]]:
+    packages = (package("libvirt", "sheepdog"), package("sheepdog"), stand_in("pocket", "sheepdog"))
+    return plan.request(words, {p.name: p for p in packages}, {"sheepdog": "pocket"}, TARGET)
+
+
+def test_a_forced_maker_names_nothing_to_build() -> None:
+    assert request("sheepdog=real", "libvirt") == (["libvirt"], {"sheepdog": "real"})
+
+
+@pytest.mark.parametrize(
+    ("words", "says", "hint"),
+    [
+        (["sheepdog=rael"], "'rael' is no maker", "did you mean 'real'?"),
+        (["sheepdog="], "'' is no maker", "known: real, stand-in"),
+        (["shepdog=real"], "no package 'shepdog'", "did you mean 'sheepdog'?"),
+        (["libvirt=stand-in"], "'libvirt' has no stand-in on target 'rehearsal'", "sheepdog"),
+        (["pocket"], "'pocket' is a stand-in", "ask for sheepdog=stand-in"),
+        (["sheepdog=real", "sheepdog=stand-in"], "both as real and as stand-in", "take one out"),
+    ],
+)
+def test_a_request_that_cannot_be_met_says_what_can(words: list[str], says: str, hint: str) -> None:
+    with pytest.raises(ConfigError, match=says) as caught:
+        request(*words)
+    assert hint in caught.value.hint
+    assert caught.value.exit_code == 2
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 7), st.integers(0, 7)), max_size=20),
+    st.sets(st.integers(0, 7)), st.sets(st.integers(0, 7)), st.integers(0, 7),
+)  # fmt: skip
+def test_no_order_ever_has_a_package_and_its_stand_in(
+    edges: list[tuple[int, int]], doubled: set[int], chosen: set[int], wanted: int
+) -> None:
+    needs = {n: sorted({str(b) for a, b in edges if a == n and b < a}) for n in range(8)}
+    known = {str(n): package(str(n), *needs[n]) for n in needs}
+    known |= {f"s{n}": stand_in(f"s{n}", str(n)) for n in doubled}
+    have = plan.stand_ins(known, TARGET)
+    asked = plan.asked_about(known, [str(wanted)], have)
+    choices = [plan.choose(n, have[n], "", Reach(int(n) in chosen, "")) for n in asked]
+    rows = plan.order(known, [str(wanted)], TARGET, {c.package: c.maker for c in choices})
+    names = {p.name for p in rows}
+    assert not names & {c.other for c in choices}
+    assert all(c.maker in names or c.package not in {n for p in rows for n in p.needs}
+               for c in choices if c.package != str(wanted))  # fmt: skip
+    assert not any(str(n) in names and f"s{n}" in names for n in doubled)

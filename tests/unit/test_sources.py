@@ -87,6 +87,23 @@ def test_a_place_with_a_wrong_file_does_not_hide_a_good_one(tmp_path: Path) -> N
     assert sources.fetch(source(bad, good), stage()).read_bytes() == GOOD
 
 
+def test_reach_is_the_cache_or_a_place_that_answers(tmp_path: Path) -> None:
+    there = place(tmp_path / "there", GOOD)
+    wanted = source(tmp_path / "absent", there)
+    assert sources.reach(wanted).why == f"{there.as_uri()} answers"
+    sources.fetch(wanted, stage())
+    there.unlink()
+    assert sources.reach(wanted).why == "its source is in the cache"
+
+
+def test_out_of_reach_is_said_of_the_first_source_that_is(tmp_path: Path) -> None:
+    there = place(tmp_path / "there", GOOD)
+    found = sources.reach_all([source(there), source(tmp_path / "one"), source(tmp_path / "two")])
+    assert not found.ok
+    assert f"{(tmp_path / 'one').as_uri()} does not answer" in found.why
+    assert sources.reach_all([]).ok
+
+
 def test_no_place_in_reach_names_each_with_its_reason(tmp_path: Path, cache: Path) -> None:
     one, two = tmp_path / "one", tmp_path / "two"
     with pytest.raises(SourceUnreachableError) as caught:

@@ -1,0 +1,120 @@
+"""What a run is going to do: whose source is asked after, what a switch of makers rebuilds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from sheepvirt import build, paths, sources
+from sheepvirt.errors import ConfigError, SourceUnreachableError
+from sheepvirt.model import BuildPlan, BuildRecord, Reach, Source, Target
+
+TARGET = Target("rehearsal", "", "bullseye", "x86_64", {"dist": ".rehearsal"}, Path())
+EL6 = Target("el6", "", "", "x86_64", {"dist": ".el6"}, Path())
+HEAD = 'version = "1"\nspec = "a.spec"\nspec_from = "here"\n'
+PACKAGES = {
+    "qemu": "",
+    "libvirt": 'needs = ["sheepdog"]\n',
+    "sheepdog": '[[sources]]\nfile = "s-1.tar.gz"\n'
+    'git = { url = "https://a.invalid/s.git", commit = "' + "a" * 40 + '" }\n',
+    "pocket": 'targets = ["rehearsal"]\nstand_in = "so"\nstands_in_for = "sheepdog"\n',
+}
+
+
+@pytest.fixture(autouse=True)
+def specs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paths, "SPECS", tmp_path)
+    monkeypatch.setattr(paths, "PATCHES", tmp_path / "none")
+    for name, text in PACKAGES.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "package.toml").write_text(HEAD + text)
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Record which sources are asked after; what is planned here is that none answers."""
+    files: list[str] = []
+
+    def reach(wanted: Sequence[Source]) -> Reach:
+        files.extend(s.file for s in wanted)
+        return Reach(False, "no route")
+
+    monkeypatch.setattr(sources, "reach_all", reach)
+    return files
+
+
+@pytest.fixture
+def there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "reach_all", lambda _: Reach(True, "it answers"))
+
+
+def make(*words: str, published: Sequence[BuildRecord] = ()) -> BuildPlan:
+    return build.make_plan(TARGET, words, "builder:1", {r.package: r for r in published})
+
+
+def names(planned: BuildPlan) -> list[str]:
+    return [row.package.name for row in planned.builds]
+
+
+def records(planned: BuildPlan) -> list[BuildRecord]:
+    return [
+        BuildRecord(r.package.name, "1", r.key, r.inputs, (), (), (), 1.0) for r in planned.builds
+    ]
+
+
+def test_out_of_reach_the_stand_in_is_built_in_its_place(asked: list[str]) -> None:
+    planned = make()
+    assert names(planned) == ["pocket", "libvirt", "qemu"]
+    assert planned.builds[1].needs == ("pocket",)
+    assert [c.sentence for c in planned.choices] == ["sheepdog: the stand-in pocket: no route"]
+    assert asked == ["s-1.tar.gz"]
+
+
+@pytest.mark.parametrize("words", [["sheepdog=stand-in"], ["qemu"]])
+def test_a_source_that_does_not_matter_is_not_asked_after(
+    asked: list[str], words: list[str]
+) -> None:
+    make(*words)
+    assert asked == []
+
+
+def test_where_there_is_no_stand_in_there_is_no_choice(asked: list[str]) -> None:
+    planned = build.make_plan(EL6, [], "builder:1", {})
+    assert names(planned) == ["sheepdog", "libvirt", "qemu"]
+    assert planned.choices == ()
+    assert asked == []
+
+
+def test_the_real_one_cannot_be_forced_out_of_reach(asked: list[str]) -> None:
+    with pytest.raises(SourceUnreachableError, match="no route"):
+        make("sheepdog=real")
+    assert asked == ["s-1.tar.gz"]
+
+
+def test_a_force_that_changes_nothing_is_refused() -> None:
+    with pytest.raises(ConfigError, match="sheepdog=stand-in changes nothing: qemu"):
+        make("qemu", "sheepdog=stand-in")
+
+
+@pytest.mark.usefixtures("there")
+def test_a_switch_rebuilds_what_depends_on_it_and_nothing_else() -> None:
+    before = records(make())
+    assert not any(row.build for row in make(published=before).builds)
+    planned = make("sheepdog=stand-in", published=before)
+    assert {row.package.name: row.reason for row in planned.builds} == {
+        "pocket": "not built yet",
+        "libvirt": "changed: package pocket, package sheepdog",
+        "qemu": "nothing changed",
+    }
+
+
+@pytest.mark.usefixtures("there")
+@pytest.mark.parametrize("words", [["sheepdog"], []])
+def test_a_repo_never_keeps_both_makers(words: list[str]) -> None:
+    former = {r.package: r for r in records(make("sheepdog=stand-in"))}
+    planned = make(*words, published=list(former.values()))
+    kept = build._kept(planned, former, everything=not words)
+    assert "pocket" not in kept
+    assert "qemu" in kept

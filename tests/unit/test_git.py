@@ -1,0 +1,184 @@
+"""Sources pinned by commit: the user's git fetches, git's ids verify, one commit is one tarball.
+
+Real git, repositories of the test's own, no network.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tarfile
+import time
+from pathlib import Path
+
+import pytest
+
+from sheepvirt import git, sources
+from sheepvirt.errors import SourceError, SourceUnreachableError
+from sheepvirt.model import GitSource, Source
+from sheepvirt.progress import Stage, quiet
+
+URL = "https://upstream.invalid/tiny.git"
+FILE = "tiny-1.tar.gz"
+
+
+def run(repository: Path, *argv: str, input: str = "") -> str:
+    done = subprocess.run(
+        ["git", "-C", str(repository), *argv], check=True, capture_output=True, text=True,
+        input=input,
+    )  # fmt: skip
+    return done.stdout.strip()
+
+
+def commit(repository: Path, text: str) -> str:
+    (repository / "spec").write_text(text)
+    run(repository, "add", "spec")
+    run(repository, "commit", "--quiet", "--message", text)
+    return run(repository, "rev-parse", "HEAD")
+
+
+@pytest.fixture(autouse=True)
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The user's git configuration: the only thing that knows where URL leads."""
+    path = tmp_path / "gitconfig"
+    path.write_text(
+        f'[user]\nname = A\nemail = a@b.invalid\n[url "{tmp_path}/mirror/"]\n'
+        "insteadOf = https://upstream.invalid/\n"
+    )
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(path))
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    monkeypatch.setenv("SHEEPVIRT_CACHE", str(tmp_path / "cache"))
+    return path
+
+
+@pytest.fixture
+def upstream(tmp_path: Path) -> Path:
+    path = tmp_path / "mirror" / "tiny.git"
+    path.mkdir(parents=True)
+    run(path, "init", "--quiet")
+    return path
+
+
+def fetch(pin: str) -> Path:
+    return sources.fetch(Source(FILE, git=GitSource(URL, pin)), Stage("sources", quiet()))
+
+
+def kept(folder: Path) -> list[str]:
+    home = folder / "cache" / "sources" / "git"
+    return [p.name for p in home.iterdir()] if home.exists() else []
+
+
+def test_a_commit_becomes_a_tarball_by_way_of_the_users_mirror(upstream: Path) -> None:
+    pin = commit(upstream, "one\n")
+    commit(upstream, "two\n")
+    assert git.reach(GitSource(URL, pin)).why == f"{URL} answers"
+    path = fetch(pin)
+    assert path.name == FILE
+    with tarfile.open(path) as archive:
+        assert archive.getnames() == ["tiny-1", "tiny-1/spec"]
+        member = archive.extractfile("tiny-1/spec")
+        assert member is not None
+        assert member.read() == b"one\n"
+
+
+def test_the_tarball_is_the_same_whatever_the_user_has_set(
+    upstream: Path, settings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pin = commit(upstream, "one\n")
+    first = fetch(pin).read_bytes()
+    with settings.open("a") as handle:
+        handle.write(
+            '[tar]\numask = 077\n[core]\nautocrlf = true\n[tar "tar.gz"]\ncommand = false\n'
+        )
+    monkeypatch.setenv("SHEEPVIRT_CACHE", str(tmp_path / "other"))
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "of a hook"))
+    assert fetch(pin).read_bytes() == first
+
+
+def test_what_is_in_the_cache_needs_no_upstream(upstream: Path) -> None:
+    pin = commit(upstream, "one\n")
+    first = fetch(pin).read_bytes()
+    upstream.rename(upstream.with_name("gone"))
+    assert git.reach(GitSource(URL, pin)).why == "its source is in the cache"
+    assert fetch(pin).read_bytes() == first
+
+
+def test_a_cached_repository_that_went_bad_is_fetched_again(upstream: Path) -> None:
+    pin = commit(upstream, "one\n")
+    first = fetch(pin).read_bytes()
+    home = git.home(GitSource(URL, pin))
+    blob = run(home, "rev-parse", f"{pin}:spec")
+    other = run(home, "hash-object", "-w", "--stdin-paths", input="/dev/null")
+    paths = [home / "objects" / name[:2] / name[2:] for name in (blob, other)]
+    paths[0].unlink()
+    paths[1].replace(paths[0])
+    assert fetch(pin).read_bytes() == first
+    upstream.rename(upstream.with_name("gone"))
+    paths[0].unlink()
+    with pytest.raises(SourceUnreachableError):
+        fetch(pin)
+
+
+def test_a_commit_that_upstream_does_not_have_is_named(upstream: Path, tmp_path: Path) -> None:
+    commit(upstream, "one\n")
+    with pytest.raises(SourceError, match=f"{URL} has no commit {'ab' * 20}") as caught:
+        fetch("ab" * 20)
+    assert not isinstance(caught.value, SourceUnreachableError)
+    assert kept(tmp_path) == []
+
+
+def test_the_id_of_a_tag_is_no_commit(upstream: Path, tmp_path: Path) -> None:
+    commit(upstream, "one\n")
+    run(upstream, "tag", "--annotate", "--message", "one", "v1")
+    with pytest.raises(SourceError, match="has no commit"):
+        fetch(run(upstream, "rev-parse", "v1"))
+    assert kept(tmp_path) == []
+
+
+def test_a_server_that_gives_no_commit_by_its_id_gives_its_branches(
+    upstream: Path, settings: Path, tmp_path: Path
+) -> None:
+    pin = commit(upstream, "one\n")
+    commit(upstream, "two\n")
+    with settings.open("a") as handle:
+        handle.write("[protocol]\nversion = 0\n")
+    with tarfile.open(fetch(pin)) as archive:
+        assert archive.getnames() == ["tiny-1", "tiny-1/spec"]
+    with pytest.raises(SourceError, match=f"has no commit {'ab' * 20}"):
+        fetch("ab" * 20)
+    assert kept(tmp_path) == [f"{pin}.git"]
+
+
+def test_out_of_reach_says_what_git_said_and_how_to_name_a_mirror(tmp_path: Path) -> None:
+    reach = git.reach(GitSource(URL, "ab" * 20))
+    assert not reach.ok
+    assert URL in reach.why
+    with pytest.raises(SourceUnreachableError, match="does not appear to be a git rep") as caught:
+        fetch("ab" * 20)
+    assert f"insteadOf {URL}" in caught.value.hint
+    assert caught.value.exit_code == 3
+    assert kept(tmp_path) == []
+
+
+def test_a_server_that_hangs_is_given_up_with_all_that_git_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = tmp_path / "bin" / "git"
+    fake.parent.mkdir()
+    fake.write_text(f"#!/bin/sh\nsleep 60 &\necho $! > {tmp_path}/helper\nwait\n")
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{fake.parent}:{os.environ['PATH']}")
+    monkeypatch.setattr(git, "ASK", 0.5)
+    started = time.monotonic()
+    reach = git.reach(GitSource(URL, "ab" * 20))
+    assert time.monotonic() - started < 10
+    assert "no answer within" in reach.why
+    helper = Path("/proc") / (tmp_path / "helper").read_text().strip()
+    assert not helper.exists() or "Z" in (helper / "stat").read_text().split()[2]
+
+
+def test_without_git_a_source_is_out_of_reach(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert git.reach(GitSource(URL, "ab" * 20)).why == (
+        f"{URL} does not answer (git is not installed)"
+    )

@@ -1,0 +1,188 @@
+"""A spec of upstream's own tree is adjusted: what it asks for, what configure is told."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sheepvirt import config, spec_adjust
+from sheepvirt.errors import SpecError
+from sheepvirt.model import Adjustment, Patched
+
+MACROS = {"dist": ".x", "rhel": "8"}
+SPEC = """\
+Name: tiny
+Version: @VERSION@
+Requires: corosync >= 1.2, fuse %{_requires}
+%if 0%{?fedora}
+BuildRequires: gcc
+%endif
+BuildRequires: make corosync-devel
+Requires(post): corosync
+%description
+Requires: corosync is only told of here.
+%build
+%{configure} --with-a \\
+  --enable-corosync
+make
+%files
+"""
+
+
+def adjustment(
+    without: tuple[str, ...] = (),
+    build_requires: tuple[str, ...] = (),
+    configure: tuple[str, ...] = (),
+    define: dict[str, str] | None = None,
+    substitute: dict[str, str] | None = None,
+) -> Adjustment:
+    placeholders = {"@VERSION@": "1.2"} if substitute is None else substitute
+    return Adjustment(placeholders, define or {}, without, build_requires, configure)
+
+
+def apply(wanted: Adjustment, text: str = SPEC) -> Patched:
+    return spec_adjust.apply(text, wanted, MACROS, name="tiny.spec")
+
+
+def test_what_upstreams_makefile_fills_in_is_filled_in() -> None:
+    done = apply(adjustment())
+    assert done.text == SPEC.replace("@VERSION@", "1.2")
+    assert "+Version: 1.2" in done.diff
+    assert done.actions == ("@VERSION@: '1.2' in 1 places",)
+
+
+def test_a_placeholder_that_nobody_fills_in_is_named_with_its_line() -> None:
+    with pytest.raises(SpecError, match="line 2: nothing says what @VERSION@ stands for"):
+        apply(adjustment(substitute={"@date@": "x"}))
+
+
+def test_a_dependency_goes_from_every_tag_and_from_nothing_else() -> None:
+    done = apply(adjustment(without=("corosync", "%{_requires}", "absent")))
+    lines = done.text.splitlines()
+    assert "Requires: fuse" in lines
+    assert "BuildRequires: make corosync-devel" in lines
+    assert not any(line.startswith("Requires(post)") for line in lines)
+    assert "Requires: corosync is only told of here." in lines
+    assert "without corosync: line 3, 8" in done.actions
+    assert "without absent: as it was" in done.actions
+
+
+def test_what_is_missing_is_asked_for_after_the_last_unconditional_line() -> None:
+    done = apply(adjustment(build_requires=("make", "gcc", "%{?_have_x:x-devel}")))
+    after = done.text.partition("BuildRequires: make corosync-devel\n")[2]
+    assert after.startswith("BuildRequires: gcc\nBuildRequires: %{?_have_x:x-devel}\n")
+    assert done.text.count("make corosync-devel") == 1
+
+
+def test_configure_is_told_at_the_end_of_its_command_however_long() -> None:
+    done = apply(adjustment(configure=("--disable-corosync", "%{?_have_x:--enable-x}")))
+    assert "  --enable-corosync --disable-corosync %{?_have_x:--enable-x}\nmake\n" in done.text
+
+
+def test_a_spec_without_configure_cannot_be_told() -> None:
+    with pytest.raises(SpecError, match="no %configure in %build"):
+        apply(adjustment(configure=("--x",)), SPEC.replace("%{configure}", "./configure"))
+
+
+def test_macros_are_defined_before_everything() -> None:
+    done = apply(adjustment(define={"optflags": "%{optflags} -fcommon", "_x": "%{nil}"}))
+    assert done.text.startswith("%global optflags %{optflags} -fcommon\n%global _x %{nil}\nName:")
+
+
+EXPANDED = """\
+Name: tiny
+BuildRequires: make, fuse-devel >= 2
+Requires: {requires}
+%build
+./configure --build=x \\
+  --enable-zoo --disable-corosync {more}
+make
+"""
+
+
+def missing(requires: str = "fuse", more: str = "") -> list[str]:
+    wanted = adjustment(
+        without=("corosync",),
+        build_requires=("fuse-devel", "%{?_have_x:x-devel}"),
+        configure=("--disable-corosync", "--with-unitdir=%{_unitdir}"),
+    )
+    values = {
+        "fuse-devel": "fuse-devel",
+        "%{?_have_x:x-devel}": "",
+        "--disable-corosync": "--disable-corosync",
+        "--with-unitdir=%{_unitdir}": "--with-unitdir=/u",
+    }
+    text = EXPANDED.format(requires=requires, more=f"--with-unitdir=/u {more}")
+    return [e.claim for e in spec_adjust.prove(wanted, values, text, package="tiny") if not e.ok]
+
+
+def test_rpms_expansion_proves_what_was_adjusted() -> None:
+    assert missing() == []
+    assert missing(requires="fuse, corosync") == ["nothing asks for corosync"]
+    assert missing(more="--enable-corosync") == ["configure is told --disable-corosync"]
+    assert missing(more="--without-unitdir") == ["configure is told --with-unitdir=/u"]
+
+
+NAMES = st.sampled_from(["corosync", "corosync-devel", "fuse", "zookeeper", "a"])
+ONE = st.tuples(NAMES, st.sampled_from(["", " >= 1.2", " = 3"])).map("".join)
+
+
+@given(
+    st.lists(ONE, min_size=1, max_size=6), st.sampled_from([" ", ", ", ",", "  "]),
+    st.lists(NAMES, unique=True),
+)  # fmt: skip
+def test_dropping_leaves_all_others_in_their_order(
+    items: list[str], separator: str, without: list[str]
+) -> None:
+    text = f"Name: a\nRequires: {separator.join(items)}\n%description\n"
+    done = apply(adjustment(without=tuple(without)), text)
+    line = next((x for x in done.text.splitlines() if x.startswith("Requires")), "Requires:")
+    left = [i for i in items if i.split(" ")[0] not in without]
+    assert line.removeprefix("Requires:").replace(",", " ").split() == " ".join(left).split()
+
+
+# The same shapes as upstream's spec has had, in words of ours.
+OLD = """\
+Name: sheepdog
+Version: @version@
+Requires: corosync
+BuildRequires: autoconf automake
+BuildRequires: corosync corosynclib corosynclib-devel
+%build
+%{configure} --with-initddir=%{_initrddir}
+%files
+%changelog
+* @date@ A <a@b> - @version@-1.@alphatag@
+"""
+NEW = """\
+%define use_systemd (0%{?rhel} && 0%{?rhel} >= 7)
+Name: sheepdog
+Version: @version@
+Requires: corosync %{_requires}
+%if %{use_systemd}
+BuildRequires: systemd-units
+%endif
+BuildRequires: autoconf automake
+BuildRequires: corosynclib-devel userspace-rcu-devel %{_buildrequires}
+%build
+%{configure} --with-initddir=%{_initrddir} %{_configopts}
+%files
+%changelog
+* @date@ A <a@b> - @version@-1.@alphatag@
+"""
+
+
+@pytest.mark.parametrize("text", [OLD, NEW])
+def test_the_recipe_of_sheepdog_fits_the_shapes_that_upstream_has_had(text: str) -> None:
+    package = config.load_package("sheepdog")
+    assert package.adjust
+    macros = config.load_target("rehearsal").macros
+    done = spec_adjust.apply(text, package.adjust, macros, name=package.spec_file)
+    tags = [x for x in done.text.splitlines() if "equires:" in x]
+    assert not any("corosync" in tag or "_requires}" in tag for tag in tags)
+    assert [x for x in tags if "userspace-rcu-devel" in x]
+    assert "BuildRequires: %{?_have_zookeeper:zookeeper-lib-devel}" in tags
+    assert "--disable-corosync --enable-sheepfs %{?_have_zookeeper:--enable-zookeeper}" in done.text
+    assert macros["_have_zookeeper"] == "1"
+    assert "Version: 1.0.1\n" in done.text
