@@ -14,7 +14,8 @@ from invoke import Collection, Context, Exit, task
 from sheepvirt import bootstrap as bootstrapping
 from sheepvirt import build, inventory, machine, paths, pipeline, rehearsal, report
 from sheepvirt import verify as verifying
-from sheepvirt.errors import SheepvirtError
+from sheepvirt import why as tracing
+from sheepvirt.errors import SheepvirtError, VerifyError
 from sheepvirt.progress import Progress
 
 
@@ -100,6 +101,24 @@ def verify(_c: Context, host: str, reboot: bool = True) -> None:
     verifying.verify(inventory.load_host(host), reboot=reboot, progress=progress)
 
 
+@task(
+    positional=["host", "package"],
+    help={"host": "a name of host/inventory.toml", "package": "a published package"},
+)
+@command
+def why(_c: Context, host: str, package: str) -> None:
+    """Trace PACKAGE from the running HOST back to its RPMs, build, spec diff, sources and tests."""
+    progress = _progress("why")
+    links = tracing.trace(inventory.load_host(host), package)
+    report.chain(progress, f"why {package} on {host}", links)
+    broken = [link.what for link in links if not link.ok]
+    if broken:
+        raise VerifyError(
+            f"the chain is broken at: {', '.join(broken)}",
+            hint=f"build-rpms, `invoke bootstrap {host}`, `invoke verify {host}`: in this order",
+        )
+
+
 @task(name="all", help={"host": "a name of host/inventory.toml"})
 @command
 def everything(_c: Context, host: str = "tahiti") -> None:
@@ -150,5 +169,5 @@ def test(_c: Context) -> None:
 
 
 namespace = Collection(
-    engine, build_rpms, bootstrap, verify, everything, nightly, destroy, check, test
+    engine, build_rpms, bootstrap, verify, everything, why, nightly, destroy, check, test
 )

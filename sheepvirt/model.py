@@ -408,3 +408,13 @@ class VerifyOutcome:
     passed: int
     failed: int
     junit_folder: Path
+
+
+@dataclass(frozen=True)
+class Link:
+    """One link of the chain from a running host back to its sources, as it was found."""
+
+    what: str
+    found: str
+    ok: bool
+    detail: str = ""  # a diff

@@ -15,6 +15,7 @@ from sheepvirt.model import (
     Change,
     Check,
     Host,
+    Link,
     Target,
     VerifyOutcome,
 )
@@ -97,6 +98,15 @@ def _merged(rows: Sequence[Check]) -> list[Check]:
         subject = subjects if len(same) <= 4 else f"all {len(same)}: {subjects}"
         merged.append(Check(name, subject, result, sum(row.seconds for row in same)))
     return merged
+
+
+def chain(progress: Progress, title: str, links: Sequence[Link]) -> None:
+    """Print the chain from a running host back to its sources, a link a line."""
+    progress.say(title)
+    for link in links:
+        progress.say(f"  {'ok    ' if link.ok else 'BROKEN'}  {link.what}: {link.found}")
+        if link.detail:
+            progress.diff(link.detail)
 
 
 def summary(

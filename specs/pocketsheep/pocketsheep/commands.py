@@ -84,7 +84,7 @@ def vdi_snapshot(connection: Connection, options: argparse.Namespace) -> int:
     if options.snapshot:
         tag = wire.pad(os.fsencode(options.snapshot))
         connection.write(ObjectId(Kind.VDI, vid), wire.NAME, tag)
-    connection.create(name, connection.inode(vid).size, vid, snapshot=True)
+    connection.create(name, connection.header(vid).size, vid, snapshot=True)
     return 0
 
 
@@ -99,7 +99,7 @@ def vdi_delete(connection: Connection, options: argparse.Namespace) -> int:
 def vdi_resize(connection: Connection, options: argparse.Namespace) -> int:
     """Let a VDI grow."""
     vid = connection.find(os.fsencode(options.name))
-    size = connection.inode(vid).size
+    size = connection.header(vid).size
     if options.size < size:
         raise Failure(f"a VDI cannot shrink (it has {size} bytes)")
     if options.size > wire.MAX_VDI_SIZE:

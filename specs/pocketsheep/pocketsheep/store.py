@@ -86,8 +86,10 @@ class Store:
         self.catalog = Catalog(vdis, self._scratch, self.objects)
 
     def close(self) -> None:
-        """Let go of the store."""
-        os.close(self._fd)
+        """Let go of the store. Nothing is done to it: it is good at any moment."""
+        if self._fd >= 0:
+            os.close(self._fd)
+        self._fd = -1
 
     @property
     def formatted(self) -> bool:

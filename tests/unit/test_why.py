@@ -1,0 +1,137 @@
+"""The chain from a running host back to its sources: each link is looked at, each can break."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sheepvirt import inventory, paths, repo, ssh, why
+from sheepvirt.errors import UnknownNameError
+from sheepvirt.model import BuildRecord, Evidence, Link, PublishedRpm, Target
+from sheepvirt.rpms import sha256
+
+HOST = inventory.load_host("tahiti")
+TARGET = Target("rehearsal", "", "bullseye", "x86_64", {"dist": ".rehearsal"}, Path())
+NEVRA = "libvirt-daemon-7.0.0-1.rehearsal.x86_64"
+JUNIT = '<testsuite><testcase classname="host.test_guests" name="test_x">{}</testcase></testsuite>'
+
+
+class Machine:
+    """A host that answers the two questions of the chain and refuses every other."""
+
+    def __init__(self, installed: str, running: str) -> None:
+        self.host = HOST
+        self.answers = {"rpm": installed, "sh": running}
+
+    def run(self, argv: Sequence[str], *, stdin: bytes = b"") -> ssh.Result:
+        return ssh.Result(0, self.answers.pop(argv[0]), "")
+
+
+def record(package: str, folder: Path, **more: Any) -> BuildRecord:
+    (folder / package).mkdir()
+    for name in ("a.rpm", "build.log", "spec.diff"):
+        (folder / package / name).write_text(name)
+    rpm = PublishedRpm(
+        "libvirt-daemon", NEVRA, f"{package}/a.rpm", sha256(folder / package / "a.rpm"), "57ab"
+    )
+    given: dict[str, Any] = {"inputs": {"source x.tar.xz": "ca38", "builder image": "b:1"}, **more}
+    evidence = (Evidence("build", package, "sheepdog", "configured in", "YES", ok=True),)
+    return BuildRecord(
+        package, "7.0.0", f"key-{package}", given["inputs"], (rpm,), (), evidence, 240.0,
+        given.get("stand_in", ""),
+    )  # fmt: skip
+
+
+@pytest.fixture
+def published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("SHEEPVIRT_DIST", str(tmp_path))
+    inputs = {
+        "source x.tar.xz": "ca38",
+        "builder image": "b:1",
+        "package pocketsheep": "key-pocketsheep",
+    }
+    with repo.staging(TARGET) as stage:
+        sheep = record("pocketsheep", stage, stand_in="a stand-in for sheepdog")
+        repo.publish(TARGET, stage, [record("libvirt", stage, inputs=inputs), sheep])
+    report = paths.dist() / "verify" / "tahiti" / "1-before-reboot.xml"
+    report.parent.mkdir(parents=True)
+    report.write_text(JUNIT.format(""))
+    return repo.home(TARGET)
+
+
+def chain(
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    installed: str = f"libvirt-daemon\t{NEVRA}\t57ab\n",
+    running: str = "libvirt-daemon\t/usr/sbin/libvirtd\n",
+) -> tuple[Link, ...]:
+    monkeypatch.setattr(ssh, "connect", lambda _host: Machine(installed, running))
+    return why.trace(HOST, "libvirt")
+
+
+def broken(links: tuple[Link, ...]) -> list[str]:
+    return [link.what for link in links if not link.ok]
+
+
+def test_every_link_is_named_down_to_the_tarball(
+    published: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    links = chain(monkeypatch)
+    assert broken(links) == []
+    found = {link.what: link.found for link in links}
+    assert found["runs on tahiti"] == f"/usr/sbin/libvirtd of {NEVRA}"
+    assert found["source x.tar.xz"] == "sha256 ca38"
+    assert found["builder image"] == "b:1"
+    assert "a stand-in for sheepdog" in found["build root had"]
+    assert "1 of 1 checks good" in found["verified"]
+    assert "build.log" in found["built"]
+    assert next(link.detail for link in links if link.what == "spec") == "spec.diff"
+
+
+def test_another_build_on_the_host_breaks_it(
+    published: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    links = chain(monkeypatch, installed=f"libvirt-daemon\t{NEVRA}\tdead\n")
+    assert broken(links) == ["installed on tahiti"]
+
+
+def test_a_program_that_was_replaced_while_it_runs_breaks_it(
+    published: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    links = chain(monkeypatch, running="libvirt-daemon\t/usr/sbin/libvirtd (deleted)\n")
+    assert broken(links) == ["runs on tahiti"]
+
+
+def test_nothing_installed_breaks_it(published: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert broken(chain(monkeypatch, installed="", running="")) == ["installed on tahiti"]
+
+
+def test_an_rpm_that_changed_on_disk_breaks_it(
+    published: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (published / "libvirt" / "a.rpm").write_text("other")
+    assert broken(chain(monkeypatch)) == ["published"]
+
+
+@pytest.mark.parametrize("how", ["failed", "older", "absent"])
+def test_a_verification_that_does_not_count_breaks_it(
+    published: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    report = paths.dist() / "verify" / "tahiti" / "1-before-reboot.xml"
+    if how == "failed":
+        report.write_text(JUNIT.format('<failure message="no"/>'))
+    elif how == "older":
+        os.utime(report, (1, 1))
+    else:
+        report.unlink()
+    assert broken(chain(monkeypatch)) == ["verified"]
+
+
+def test_a_package_that_is_not_published_gets_a_suggestion(published: Path) -> None:
+    with pytest.raises(UnknownNameError) as caught:
+        why.trace(HOST, "libvrit")
+    assert caught.value.hint == "did you mean 'libvirt'?"
