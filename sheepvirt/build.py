@@ -114,10 +114,9 @@ def _kept(
 ) -> set[str]:
     """Return which published packages stay: those that need no build, and those nobody asked for.
 
-    What a choice was made against goes; so does, when everything is built, what is no longer in
-    specs/.
+    What a choice was made against goes, and what is no longer in specs/: it may be a former maker.
     """
     kept = {row.package.name for row in planned.builds if not row.build}
     if not everything:
         kept |= published.keys() - {row.package.name for row in planned.builds}
-    return kept - {choice.other for choice in planned.choices}
+    return kept & set(config.package_names()) - {choice.other for choice in planned.choices}

@@ -5,21 +5,19 @@ from __future__ import annotations
 import shlex
 import shutil
 import signal
-import tarfile
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from sheepvirt import buildlog, contract, locks, paths, rpms, sources, spec, spec_adjust
+from sheepvirt import buildlog, contract, locks, paths, rpms, sources, spec, spec_adjust, staging
 from sheepvirt.engine import Container, Engine, Result
-from sheepvirt.errors import BuildError, CompileError, SourceError, SpecError
+from sheepvirt.errors import BuildError, CompileError, SpecError
 from sheepvirt.model import (
     Adjustment,
     BuildRecord,
     DebianSource,
     Evidence,
-    Intent,
     Package,
     PlannedBuild,
     PublishedRpm,
@@ -29,7 +27,6 @@ from sheepvirt.model import (
 from sheepvirt.progress import Progress
 
 TOP = "/build"  # %_topdir of the build root
-BYTES = "surrogateescape"  # a spec may have names in its changelog that are not UTF-8
 KILLED = {-1, 128 + signal.SIGKILL, 128 + signal.SIGTERM}
 ENVIRONMENT = {
     "CCACHE_DIR": "/ccache",
@@ -54,28 +51,6 @@ def defines(target: Target) -> list[str]:
     """Return the arguments that give rpm the macros of ``target`` and the build root's place."""
     macros = {"_topdir": TOP, **target.macros}
     return [word for name, value in macros.items() for word in ("--define", f"{name} {value}")]
-
-
-def pack(package: Package, folder: Path) -> Path:
-    """Pack the files of ours that a package is made of, as upstream ships a tarball.
-
-    Returns ``<folder>/<name>-<version>.tar``, whose top folder is ``<name>-<version>/``: what
-    ``%setup`` expects. What Python leaves beside its sources stays out.
-    """
-    top = f"{package.name}-{package.version}"
-    path = folder / f"{top}.tar"
-    with tarfile.open(path, "w") as archive:
-        for name in package.files:
-            archive.add(package.folder / name, f"{top}/{name}", filter=_packed)
-    return path
-
-
-def _packed(info: tarfile.TarInfo) -> tarfile.TarInfo | None:
-    if Path(info.name).name == "__pycache__":
-        return None
-    info.uid = info.gid = 0
-    info.uname = info.gname = "root"
-    return info
 
 
 class Job:
@@ -116,7 +91,7 @@ class Job:
                 container.put(path, f"{TOP}/{'SPECS' if path == spec_path else 'SOURCES'}")
             if package.files:
                 with tempfile.TemporaryDirectory() as scratch:
-                    container.put(pack(package, Path(scratch)), f"{TOP}/SOURCES")
+                    container.put(staging.pack(package, Path(scratch)), f"{TOP}/SOURCES")
             self._install(container, build_root)
             evidence = self._prove(container, package, patches, out)
             seconds = self._rpmbuild(container, package, out)
@@ -150,32 +125,15 @@ class Job:
     def _patched_spec(self, package: Package, files: Sequence[Path], out: Path) -> Path:
         """Write the spec with the intents of all features applied, and the diff, into ``out``."""
         with self._progress.stage(f"{package.name}: patch the spec") as part:
-            if package.spec_from == "tarball":
-                text = _spec_of_tarball(package, files[0])
-            else:
-                text = (package.folder / package.spec).read_text(encoding="utf-8", errors=BYTES)
-            diffs: list[str] = []
-            notes: list[str] = []
-            if package.adjust:
-                patched = spec_adjust.apply(
-                    text, package.adjust, self._target.macros, name=package.spec_file
-                )
-                text = patched.text
-                diffs.append(patched.diff)
-                notes += patched.actions
-            for intent in _intents(package).values():
-                patched = spec.patch(text, intent, self._target.macros, name=package.spec_file)
-                text = patched.text
-                diffs.append(patched.diff)
-                notes += patched.actions
-            for note in notes:
-                part.line(note)
-            part.note = "; ".join(notes)
+            patched = staging.patched_spec(package, files, self._target.macros)
+            for action in patched.actions:
+                part.line(action)
+            part.note = "; ".join(patched.actions)
             path = out / package.spec_file
-            path.write_bytes(text.encode(errors=BYTES))
-            (out / "spec.diff").write_text("".join(diffs), encoding="utf-8", errors=BYTES)
-        if any(diffs):
-            self._progress.diff("".join(diffs))
+            path.write_bytes(patched.text.encode(errors=staging.BYTES))
+            (out / "spec.diff").write_text(patched.diff, encoding="utf-8", errors=staging.BYTES)
+        if patched.diff:
+            self._progress.diff(patched.diff)
         return path
 
     def _install(self, container: Container, build_root: Sequence[Rpm]) -> None:
@@ -209,7 +167,7 @@ class Job:
                 )
             for feature in package.features:
                 found += contract.spec_evidence(package.name, feature, done.stdout)
-            for name, intent in _intents(package).items():
+            for name, intent in staging.intents(package).items():
                 found += spec.prove(intent, done.stdout, package=package.name, feature=name)
             contract.require(found, where="the intent in patches/ and the spec's diff above")
             part.note = f"{len(found)} claims seen in rpm's own expansion" if found else ""
@@ -282,34 +240,6 @@ class Job:
             )  # fmt: skip
         contract.require(found, where="the build log and the intent in patches/")
         return found
-
-
-def _intents(package: Package) -> dict[str, Intent]:
-    """Return the intents of a package's features by feature; a spec of ours needs none."""
-    folder = paths.PATCHES / package.name
-    return {
-        f.name: spec.load_intent(folder / f"{f.intent}.toml") for f in package.features if f.intent
-    }
-
-
-def _spec_of_tarball(package: Package, tarball: Path) -> str:
-    """Return upstream's own spec: the file of that name in the tarball's top folder."""
-    try:
-        with tarfile.open(tarball) as archive:
-            for member in archive:
-                if member.isfile() and member.name.split("/")[1:] == [package.spec]:
-                    handle = archive.extractfile(member)
-                    assert handle is not None
-                    return handle.read().decode(errors=BYTES)
-    except (tarfile.TarError, OSError, EOFError) as error:
-        raise SourceError(
-            f"{tarball.name} cannot be read: {error}", hint="is the pinned file a tar archive?"
-        ) from error
-    raise SpecError(
-        f"{tarball.name} has no {package.spec} in its top folder",
-        hint=f"put a spec of ours beside {package.folder / 'package.toml'} and say "
-        "spec_from = 'here'",
-    )
 
 
 def _collect(container: Container, out: Path) -> list[Rpm]:

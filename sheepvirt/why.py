@@ -88,7 +88,10 @@ def _built_from(
     text = diff.read_text(encoding="utf-8", errors="replace") if diff.is_file() else ""
     said = f"{diff}" if text else "as it was: no line changed"
     links.append(Link("spec", said, ok=True, detail=text))
-    links += [Link(n, f"sha256 {v}", ok=True) for n, v in inputs.items() if n.startswith("source ")]
+    for name, pin in inputs.items():
+        if name.startswith("source "):
+            kind = "git commit" if len(pin) == 40 else "sha256"
+            links.append(Link(name, f"{kind} {pin}", ok=True))
     links.append(Link("builder image", inputs.get("builder image", "unknown"), ok=True))
     for name in [n.removeprefix("package ") for n in inputs if n.startswith("package ")]:
         other = records.get(name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -114,7 +115,8 @@ def test_a_switch_rebuilds_what_depends_on_it_and_nothing_else() -> None:
 @pytest.mark.parametrize("words", [["sheepdog"], []])
 def test_a_repo_never_keeps_both_makers(words: list[str]) -> None:
     former = {r.package: r for r in records(make("sheepdog=stand-in"))}
+    former["former stand-in"] = replace(former["pocket"], package="former stand-in")
     planned = make(*words, published=list(former.values()))
     kept = build._kept(planned, former, everything=not words)
-    assert "pocket" not in kept
+    assert not {"pocket", "former stand-in"} & kept
     assert "qemu" in kept

@@ -1,0 +1,86 @@
+"""What a build starts from: the spec as it goes into the build root, and files of ours, packed."""
+
+from __future__ import annotations
+
+import tarfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from sheepvirt import paths, spec, spec_adjust
+from sheepvirt.errors import SourceError, SpecError
+from sheepvirt.model import Intent, Package, Patched
+
+BYTES = "surrogateescape"  # a spec may have names in its changelog that are not UTF-8
+
+
+def pack(package: Package, folder: Path) -> Path:
+    """Pack the files of ours that a package is made of, as upstream ships a tarball.
+
+    Returns ``<folder>/<name>-<version>.tar``, whose top folder is ``<name>-<version>/``: what
+    ``%setup`` expects. What Python leaves beside its sources stays out.
+    """
+    top = f"{package.name}-{package.version}"
+    path = folder / f"{top}.tar"
+    with tarfile.open(path, "w") as archive:
+        for name in package.files:
+            archive.add(package.folder / name, f"{top}/{name}", filter=_packed)
+    return path
+
+
+def _packed(info: tarfile.TarInfo) -> tarfile.TarInfo | None:
+    if Path(info.name).name == "__pycache__":
+        return None
+    info.uid = info.gid = 0
+    info.uname = info.gname = "root"
+    return info
+
+
+def patched_spec(package: Package, files: Sequence[Path], macros: Mapping[str, str]) -> Patched:
+    """Return the package's spec, adjusted, with the intents of all its features applied.
+
+    ``files`` are its sources. Raises SourceError, SpecError, RuleMismatchError, ConfigError.
+    """
+    if package.spec_from == "tarball":
+        text = original = _spec_of_tarball(package, files[0])
+    else:
+        path = package.folder / package.spec
+        text = original = path.read_text(encoding="utf-8", errors=BYTES)
+    done: list[Patched] = []
+    name = package.spec_file
+    if package.adjust:
+        done.append(spec_adjust.apply(text, package.adjust, macros, name=name))
+        text = done[-1].text
+    for intent in intents(package).values():
+        done.append(spec.patch(text, intent, macros, name=name))
+        text = done[-1].text
+    diff = "".join(one.diff for one in done)
+    actions = tuple(action for one in done for action in one.actions)
+    return Patched(text, diff, actions, already=text == original)
+
+
+def intents(package: Package) -> dict[str, Intent]:
+    """Return the intents of a package's features by feature; a spec of ours needs none."""
+    folder = paths.PATCHES / package.name
+    return {
+        f.name: spec.load_intent(folder / f"{f.intent}.toml") for f in package.features if f.intent
+    }
+
+
+def _spec_of_tarball(package: Package, tarball: Path) -> str:
+    """Return upstream's own spec: the file of that name in the tarball's top folder."""
+    try:
+        with tarfile.open(tarball) as archive:
+            for member in archive:
+                if member.isfile() and member.name.split("/")[1:] == [package.spec]:
+                    handle = archive.extractfile(member)
+                    assert handle is not None
+                    return handle.read().decode(errors=BYTES)
+    except (tarfile.TarError, OSError, EOFError) as error:
+        raise SourceError(
+            f"{tarball.name} cannot be read: {error}", hint="is the pinned file a tar archive?"
+        ) from error
+    raise SpecError(
+        f"{tarball.name} has no {package.spec} in its top folder",
+        hint=f"put a spec of ours beside {package.folder / 'package.toml'} and say "
+        "spec_from = 'here'",
+    )
