@@ -282,7 +282,8 @@ class Engine:
         would be another one after every reboot. Raises EngineError where one of them is taken.
 
         Its capabilities are asked for by name, not ``--privileged``: that fails where this
-        machine itself lacks one (here CAP_SYS_RESOURCE).
+        machine itself lacks one (here CAP_SYS_RESOURCE). It gets /dev/kvm where this machine has
+        it; whether that is any good is for its bootstrap to try.
         """
         api = self._client.api
         config = api.create_host_config(
@@ -291,6 +292,7 @@ class Engine:
             security_opt=["seccomp=unconfined", "apparmor=unconfined"],
             tmpfs={"/run": "", "/tmp": ""},
             binds=["/sys/fs/cgroup:/sys/fs/cgroup:ro"],
+            devices=["/dev/kvm:/dev/kvm:rwm"] if Path("/dev/kvm").exists() else [],
             restart_policy={"Name": "always"},
             port_bindings={inside: ("127.0.0.1", here) for inside, here in publish.items()},
         )
