@@ -3,8 +3,9 @@
     python -m bench.storage [--host tahiti] [--rounds 3]
 
 The host is a bootstrapped rehearsal host. The same guest (Debian's kernel under TCG, 256 MiB by dd,
-an fsync after every 64 MiB, an empty page cache before reading) runs with either disk by turns, so that what else the machine
-does meets both. Its kernel, raw file and VDI are its own and are removed afterwards.
+an fsync after every 64 MiB, an empty page cache before reading) runs with either disk by turns, so
+that what else the machine does meets both. Its kernel, raw file and VDI are its own and are removed
+afterwards.
 """
 
 from __future__ import annotations

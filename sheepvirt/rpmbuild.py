@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from sheepvirt import buildlog, contract, locks, paths, rpms, sources, spec, spec_adjust, staging
-from sheepvirt.engine import Container, Engine, Result
+from sheepvirt.container import Container, Result
+from sheepvirt.engine import Engine
 from sheepvirt.errors import BuildError, CompileError, SpecError
 from sheepvirt.model import (
     Adjustment,
