@@ -47,9 +47,13 @@ def _guest(name: str, table: Table) -> Guest:
         vcpus=table.get("vcpus", int, 1),
         network=_name(table, "network", table.get("network", str)),
         line=_visible(table, "line", table.get("line", str)),
+        disk=table.get("disk", str, "sheepdog"),
+        disk_gb=table.get("disk_gb", int, 1),
     )
     table.done()
-    for key in ("memory_mb", "vcpus"):
+    if guest.disk not in {"sheepdog", "file"}:
+        table.refuse("disk", f"is {guest.disk!r}", hint="use 'sheepdog' or 'file'")
+    for key in ("memory_mb", "vcpus", "disk_gb"):
         if getattr(guest, key) < 1:
             table.refuse(key, f"is {getattr(guest, key)}", hint="give at least 1")
     return guest
@@ -75,6 +79,7 @@ def _host(name: str, table: Table) -> Host:
             table, "language", table.get("language", str, ""),
             r"[A-Za-z0-9._@-]*", "a locale such as ja_JP.UTF-8",
         ),
+        pool=_name(table, "pool", table.get("pool", str, "sheepdog")),
         datapath=table.get("datapath", str, "netdev" if rehearsal else "system"),
     )  # fmt: skip
     table.done()

@@ -129,6 +129,8 @@ class Guest:
     vcpus: int
     network: str
     line: str  # what the guest prints on its serial console when it is up
+    disk: str = "sheepdog"  # sheepdog: a VDI of the guest's name; file: a raw file
+    disk_gb: int = 1  # 10**9 bytes
 
 
 @dataclass(frozen=True)
@@ -145,6 +147,7 @@ class Host:
     network: str
     guests: tuple[Guest, ...]
     language: str = ""  # LANG of a rehearsal host
+    pool: str = "sheepdog"  # libvirt's storage pool of the host's sheepdog cluster
     datapath: str = "system"  # of the bridge in Open vSwitch: system (kernel) or netdev (userspace)
 
 
