@@ -107,7 +107,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     sign = " (stand-in)" if wanted.stand_in else ""
     rows: dict[str, dict[str, Any]] = {
         "guest": {g.name: g for g in wanted.host.guests},
-        "vdi": {f"{g.name}{sign}": g for g in wanted.host.guests if g.disk == SHEEPDOG},
+        "vdi": {
+            f"{g.name} on {SHEEPDOG}{sign}": g for g in wanted.host.guests if g.disk == SHEEPDOG
+        },
         "cluster": {f"{SHEEPDOG}{sign}": SHEEPDOG},
         "pool": {f"{wanted.host.pool}{sign}": wanted.host.pool},
         "network": {n: n for n in wanted.networks},

@@ -8,7 +8,7 @@ from __future__ import annotations
 from sheepvirt import readings
 from sheepvirt.model import Guest
 
-from .conftest import SHEEPDOG, Hear
+from .conftest import SHEEPDOG, Hear, Wanted
 from .probe import Probe
 
 RUNNING = "Cluster status: running"
@@ -49,8 +49,9 @@ def test_pool_is_of_the_local_cluster(probe: Probe, pool: str) -> None:
     assert said == want, f"pool {pool} is (type, host, port) {said}, wanted {want}"
 
 
-def test_volume_is_in_the_pool(probe: Probe, pool: str, vdi: Guest) -> None:
+def test_volume_is_in_the_pool(probe: Probe, vdi: Guest, wanted: Wanted) -> None:
     """The list is what libvirt remembers; for the volume's size it asks the cluster."""
+    pool = wanted.host.pool
     rows = probe.virsh("vol-list", "--pool", pool).splitlines()
     names = [row.split()[0] for row in rows[2:] if row.split()]
     assert vdi.name in names, f"pool {pool} has no volume {vdi.name}, only: {', '.join(names)}"
@@ -73,6 +74,7 @@ def test_guest_boots_through_the_driver(probe: Probe, vdi: Guest, hear: Hear) ->
     """
     words = probe.command_line(f"/run/libvirt/qemu/{vdi.name}.pid")
     opened = readings.opens_vdi(words, vdi.name)
-    assert opened, f"QEMU opens no {SHEEPDOG} volume {vdi.name}: {' '.join(words)}"
+    drives = [word for word in words if "file=" in word or '"driver"' in word]
+    assert opened, f"QEMU opens no {SHEEPDOG} volume {vdi.name}, but: {' '.join(drives)}"
     booted = [beat for beat in hear(vdi) if beat.boot and not beat.trouble]
     assert booted, f"guest {vdi.name} does not say that it has booted from its {SHEEPDOG} volume"
