@@ -7,14 +7,11 @@ code are both wanted: ``exec_run`` loses the code when it streams).
 from __future__ import annotations
 
 import io
-import signal
 import tarfile
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import docker
@@ -22,6 +19,7 @@ import docker.errors
 import requests.exceptions
 
 from sheepvirt.errors import EngineError, EngineUnavailableError
+from sheepvirt.signals import terminate_as_exception
 
 OnLine = Callable[[str], None]
 LABEL = "sheepvirt"
@@ -237,7 +235,7 @@ class Engine:
         binds = [f"{k}:{v[0]}:{v[1]}" for k, v in (mounts or {}).items()]
         try:
             config = api.create_host_config(binds=binds, network_mode=network, init=True)
-            with _terminate_as_exception():
+            with terminate_as_exception():
                 ident = api.create_container(
                     image,
                     ["sleep", "infinity"],
@@ -333,20 +331,3 @@ def _as_root(info: tarfile.TarInfo) -> tarfile.TarInfo:
     info.uid = info.gid = 0
     info.uname = info.gname = "root"
     return info
-
-
-@contextmanager
-def _terminate_as_exception() -> Iterator[None]:
-    """Turn SIGTERM into KeyboardInterrupt while a container lives, so that it is removed."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # Python takes signals on its main thread alone
-        return
-
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    former = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, former)

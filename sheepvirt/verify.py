@@ -67,8 +67,8 @@ def verify(host: Host, *, reboot: bool, progress: Progress) -> VerifyOutcome:
 
 def _verify_once(host: Host, junit: Path, title: str, progress: Progress) -> tuple[Check, ...]:
     after = junit.name == AFTER
-    before = (f"--before={junit.with_name(BEFORE)}",) if after else ()
-    checks = one_pass(host, junit, title, progress, before)
+    before = junit.with_name(BEFORE) if after else None
+    checks = one_pass(host, junit, title, progress, before=before)
     failed = [c for c in checks if c.result == "failed"]
     report.checks(progress, title, checks)
     if failed:
@@ -85,17 +85,27 @@ def _verify_once(host: Host, junit: Path, title: str, progress: Progress) -> tup
 
 
 def one_pass(
-    host: Host, junit: Path, title: str, progress: Progress, more: Sequence[str] = ()
+    host: Host,
+    junit: Path,
+    title: str,
+    progress: Progress,
+    *,
+    before: Path | None = None,
+    nodes: Sequence[str] = (),
 ) -> tuple[Check, ...]:
-    """Run the checks once, with ``more`` arguments for pytest; return them, the failed ones too.
+    """Run the checks once and return them, the failed ones too.
 
-    Raises VerifyError where the run itself failed, SshError where the host cannot be reached.
+    ``before`` is the report of a pass before a reboot; with ``nodes`` only these run. Raises
+    VerifyError where the run itself failed, SshError where the host cannot be reached.
     """
     config = ssh.write_config(host)
     with progress.stage(title) as stage:
         # Reach the host first: where it cannot be reached, that is said once and not by each test.
         ssh.connect(host).open()
-        ended = run_pytest([*pytest_argv(host, config, junit), *more], stage)
+        argv = [*pytest_argv(host, config, junit), *(nodes or [str(paths.TESTS / "host")])]
+        if before:
+            argv.append(f"--before={before}")
+        ended = run_pytest(argv, stage)
         checks = judge(host, junit, ended)
         failed = sum(c.result == "failed" for c in checks)
         stage.note = (
@@ -164,12 +174,11 @@ def _state(connection: ssh.Connection, guest: str) -> str:
 
 
 def pytest_argv(host: Host, config: Path, junit: Path) -> list[str]:
-    """Return the command that verifies ``host`` by the SSH configuration ``config``."""
+    """Return the command that verifies ``host`` by ``config`` (of SSH), less what to run."""
     return [
         sys.executable, "-m", "pytest", "-v", "--color=no", "-p", "no:cacheprovider",
         "-c", str(paths.ROOT / "pyproject.toml"), f"--rootdir={paths.ROOT}",
         f"--hosts=ssh://{host.name}", f"--ssh-config={config}", f"--junitxml={junit}",
-        str(paths.TESTS / "host"),
     ]  # fmt: skip
 
 
@@ -255,4 +264,5 @@ def _check(case: ElementTree.Element, host: Host) -> Check:
         result="failed" if bad else "skipped" if said else "passed",
         seconds=float(case.get("time", 0)),
         message=first,
+        node=f"{paths.TESTS / 'host'}/test_{module}.py::{case.get('name', '')}",
     )

@@ -64,6 +64,7 @@ class Recorder:
     def run(self, argv: Sequence[str], stage: Stage) -> verify.Ended:
         path = Path(next(a for a in argv if a.startswith("--junitxml=")).partition("=")[2])
         self.calls.append(path.name)
+        assert str(paths.TESTS / "host") in argv
         self.more.append([a for a in argv if a.startswith("--before")])
         code, cases = self.plan.pop(0)
         if cases is not None:
@@ -99,6 +100,7 @@ def test_names_read_well_and_leave_the_host_out(tmp_path: Path) -> None:
         ("libvirt: b [x]", "skipped", "too old"),
     ]
     assert checks[0].seconds == 0.25
+    assert checks[0].node == f"{paths.TESTS}/host/test_networks.py::{name}"
 
 
 def test_a_report_cut_short_is_an_error(tmp_path: Path) -> None:
@@ -228,7 +230,7 @@ def test_pytest_gets_the_host_and_the_report(tmp_path: Path) -> None:
     argv = verify.pytest_argv(HOST, tmp_path / "config", tmp_path / "r.xml")
     assert "--hosts=ssh://tahiti" in argv
     assert f"--ssh-config={tmp_path / 'config'}" in argv
-    assert argv[-1] == str(paths.TESTS / "host")
+    assert f"--junitxml={tmp_path / 'r.xml'}" in argv
 
 
 class Destroyer:
