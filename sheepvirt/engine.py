@@ -6,12 +6,9 @@ code are both wanted: ``exec_run`` loses the code when it streams).
 
 from __future__ import annotations
 
-import signal
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 
 import docker
 import docker.errors
@@ -19,6 +16,7 @@ import requests.exceptions
 
 from sheepvirt.container import Container, OnLine
 from sheepvirt.errors import EngineError, EngineUnavailableError
+from sheepvirt.signals import terminate_as_exception
 
 LABEL = "sheepvirt"
 
@@ -92,7 +90,7 @@ class Engine:
         binds = [f"{k}:{v[0]}:{v[1]}" for k, v in (mounts or {}).items()]
         try:
             config = api.create_host_config(binds=binds, network_mode=network, init=True)
-            with _terminate_as_exception():
+            with terminate_as_exception():
                 ident = api.create_container(
                     image,
                     ["sleep", "infinity"],
@@ -178,20 +176,3 @@ class Engine:
             self._client.api.remove_container(name, force=True, v=True)
         except docker.errors.NotFound:
             return
-
-
-@contextmanager
-def _terminate_as_exception() -> Iterator[None]:
-    """Turn SIGTERM into KeyboardInterrupt while a container lives, so that it is removed."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # Python takes signals on its main thread alone
-        return
-
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    former = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, former)
