@@ -13,6 +13,7 @@ from invoke import Collection, Context, Exit, task
 
 from sheepvirt import bootstrap as bootstrapping
 from sheepvirt import build, inventory, machine, paths, pipeline, rehearsal, report
+from sheepvirt import prove as proving
 from sheepvirt import verify as verifying
 from sheepvirt import why as tracing
 from sheepvirt.errors import SheepvirtError, VerifyError
@@ -92,12 +93,16 @@ def bootstrap(_c: Context, host: str, plan: bool = False) -> None:
     help={
         "host": "a name of host/inventory.toml",
         "reboot": "also reboot the host and verify again (the default)",
+        "prove": "break one thing at a time on a rehearsal host: exactly its checks must fail",
     },
 )
 @command
-def verify(_c: Context, host: str, reboot: bool = True) -> None:
+def verify(_c: Context, host: str, reboot: bool = True, prove: bool = False) -> None:
     """Prove that HOST works with testinfra, before and after a reboot. Writes JUnit XML."""
     progress = _progress("verify")
+    if prove:
+        proving.prove(inventory.load_host(host), progress)
+        return
     verifying.verify(inventory.load_host(host), reboot=reboot, progress=progress)
 
 

@@ -110,4 +110,5 @@ def require(evidence: Iterable[Evidence], *, where: str) -> None:
         raise ContractError(
             f"{first.package}: no evidence at the {first.gate} gate:\n{rows}",
             hint=f"nothing was published; look into {where}",
+            claims=tuple(f"{e.gate}: {e.claim}" for e in missing),
         )

@@ -82,9 +82,13 @@ class CompileError(BuildError):
 
 
 class ContractError(SheepvirtError):
-    """A gate found no evidence for a declared feature."""
+    """A gate found no evidence for a declared feature; ``claims`` has those that were not seen."""
 
     exit_code = 7
+
+    def __init__(self, message: str, *, hint: str = "", claims: tuple[str, ...] = ()) -> None:
+        super().__init__(message, hint=hint)
+        self.claims = claims
 
 
 class SshError(SheepvirtError):

@@ -416,6 +416,7 @@ class Check:
     result: str  # passed | failed | skipped
     seconds: float
     message: str = ""
+    node: str = ""  # by which pytest runs this one alone
 
     @property
     def title(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,9 @@ from xml.etree import ElementTree
 INSTALLED = r"%{NAME}\t%{NEVRA}\t%{SHA1HEADER}\n"
 # `rpm -V`: nine signs (or "missing"), an optional kind of file (c is configuration), the path.
 ALTERED = re.compile(r"(?P<what>[S.?M5DLUGTPC]{8,9}|missing) +(?:(?P<kind>[cdglr]) )?(?P<path>/.*)")
+# What the guest's init (containers/rehearsal/guest/init) adds to its line.
+BEAT = r" \(uptime (\d+) s(?:, boot (\d+), marker ([0-9a-f]+))?(?:, ([^\r\n]*))?\)(?=\r|\n|$)"
+BOOT_RECORD = "boot record"  # the property of a JUnit report that has a guest's boots and marker
 # libvirt's units of memory: https://libvirt.org/formatdomain.html#memory-allocation
 UNITS = {
     "b": 1, "bytes": 1, "KB": 10**3, "k": 2**10, "KiB": 2**10, "MB": 10**6, "M": 2**20,
@@ -25,6 +29,16 @@ class Altered:
     path: str  # empty where rpm complains of something else than a file
     what: str
     config: bool
+
+
+@dataclass(frozen=True)
+class Beat:
+    """One line of a guest: how long it has been up, and what its disk said just then."""
+
+    uptime: int
+    boot: int  # the boots that its disk has counted; 0 where the disk does not say
+    marker: str  # what its first boot wrote on the disk
+    trouble: str = ""  # an I/O error, in the guest's words
 
 
 def installed(text: str) -> dict[str, list[tuple[str, str]]]:
@@ -92,10 +106,46 @@ def memory_kib(domain: ElementTree.Element) -> int:
     return -(-amount(memory) // 1024)
 
 
-def uptimes(console: str, line: str) -> list[int]:
-    """Return the uptimes that a guest printed after ``line`` on its console, in order."""
-    found = re.findall(re.escape(line) + r" \(uptime (\d+) s\)", console)
-    return [int(seconds) for seconds in found]
+def beats(console: str, line: str) -> list[Beat]:
+    """Return what a guest printed after ``line`` on its console, each time, in order."""
+    found = re.findall(re.escape(line) + BEAT, console)
+    return [Beat(int(up), int(boot or 0), marker, trouble) for up, boot, marker, trouble in found]
+
+
+def boot_records(junit: str) -> dict[str, tuple[int, str]]:
+    """Return what each guest's disk said in a pass of the verification: boots and marker, by guest.
+
+    ``junit`` is the pass's report, whose property "boot record" is "GUEST BOOTS MARKER". Raises
+    ElementTree.ParseError.
+    """
+    found = {}
+    for entry in ElementTree.fromstring(junit).iter("property"):
+        if entry.get("name") == BOOT_RECORD:
+            guest, boots, marker = entry.get("value", "").rsplit(" ", 2)
+            found[guest] = (int(boots), marker)
+    return found
+
+
+def network_disks(domain: ElementTree.Element) -> list[tuple[str, str]]:
+    """Return (protocol, name) of each disk of a domain that comes over a network."""
+    sources = domain.findall("devices/disk[@type='network']/source")
+    return [(s.get("protocol", ""), s.get("name", "")) for s in sources]
+
+
+def opens_vdi(words: Sequence[str], vdi: str) -> bool:
+    """Tell whether a QEMU command line opens ``vdi`` through QEMU's sheepdog driver.
+
+    As libvirt >= 5 says it (-blockdev and JSON) or as older ones do (-drive file=sheepdog:...).
+    """
+    old = re.compile(rf"(?:.*,)?file=sheepdog:(?:[^,]*:)?{re.escape(vdi)}(?:,.*)?")
+    for word in words:
+        if word.startswith("{"):
+            said = json.loads(word)
+            if said.get("driver") == "sheepdog" and said.get("vdi") == vdi:
+                return True
+        elif old.fullmatch(word):
+            return True
+    return False
 
 
 def differing(

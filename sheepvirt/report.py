@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sheepvirt import paths
+from sheepvirt.controls import Outcome
 from sheepvirt.model import (
     BuildPlan,
     BuildRecord,
@@ -84,6 +85,26 @@ def checks(progress: Progress, title: str, rows: Sequence[Check]) -> None:
         ]
         _add(table, *cells, *([Text(row.message)] if found else []))
     progress.console.print(table)
+
+
+def controls(progress: Progress, rows: Sequence[Outcome], untried: Sequence[str]) -> None:
+    """Print what each negative control had to make fail and what failed; what no control tried."""
+    table = _table(
+        "Negative controls", "control", "must fail, and nothing else", "seen", "mended", "seconds"
+    )
+    for row in rows:
+        seen = "exactly that"
+        if not row.ok:
+            missed = [f"DID NOT FAIL: {title}" for title in sorted(row.expected - row.seen)]
+            beyond = [f"FAILED AS WELL: {title}" for title in sorted(row.seen - row.expected)]
+            seen = "\n".join(missed + beyond) or "EXPECTS NOTHING"
+        must = "\n".join(sorted(row.expected))
+        _add(table, row.control, must, seen, row.mended, f"{row.seconds:.0f}")
+    progress.console.print(table)
+    good = sum(row.ok for row in rows)
+    progress.say(f"{good} of {len(rows)} controls made exactly their checks fail")
+    if untried:
+        progress.say(f"no control made these fail: {', '.join(untried)}")
 
 
 def _merged(rows: Sequence[Check]) -> list[Check]:

@@ -7,11 +7,13 @@ import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from sheepvirt import buildlog, contract, locks, paths, rpms, sources, spec, spec_adjust, staging
-from sheepvirt.engine import Container, Engine, Result
+from sheepvirt.container import Container, Result
+from sheepvirt.engine import Engine
 from sheepvirt.errors import BuildError, CompileError, SpecError
 from sheepvirt.model import (
     Adjustment,
@@ -57,13 +59,15 @@ class Job:
     """Builds packages of one target into one staging folder of its repo."""
 
     def __init__(
-        self, engine: Engine, target: Target, image: str, stage: Path, progress: Progress
-    ) -> None:
+        self, engine: Engine, target: Target, image: str, stage: Path, progress: Progress,
+        *, keep_failed: bool = True,
+    ) -> None:  # fmt: skip
         self._engine = engine
         self._target = target
         self._image = image
         self._stage = stage
         self._progress = progress
+        self._keep_failed = keep_failed
 
     def build(self, row: PlannedBuild, done: Mapping[str, BuildRecord]) -> BuildRecord:
         """Build one package; ``done`` has the records of what it needs. Returns its record.
@@ -75,29 +79,16 @@ class Job:
         out = self._stage / package.name
         out.mkdir()
         with self._progress.stage(f"{package.name}: sources") as part:
-            files = [sources.fetch(s, part, debian=self._from_debian) for s in package.sources]
+            files = [sources.fetch(s, part, debian=self.from_debian) for s in package.sources]
         spec_path = self._patched_spec(package, files, out)
         ours = [rpms.read(self._stage / r.file) for n in row.needs for r in done[n].rpms]
-        build_root = [r for r in ours if r.arch != "src"]
-        ccache = paths.cache() / "ccache" / self._target.name
-        ccache.mkdir(parents=True, exist_ok=True)
-        mounts = {ccache: ("/ccache", "rw")}
-        with self._engine.container(
-            self._image, mounts=mounts, owner=owner(self._target)
-        ) as container:
-            container.run(["mkdir", "-p", f"{TOP}/SOURCES", f"{TOP}/SPECS", f"{TOP}/NEEDS"])
-            patches = sorted((paths.PATCHES / package.name).glob("*.patch"))
-            for path in [*files, *patches, spec_path]:
-                container.put(path, f"{TOP}/{'SPECS' if path == spec_path else 'SOURCES'}")
-            if package.files:
-                with tempfile.TemporaryDirectory() as scratch:
-                    container.put(staging.pack(package, Path(scratch)), f"{TOP}/SOURCES")
-            self._install(container, build_root)
-            evidence = self._prove(container, package, patches, out)
-            seconds = self._rpmbuild(container, package, out)
+        needs = [r for r in ours if r.arch != "src"]
+        with self.build_root(package, files, spec_path, needs) as container:
+            evidence = self.prove(container, package, out)
+            seconds = self.compile(container, package, out)
             with self._progress.stage(f"{package.name}: collect the RPMs") as part:
                 built = _collect(container, out)
-                evidence += self._check(package, out, built, build_root)
+                evidence += self._check(package, out, built, needs)
                 part.note = f"{len(built)} RPMs, {len(evidence)} claims seen"
         self._engine.remove_image(self._failed_tag(package))
         return BuildRecord(
@@ -112,7 +103,7 @@ class Job:
             stand_in=package.stand_in,
         )
 
-    def _from_debian(self, source: DebianSource, folder: Path) -> Path:
+    def from_debian(self, source: DebianSource, folder: Path) -> Path:
         """Bring a file of a Debian source package out of a container (it has the mirrors)."""
         with self._engine.container(self._image, owner=owner(self._target)) as container:
             for argv in (
@@ -136,17 +127,31 @@ class Job:
             self._progress.diff(patched.diff)
         return path
 
-    def _install(self, container: Container, build_root: Sequence[Rpm]) -> None:
-        """Install RPMs of ours that the package needs into the build root."""
-        for rpm in build_root:
-            container.put(rpm.path, f"{TOP}/NEEDS")
-        if build_root:
-            names = [f"{TOP}/NEEDS/{r.path.name}" for r in build_root]
-            container.run(["rpm", "-U", *names], check=True)
+    @contextmanager
+    def build_root(
+        self, package: Package, files: Sequence[Path], spec_path: Path, needs: Sequence[Rpm]
+    ) -> Iterator[Container]:
+        """Give a build root with a package's sources and spec, and RPMs of ours that it needs."""
+        ccache = paths.cache() / "ccache" / self._target.name
+        ccache.mkdir(parents=True, exist_ok=True)
+        mounts = {ccache: ("/ccache", "rw")}
+        with self._engine.container(
+            self._image, mounts=mounts, owner=owner(self._target)
+        ) as container:
+            container.run(["mkdir", "-p", f"{TOP}/SOURCES", f"{TOP}/SPECS", f"{TOP}/NEEDS"])
+            for path in [*files, *_patches(package), spec_path]:
+                container.put(path, f"{TOP}/{'SPECS' if path == spec_path else 'SOURCES'}")
+            if package.files:
+                with tempfile.TemporaryDirectory() as scratch:
+                    container.put(staging.pack(package, Path(scratch)), f"{TOP}/SOURCES")
+            for rpm in needs:
+                container.put(rpm.path, f"{TOP}/NEEDS")
+            if needs:
+                names = [f"{TOP}/NEEDS/{r.path.name}" for r in needs]
+                container.run(["rpm", "-U", *names], check=True)
+            yield container
 
-    def _prove(
-        self, container: Container, package: Package, patches: Sequence[Path], out: Path
-    ) -> list[Evidence]:
+    def prove(self, container: Container, package: Package, out: Path) -> list[Evidence]:
         """Let rpm expand the spec for this target; require what package and intents promise."""
         with self._progress.stage(f"{package.name}: prove the spec") as part:
             argv = ["rpmspec", "-P", *defines(self._target), f"{TOP}/SPECS/{package.spec_file}"]
@@ -158,7 +163,7 @@ class Job:
                 )
             (out / "spec.expanded").write_text(done.stdout, encoding="utf-8")
             found = contract.patch_evidence(
-                package.name, [f"{TOP}/SOURCES/{p.name}" for p in patches], done.stdout
+                package.name, [f"{TOP}/SOURCES/{p.name}" for p in _patches(package)], done.stdout
             )
             if package.adjust:
                 values = self._values(container, package.adjust)
@@ -180,7 +185,7 @@ class Job:
         done = container.run(["rpm", *defines(self._target), *asked], env=ENVIRONMENT, check=True)
         return dict(zip(words, done.stdout.split("\n"), strict=False))
 
-    def _rpmbuild(self, container: Container, package: Package, out: Path) -> float:
+    def compile(self, container: Container, package: Package, out: Path) -> float:
         """Run rpmbuild; its output is in ``build.log``. Returns seconds. Raises CompileError."""
         argv = ["rpmbuild", "-ba", *defines(self._target), *package.rpmbuild_args,
                 f"{TOP}/SPECS/{package.spec_file}"]  # fmt: skip
@@ -204,9 +209,11 @@ class Job:
         self, container: Container, package: Package, log: Path, done: Result
     ) -> BuildError:
         """Keep the failed build root and the log; return the error that names both."""
-        kept = paths.dist() / "logs" / f"{self._target.name}-{package.name}-build.log"
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(log, kept)
+        kept = log
+        if self._keep_failed:
+            kept = paths.dist() / "logs" / f"{self._target.name}-{package.name}-build.log"
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(log, kept)
         if done.code in KILLED or not container.running:
             return BuildError(
                 f"{package.name}: rpmbuild was killed before it ended; log: {kept}",
@@ -214,7 +221,8 @@ class Job:
                 "again: the compiler cache has what was compiled",
             )
         tag = self._failed_tag(package)
-        container.commit(tag)
+        if self._keep_failed:
+            container.commit(tag)
         error = buildlog.first_error(log.read_text(encoding="utf-8", errors="replace"))
         return CompileError(
             f"{package.name} did not build (rpmbuild: exit code {done.code}). First error:\n"
@@ -240,6 +248,10 @@ class Job:
             )  # fmt: skip
         contract.require(found, where="the build log and the intent in patches/")
         return found
+
+
+def _patches(package: Package) -> list[Path]:
+    return sorted((paths.PATCHES / package.name).glob("*.patch"))
 
 
 def _collect(container: Container, out: Path) -> list[Rpm]:

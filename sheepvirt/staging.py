@@ -40,11 +40,7 @@ def patched_spec(package: Package, files: Sequence[Path], macros: Mapping[str, s
 
     ``files`` are its sources. Raises SourceError, SpecError, RuleMismatchError, ConfigError.
     """
-    if package.spec_from == "tarball":
-        text = original = _spec_of_tarball(package, files[0])
-    else:
-        path = package.folder / package.spec
-        text = original = path.read_text(encoding="utf-8", errors=BYTES)
+    text = original = stock_spec(package, files)
     done: list[Patched] = []
     name = package.spec_file
     if package.adjust:
@@ -56,6 +52,13 @@ def patched_spec(package: Package, files: Sequence[Path], macros: Mapping[str, s
     diff = "".join(one.diff for one in done)
     actions = tuple(action for one in done for action in one.actions)
     return Patched(text, diff, actions, already=text == original)
+
+
+def stock_spec(package: Package, files: Sequence[Path]) -> str:
+    """Return the package's spec as it is before anything of ours is applied."""
+    if package.spec_from == "tarball":
+        return _spec_of_tarball(package, files[0])
+    return (package.folder / package.spec).read_text(encoding="utf-8", errors=BYTES)
 
 
 def intents(package: Package) -> dict[str, Intent]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
-from sheepvirt import locks, paths, report, ssh
+from sheepvirt import locks, paths, readings, report, ssh
 from sheepvirt.errors import BootstrapError, VerifyError
 from sheepvirt.model import Check, Host, VerifyOutcome
 from sheepvirt.progress import Progress, Stage
@@ -37,8 +37,10 @@ class Ended:
 def verify(host: Host, *, reboot: bool, progress: Progress) -> VerifyOutcome:
     """Verify ``host``; with ``reboot`` reboot it and verify it again. JUnit in ``dist/verify/``.
 
-    Raises VerifyError: a check failed (it is named), or the run itself did (a crash or a run of no
-    check at all is never a pass); SshError where the host cannot be reached; LockedError.
+    Before the reboot the guests are destroyed, as by a power cut: what they find on their disks
+    afterwards is what they had written. Raises VerifyError: a check failed (it is named), or the
+    run itself did (a crash or a run of no check at all is never a pass); SshError where the host
+    cannot be reached; LockedError.
     """
     folder = paths.dist() / "verify" / host.name
     folder.mkdir(parents=True, exist_ok=True)
@@ -47,12 +49,15 @@ def verify(host: Host, *, reboot: bool, progress: Progress) -> VerifyOutcome:
             old.unlink()
         checks = _verify_once(host, folder / BEFORE, f"verify {host.name}", progress)
         if reboot:
+            with progress.stage(f"destroy the guests of {host.name}") as stage:
+                stage.note = destroy_guests(host)
             with progress.stage(f"reboot {host.name}") as stage:
                 stage.note = reboot_host(host, stage)
             with progress.stage(f"guests of {host.name} come back by themselves") as stage:
                 stage.note = wait_for_guests(host, stage)
             title = f"verify {host.name} after the reboot"
             checks = (*checks, *_verify_once(host, folder / AFTER, title, progress))
+            progress.say(data_proof(folder))
     return VerifyOutcome(
         passed=sum(c.result == "passed" for c in checks),
         failed=sum(c.result == "failed" for c in checks),
@@ -61,23 +66,15 @@ def verify(host: Host, *, reboot: bool, progress: Progress) -> VerifyOutcome:
 
 
 def _verify_once(host: Host, junit: Path, title: str, progress: Progress) -> tuple[Check, ...]:
-    config = ssh.write_config(host)
-    with progress.stage(title) as stage:
-        # Reach the host first: where it cannot be reached, that is said once and not by each test.
-        ssh.connect(host).open()
-        ended = run_pytest(pytest_argv(host, config, junit), stage)
-        checks = judge(host, junit, ended)
-        failed = [c for c in checks if c.result == "failed"]
-        stage.note = (
-            f"{len(failed)} of {len(checks)} checks FAILED"
-            if failed
-            else f"{len(checks)} checks, none failed"
-        )
+    after = junit.name == AFTER
+    before = junit.with_name(BEFORE) if after else None
+    checks = one_pass(host, junit, title, progress, before=before)
+    failed = [c for c in checks if c.result == "failed"]
     report.checks(progress, title, checks)
     if failed:
         lines = "\n".join(f"  {c.title}: {c.message}" for c in failed)
         hint = f"`invoke bootstrap {host.name}` mends what differs; then verify again"
-        if junit.name == AFTER:
+        if after:
             hint = f"what was good before the reboot does not start by itself; {hint}"
         raise VerifyError(
             f"{host.name}: {len(failed)} of {len(checks)} checks failed ({title}):\n{lines}\n"
@@ -85,6 +82,66 @@ def _verify_once(host: Host, junit: Path, title: str, progress: Progress) -> tup
             hint=hint,
         )
     return checks
+
+
+def one_pass(
+    host: Host,
+    junit: Path,
+    title: str,
+    progress: Progress,
+    *,
+    before: Path | None = None,
+    nodes: Sequence[str] = (),
+) -> tuple[Check, ...]:
+    """Run the checks once and return them, the failed ones too.
+
+    ``before`` is the report of a pass before a reboot; with ``nodes`` only these run. Raises
+    VerifyError where the run itself failed, SshError where the host cannot be reached.
+    """
+    config = ssh.write_config(host)
+    with progress.stage(title) as stage:
+        # Reach the host first: where it cannot be reached, that is said once and not by each test.
+        ssh.connect(host).open()
+        argv = [*pytest_argv(host, config, junit), *(nodes or [str(paths.TESTS / "host")])]
+        if before:
+            argv.append(f"--before={before}")
+        ended = run_pytest(argv, stage)
+        checks = judge(host, junit, ended)
+        failed = sum(c.result == "failed" for c in checks)
+        stage.note = (
+            f"{failed} of {len(checks)} checks FAILED"
+            if failed
+            else f"{len(checks)} checks, none failed"
+        )
+    return checks
+
+
+def destroy_guests(host: Host) -> str:
+    """Destroy every guest of ``host``: no shutdown, no chance to write. Raises VerifyError."""
+    connection = ssh.connect(host)
+    for guest in host.guests:
+        argv = ["timeout", "60", "virsh", "destroy", "--domain", guest.name]
+        done = connection.run(argv, check=False)
+        if done.code:
+            raise VerifyError(
+                f"{host.name}: guest {guest.name} could not be destroyed: {done.stderr.strip()}",
+                hint="look at libvirtd's log on the host; then verify again",
+            )
+    return f"{', '.join(g.name for g in host.guests)} destroyed"
+
+
+def data_proof(folder: Path) -> str:
+    """Return a line that says what the guests' disks said before and after the reboot."""
+    before, after = (
+        readings.boot_records((folder / name).read_text(encoding="utf-8"))
+        for name in (BEFORE, AFTER)
+    )
+    return "\n".join(
+        f"  data of {guest}: marker {marker} after boot {boots}, destroyed, host rebooted; "
+        f"marker {after[guest][1]} after boot {after[guest][0]}"
+        for guest, (boots, marker) in before.items()
+        if guest in after
+    )
 
 
 def reboot_host(host: Host, stage: Stage) -> str:
@@ -117,12 +174,11 @@ def _state(connection: ssh.Connection, guest: str) -> str:
 
 
 def pytest_argv(host: Host, config: Path, junit: Path) -> list[str]:
-    """Return the command that verifies ``host`` by the SSH configuration ``config``."""
+    """Return the command that verifies ``host`` by ``config`` (of SSH), less what to run."""
     return [
         sys.executable, "-m", "pytest", "-v", "--color=no", "-p", "no:cacheprovider",
         "-c", str(paths.ROOT / "pyproject.toml"), f"--rootdir={paths.ROOT}",
         f"--hosts=ssh://{host.name}", f"--ssh-config={config}", f"--junitxml={junit}",
-        str(paths.TESTS / "host"),
     ]  # fmt: skip
 
 
@@ -208,4 +264,5 @@ def _check(case: ElementTree.Element, host: Host) -> Check:
         result="failed" if bad else "skipped" if said else "passed",
         seconds=float(case.get("time", 0)),
         message=first,
+        node=f"{paths.TESTS / 'host'}/test_{module}.py::{case.get('name', '')}",
     )

@@ -55,6 +55,11 @@ class Probe:
         seen = self.run("timeout", str(seconds), *argv)
         return str(seen.stdout_bytes.decode(errors="replace"))
 
+    def command_line(self, pid_file: str) -> list[str]:
+        """Return the words of the command line of the process whose pid is in a file."""
+        pid = self.read("cat", pid_file).strip()
+        return self.read("cat", f"/proc/{pid}/cmdline").split("\0")
+
     def any_output(self, domain: str) -> str:
         """Return whatever a guest's console prints within six seconds, for a failure's message."""
         tty = self.virsh("ttyconsole", "--domain", domain).strip()

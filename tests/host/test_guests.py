@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import pytest
+
 from sheepvirt import readings
 from sheepvirt.model import Guest
+from sheepvirt.readings import Beat
 
-from .conftest import Wanted
+from .conftest import CONSOLE_SECONDS, Wanted
 from .probe import Probe
-
-# The guest repeats its line every 5 s; two of them, and what a busy machine adds.
-CONSOLE_SECONDS = 45
 
 
 def test_guest_is_running(probe: Probe, guest: Guest) -> None:
@@ -47,14 +49,43 @@ def test_port_of_the_guest_is_on_the_bridge(probe: Probe, guest: Guest, wanted: 
         assert number.strip().isdigit(), f"port {port} is not connected: ofport {number.strip()}"
 
 
-def test_guest_prints_its_line_on_the_console(probe: Probe, guest: Guest) -> None:
+def test_guest_prints_its_line_on_the_console(
+    probe: Probe, guest: Guest, beats: list[Beat]
+) -> None:
     """Two lines with a growing uptime, printed while we listen: the guest lives now."""
-    seen = probe.console(guest.name, guest.line, seconds=CONSOLE_SECONDS)
-    uptimes = readings.uptimes(seen, guest.line)
-    if len(uptimes) < 2:
+    if len(beats) < 2:
         other = probe.any_output(guest.name)
         raise AssertionError(
-            f"console of {guest.name}: {len(uptimes)} of 2 lines {guest.line!r} within "
+            f"console of {guest.name}: {len(beats)} of 2 lines {guest.line!r} within "
             f"{CONSOLE_SECONDS} s; its last output: {other}"
         )
+    uptimes = [beat.uptime for beat in beats]
     assert uptimes[0] < uptimes[1], f"the guest's uptime does not grow: {uptimes}"
+
+
+def test_guest_counts_its_boots_on_its_disk(
+    guest: Guest, beats: list[Beat], record_property: Callable[[str, object], None]
+) -> None:
+    """It says what it has just read back from there: boots, and what its first boot wrote."""
+    assert beats, f"guest {guest.name} printed nothing that could tell"
+    trouble = sorted({beat.trouble for beat in beats if beat.trouble})
+    assert not trouble, f"guest {guest.name} says: {'; '.join(trouble)}"
+    records = {(beat.boot, beat.marker) for beat in beats}
+    assert len(records) == 1, f"the disk of {guest.name} does not say one thing: {records}"
+    boot, marker = records.pop()
+    assert boot >= 1, f"the disk of {guest.name} has no boot record"
+    record_property(readings.BOOT_RECORD, f"{guest.name} {boot} {marker}")
+
+
+def test_data_outlives_destruction_and_reboot(
+    guest: Guest, beats: list[Beat], before: dict[str, tuple[int, str]] | None
+) -> None:
+    """The guest was destroyed, the host rebooted; what the guest now reads is what it wrote."""
+    if before is None:
+        pytest.skip("nothing to compare with: `invoke verify` does, after it has rebooted the host")
+    assert guest.name in before, f"the pass before the reboot has no boot record of {guest.name}"
+    assert beats, f"guest {guest.name} printed nothing that could tell"
+    boots, marker = before[guest.name]
+    now = beats[-1]
+    assert now.marker == marker, f"{guest.name} finds marker {now.marker!r} and wrote {marker!r}"
+    assert now.boot > boots, f"{guest.name} counts {now.boot} boots, as many as before: {boots}"

@@ -113,6 +113,8 @@ def test_an_unknown_key_is_refused_with_the_nearest_known(
         (package, GIT.replace(".tar.gz", ".zip"), "'file' is 'a-1.zip'"),
         (package, PACKAGE + 'stand_in = "it says so"\n', "'stands_in_for' is missing"),
         (package, PACKAGE + 'stands_in_for = "b"\n', "'stand_in' is missing"),
+        (package, PACKAGE + "files = ['absent']\n", "'files' names 'absent'"),
+        (package, PACKAGE + "files = ['../a']\n", "'files' names '../a'"),
         (package, PACKAGE + "[adjust]\ndefine = { a = 1 }\n", "takes strings only"),
         (target, 'summary = "s"\n', "has no dist"),
         (target, TARGET + "rhel = 8\n", "takes strings only"),

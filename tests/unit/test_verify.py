@@ -27,6 +27,10 @@ BROKEN = (
     '<testcase classname="host.test_guests" name="test_a[ssh://tahiti-papeete]" time="1">'
     '<error message="failed on setup with &quot;RuntimeError: 255&quot;">x</error></testcase>'
 )
+RECORD = (
+    '<testcase classname="host.test_guests" name="test_c[ssh://tahiti-papeete]" time="1">'
+    '<properties><property name="boot record" value="papeete {} 5f3a" /></properties></testcase>'
+)
 SKIPPED = (
     '<testcase classname="host.test_libvirt" name="test_b[x-ssh://tahiti]" time="0">'
     '<skipped type="pytest.skip" message="too old">x</skipped></testcase>'
@@ -43,6 +47,7 @@ class Recorder:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         self.calls: list[str] = []
+        self.more: list[list[str]] = []
         self.plan: list[tuple[int, tuple[str, ...] | None]] = []
         monkeypatch.setenv("SHEEPVIRT_DIST", str(tmp_path / "dist"))
         monkeypatch.setenv("SHEEPVIRT_STATE", str(tmp_path / "state"))
@@ -50,6 +55,7 @@ class Recorder:
         monkeypatch.setattr(ssh, "connect", lambda _host: self)
         monkeypatch.setattr(verify, "run_pytest", self.run)
         monkeypatch.setattr(verify, "reboot_host", self.reboot)
+        monkeypatch.setattr(verify, "destroy_guests", self.destroy)
         monkeypatch.setattr(verify, "wait_for_guests", self.wait)
 
     def open(self) -> None:
@@ -58,6 +64,8 @@ class Recorder:
     def run(self, argv: Sequence[str], stage: Stage) -> verify.Ended:
         path = Path(next(a for a in argv if a.startswith("--junitxml=")).partition("=")[2])
         self.calls.append(path.name)
+        assert str(paths.TESTS / "host") in argv
+        self.more.append([a for a in argv if a.startswith("--before")])
         code, cases = self.plan.pop(0)
         if cases is not None:
             report(path, *cases)
@@ -66,6 +74,10 @@ class Recorder:
     def reboot(self, host: Host, stage: Stage) -> str:
         self.calls.append("reboot")
         return "boot a, then boot b"
+
+    def destroy(self, host: Host) -> str:
+        self.calls.append("destroy")
+        return "papeete"
 
     def wait(self, host: Host, stage: Stage) -> str:
         self.calls.append("wait")
@@ -88,6 +100,7 @@ def test_names_read_well_and_leave_the_host_out(tmp_path: Path) -> None:
         ("libvirt: b [x]", "skipped", "too old"),
     ]
     assert checks[0].seconds == 0.25
+    assert checks[0].node == f"{paths.TESTS}/host/test_networks.py::{name}"
 
 
 def test_a_report_cut_short_is_an_error(tmp_path: Path) -> None:
@@ -126,9 +139,19 @@ def test_both_passes_are_counted(recorder: Recorder) -> None:
     outcome = verify.verify(HOST, reboot=True, progress=quiet())
     assert (outcome.passed, outcome.failed) == (4, 0)
     assert recorder.calls == [
-        "open", "1-before-reboot.xml", "reboot", "wait", "open", "2-after-reboot.xml",
+        "open", "1-before-reboot.xml", "destroy", "reboot", "wait", "open", "2-after-reboot.xml",
     ]  # fmt: skip
+    # The second pass judges the guests' data by the report of the first.
+    assert recorder.more == [[], [f"--before={outcome.junit_folder / '1-before-reboot.xml'}"]]
     assert len(list(outcome.junit_folder.glob("*.xml"))) == 2
+
+
+def test_the_guests_data_is_said(recorder: Recorder) -> None:
+    recorder.plan = [(0, (RECORD.format(2),)), (0, (RECORD.format(3),))]
+    out = io.StringIO()
+    verify.verify(HOST, reboot=True, progress=Progress(console=Console(file=out, width=200)))
+    said = out.getvalue()
+    assert "marker 5f3a after boot 2, destroyed, host rebooted; marker 5f3a after boot 3" in said
 
 
 def test_old_reports_are_gone_and_no_reboot_means_none(recorder: Recorder) -> None:
@@ -207,7 +230,29 @@ def test_pytest_gets_the_host_and_the_report(tmp_path: Path) -> None:
     argv = verify.pytest_argv(HOST, tmp_path / "config", tmp_path / "r.xml")
     assert "--hosts=ssh://tahiti" in argv
     assert f"--ssh-config={tmp_path / 'config'}" in argv
-    assert argv[-1] == str(paths.TESTS / "host")
+    assert f"--junitxml={tmp_path / 'r.xml'}" in argv
+
+
+class Destroyer:
+    """A host on which guests can be destroyed, or not."""
+
+    def __init__(self, code: int) -> None:
+        self.code = code
+        self.seen: list[Sequence[str]] = []
+
+    def run(self, argv: Sequence[str], *, check: bool) -> ssh.Result:
+        self.seen.append(argv)
+        return ssh.Result(self.code, "", "error: it hangs\n")
+
+
+def test_guests_are_destroyed_and_not_shut_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    host = Destroyer(0)
+    monkeypatch.setattr(ssh, "connect", lambda _host: host)
+    assert verify.destroy_guests(HOST) == "papeete destroyed"
+    assert [argv[-4:] for argv in host.seen] == [["virsh", "destroy", "--domain", "papeete"]]
+    monkeypatch.setattr(ssh, "connect", lambda _host: Destroyer(1))
+    with pytest.raises(VerifyError, match="papeete could not be destroyed: error: it hangs"):
+        verify.destroy_guests(HOST)
 
 
 class Virsh:

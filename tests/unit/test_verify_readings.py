@@ -1,5 +1,9 @@
 """What hosts print, as values."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
@@ -70,11 +74,27 @@ def test_memory_in_any_unit(memory: str, kib: int) -> None:
     assert readings.memory_kib(ElementTree.fromstring(f"<domain>{memory}</domain>")) == kib
 
 
-def test_uptimes_follow_the_very_line() -> None:
+def test_beats_follow_the_very_line() -> None:
     line = 'it\'s "up" $(x) .*'
-    console = f"noise {line} (uptime 3 s)\r\nit's up (uptime 4 s)\r\n{line} (uptime 8 s)\r\n"
-    assert readings.uptimes(console, line) == [3, 8]
-    assert readings.uptimes("", line) == []
+    console = (
+        f"noise {line} (uptime 3 s, boot 2, marker 5f3a)\r\nit's up (uptime 4 s)\r\n"
+        f"{line} (uptime 8 s, boot 2, marker 5f3a)\r\n{line} (uptime 13 s, boo"
+    )
+    assert readings.beats(console, line) == [
+        readings.Beat(3, 2, "5f3a"),
+        readings.Beat(8, 2, "5f3a"),
+    ]
+    assert readings.beats("", line) == []
+
+
+def test_a_beat_says_what_is_wrong_with_the_disk() -> None:
+    read = "I/O error: cannot read: dd: error reading '/dev/vda2': Input/output error"
+    write = "I/O error: cannot write: dd: error writing '/dev/vda2': No space left on device"
+    console = f"up (uptime 3 s, {read})\nup (uptime 8 s, boot 1, marker 5f, {write})"
+    assert readings.beats(console, "up") == [
+        readings.Beat(3, 0, "", read),
+        readings.Beat(8, 1, "5f", write),
+    ]
 
 
 def test_another_build_of_the_same_version_differs() -> None:
@@ -84,3 +104,49 @@ def test_another_build_of_the_same_version_differs() -> None:
     assert "a-2-1" in readings.differing(ours, {"a": [("a-2-1.x86_64", "f00")]})[0]
     two = {"a": [("a-1-1.x86_64", "f00"), ("a-0-1.x86_64", "f09")]}
     assert "a-0-1" in readings.differing(ours, two)[0]
+
+
+def test_boot_records_of_a_report(tmp_path: Path) -> None:
+    """Written by a real pytest, because its way with properties is what we read."""
+    (tmp_path / "test_it.py").write_text(
+        "def test_a(record_property):\n"
+        "    record_property('boot record', 'pape ete 3 5f3a')\n"
+        "    record_property('other', 'x')\n"
+    )
+    argv = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull,
+            f"--rootdir={tmp_path}", "--junitxml=r.xml", "test_it.py"]  # fmt: skip
+    subprocess.run(argv, cwd=tmp_path, check=True, stdout=subprocess.DEVNULL)
+    said = (tmp_path / "r.xml").read_text()
+    assert readings.boot_records(said) == {"pape ete": (3, "5f3a")}
+    assert readings.boot_records("<testsuites/>") == {}
+
+
+def test_nodes_are_rows_that_begin_with_a_number() -> None:
+    assert readings.nodes("0 77 0 77 0%\n12 77 0 77 0%\nTotal 154 0 154 0% 0\n") == 2
+    assert readings.nodes("Total 0 0 0 0% 0\n\n") == 0
+
+
+def test_disks_over_a_network() -> None:
+    disk = "<disk type='{}' device='disk'><source {}/></disk>"
+    text = disk.format("file", "file='/x'") + disk.format(
+        "network", "protocol='sheepdog' name='papeete'"
+    )
+    domain = ElementTree.fromstring(f"<domain><devices>{text}</devices></domain>")
+    assert readings.network_disks(domain) == [("sheepdog", "papeete")]
+
+
+@pytest.mark.parametrize(
+    ("word", "opens"),
+    [
+        ('{"driver":"sheepdog","server":{"type":"inet","host":"::1"},"vdi":"a b"}', True),
+        ('{"driver":"sheepdog","server":{"type":"inet","host":"::1"},"vdi":"a b2"}', False),
+        ('{"driver":"file","filename":"a b"}', False),
+        ("file=sheepdog:127.0.0.1:7000:a b,if=none,id=d", True),
+        ("if=none,file=sheepdog:a b", True),
+        ("file=sheepdog:a b2,if=none", False),
+        ("file=/x/sheepdog:a b", False),
+        ("-drive", False),
+    ],
+)
+def test_what_opens_a_vdi(word: str, opens: bool) -> None:
+    assert readings.opens_vdi(["qemu", "-x", word, ""], "a b") is opens

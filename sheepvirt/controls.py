@@ -1,0 +1,222 @@
+"""Pure: negative controls of a host: what is broken, and exactly which checks must fail then.
+
+A check is named as ``verify`` names it (``Check.title``), without the word that marks a stand-in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from xml.etree import ElementTree
+
+from sheepvirt.model import Feature, Host
+
+MISSPELT = "obsbr0"  # the how-to's own slip, which libvirt takes without a word
+ASIDE = ".sheepvirt-prove"  # what a file is called while it is "removed"
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command on the host; must succeed."""
+
+    argv: tuple[str, ...]
+    stdin: bytes = b""
+
+
+@dataclass(frozen=True)
+class Control:
+    """One thing that is broken. ``undo`` is for what a bootstrap does not see and thus not mend."""
+
+    name: str
+    breaks: tuple[Command, ...]
+    fails: frozenset[str]
+    undo: tuple[Command, ...] = ()  # does nothing where nothing is broken
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a control: what had to fail and what failed, and what brought all back."""
+
+    control: str
+    expected: frozenset[str]
+    seen: frozenset[str]
+    mended: str
+    seconds: float
+
+    @property
+    def ok(self) -> bool:
+        """Whether exactly that failed which had to."""
+        return bool(self.expected) and self.expected == self.seen
+
+
+def title(name: str, subject: str = "") -> str:
+    """Return a check's title."""
+    return f"{name} [{subject}]" if subject else name
+
+
+def plain(title: str) -> str:
+    """Return a check's title without the word that marks a stand-in."""
+    return title.replace(" (stand-in)", "")
+
+
+def on_host(
+    host: Host, features: Sequence[tuple[str, Feature]], network_xml: str
+) -> tuple[Control, ...]:
+    """Return the controls of ``host``, in order.
+
+    ``features`` are (package, feature) of what is published; ``network_xml`` is libvirt's
+    definition of the host's network.
+    """
+    return (
+        *_sheepdog(host),
+        *_backends(host, features),
+        *_network(host, network_xml),
+        *_guest(host),
+    )
+
+
+def _virsh(*argv: str, stdin: bytes = b"") -> Command:
+    return Command(("virsh", "-q", "-c", "qemu:///system", *argv), stdin)
+
+
+def _each(subjects: Iterable[str], *names: str) -> frozenset[str]:
+    return frozenset(title(name, subject) for subject in subjects for name in names)
+
+
+def _volumes(host: Host) -> list[str]:
+    return [f"{g.name} on sheepdog" for g in host.guests if g.disk == "sheepdog"]
+
+
+def _sheepdog(host: Host) -> tuple[Control, ...]:
+    living = [g.name for g in host.guests if g.disk == "sheepdog"]
+    return (
+        # libvirt goes on calling the pool active, and the guest running.
+        Control(
+            "sheepdog stopped",
+            (Command(("systemctl", "stop", "sheepdog")),),
+            _each(
+                ["sheepdog"],
+                "services: service is running",
+                "sheepdog: cluster answers and is formatted",
+                "sheepdog: node has joined",
+            )
+            | _each(
+                _volumes(host),
+                "sheepdog: volume is in the pool",
+                "sheepdog: guest boots through the driver",
+            )
+            | _each(
+                living,
+                "guests: guest prints its line on the console",
+                "guests: guest counts its boots on its disk",
+            ),
+        ),
+        Control(
+            "sheepdog not started at boot",
+            (Command(("systemctl", "disable", "sheepdog")),),
+            _each(["sheepdog"], "services: service starts at boot"),
+        ),
+        Control(
+            "pool stopped",
+            (_virsh("pool-destroy", host.pool),),
+            _each([host.pool], "sheepdog: pool is active")
+            | _each(_volumes(host), "sheepdog: volume is in the pool"),
+        ),
+        Control(
+            "autostart of the pool undefined",
+            (_virsh("pool-autostart", host.pool, "--disable"),),
+            _each([host.pool], "sheepdog: pool starts by itself"),
+        ),
+    )
+
+
+def _backends(host: Host, features: Sequence[tuple[str, Feature]]) -> tuple[Control, ...]:
+    """Take away the file of each storage backend; `virsh -V` goes on listing it."""
+    found = []
+    for package, feature in features:
+        path = feature.rpm_file
+        if not path.endswith(".so"):
+            continue
+        restart = Command(("systemctl", "restart", "libvirtd"))
+        back = 'test ! -e "$1$2" || { mv -f "$1$2" "$1" && systemctl restart libvirtd; }'
+        found.append(
+            Control(
+                f"{package}: {path.rpartition('/')[2]} removed",
+                (Command(("mv", path, f"{path}{ASIDE}")), restart),
+                _each(
+                    [f"{package}-{feature.name}"], "libvirt: daemon has loaded the storage backend"
+                )
+                | _each([package], "packages: files are as packaged")
+                | _each([host.pool], "sheepdog: pool is active")
+                | _each(_volumes(host), "sheepdog: volume is in the pool"),
+                undo=(Command(("sh", "-c", back, "sh", path, ASIDE)),),
+            )
+        )
+    return tuple(found)
+
+
+def _network(host: Host, network_xml: str) -> tuple[Control, ...]:
+    network, bridge = host.network, host.bridge
+    wrong = ElementTree.fromstring(network_xml)
+    for element in wrong.iter("bridge"):
+        element.set("name", MISSPELT)
+    return (
+        Control(
+            "bridge deleted",
+            (Command(("ovs-vsctl", "--timeout=30", "del-br", bridge)),),
+            _each([network], "networks: bridge of the network is there")
+            | {"networks: bridge exists in openvswitch"}
+            | _each((g.name for g in host.guests), "guests: port of the guest is on the bridge"),
+        ),
+        # libvirt defines and starts it, and calls it active.
+        Control(
+            f"network names {MISSPELT}, which does not exist",
+            (
+                _virsh("net-define", "/dev/stdin", stdin=ElementTree.tostring(wrong)),
+                _virsh("net-destroy", network),
+                _virsh("net-start", network),
+            ),
+            _each([network], "networks: bridge of the network is there")
+            | {"networks: network names the bridge of openvswitch"},
+        ),
+        Control(
+            "network stopped",
+            (_virsh("net-destroy", network),),
+            _each([network], "networks: network is active"),
+        ),
+        Control(
+            "autostart of the network undefined",
+            (_virsh("net-autostart", network, "--disable"),),
+            _each([network], "networks: network starts by itself"),
+        ),
+    )
+
+
+def _guest(host: Host) -> tuple[Control, ...]:
+    found: list[Control] = []
+    for guest in host.guests[:1]:  # the others are looked at by the same checks
+        on_sheepdog = [f"{guest.name} on sheepdog"] if guest.disk == "sheepdog" else []
+        found += [
+            Control(
+                f"autostart of {guest.name} undefined",
+                (_virsh("autostart", guest.name, "--disable"),),
+                _each([guest.name], "guests: guest starts by itself"),
+            ),
+            Control(
+                f"{guest.name} destroyed",
+                (_virsh("destroy", guest.name),),
+                _each(
+                    [guest.name],
+                    "guests: guest is running",
+                    "guests: port of the guest is on the bridge",
+                    "guests: guest prints its line on the console",
+                    "guests: guest counts its boots on its disk",
+                )
+                | _each(
+                    on_sheepdog,
+                    "sheepdog: guest runs from its volume",
+                    "sheepdog: guest boots through the driver",
+                ),
+            ),
+        ]
+    return tuple(found)

@@ -1,0 +1,154 @@
+"""Negative controls: break one thing at a time on a rehearsal host and require that exactly the
+checks fail that are there for it. A check that cannot fail is a defect.
+
+What a control breaks, ``bootstrap`` mends (what it does not see, the control undoes itself), and
+the checks that failed must pass again before the next control. A run that was cut off is mended by
+the next one: it begins as it ends.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from sheepvirt import (
+    bootstrap,
+    config,
+    controls,
+    locks,
+    paths,
+    prove_gates,
+    report,
+    signals,
+    ssh,
+    verify,
+)
+from sheepvirt.controls import Control, Outcome
+from sheepvirt.errors import ConfigError, VerifyError
+from sheepvirt.model import Check, Host
+from sheepvirt.progress import Progress
+from sheepvirt.ssh import Connection
+from sheepvirt.steps.base import Wanted
+
+
+def prove(host: Host, progress: Progress) -> tuple[Outcome, ...]:
+    """Run every control on ``host`` and at the gates before it; print the table.
+
+    Raises ConfigError (no rehearsal host), VerifyError (a control did not make exactly its checks
+    fail, or the host is not what it was), and what bootstrap and verify raise.
+    """
+    if not host.rehearsal:
+        raise ConfigError(
+            f"{host.name} is a real machine: nothing is broken there on purpose",
+            hint="use a rehearsal host (`rehearsal = true` in the inventory)",
+        )
+    wanted = bootstrap.wanted_state(host)
+    with locks.lock(f"host-{host.name}", progress), signals.terminate_as_exception():
+        trial = Trial(wanted, progress)
+        table = trial.controls()
+        trial.mend(table, "what an earlier run may have left")
+        every = trial.all_pass("before")
+        outcomes = prove_gates.run(config.load_target(host.target), progress)
+        outcomes += [trial.run(control) for control in table]
+        trial.all_pass("after")
+    untried = _untried(every, outcomes)
+    report.controls(progress, outcomes, untried)
+    wrong = [o for o in outcomes if not o.ok]
+    if wrong:
+        raise VerifyError(
+            f"{host.name}: {len(wrong)} of {len(outcomes)} controls did not make exactly their "
+            f"checks fail: {'; '.join(o.control for o in wrong)}",
+            hint="a check that does not fail where it should proves nothing: mend the check (in "
+            "tests/host or sheepvirt/contract.py) or what the control expects",
+        )
+    return tuple(outcomes)
+
+
+class Trial:
+    """A host that things are broken on."""
+
+    def __init__(self, wanted: Wanted, progress: Progress) -> None:
+        self._wanted = wanted
+        self._host = wanted.host
+        self._progress = progress
+        self._connection: Connection = ssh.connect(wanted.host)
+        self._folder = paths.dist() / "verify" / wanted.host.name / "prove"
+        shutil.rmtree(self._folder, ignore_errors=True)
+        self._folder.mkdir(parents=True)
+        self._reports = 0
+
+    def controls(self) -> tuple[Control, ...]:
+        """Return the controls of this host. Raises RemoteCommandError: it has no network yet."""
+        argv = ["virsh", "net-dumpxml", "--inactive", "--network", self._host.network]
+        features = [
+            (record.package, feature)
+            for record in self._wanted.records
+            for feature in config.load_package(record.package).features
+            if feature.host_line
+        ]
+        xml = self._connection.run(argv).stdout
+        return controls.on_host(self._host, features, xml)
+
+    def mend(self, table: Sequence[Control], what: str) -> str:
+        """Undo what ``table`` breaks, let bootstrap do the rest; return what that changed."""
+        with self._progress.stage(f"mend {what}") as stage:
+            for control in table:
+                for command in control.undo:
+                    self._connection.run(command.argv, stdin=command.stdin, on_line=stage.line)
+            changes = bootstrap.run(self._wanted, self._connection, self._progress)
+            done = [f"{c.step}: {c.what}" for c in changes]
+            undone = ["undone by itself"] if any(c.undo for c in table) else []
+            stage.note = f"{len(done)} changes by bootstrap"
+        return "; ".join(undone + done) or "nothing to mend"
+
+    def run(self, control: Control) -> Outcome:
+        """Break, look, mend, look again. Raises VerifyError: what was broken is not whole again."""
+        started = time.monotonic()
+        name = f"control: {control.name}"
+        try:
+            with self._progress.stage(name) as stage:
+                for command in control.breaks:
+                    self._connection.run(command.argv, stdin=command.stdin, on_line=stage.line)
+                failed = [c for c in self._look(name, ()) if c.result == "failed"]
+                stage.note = f"{len(failed)} checks failed"
+        finally:  # interrupted or not
+            mended = self.mend([control], control.name)
+        if failed:
+            again = self._look(f"{control.name}: mended?", [c.node for c in failed])
+            _require(self._host, again, f"after the control {control.name!r} was mended")
+        return Outcome(
+            control=control.name,
+            expected=control.fails,
+            seen=frozenset(controls.plain(c.title) for c in failed),
+            mended=mended,
+            seconds=time.monotonic() - started,
+        )
+
+    def all_pass(self, when: str) -> tuple[Check, ...]:
+        """Require that every check passes ``when`` ("before" or "after" the controls)."""
+        checks = self._look(f"verify {self._host.name} {when} the controls", ())
+        _require(self._host, checks, f"{when} the controls")
+        return checks
+
+    def _look(self, title: str, nodes: Sequence[str]) -> tuple[Check, ...]:
+        self._reports += 1
+        junit: Path = self._folder / f"{self._reports:02}.xml"
+        return verify.one_pass(self._host, junit, title, self._progress, nodes=nodes)
+
+
+def _require(host: Host, checks: Sequence[Check], when: str) -> None:
+    failed = [c for c in checks if c.result == "failed"]
+    if failed:
+        lines = "\n".join(f"  {c.title}: {c.message}" for c in failed)
+        raise VerifyError(
+            f"{host.name}: {len(failed)} checks fail {when}:\n{lines}",
+            hint=f"`invoke bootstrap {host.name}` and `invoke verify {host.name}` come first",
+        )
+
+
+def _untried(checks: Sequence[Check], outcomes: Sequence[Outcome]) -> list[str]:
+    """Return the names of checks that no control made fail, whatever they looked at."""
+    tried = {title.partition(" [")[0] for outcome in outcomes for title in outcome.seen}
+    return sorted({c.name for c in checks if c.result == "passed"} - tried)

@@ -1,0 +1,80 @@
+"""Sheepdog: the cluster, libvirt's pool of it, and the guests that run from its volumes.
+
+libvirt goes on calling a pool active whose cluster is gone, so the cluster itself is asked, too.
+"""
+
+from __future__ import annotations
+
+from sheepvirt import readings
+from sheepvirt.model import Guest
+
+from .conftest import SHEEPDOG, Hear, Wanted
+from .probe import Probe
+
+RUNNING = "Cluster status: running"
+
+
+def test_cluster_answers_and_is_formatted(probe: Probe, cluster: str) -> None:
+    said = probe.read("dog", "cluster", "info")
+    status = next((line for line in said.splitlines() if "Cluster status" in line), "nothing")
+    assert status.startswith(RUNNING), f"the {cluster} cluster says {status!r}"
+
+
+def test_node_has_joined(probe: Probe, cluster: str) -> None:
+    said = probe.read("dog", "node", "info", "-r")
+    assert readings.nodes(said) >= 1, f"no node has joined the {cluster} cluster: {said.strip()!r}"
+
+
+def test_pool_is_active(probe: Probe, pool: str) -> None:
+    state = probe.info("pool-info", "--pool", pool)["State"]
+    assert state == "running", f"pool {pool} is {state}"
+
+
+def test_pool_is_persistent(probe: Probe, pool: str) -> None:
+    persistent = probe.info("pool-info", "--pool", pool)["Persistent"]
+    assert persistent == "yes", f"pool {pool} is not persistent ({persistent})"
+
+
+def test_pool_starts_by_itself(probe: Probe, pool: str) -> None:
+    autostart = probe.info("pool-info", "--pool", pool)["Autostart"]
+    assert autostart == "yes", f"pool {pool} does not start by itself ({autostart})"
+
+
+def test_pool_is_of_the_local_cluster(probe: Probe, pool: str) -> None:
+    found = probe.xml("pool-dumpxml", "--inactive", "--pool", pool)
+    host = found.find("source/host")
+    where = ("", "") if host is None else (host.get("name", ""), host.get("port", "7000"))
+    said = (found.get("type"), *where)
+    want = (SHEEPDOG, "127.0.0.1", "7000")
+    assert said == want, f"pool {pool} is (type, host, port) {said}, wanted {want}"
+
+
+def test_volume_is_in_the_pool(probe: Probe, vdi: Guest, wanted: Wanted) -> None:
+    """The list is what libvirt remembers; for the volume's size it asks the cluster."""
+    pool = wanted.host.pool
+    rows = probe.virsh("vol-list", "--pool", pool).splitlines()
+    names = [row.split()[0] for row in rows[2:] if row.split()]
+    assert vdi.name in names, f"pool {pool} has no volume {vdi.name}, only: {', '.join(names)}"
+    probe.virsh("vol-info", "--pool", pool, "--vol", vdi.name)
+
+
+def test_guest_runs_from_its_volume(probe: Probe, vdi: Guest) -> None:
+    """So says libvirt of the domain that runs now, not of the one that it would start."""
+    domain = probe.xml("dumpxml", "--domain", vdi.name)
+    disks = readings.network_disks(domain)
+    assert disks == [(SHEEPDOG, vdi.name)], f"disks of {vdi.name} over a network: {disks}"
+    files = domain.findall("devices/disk[@type='file']/source")
+    assert not files, f"guest {vdi.name} has a disk in a file: {[f.get('file') for f in files]}"
+
+
+def test_guest_boots_through_the_driver(probe: Probe, vdi: Guest, hear: Hear) -> None:
+    """Gate "host" of QEMU's driver: the emulator opened the volume, and a guest booted from it.
+
+    `qemu-img --help` may list a driver that the emulator refuses: only a guest proves it.
+    """
+    words = probe.command_line(f"/run/libvirt/qemu/{vdi.name}.pid")
+    opened = readings.opens_vdi(words, vdi.name)
+    drives = [word for word in words if "file=" in word or '"driver"' in word]
+    assert opened, f"QEMU opens no {SHEEPDOG} volume {vdi.name}, but: {' '.join(drives)}"
+    booted = [beat for beat in hear(vdi) if beat.boot and not beat.trouble]
+    assert booted, f"guest {vdi.name} does not say that it has booted from its {SHEEPDOG} volume"
