@@ -56,7 +56,7 @@ if has dog; then
   section nodes
   timeout 5 dog node info -r </dev/null 2>/dev/null
   section vdis
-  timeout 5 dog vdi list -r </dev/null 2>/dev/null
+  timeout 20 dog vdi list -r </dev/null 2>/dev/null && printf 'listed\n'
 fi
 section reboot-wanted
 [ ! -r REBOOT_WANTED ] || cat REBOOT_WANTED
@@ -238,7 +238,11 @@ def _cluster(found: Mapping[str, str]) -> ClusterState | None:
     there, _, line = found.get("cluster", "").strip().partition("\n")
     if there != "dog":
         return None
-    return ClusterState(readings.cluster_status(line), readings.nodes(found.get("nodes", "")))
+    return ClusterState(
+        status=readings.cluster_status(line),
+        nodes=readings.nodes(found.get("nodes", "")),
+        listed=found.get("vdis", "").splitlines()[-1:] == ["listed"],
+    )
 
 
 def _definitions(found: Mapping[str, str], kind: str) -> dict[str, Definition]:

@@ -366,6 +366,7 @@ class ClusterState:
 
     status: str  # what `dog cluster info` says of it; "" where no server answers
     nodes: int  # that `dog node info` lists: what libvirt's pool asks for
+    listed: bool  # its VDIs could be listed: one that is not among them does not exist
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,9 @@ SECONDS = 60.0  # a sheep may need 12 s to join (sheepdog#175)
 
 
 def ready(facts: Facts) -> bool:
-    """Tell whether guests' disks may be looked for: the cluster runs, with a node in it."""
-    cluster = facts.cluster
-    return cluster is not None and cluster.status.startswith(RUNNING) and cluster.nodes > 0
+    """Tell whether guests' disks may be used: the cluster runs, has a node and lists its VDIs."""
+    now = facts.cluster
+    return now is not None and now.status.startswith(RUNNING) and now.nodes > 0 and now.listed
 
 
 def check(wanted: Wanted, facts: Facts, _earlier: Sequence[Change]) -> list[Change]:

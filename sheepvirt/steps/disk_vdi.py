@@ -12,7 +12,7 @@ from __future__ import annotations
 from sheepvirt.errors import BootstrapError, ConfigError
 from sheepvirt.model import Facts, Guest
 from sheepvirt.steps.base import Hands, Image, Wanted, vdi_note
-from sheepvirt.steps.cluster import ADDRESS, PORT
+from sheepvirt.steps.cluster import ADDRESS, PORT, ready
 from sheepvirt.steps.power import stands, stop
 
 FILLING = "filling"
@@ -25,6 +25,8 @@ def differences(guest: Guest, image: str, facts: Facts) -> list[str]:
     """
     name, size = guest.name, facts.vdis.get(guest.name)
     origin = _made_from(guest, facts)
+    if size is None and origin == image and not ready(facts):
+        return []  # a plan, and nobody can say what a cluster holds that does not answer
     if size is None:
         return [f"VDI {name} created ({guest.disk_gb} GB) and filled from {image}"]
     if origin != image:
@@ -58,11 +60,13 @@ def apply(wanted: Wanted, guest: Guest, image: Image, facts: Facts, hands: Hands
     if guest.name in facts.domains:
         # A host that boots meanwhile must not start it on half a disk; the domain step turns it on.
         hands.virsh("autostart", "--disable", name)
-    hands.connection.write(vdi_note(guest), f"{FILLING} {image.name}\n".encode())
+    hands.run("rm", "-f", vdi_note(guest))
     if name in facts.vdis:
         hands.run("dog", "vdi", "delete", name)
     hands.virsh("pool-refresh", pool)
     hands.virsh("vol-create-as", pool, name, str(guest.disk_bytes))
+    # Only now, when the VDI is certainly a new one: what is called this is deleted without a copy.
+    hands.connection.write(vdi_note(guest), f"{FILLING} {image.name}\n".encode())
     _fill(name, image, hands)
     hands.connection.write(vdi_note(guest), f"{image.name} {image.sha256}\n".encode())
 

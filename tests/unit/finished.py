@@ -82,7 +82,7 @@ def done() -> Facts:
             "default": Definition("<network/>", True, True, True),
             "ovsbr0": Definition(NETWORK, True, True, True),
         },
-        cluster=ClusterState("running, auto-recovery enabled", 1),
+        cluster=ClusterState("running, auto-recovery enabled", 1, listed=True),
         pools={"sheepdog": Definition(POOL, True, True, True)},
         vdis={"papeete": 10**9},
         domains={"papeete": Definition(DOMAIN, True, True, True, LIVE)},

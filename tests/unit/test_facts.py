@@ -129,9 +129,10 @@ def test_a_cluster_is_read_in_the_words_of_dog() -> None:
             "c b\\ \\\\c 3 20 0 0 17 ac 1  22\n= broken\n",
         }
     )
-    assert found.cluster == ClusterState("running, auto-recovery enabled", 1)
+    assert found.cluster == ClusterState("running, auto-recovery enabled", 1, False)
     assert found.vdis == {"a": 1000, "b \\c": 20}
-    assert parse({"cluster": "dog\n", "nodes": ""}).cluster == ClusterState("", 0)
+    assert parse({"cluster": "dog\n", "nodes": ""}).cluster == ClusterState("", 0, False)
+    assert parse({"cluster": "dog\n", "vdis": "listed\n"}).cluster == ClusterState("", 0, True)
     assert parse({"cluster": ""}).cluster is None
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from finished import GUEST, HOST, WANTED, changes, done, hands
 
-from sheepvirt.errors import BootstrapError, ConfigError
-from sheepvirt.model import Guest
+from sheepvirt.errors import BootstrapError, ConfigError, RemoteCommandError
+from sheepvirt.model import ClusterState, Guest
 from sheepvirt.steps import disk
 from sheepvirt.steps.base import Wanted
 
@@ -31,14 +31,16 @@ def image(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return path
 
 
-# In order: a note that says what is going on, the VDI, its content, the proof, the note.
+# In order: no note of a former VDI, the new one, a note of what is going on, the VDI's content, the
+# proof, the note.
 FILL = (
-    ("vdi-papeete.from", 0, ""),
+    (f"rm -f {NOTE}", 0, ""),
     ("pool-refresh sheepdog", 0, ""),
     ("vol-create-as sheepdog papeete 1000000000", 0, ""),
+    (NOTE, 0, ""),
     ("dog vdi write papeete 0 0", 0, ""),
     ("dog vdi read", 0, f"{EMPTY}  -\n"),
-    ("vdi-papeete.from", 0, ""),
+    (NOTE, 0, ""),
 )
 
 
@@ -50,18 +52,33 @@ def test_a_vdi_is_made_through_the_pool_filled_and_read_back(
     worker, planned = hands(monkeypatch, *FILL)
     disk.apply(WANTED, facts, worker)
     assert planned.plan == []
-    assert planned.sent[0] == b"filling papeete-1.img\n"
+    assert planned.sent[3] == b"filling papeete-1.img\n"
     assert planned.sent[-1] == f"papeete-1.img {EMPTY}\n".encode()
 
 
 def test_a_vdi_that_reads_otherwise_is_an_error_and_stays_marked(
     monkeypatch: pytest.MonkeyPatch, image: Path
 ) -> None:
-    plan = [*FILL[:4], ("dog vdi read", 0, f"{'1' * 64}  -\n")]
+    plan = [*FILL[:5], ("dog vdi read", 0, f"{'1' * 64}  -\n")]
     worker, planned = hands(monkeypatch, *plan)
     with pytest.raises(BootstrapError, match="does not read back as it was written"):
         disk.apply(WANTED, replace(done(), vdis={}, texts={}, domains={}), worker)
     assert planned.plan == []
+
+
+def test_a_vdi_that_could_not_be_made_is_not_called_half_filled(
+    monkeypatch: pytest.MonkeyPatch, image: Path
+) -> None:
+    """It may be there: then nobody may take it for a remnant of ours and delete it."""
+    worker, planned = hands(monkeypatch, *FILL[:2], ("vol-create-as", 1, "it exists"))
+    with pytest.raises(RemoteCommandError, match="it exists"):
+        disk.apply(WANTED, replace(done(), vdis={}, texts={}, domains={}), worker)
+    assert planned.plan == []
+
+
+def test_a_cluster_that_does_not_answer_has_not_lost_its_vdis() -> None:
+    facts = replace(done(), vdis={}, cluster=ClusterState("", 0, listed=False))
+    assert changes(disk.STEP, facts) == []
 
 
 def test_a_fill_that_was_cut_off_is_done_again(

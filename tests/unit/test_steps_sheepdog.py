@@ -25,10 +25,11 @@ def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     ("state", "what"),
     [
         (None, "waited for"),
-        (ClusterState("", 0), "does not answer yet"),
-        (ClusterState("Waiting for other nodes to join cluster", 0), "waited for"),
-        (ClusterState("running", 0), "waited for"),  # formatted, and no node in it
-        (ClusterState("Waiting for cluster to be formatted", 0), "formatted, one copy"),
+        (ClusterState("", 0, False), "does not answer yet"),
+        (ClusterState("Waiting for other nodes to join cluster", 0, False), "waited for"),
+        (ClusterState("running", 0, True), "waited for"),  # formatted, and no node in it
+        (ClusterState("running", 1, False), "waited for"),  # nobody knows what it holds
+        (ClusterState("Waiting for cluster to be formatted", 0, False), "formatted, one copy"),
     ],
 )
 def test_a_cluster_is_ready_when_formatted_with_a_node_in_it(
