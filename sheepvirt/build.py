@@ -81,6 +81,7 @@ def build_rpms(target: Target, words: Sequence[str], progress: Progress) -> list
     Returns the records of all published packages. Raises SourceError, SpecError, EngineError,
     BuildError, ContractError; the published repo is then what it was.
     """
+    images.require_recipe(target)  # before the engine is asked for anything
     with lock(f"target-{target.name}", progress):
         engine = Engine()
         engine.reap(owner(target))
