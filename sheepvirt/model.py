@@ -199,7 +199,7 @@ class Traits:
     release: str
     compressor: str
     file_digest: int  # OpenPGP's number of the algorithm
-    dependencies: tuple[str, ...]  # names in Requires, Provides, Conflicts and Obsoletes
+    dependencies: tuple[str, ...]  # names in Requires, Conflicts and Obsoletes
     weak: tuple[str, ...]  # "Recommends: name" …
     signatures: tuple[bytes, ...]  # OpenPGP packets
     stores: tuple[int, int]  # bytes of the data of its signature header and of its header

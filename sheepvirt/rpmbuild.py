@@ -10,7 +10,18 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from sheepvirt import buildlog, contract, locks, paths, rpms, sources, spec, spec_adjust, staging
+from sheepvirt import (
+    buildlog,
+    compat,
+    contract,
+    locks,
+    paths,
+    rpms,
+    sources,
+    spec,
+    spec_adjust,
+    staging,
+)
 from sheepvirt.container import Container, Result
 from sheepvirt.engine import Engine
 from sheepvirt.errors import BuildError, CompileError, SpecError
@@ -239,6 +250,7 @@ class Job:
                 package.name, feature, built, contract.tool_path(feature, log),
                 lambda rpm, path: rpms.read_member(rpm.path, path),
             )  # fmt: skip
+        found += compat.rpm_evidence(package.name, self._target, [r.path for r in built])
         contract.require(found, where="the build log and the intent in patches/")
         return found
 
