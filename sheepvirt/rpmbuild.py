@@ -250,9 +250,10 @@ class Job:
                 package.name, feature, built, contract.tool_path(feature, log),
                 lambda rpm, path: rpms.read_member(rpm.path, path),
             )  # fmt: skip
-        found += compat.rpm_evidence(package.name, self._target, [r.path for r in built])
         contract.require(found, where="the build log and the intent in patches/")
-        return found
+        usable = compat.rpm_evidence(package.name, self._target, [r.path for r in built])
+        contract.require(usable, where=f"what {self._target.name}'s [ceilings] allow: target.toml")
+        return found + usable
 
 
 def _collect(container: Container, out: Path) -> list[Rpm]:
