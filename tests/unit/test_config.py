@@ -32,6 +32,7 @@ GIT = (
     'git = { url = "https://a.invalid/a.git", commit = "' + "b" * 40 + '" }\n'
 )
 TARGET = 'summary = "s"\n[macros]\ndist = ".x"\n'
+CEILINGS = TARGET + '[ceilings]\nrpm = "4.8"\nyum = "3.2.29"\nglibc = "2.12"\n'
 HOST = '[hosts.a]\ntarget = "x"\nbridge = "b"\nnetwork = "n"\n'
 GUEST = '[hosts.a.guests.g]\nmemory_mb = 1\nnetwork = "n"\nline = "l"\n'
 
@@ -71,6 +72,7 @@ Reader = Callable[[Path, str], Callable[[], object]]
         ),
         (package, PACKAGE + '[features.f]\nintent = "i"\nrpm_fle = "x"\n', "rpm_fle", "rpm_file"),
         (target, TARGET.replace("summary", 'suit = "b"\nsummary'), "suit", "suite"),
+        (target, CEILINGS + 'rmp = "4"\n', "rmp", "rpm"),
         (hosts, HOST + 'adress = "x"\n', "adress", "address"),
         (hosts, HOST + GUEST + "memory_gb = 1\n", "memory_gb", "memory_mb"),
         (hosts, "[host.a]\n", "host", "hosts"),
@@ -118,6 +120,9 @@ def test_an_unknown_key_is_refused_with_the_nearest_known(
         (package, PACKAGE + "[adjust]\ndefine = { a = 1 }\n", "takes strings only"),
         (target, 'summary = "s"\n', "has no dist"),
         (target, TARGET + "rhel = 8\n", "takes strings only"),
+        (target, CEILINGS.replace('glibc = "2.12"', ""), "'glibc' is missing"),
+        (target, CEILINGS.replace('"4.8"', '"4.8-59.el6"'), "'rpm' is '4.8-59.el6'"),
+        (target, CEILINGS.replace('"2.12"', "2.12"), "'glibc' is float, wanted str"),
         (hosts, HOST.replace('"b"', '"a b"'), "'bridge' is 'a b'"),
         (hosts, HOST.replace('"b"', '"$(reboot)"'), "'bridge' is '$(reboot)'"),
         (hosts, HOST.replace("[hosts.a]", "[hosts.'a/../b']"), "'name' is 'a/../b'"),
