@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import hashlib
 
-from sheepvirt import guest, inventory, locks, paths, rehearsal, repo, ssh
+from sheepvirt import guest, inventory, locks, paths, rehearsal, repo, schemas, ssh
 from sheepvirt.errors import BootstrapError, ConfigError, RemoteCommandError
 from sheepvirt.facts import Question, gather
 from sheepvirt.model import Change, Facts, Host
 from sheepvirt.progress import Progress
 from sheepvirt.ssh import Connection
-from sheepvirt.steps import STEPS
-from sheepvirt.steps.base import Hands, Step, Wanted, disk_path
+from sheepvirt.steps import STEPS, repository, units
+from sheepvirt.steps.base import Hands, Step, Wanted, disk_path, vdi_note
 from sheepvirt.steps.network import DEFAULT
 from sheepvirt.steps.reboot import settle
-from sheepvirt.steps.repository import FILES
 
 
 def bootstrap(host: Host, *, plan: bool, progress: Progress) -> list[Change]:
@@ -53,6 +52,7 @@ def wanted_state(host: Host) -> Wanted:
         repomd=hashlib.sha256(repomd).hexdigest(),
         records=records,
         images={g.name: guest.image_name(g) for g in host.guests},
+        schemas=schemas.load(folder, records),
     )
 
 
@@ -63,9 +63,11 @@ def question(wanted: Wanted) -> Question:
         names=wanted.dependencies.packages,
         services=wanted.dependencies.services,
         networks=(DEFAULT, host.network),
+        pools=(host.pool,),
         domains=tuple(g.name for g in host.guests),
         disks=tuple(disk_path(g) for g in host.guests),
-        files=FILES,
+        files=(*repository.FILES, *units.FILES),
+        texts=tuple(vdi_note(g) for g in host.guests),
     )
 
 

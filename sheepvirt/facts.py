@@ -12,8 +12,9 @@ import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from sheepvirt import readings
 from sheepvirt.errors import BootstrapError
-from sheepvirt.model import BridgeState, Definition, Facts, ServiceState
+from sheepvirt.model import BridgeState, ClusterState, Definition, Facts, ServiceState
 from sheepvirt.ssh import Connection
 
 # Here a step notes the boot during which packages changed.
@@ -44,6 +45,19 @@ section installer
 if has dnf; then printf dnf; elif has yum; then printf yum; fi
 section kernel-datapath
 [ ! -d /sys/module/openvswitch ] || printf yes
+section kernel
+uname -r
+section kvm-device
+[ ! -c /dev/kvm ] || printf yes
+section cluster
+if has dog; then
+  printf 'dog\n'
+  timeout 5 dog cluster info </dev/null 2>/dev/null | grep -m 1 '^Cluster status'
+  section nodes
+  timeout 5 dog node info -r </dev/null 2>/dev/null
+  section vdis
+  timeout 5 dog vdi list -r </dev/null 2>/dev/null
+fi
 section reboot-wanted
 [ ! -r REBOOT_WANTED ] || cat REBOOT_WANTED
 section packages
@@ -72,11 +86,14 @@ for wanted; do
     fi ;;
   network:*) has virsh && libvirt net-info "$value" ;;
   network-xml:*) has virsh && libvirt net-dumpxml --inactive "$value" ;;
+  pool:*) has virsh && libvirt pool-info "$value" ;;
+  pool-xml:*) has virsh && libvirt pool-dumpxml --inactive "$value" ;;
   domain:*) has virsh && libvirt dominfo "$value" ;;
   domain-xml:*) has virsh && libvirt dumpxml --inactive "$value" ;;
   domain-live-xml:*) has virsh && libvirt dumpxml "$value" ;;
   disk:*) [ ! -e "$value" ] || { printf 'there '; cat "$value.from" 2>/dev/null; } ;;
   file:*) [ ! -r "$value" ] || sha256sum <"$value" ;;
+  text:*) [ ! -r "$value" ] || cat "$value" ;;
   esac
 done
 section end
@@ -91,9 +108,11 @@ class Question:
     names: tuple[str, ...] = ()  # does an installed rpm provide them?
     services: tuple[str, ...] = ()
     networks: tuple[str, ...] = ()
+    pools: tuple[str, ...] = ()
     domains: tuple[str, ...] = ()
     disks: tuple[str, ...] = ()  # paths; what each was made from is in a file beside it
     files: tuple[str, ...] = ()  # paths to hash
+    texts: tuple[str, ...] = ()  # paths of small files to read
 
     def words(self) -> list[str]:
         """Return the script's arguments."""
@@ -101,9 +120,11 @@ class Question:
             (("provided",), self.names),
             (("service",), self.services),
             (("network", "network-xml"), self.networks),
+            (("pool", "pool-xml"), self.pools),
             (("domain", "domain-xml", "domain-live-xml"), self.domains),
             (("disk",), self.disks),
             (("file",), self.files),
+            (("text",), self.texts),
         )
         return [f"{k}:{v}" for prefixes, values in kinds for v in values for k in prefixes]
 
@@ -149,16 +170,20 @@ def parse(found: Mapping[str, str]) -> Facts:
         provided=frozenset(n for n, text in _of(found, "provided") if text.startswith("yes")),
         services={n: state for n, text in _of(found, "service") if (state := _service(text))},
         bridges=dict(_bridges(found.get("bridges", "").splitlines())),
-        networks={
-            n: d for n, _ in _of(found, "network") if (d := _definition(found, "network", n))
-        },
-        domains={n: d for n, _ in _of(found, "domain") if (d := _definition(found, "domain", n))},
+        networks=_definitions(found, "network"),
+        cluster=_cluster(found),
+        pools=_definitions(found, "pool"),
+        vdis=readings.vdis(found.get("vdis", "")),
+        domains=_definitions(found, "domain"),
         disks={
             n: text.removeprefix("there ").strip()
             for n, text in _of(found, "disk")
             if text.startswith("there ")
         },
         hashes={n: text.split()[0] for n, text in _of(found, "file") if text.strip()},
+        texts={n: text.strip() for n, text in _of(found, "text") if text.strip()},
+        kernel=found.get("kernel", "").strip(),
+        kvm_device=found.get("kvm-device", "").strip() == "yes",
     )
 
 
@@ -208,15 +233,25 @@ def _bridges(lines: Iterable[str]) -> list[tuple[str, BridgeState]]:
     return rows
 
 
+def _cluster(found: Mapping[str, str]) -> ClusterState | None:
+    """Read `dog cluster info` and `dog node info -r`; None where there is no dog."""
+    there, _, line = found.get("cluster", "").strip().partition("\n")
+    if there != "dog":
+        return None
+    return ClusterState(readings.cluster_status(line), readings.nodes(found.get("nodes", "")))
+
+
+def _definitions(found: Mapping[str, str], kind: str) -> dict[str, Definition]:
+    return {n: d for n, _ in _of(found, kind) if (d := _definition(found, kind, n))}
+
+
 def _definition(found: Mapping[str, str], kind: str, name: str) -> Definition | None:
-    """Read `virsh net-info` or `virsh dominfo` and the XML; None where libvirt has none."""
+    """Read what virsh says of a network, pool or domain, and its XML; None where there is none."""
     info = _pairs(found.get(f"{kind}:{name}", ""), ":")
     if not info:
         return None
-    active = info.get("Active") == "yes" or info.get("State", "shut off") not in {
-        "shut off",
-        "crashed",
-    }
+    off = {"shut off", "crashed", "inactive"}
+    active = info.get("Active") == "yes" or info.get("State", "shut off") not in off
     return Definition(
         xml=found.get(f"{kind}-xml:{name}", "").strip(),
         active=active,

@@ -59,6 +59,15 @@ def image_name(guest: Guest) -> str:
     return f"{re.sub(r'[^A-Za-z0-9._-]', '_', guest.name)}-{key[:16]}.img"
 
 
+def check_size(guest: Guest, size: int) -> None:
+    """Raise ConfigError where an image of ``size`` bytes does not fit on ``guest``'s VDI."""
+    if guest.disk == "sheepdog" and size > guest.disk_bytes:
+        raise ConfigError(
+            f"guest {guest.name!r}: its image has {size} bytes and its VDI {guest.disk_bytes}",
+            hint=f"set `disk_gb = {-(-size // 10**9)}` for it in the inventory",
+        )
+
+
 def check_line(guest: Guest) -> None:
     """Raise ConfigError where ``guest.line`` cannot be printed and found as one line."""
     if not guest.line.strip() or not guest.line.isprintable() or guest.line != guest.line.rstrip():

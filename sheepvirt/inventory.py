@@ -9,6 +9,8 @@ from sheepvirt import paths
 from sheepvirt.model import Dependencies, Guest, Host
 from sheepvirt.tables import Table, pick, read_toml
 
+VDI_LIMIT = 2**42  # sheepdog's own, with objects of 4 MiB: a VDI's map has 2**20 of them
+
 
 def _word(table: Table, key: str, value: str, pattern: str, allowed: str) -> str:
     """Return ``value`` if it may stand in a path, an option and an argument; else ConfigError."""
@@ -51,11 +53,19 @@ def _guest(name: str, table: Table) -> Guest:
         disk_gb=table.get("disk_gb", int, 1),
     )
     table.done()
-    if guest.disk not in {"sheepdog", "file"}:
-        table.refuse("disk", f"is {guest.disk!r}", hint="use 'sheepdog' or 'file'")
     for key in ("memory_mb", "vcpus", "disk_gb"):
         if getattr(guest, key) < 1:
             table.refuse(key, f"is {getattr(guest, key)}", hint="give at least 1")
+    if guest.disk not in {"sheepdog", "file"}:
+        table.refuse(
+            "disk", f"is {guest.disk!r}",
+            hint="use 'sheepdog' (a VDI of the host's cluster) or 'file' (a raw file on the host)",
+        )  # fmt: skip
+    if guest.disk_bytes > VDI_LIMIT:
+        table.refuse(
+            "disk_gb", f"is {guest.disk_gb}: a VDI has {VDI_LIMIT} bytes at most",
+            hint=f"give at most {VDI_LIMIT // 10**9}",
+        )  # fmt: skip
     return guest
 
 
@@ -79,8 +89,8 @@ def _host(name: str, table: Table) -> Host:
             table, "language", table.get("language", str, ""),
             r"[A-Za-z0-9._@-]*", "a locale such as ja_JP.UTF-8",
         ),
-        pool=_name(table, "pool", table.get("pool", str, "sheepdog")),
         datapath=table.get("datapath", str, "netdev" if rehearsal else "system"),
+        pool=_name(table, "pool", table.get("pool", str, "sheepdog")),
     )  # fmt: skip
     table.done()
     _check_host(host, table)

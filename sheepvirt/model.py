@@ -129,8 +129,13 @@ class Guest:
     vcpus: int
     network: str
     line: str  # what the guest prints on its serial console when it is up
-    disk: str = "sheepdog"  # sheepdog: a VDI of the guest's name; file: a raw file
-    disk_gb: int = 1  # 10**9 bytes
+    disk: str = "sheepdog"  # or "file": where its disk lives; the VDI has the guest's name
+    disk_gb: int = 1  # of 10**9 bytes: the VDI's size (a file is as large as its image)
+
+    @property
+    def disk_bytes(self) -> int:
+        """The VDI's size."""
+        return self.disk_gb * 10**9
 
 
 @dataclass(frozen=True)
@@ -147,8 +152,8 @@ class Host:
     network: str
     guests: tuple[Guest, ...]
     language: str = ""  # LANG of a rehearsal host
-    pool: str = "sheepdog"  # libvirt's storage pool of the host's sheepdog cluster
     datapath: str = "system"  # of the bridge in Open vSwitch: system (kernel) or netdev (userspace)
+    pool: str = "sheepdog"  # libvirt's storage pool of the sheepdog cluster
 
 
 @dataclass(frozen=True)
@@ -356,8 +361,16 @@ class BridgeState:
 
 
 @dataclass(frozen=True)
+class ClusterState:
+    """A sheepdog cluster as its ``dog`` sees it."""
+
+    status: str  # what `dog cluster info` says of it; "" where no server answers
+    nodes: int  # that `dog node info` lists: what libvirt's pool asks for
+
+
+@dataclass(frozen=True)
 class Definition:
-    """A network or domain of libvirt: the definition it starts with, and what runs of it now."""
+    """A network, pool or domain of libvirt: what it starts with, and what runs of it now."""
 
     xml: str
     active: bool
@@ -383,9 +396,15 @@ class Facts:
     services: Mapping[str, ServiceState] = field(default_factory=dict)
     bridges: Mapping[str, BridgeState] = field(default_factory=dict)
     networks: Mapping[str, Definition] = field(default_factory=dict)
+    cluster: ClusterState | None = None  # None: no sheepdog is installed
+    pools: Mapping[str, Definition] = field(default_factory=dict)
+    vdis: Mapping[str, int] = field(default_factory=dict)  # name to size in bytes
     domains: Mapping[str, Definition] = field(default_factory=dict)
     disks: Mapping[str, str] = field(default_factory=dict)  # path of a guest's disk to its origin
     hashes: Mapping[str, str] = field(default_factory=dict)  # path to sha256, of files we own
+    texts: Mapping[str, str] = field(default_factory=dict)  # path to content, of notes we left
+    kernel: str = ""  # uname -r
+    kvm_device: bool = False  # /dev/kvm is there, which proves nothing yet
 
 
 @dataclass(frozen=True)

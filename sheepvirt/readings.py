@@ -73,6 +73,26 @@ def compiled_in(text: str, section: str) -> tuple[str, ...]:
     return tuple(info(text).get(section, "").split())
 
 
+def cluster_status(text: str) -> str:
+    """Return what the first line of ``dog cluster info`` says; "" where it says nothing."""
+    return info(text).get("Cluster status", "")
+
+
+def nodes(text: str) -> int:
+    """Return how many nodes ``dog node info -r`` lists: lines that begin with a node's number."""
+    return len(re.findall(r"(?m)^\s*\d+\s", text))
+
+
+def vdis(text: str) -> dict[str, int]:
+    """Return name to size of the VDIs that ``dog vdi list -r`` lists; no snapshots.
+
+    The kind comes first: = is a VDI, c one that was cloned, s a snapshot. A name's spaces and
+    backslashes have a backslash before them.
+    """
+    rows = re.findall(r"(?m)^[=c] ((?:\\.|[^\\\s])+) \d+ (\d+) ", text)
+    return {re.sub(r"\\(.)", r"\1", name): int(size) for name, size in rows}
+
+
 def amount(memory: ElementTree.Element) -> int:
     """Return the bytes that a ``<memory unit="...">`` element says."""
     return int((memory.text or "0").strip()) * UNITS[memory.get("unit", "KiB")]
@@ -104,11 +124,6 @@ def boot_records(junit: str) -> dict[str, tuple[int, str]]:
             guest, boots, marker = entry.get("value", "").rsplit(" ", 2)
             found[guest] = (int(boots), marker)
     return found
-
-
-def nodes(text: str) -> int:
-    """Return how many nodes `dog node info -r` lists; its last row is the total."""
-    return sum(line.split()[0].isdigit() for line in text.splitlines() if line.strip())
 
 
 def network_disks(domain: ElementTree.Element) -> list[tuple[str, str]]:

@@ -54,6 +54,26 @@ def read_member(path: Path, member: str) -> bytes:
         return bytes(archive.extractfile("." + member).read())
 
 
+def read_folder(path: Path, folder: str) -> dict[str, bytes]:
+    """Return name to content of the files in ``folder`` (absolute, ends in /) of the RPM ``path``.
+
+    Raises BuildError: it is no RPM.
+    """
+    start = f".{folder}"
+    try:
+        with rpmfile.open(str(path)) as archive:
+            members = [m for m in archive.getmembers() if m.name.startswith(start)]
+            return {
+                m.name.removeprefix(start): bytes(archive.extractfile(m).read())
+                for m in members
+                if "/" not in m.name.removeprefix(start) and m.name != start
+            }
+    except (OSError, RPMError, *TRUSTING) as error:
+        raise BuildError(
+            f"{path.name} is not a readable RPM: {error}", hint="build the package again"
+        ) from error
+
+
 def sha256(path: Path) -> str:
     """Return the sha256 of a file, in hex."""
     with path.open("rb") as handle:

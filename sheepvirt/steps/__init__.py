@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from sheepvirt.steps import (
     bridge,
+    cluster,
     dependencies,
     disk,
     domain,
     network,
     packages,
+    pool,
     port,
     reboot,
     repository,
@@ -23,7 +25,9 @@ STEPS: tuple[Step, ...] = (
     services.STEP,
     bridge.STEP,
     reboot.STEP,
+    cluster.STEP,
     network.STEP,
+    pool.STEP,
     disk.STEP,
     domain.STEP,
     port.STEP,

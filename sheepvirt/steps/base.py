@@ -17,7 +17,9 @@ from sheepvirt.model import (
     PublishedRpm,
 )
 from sheepvirt.progress import Progress, Stage
+from sheepvirt.schemas import Schemas
 from sheepvirt.ssh import Connection, Result
+from sheepvirt.steps.templates import render
 
 STATE = "/var/lib/sheepvirt"  # what we keep on a host
 DISKS = "/var/lib/libvirt/images"
@@ -33,6 +35,7 @@ class Wanted:
     repomd: str  # sha256 of its repomd.xml, which names every other file of it by hash
     records: tuple[BuildRecord, ...]
     images: Mapping[str, str]  # guest to the name of its image, which has a hash of its recipe
+    schemas: Schemas  # libvirt's own, of the published RPMs
 
     @property
     def rpms(self) -> dict[str, PublishedRpm]:
@@ -44,6 +47,15 @@ class Wanted:
     def install(self) -> tuple[str, ...]:
         """Names of the RPMs that the host asks for; the installer adds what they require."""
         return tuple(name for record in self.records for name in record.install)
+
+    def xml(self, kind: str, what: str, **values: object) -> str:
+        """Return ``kind``.xml.j2 with ``values``, as libvirt's own schema accepts it.
+
+        Every XML that is sent to a host is made here, in a plan as well. Raises BootstrapError.
+        """
+        text = render(f"{kind}.xml.j2", **values)
+        self.schemas.validate(kind, text, what)
+        return text
 
 
 @dataclass
@@ -80,6 +92,24 @@ class Step:
     name: str
     check: Callable[[Wanted, Facts, Sequence[Change]], list[Change]]
     apply: Callable[[Wanted, Facts, Hands], None]
+
+
+@dataclass(frozen=True)
+class Image:
+    """A guest's disk image on this machine."""
+
+    path: Path
+    sha256: str
+
+    @property
+    def name(self) -> str:
+        """Its file name, which has a hash of its recipe."""
+        return self.path.name
+
+
+def vdi_note(guest: Guest) -> str:
+    """Return the path of the note that says what ``guest``'s VDI was made from."""
+    return f"{STATE}/vdi-{guest.name}.from"
 
 
 def disk_path(guest: Guest) -> str:

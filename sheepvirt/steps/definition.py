@@ -15,6 +15,7 @@ from sheepvirt import readings
 # Elements that libvirt adds (parent/tag), and those of a running domain.
 ADDED = {
     "network/uuid",
+    "pool/uuid", "pool/capacity", "pool/allocation", "pool/available", "pool/target",
     "domain/uuid", "domain/cpu", "domain/resource", "domain/seclabel",
     "devices/controller", "devices/input", "devices/audio",
     "disk/address", "disk/alias", "disk/backingStore",

@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 
 from sheepvirt.model import Change, Definition, Facts, Guest
 from sheepvirt.steps.base import STATE, Hands, Step, Wanted, disk_path
+from sheepvirt.steps.cluster import ADDRESS, PORT
 from sheepvirt.steps.definition import difference, identity
-from sheepvirt.steps.templates import render
+from sheepvirt.steps.power import stop
 
 NAME = "domain"
-STOP_SECONDS = 10.0
 
 
 def xml(wanted: Wanted, guest: Guest, state: Definition | None) -> str:
     """Return the definition of ``guest``, with the identity that libvirt has given it already."""
-    return render(
-        "domain.xml.j2",
-        guest=guest,
-        # An openable /dev/kvm proves nothing: a rehearsal host's guests run under TCG.
-        type="qemu" if wanted.host.rehearsal else "kvm",
-        bridge=wanted.host.bridge,
-        disk=disk_path(guest),
+    return wanted.xml(
+        "domain", f"guest {guest.name}",
+        guest=guest, type="qemu" if wanted.host.rehearsal else "kvm",
+        bridge=wanted.host.bridge, file=disk_path(guest), address=ADDRESS, port=PORT,
         **identity(state.xml if state else ""),
-    )
+    )  # fmt: skip
 
 
 def differences(wanted: Wanted, guest: Guest, facts: Facts) -> tuple[str, bool]:
@@ -68,17 +64,6 @@ def apply(wanted: Wanted, facts: Facts, hands: Hands) -> None:
             hands.virsh("start", guest.name)
         if state is None or not state.autostart:
             hands.virsh("autostart", guest.name)
-
-
-def stop(name: str, hands: Hands) -> None:
-    """Stop a running guest: by its power button, and by force where it does not listen."""
-    hands.virsh("shutdown", name, check=False)
-    deadline = time.monotonic() + STOP_SECONDS
-    while time.monotonic() < deadline:
-        if hands.virsh("domstate", name).stdout.strip() == "shut off":
-            return
-        time.sleep(0.5)
-    hands.virsh("destroy", name)
 
 
 STEP = Step(NAME, check, apply)

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from sheepvirt.model import Change, Definition, Facts
 from sheepvirt.steps.base import STATE, Hands, Step, Wanted
 from sheepvirt.steps.definition import difference, identity
-from sheepvirt.steps.templates import render
 
 NAME = "network"
 DEFAULT = "default"
@@ -18,7 +17,10 @@ def xml(wanted: Wanted, state: Definition | None) -> str:
     """Return the definition of the bridge's network, with the identity that it has already."""
     host = wanted.host
     uuid = identity(state.xml if state else "")["uuid"]
-    return render("network.xml.j2", network=host.network, bridge=host.bridge, uuid=uuid)
+    return wanted.xml(
+        "network", f"network {host.network}",
+        network=host.network, bridge=host.bridge, uuid=uuid,
+    )  # fmt: skip
 
 
 def check(wanted: Wanted, facts: Facts, _earlier: Sequence[Change]) -> list[Change]:

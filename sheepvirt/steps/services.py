@@ -1,4 +1,4 @@
-"""Services: enabled for every boot, and started now."""
+"""Services: enabled for every boot, and started now; our own units beside them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from sheepvirt.errors import BootstrapError
 from sheepvirt.model import Change, Facts, ServiceState
+from sheepvirt.steps import units
 from sheepvirt.steps.base import Hands, Step, Wanted
 
 NAME = "services"
@@ -13,8 +14,8 @@ ABSENT = ServiceState(active=False, enabled=False)
 
 
 def check(wanted: Wanted, facts: Facts, _earlier: Sequence[Change]) -> list[Change]:
-    """Every service is enabled and active."""
-    changes = []
+    """Our units are there; every service is enabled and active."""
+    changes = units.check(NAME, facts)
     for name in wanted.dependencies.services:
         state = facts.services.get(name, ABSENT)
         verbs = [*([] if state.enabled else ["enabled"]), *([] if state.active else ["started"])]
@@ -30,6 +31,7 @@ def apply(wanted: Wanted, facts: Facts, hands: Hands) -> None:
             f"{wanted.host.name} runs no systemd ({facts.init or 'unknown init'})",
             hint="hosts with SysV services come with the el6 target, which is not there yet",
         )
+    units.apply(facts, hands)
     for name in wanted.dependencies.services:
         state = facts.services.get(name, ABSENT)
         if not state.enabled:

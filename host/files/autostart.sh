@@ -1,0 +1,54 @@
+#!/bin/sh
+# libvirt starts its pools and guests once a boot, when it starts for the first time, and skips what
+# fails then. A sheepdog node may need longer to join its cluster than to start. And a libvirtd that
+# is restarted calls every sheepdog pool inactive. So: wait for the cluster, start what is left.
+LC_ALL=C
+export LC_ALL
+seconds=120
+# Guests that did not start with this boot, each until it has started once: a guest that somebody
+# shuts down later stays down, as with libvirt's own autostart.
+left=/run/sheepvirt-guests-left
+
+libvirt() { virsh -q -c qemu:///system "$@" </dev/null; }
+names() { # virsh pads some names with spaces
+  found=$(libvirt "$@" --inactive --autostart --name) || return
+  printf '%s\n' "$found" | sed 's/ *$//; /^$/d'
+}
+pools() { names pool-list; }
+guests() { names list; }
+ready() { timeout 5 dog cluster info </dev/null 2>/dev/null | grep -q '^Cluster status: running'; }
+todo() { # whether something is left; a libvirtd that does not answer has not said no
+  inactive=$(pools) || return 0
+  [ -n "$inactive" ] || [ -s $left ]
+}
+
+start_pools() {
+  pools | while IFS= read -r pool; do
+    libvirt pool-start --pool "$pool"
+  done
+}
+start_guests() { # prints those that are still left
+  off=$(guests) || { cat $left; return; }
+  while IFS= read -r guest; do
+    if printf '%s\n' "$off" | grep -qxFe "$guest"; then
+      libvirt start --domain "$guest" >&2 || printf '%s\n' "$guest"
+    fi
+  done <$left
+}
+
+[ -e $left ] || { guests >$left.new && mv $left.new $left; }
+while todo; do
+  if ready; then
+    start_pools
+    start_guests >$left.new && mv $left.new $left
+  elif [ $seconds -le 0 ]; then
+    echo 'sheepdog does not answer' >&2
+  fi
+  todo || break
+  if [ $seconds -le 0 ]; then
+    echo "not started: $(pools; cat $left)" >&2
+    exit 1
+  fi
+  seconds=$((seconds - 1))
+  sleep 1
+done
