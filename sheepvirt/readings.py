@@ -68,6 +68,11 @@ def info(text: str) -> dict[str, str]:
     return {key.strip(): value.strip() for key, _, value in pairs}
 
 
+def first_column(text: str) -> list[str]:
+    """Return the names in a table of virsh, whose first two lines are its head."""
+    return [line.split()[0] for line in text.splitlines()[2:] if line.strip()]
+
+
 def compiled_in(text: str, section: str) -> tuple[str, ...]:
     """Return the words of one section (such as ``Storage``) of ``virsh -V``."""
     return tuple(info(text).get(section, "").split())

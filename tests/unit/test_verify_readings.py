@@ -34,6 +34,14 @@ def test_info_lines() -> None:
     assert readings.info(text) == {"Name": "ovsbr0", "Active": "yes", "UUID": "a-b"}
 
 
+def test_names_of_a_table() -> None:
+    text = (
+        " Name       State    Autostart\n-----------\n sheepdog   active   yes\n b  active  no\n\n"
+    )
+    assert readings.first_column(text) == ["sheepdog", "b"]
+    assert readings.first_column(" Name   State\n-----\n\n") == []
+
+
 def test_installed_keeps_every_one_of_a_name() -> None:
     text = "a\ta-1-1.x86_64\tf00\nb\tb-1:2-1.noarch\tba5\na\ta-2-1.x86_64\tf01\n"
     assert readings.installed(text) == {
