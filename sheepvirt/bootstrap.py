@@ -14,7 +14,7 @@ from sheepvirt.facts import Question, gather
 from sheepvirt.model import Change, Facts, Host
 from sheepvirt.progress import Progress
 from sheepvirt.ssh import Connection
-from sheepvirt.steps import STEPS, repository, units
+from sheepvirt.steps import STEPS, kvm, repository, units
 from sheepvirt.steps.base import Hands, Step, Wanted, disk_path, vdi_note
 from sheepvirt.steps.network import DEFAULT
 from sheepvirt.steps.reboot import settle
@@ -67,7 +67,7 @@ def question(wanted: Wanted) -> Question:
         domains=tuple(g.name for g in host.guests),
         disks=tuple(disk_path(g) for g in host.guests),
         files=(*repository.FILES, *units.FILES),
-        texts=tuple(vdi_note(g) for g in host.guests),
+        texts=(kvm.NOTE, *(vdi_note(g) for g in host.guests)),
     )
 
 
@@ -82,6 +82,7 @@ def make_plan(wanted: Wanted, progress: Progress) -> list[Change]:
     with progress.stage(f"{host.name}: look") as stage:
         facts = gather(ssh.connect(host), question(wanted))
         stage.note = facts.os
+    _say_accelerator(wanted, facts, progress)
     return differences(wanted, facts)
 
 
@@ -111,7 +112,14 @@ def run(wanted: Wanted, connection: Connection, progress: Progress) -> list[Chan
                 facts = gather(connection, asked)
                 _prove(step, wanted, facts, hands)
             done.extend(changes)
+    _say_accelerator(wanted, facts, progress)
     return done
+
+
+def _say_accelerator(wanted: Wanted, facts: Facts, progress: Progress) -> None:
+    known = kvm.verdict(facts)
+    if known and wanted.host.guests:
+        progress.say(f"{wanted.host.name}: guests run as type {known.type}: {known.why}")
 
 
 def _apply(step: Step, wanted: Wanted, facts: Facts, hands: Hands) -> None:

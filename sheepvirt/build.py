@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from sheepvirt import config, images, paths, plan, repo, rpms, sources
+from sheepvirt import compat, config, contract, images, paths, plan, repo, rpms, sources
 from sheepvirt.engine import Engine
 from sheepvirt.errors import ConfigError
 from sheepvirt.locks import lock
@@ -81,6 +81,7 @@ def build_rpms(target: Target, words: Sequence[str], progress: Progress) -> list
     Returns the records of all published packages. Raises SourceError, SpecError, EngineError,
     BuildError, ContractError; the published repo is then what it was.
     """
+    images.require_recipe(target)  # before the engine is asked for anything
     with lock(f"target-{target.name}", progress):
         engine = Engine()
         engine.reap(owner(target))
@@ -104,6 +105,8 @@ def build_rpms(target: Target, words: Sequence[str], progress: Progress) -> list
                     records[row.package.name] = job.build(row, records)
             with progress.stage("repo: createrepo_c") as part:
                 repo.index(engine, image, stage, part)
+                usable = compat.repo_evidence(target, stage)
+                contract.require(usable, where=f"[ceilings] of {target.name}'s target.toml")
                 repo.publish(target, stage, list(records.values()))
                 part.note = str(repo.home(target))
         return list(records.values())

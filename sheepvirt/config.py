@@ -10,6 +10,7 @@ from sheepvirt.errors import ConfigError
 from sheepvirt.git import KINDS
 from sheepvirt.model import (
     Adjustment,
+    Ceilings,
     DebianSource,
     Feature,
     GitSource,
@@ -45,11 +46,28 @@ def load_target(name: str) -> Target:
         arch=table.get("arch", str, "x86_64"),
         macros=table.macros("macros"),
         folder=folder,
+        images=table.strings("images"),
+        ceilings=_ceilings(table.table("ceilings")),
     )
     table.done()
     if "dist" not in target.macros:
         raise ConfigError(f"{folder / 'target.toml'}: [macros] has no dist", hint="add dist = …")
     return target
+
+
+def _ceilings(table: Table) -> Ceilings | None:
+    if not table:
+        return None
+    ceilings = Ceilings(_version(table, "rpm"), _version(table, "yum"), _version(table, "glibc"))
+    table.done()
+    return ceilings
+
+
+def _version(table: Table, key: str) -> str:
+    text = str(table.get(key, str))
+    if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})*", text):
+        table.refuse(key, f"is {text!r}", hint="give numbers with dots between them, as in 2.12")
+    return text
 
 
 def _source(table: Table) -> Source:

@@ -27,8 +27,24 @@ from sheepvirt.progress import Progress, Stage
 PLAIN_SUITE = r'sed -i "/-updates\|-security/d" "$1/etc/apt/sources.list"'
 
 
+def require_recipe(target: Target) -> None:
+    """Raise EngineError where no image of ``target`` can be made, and say what is missing."""
+    if target.suite:
+        return
+    wanted = f"; it would start from {target.images[0]}" if target.images else ""
+    raise EngineError(
+        f"target {target.name!r} has no image here: its target.toml names no Debian suite to make "
+        f"one from, and pulling one from a registry is not built yet{wanted}",
+        hint="use `--target rehearsal`, which needs no registry",
+    )
+
+
 def tag_of(target: Target, kind: str) -> str:
-    """Return the tag of ``target``'s image ``kind`` by its recipe, whether it is there or not."""
+    """Return the tag of ``target``'s image ``kind`` by its recipe, whether it is there or not.
+
+    Raises EngineError: there is no recipe.
+    """
+    require_recipe(target)
     if kind == "base":
         recipe = hashlib.sha256(f"{target.suite} {PLAIN_SUITE}".encode())
     else:

@@ -12,7 +12,8 @@ import socket
 import time
 
 from sheepvirt import config, hostkeys, images, locks, ssh
-from sheepvirt.engine import Container, Engine
+from sheepvirt.container import Container
+from sheepvirt.engine import Engine
 from sheepvirt.errors import EngineError, HostUnreachableError
 from sheepvirt.model import Host
 from sheepvirt.progress import Progress, Stage, quiet

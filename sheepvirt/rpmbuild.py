@@ -11,8 +11,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from sheepvirt import buildlog, contract, locks, paths, rpms, sources, spec, spec_adjust, staging
-from sheepvirt.engine import Container, Engine, Result
+from sheepvirt import (
+    buildlog,
+    compat,
+    contract,
+    locks,
+    paths,
+    rpms,
+    sources,
+    spec,
+    spec_adjust,
+    staging,
+)
+from sheepvirt.container import Container, Result
+from sheepvirt.engine import Engine
 from sheepvirt.errors import BuildError, CompileError, SpecError
 from sheepvirt.model import (
     Adjustment,
@@ -246,7 +258,9 @@ class Job:
                 lambda rpm, path: rpms.read_member(rpm.path, path),
             )  # fmt: skip
         contract.require(found, where="the build log and the intent in patches/")
-        return found
+        usable = compat.rpm_evidence(package.name, self._target, [r.path for r in built])
+        contract.require(usable, where=f"what {self._target.name}'s [ceilings] allow: target.toml")
+        return found + usable
 
 
 def _patches(package: Package) -> list[Path]:

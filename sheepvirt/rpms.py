@@ -1,16 +1,19 @@
 """The only user of rpmfile: the header of an RPM file as a frozen record.
 
 Tag names: https://rpm-software-management.github.io/rpm/manual/tags.html; rpmfile calls
-RPMTAG_SHA1HEADER (269) ``md5`` and gives strings as bytes.
+RPMTAG_SHA1HEADER (269) ``md5`` and gives strings as bytes. It trusts the lengths that it reads, so
+they are held against the file's size first.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 import struct
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import rpmfile
 from rpmfile.errors import RPMError
@@ -19,33 +22,97 @@ from sheepvirt.errors import BuildError
 from sheepvirt.model import Rpm
 
 # What rpmfile lets through on broken input: it trusts the lengths and offsets that it reads.
-TRUSTING = (AssertionError, EOFError, IndexError, struct.error, TypeError, ValueError)
+TRUSTING = (
+    AssertionError, EOFError, IndexError, KeyError, OverflowError, struct.error, TypeError,
+    ValueError,
+)  # fmt: skip
+LEAD_MAGIC, LEAD_BYTES = b"\xed\xab\xee\xdb", 96
+INTRO = struct.Struct("!4s4xII")  # of a header: magic and version, tags, bytes of data
+INTRO_MAGIC = b"\x8e\xad\xe8\x01"
+ENTRY_BYTES = 16
+
+
+@dataclass(frozen=True)
+class Header:
+    """All tags of an RPM file's two headers, by rpmfile's names (or number, where it has none)."""
+
+    tags: Mapping[str | int, Any]
+    stores: tuple[int, int]  # bytes of data of the signature header and of the header
+    payload: int  # where the payload starts
+
+    def text(self, name: str) -> str:
+        """Return a string tag, or ""."""
+        return _text(self.tags.get(name, b""))
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        """Return a string array tag, or ()."""
+        return _texts(self.tags.get(name))
+
+    @property
+    def source(self) -> bool:
+        """Whether this is a source RPM: only those name no source RPM."""
+        return "sourcerpm" not in self.tags
+
+
+def header(path: Path) -> Header:
+    """Return what both headers of the RPM file ``path`` say. Raises BuildError: it is no RPM."""
+    try:
+        with path.open("rb") as handle:
+            stores, payload = _measure(handle)
+            handle.seek(0)
+            found = Header(dict(rpmfile.open(fileobj=handle).headers), stores, payload)
+        for name in ("name", "version", "release", "arch"):
+            if not found.text(name):
+                raise ValueError(f"its header has no {name}")
+        return found
+    except (OSError, RPMError, *TRUSTING) as error:
+        why = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise BuildError(
+            f"{path.name} is not a readable RPM: {why}", hint="build the package again"
+        ) from error
+
+
+def _measure(handle: BinaryIO) -> tuple[tuple[int, int], int]:
+    """Return the sizes of both headers' data and where the payload starts. Raises ValueError."""
+    size = os.fstat(handle.fileno()).st_size
+    if handle.read(4) != LEAD_MAGIC:
+        raise ValueError("it does not start as an RPM does")
+    signature, end = _store(handle, LEAD_BYTES, size)
+    main, payload = _store(handle, end + -end % 8, size)
+    return (signature, main), payload
+
+
+def _store(handle: BinaryIO, start: int, size: int) -> tuple[int, int]:
+    handle.seek(start)
+    magic, tags, store = INTRO.unpack(handle.read(INTRO.size))
+    end = start + INTRO.size + tags * ENTRY_BYTES + store
+    if magic != INTRO_MAGIC or end > size:
+        raise ValueError(f"broken header at byte {start}")
+    return store, end
 
 
 def read(path: Path) -> Rpm:
     """Return what the header of the RPM file ``path`` says. Raises BuildError: it is no RPM."""
+    found = header(path)
     try:
-        with rpmfile.open(str(path)) as archive:
-            headers = archive.headers
-    except (OSError, RPMError, *TRUSTING) as error:
+        return Rpm(
+            name=found.text("name"),
+            epoch=int(found.tags.get("serial", 0)),
+            version=found.text("version"),
+            release=found.text("release"),
+            arch="src" if found.source else found.text("arch"),
+            path=path,
+            sha256=sha256(path),
+            header_sha1=found.text("md5"),
+            summary=found.text("summary"),
+            files=_files(found.tags),
+            provides=found.texts("provides"),
+            requires=found.texts("requirename"),
+        )
+    except TRUSTING as error:
         raise BuildError(
             f"{path.name} is not a readable RPM: {error}", hint="build the package again"
         ) from error
-    source = "sourcerpm" not in headers  # only a source RPM names no source RPM
-    return Rpm(
-        name=_text(headers["name"]),
-        epoch=int(headers.get("serial", 0)),
-        version=_text(headers["version"]),
-        release=_text(headers["release"]),
-        arch="src" if source else _text(headers["arch"]),
-        path=path,
-        sha256=sha256(path),
-        header_sha1=_text(headers.get("md5", b"")),
-        summary=_text(headers.get("summary", b"")),
-        files=_files(headers),
-        provides=_texts(headers.get("provides")),
-        requires=_texts(headers.get("requirename")),
-    )
 
 
 def read_member(path: Path, member: str) -> bytes:
@@ -90,7 +157,7 @@ def _texts(value: Any) -> tuple[str, ...]:
     return tuple(_text(v) for v in value) if isinstance(value, (list, tuple)) else (_text(value),)
 
 
-def _files(headers: Mapping[str, Any]) -> tuple[str, ...]:
+def _files(headers: Mapping[str | int, Any]) -> tuple[str, ...]:
     """Join RPMTAG_BASENAMES with RPMTAG_DIRNAMES; one file's index comes as a plain number."""
     names, folders = _texts(headers.get("basenames")), _texts(headers.get("dirnames"))
     index = headers.get("dirindexes", ())

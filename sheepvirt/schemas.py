@@ -94,8 +94,8 @@ def _culprit(schema: etree.RelaxNG, root: etree._Element) -> str:
     What libxml2 says of an <interleave> is only which of the outermost elements did not fit.
     """
     blamed = root
-    while child := next((c for c in blamed if _valid_without(schema, root, c)), None):
-        blamed = child
+    while inner := [c for c in blamed if _valid_without(schema, root, c)]:
+        blamed = inner[0]
     for element in blamed.iter():
         for name, value in element.items():
             del element.attrib[name]

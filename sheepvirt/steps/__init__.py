@@ -8,6 +8,7 @@ from sheepvirt.steps import (
     dependencies,
     disk,
     domain,
+    kvm,
     network,
     packages,
     pool,
@@ -29,6 +30,7 @@ STEPS: tuple[Step, ...] = (
     network.STEP,
     pool.STEP,
     disk.STEP,
+    kvm.STEP,
     domain.STEP,
     port.STEP,
 )

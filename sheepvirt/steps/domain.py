@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from xml.etree import ElementTree
 
 from sheepvirt.model import Change, Definition, Facts, Guest
+from sheepvirt.steps import kvm
 from sheepvirt.steps.base import STATE, Hands, Step, Wanted, disk_path
 from sheepvirt.steps.cluster import ADDRESS, PORT
 from sheepvirt.steps.definition import difference, identity
@@ -13,11 +15,13 @@ from sheepvirt.steps.power import stop
 NAME = "domain"
 
 
-def xml(wanted: Wanted, guest: Guest, state: Definition | None) -> str:
+def xml(wanted: Wanted, guest: Guest, facts: Facts) -> str:
     """Return the definition of ``guest``, with the identity that libvirt has given it already."""
+    state = facts.domains.get(guest.name)
+    known = kvm.verdict(facts)
     return wanted.xml(
         "domain", f"guest {guest.name}",
-        guest=guest, type="qemu" if wanted.host.rehearsal else "kvm",
+        guest=guest, type=known.type if known else _type(state),
         bridge=wanted.host.bridge, file=disk_path(guest), address=ADDRESS, port=PORT,
         **identity(state.xml if state else ""),
     )  # fmt: skip
@@ -26,7 +30,7 @@ def xml(wanted: Wanted, guest: Guest, state: Definition | None) -> str:
 def differences(wanted: Wanted, guest: Guest, facts: Facts) -> tuple[str, bool]:
     """Return the diff of the definition, and whether what runs now was started from another."""
     state = facts.domains.get(guest.name)
-    text = xml(wanted, guest, state)
+    text = xml(wanted, guest, facts)
     diff = difference(state.xml if state else "", text)
     stale = state is not None and state.active and bool(difference(state.live_xml, text, live=True))
     return diff, stale
@@ -39,7 +43,9 @@ def check(wanted: Wanted, facts: Facts, _earlier: Sequence[Change]) -> list[Chan
         state = facts.domains.get(guest.name)
         diff, stale = differences(wanted, guest, facts)
         if diff:
-            changes.append(Change(NAME, f"{guest.name} defined", diff))
+            known = kvm.verdict(facts)
+            why = f" as {known.type}: {known.why}" if known else ""
+            changes.append(Change(NAME, f"{guest.name} defined{why}", diff))
         if stale:
             changes.append(Change(NAME, f"{guest.name} restarted: it runs by another definition"))
         if state is None or not state.active:
@@ -56,7 +62,7 @@ def apply(wanted: Wanted, facts: Facts, hands: Hands) -> None:
         diff, stale = differences(wanted, guest, facts)
         if diff:
             path = f"{STATE}/domain-{guest.name}.xml"
-            hands.connection.write(path, xml(wanted, guest, state).encode())
+            hands.connection.write(path, xml(wanted, guest, facts).encode())
             hands.virsh("define", path)
         if stale:
             stop(guest.name, hands)
@@ -64,6 +70,11 @@ def apply(wanted: Wanted, facts: Facts, hands: Hands) -> None:
             hands.virsh("start", guest.name)
         if state is None or not state.autostart:
             hands.virsh("autostart", guest.name)
+
+
+def _type(state: Definition | None) -> str:
+    """Return the type for a plan that must not try KVM: what the guest has, else the slower one."""
+    return ElementTree.fromstring(state.xml).get("type", "qemu") if state else "qemu"
 
 
 STEP = Step(NAME, check, apply)

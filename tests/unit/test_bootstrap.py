@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import pytest
+from finished import AnyXml
 from rich.console import Console
 
 from sheepvirt import bootstrap, locks, rehearsal, ssh
@@ -15,7 +16,7 @@ from sheepvirt.progress import Progress
 from sheepvirt.steps.base import Hands, Step, Wanted
 
 HOST = Host("tahiti", "rehearsal", True, "127.0.0.1", 0, "root", "ovsbr0", "ovsbr0", ())
-WANTED = Wanted(HOST, Dependencies((), ()), Path("/repo"), "", (), {})
+WANTED = Wanted(HOST, Dependencies((), ()), Path("/repo"), "", (), {}, AnyXml(Path("/none")))
 
 
 def refuse(*args: Any, **_kwargs: Any) -> Any:

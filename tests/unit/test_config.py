@@ -32,6 +32,7 @@ GIT = (
     'git = { url = "https://a.invalid/a.git", commit = "' + "b" * 40 + '" }\n'
 )
 TARGET = 'summary = "s"\n[macros]\ndist = ".x"\n'
+CEILINGS = TARGET + '[ceilings]\nrpm = "4.8"\nyum = "3.2.29"\nglibc = "2.12"\n'
 HOST = '[hosts.a]\ntarget = "x"\nbridge = "b"\nnetwork = "n"\n'
 GUEST = '[hosts.a.guests.g]\nmemory_mb = 1\nnetwork = "n"\nline = "l"\n'
 
@@ -71,6 +72,7 @@ Reader = Callable[[Path, str], Callable[[], object]]
         ),
         (package, PACKAGE + '[features.f]\nintent = "i"\nrpm_fle = "x"\n', "rpm_fle", "rpm_file"),
         (target, TARGET.replace("summary", 'suit = "b"\nsummary'), "suit", "suite"),
+        (target, CEILINGS + 'rmp = "4"\n', "rmp", "rpm"),
         (hosts, HOST + 'adress = "x"\n', "adress", "address"),
         (hosts, HOST + GUEST + "memory_gb = 1\n", "memory_gb", "memory_mb"),
         (hosts, "[host.a]\n", "host", "hosts"),
@@ -113,15 +115,24 @@ def test_an_unknown_key_is_refused_with_the_nearest_known(
         (package, GIT.replace(".tar.gz", ".zip"), "'file' is 'a-1.zip'"),
         (package, PACKAGE + 'stand_in = "it says so"\n', "'stands_in_for' is missing"),
         (package, PACKAGE + 'stands_in_for = "b"\n', "'stand_in' is missing"),
+        (package, PACKAGE + "files = ['absent']\n", "'files' names 'absent'"),
+        (package, PACKAGE + "files = ['../a']\n", "'files' names '../a'"),
         (package, PACKAGE + "[adjust]\ndefine = { a = 1 }\n", "takes strings only"),
         (target, 'summary = "s"\n', "has no dist"),
         (target, TARGET + "rhel = 8\n", "takes strings only"),
+        (target, CEILINGS.replace('glibc = "2.12"', ""), "'glibc' is missing"),
+        (target, CEILINGS.replace('"4.8"', '"4.8-59.el6"'), "'rpm' is '4.8-59.el6'"),
+        (target, CEILINGS.replace('"2.12"', "2.12"), "'glibc' is float, wanted str"),
         (hosts, HOST.replace('"b"', '"a b"'), "'bridge' is 'a b'"),
         (hosts, HOST.replace('"b"', '"$(reboot)"'), "'bridge' is '$(reboot)'"),
         (hosts, HOST.replace("[hosts.a]", "[hosts.'a/../b']"), "'name' is 'a/../b'"),
         (hosts, HOST + "port = 70000\n", "'port' is 70000"),
         (hosts, HOST + "port = true\n", "'port' is bool, wanted int"),
         (hosts, HOST + GUEST.replace("= 1", "= 0"), "'memory_mb' is 0"),
+        (hosts, HOST + GUEST + "disk_gb = 0\n", "'disk_gb' is 0"),
+        (hosts, HOST + GUEST + "disk_gb = 4399\n", "a VDI has 4398046511104 bytes at most"),
+        (hosts, HOST + GUEST + 'disk = "vdi"\n', "'disk' is 'vdi'"),
+        (hosts, HOST + "pool = 'a/b'\n", "'pool' is 'a/b'"),
         (hosts, HOST + GUEST.replace('"l"', '"l\\u0007"'), "control character"),
         (hosts, HOST.replace('network = "n"\n', ""), "'network' is missing"),
     ],

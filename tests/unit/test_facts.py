@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from sheepvirt import facts
 from sheepvirt.facts import Question, parse, sections
-from sheepvirt.model import BridgeState, Facts, ServiceState
+from sheepvirt.model import BridgeState, ClusterState, Facts, ServiceState
 
 BOUNDARY = "@@0123456789ab"
 NAMES = st.from_regex(r"[a-z][a-z:./-]{0,20}", fullmatch=True)
@@ -118,3 +118,30 @@ def test_a_domain_that_is_off_runs_by_no_definition() -> None:
 def test_disks_know_what_they_were_made_from() -> None:
     found = parse({"disk:/a": "there a-1.img 0123\n", "disk:/b": "there ", "disk:/c": ""})
     assert found.disks == {"/a": "a-1.img 0123", "/b": ""}
+
+
+def test_a_cluster_is_read_in_the_words_of_dog() -> None:
+    found = parse(
+        {
+            "cluster": "dog\nCluster status: running, auto-recovery enabled\n",
+            "nodes": "0 100 10 90 10%\nTotal 100 10 90 10% 5\n",
+            "vdis": "= a 1 1000 0 0 17 ab 1  22\ns a 1 1000 0 0 17 aa 1 tag 22\n"
+            "c b\\ \\\\c 3 20 0 0 17 ac 1  22\n= broken\n",
+        }
+    )
+    assert found.cluster == ClusterState("running, auto-recovery enabled", 1)
+    assert found.vdis == {"a": 1000, "b \\c": 20}
+    assert parse({"cluster": "dog\n", "nodes": ""}).cluster == ClusterState("", 0)
+    assert parse({"cluster": ""}).cluster is None
+
+
+def test_a_pool_is_read_in_the_words_of_virsh() -> None:
+    found = parse(
+        {
+            "pool:a": "Name: a\nState:  running\nPersistent: yes\nAutostart: yes\n",
+            "pool-xml:a": "<pool/>\n",
+            "pool:b": "State: inactive\nAutostart: no\n",
+        }
+    ).pools
+    assert (found["a"].active, found["a"].autostart, found["a"].xml) == (True, True, "<pool/>")
+    assert (found["b"].active, found["b"].autostart) == (False, False)

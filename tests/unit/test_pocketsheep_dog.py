@@ -228,13 +228,12 @@ def test_snapshots(run: Runner) -> None:
     assert run("vdi", "delete", "snap").code == 0
 
 
-def test_a_vdi_that_a_guest_writes_is_not_deleted_nor_written(run: Runner, port: int) -> None:
+def test_a_vdi_that_a_guest_writes_is_not_deleted(run: Runner, port: int) -> None:
     assert run("vdi", "create", "busy", "8M").code == 0
     with Connection("127.0.0.1", port) as guest:
         vid = guest.find(b"busy")
         guest.write(ObjectId(Kind.DATA, vid, 0), 0, b"x", create=True)
         assert "in use" in run("vdi", "delete", "busy").err
-        assert run("vdi", "write", "busy", given=b"y").code == commands.FAILURE
     assert run("vdi", "delete", "busy").code == 0
 
 

@@ -340,3 +340,33 @@ def test_a_defect_of_ours_is_an_answer(sheep: Connection, monkeypatch: pytest.Mo
     monkeypatch.setattr(Store, "space", lambda _: 1 // 0)
     with refused(Result.SYSTEM_ERROR):
         sheep.status()
+
+
+def test_a_write_that_is_under_way_is_finished_before_its_lock_ends(
+    server: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A guest that is killed while the server writes for it must not write into the next one's."""
+    with server.connect() as other:
+        guest = server.connect()
+        oid = made(guest, b"slow")
+        write, begun, may_end = (
+            type(server.service._objects).write,
+            threading.Event(),
+            threading.Event(),
+        )
+
+        def slow(*args: object, **named: object) -> None:
+            begun.set()
+            may_end.wait(10)
+            write(*args, **named)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(type(server.service._objects), "write", slow)
+        args = ObjectArgs(oid.pack())
+        guest._socket.sendall(Request(Op.WRITE_OBJ, FLAG_WRITE, 9, 4, args.pack()).pack() + b"late")
+        assert begun.wait(10)
+        guest.close()
+        with refused(Result.VDI_LOCKED):
+            other.find(b"slow", lock=True)
+        may_end.set()
+        assert other.find(b"slow", lock=True) == oid.vid
+        assert other.read(oid, 0, 4) == b"late"

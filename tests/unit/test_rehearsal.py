@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from sheepvirt import hostkeys, images, rehearsal, ssh
-from sheepvirt.engine import Result
+from sheepvirt.container import Result
 from sheepvirt.errors import EngineError
 from sheepvirt.model import Host
 from sheepvirt.progress import Progress

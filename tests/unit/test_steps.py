@@ -1,119 +1,17 @@
 """Each step's check is pure: facts in, changes out. Applying is asserted by what was run."""
 
 import io
-import shlex
-from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import IO
 
 import pytest
-from rich.console import Console
+from finished import DOMAIN, HOST, LIVE, NETWORK, RECORD, RPM, UP, WANTED, changes, done, hands
 
-from sheepvirt import ssh
 from sheepvirt.errors import BootstrapError
-from sheepvirt.model import (
-    BridgeState,
-    BuildRecord,
-    Change,
-    Definition,
-    Dependencies,
-    Facts,
-    Guest,
-    Host,
-    PublishedRpm,
-    ServiceState,
-)
-from sheepvirt.progress import Progress
-from sheepvirt.steps import STEPS, bridge, dependencies, disk, packages, port, reboot, repository
+from sheepvirt.model import BridgeState, Change, Definition, Facts
+from sheepvirt.steps import STEPS, bridge, dependencies, packages, port, reboot
 from sheepvirt.steps import domain as domains
 from sheepvirt.steps import network as networks
 from sheepvirt.steps import services as service_step
-from sheepvirt.steps.base import Hands, Step, Wanted
-
-DATA = Path(__file__).parent / "data" / "libvirt-7.0.0"
-DOMAIN = (DATA / "domain.xml").read_text(encoding="utf-8")
-LIVE = (DATA / "domain-live.xml").read_text(encoding="utf-8")
-NETWORK = (DATA / "network.xml").read_text(encoding="utf-8")
-TITLE = 'it\'s "quoted" <b>&amp; spaced</b> $(touch /tmp/pwned) `touch /tmp/pwned` 日本語'
-GUEST = Guest("papeete", TITLE, 256, 1, "ovsbr0", "up")
-HOST = Host("tahiti", "rehearsal", True, "127.0.0.1", 0, "root", "ovsbr0", "ovsbr0", (GUEST,),
-            datapath="netdev")  # fmt: skip
-RPM = PublishedRpm("libvirt", "libvirt-7.0.0-1.rehearsal.x86_64", "libvirt/l.rpm", "f" * 64, "aa")
-SOURCE = PublishedRpm(
-    "libvirt", "libvirt-7.0.0-1.rehearsal.src", "libvirt/l.src.rpm", "e" * 64, "b"
-)
-RECORD = BuildRecord("libvirt", "7.0.0", "k", {}, (RPM, SOURCE), ("libvirt",), (), 1.0)
-WANTED = Wanted(
-    host=HOST,
-    dependencies=Dependencies(("dbus", "nc"), ("openvswitch", "libvirtd")),
-    repo=Path("/repo"),
-    repomd="ab" * 32,
-    records=(RECORD,),
-    images={"papeete": "papeete-1.img"},
-)
-UP = ServiceState(active=True, enabled=True)
-PATH = "/var/lib/libvirt/images/papeete.img"
-
-
-def done() -> Facts:
-    """A host on which nothing is left to do."""
-    import hashlib
-
-    text = repository.repo_file(WANTED).encode()
-    return Facts(
-        os="debian 11",
-        init="systemd",
-        boot="b/2",
-        reboot_wanted="b/1",
-        installer="dnf",
-        packages={"libvirt": RPM.nevra},
-        headers={"libvirt": "aa"},
-        provided=frozenset({"dbus", "nc"}),
-        services={"openvswitch": UP, "libvirtd": UP},
-        bridges={"ovsbr0": BridgeState("netdev", ("vnet0",), True)},
-        networks={
-            "default": Definition("<network/>", True, True, True),
-            "ovsbr0": Definition(NETWORK, True, True, True),
-        },
-        domains={"papeete": Definition(DOMAIN, True, True, True, LIVE)},
-        disks={PATH: f"papeete-1.img {'0' * 64}"},
-        hashes={
-            repository.REPOMD: WANTED.repomd,
-            repository.REPO_FILE: hashlib.sha256(text).hexdigest(),
-        },
-    )
-
-
-def changes(step: Step, facts: Facts) -> list[str]:
-    return [c.what for c in step.check(WANTED, facts, ())]
-
-
-class Planned:
-    """Answers the commands that were planned, in order, and refuses every other."""
-
-    def __init__(self, *plan: tuple[str, int, str]) -> None:
-        self.plan = list(plan)
-        self.sent: list[bytes] = []
-
-    def __call__(
-        self, argv: Sequence[str], stdin: IO[bytes] | None, on_line: ssh.OnLine | None
-    ) -> ssh.Result:
-        line = " ".join(shlex.split(argv[-1])[2:])  # without env LC_ALL=C
-        assert self.plan, f"nobody planned: {line}"
-        wanted, code, out = self.plan.pop(0)
-        assert wanted in line
-        self.sent.append(stdin.read() if stdin else b"")
-        return ssh.Result(code, out, "")
-
-
-def hands(monkeypatch: pytest.MonkeyPatch, *plan: tuple[str, int, str]) -> tuple[Hands, Planned]:
-    planned = Planned(*plan)
-    connection = ssh.Connection(HOST, Path("/config"), planned)
-    monkeypatch.setattr(connection, "_alive", lambda: True)
-    progress = Progress(console=Console(file=io.StringIO()))
-    with progress.stage("test") as stage:
-        return Hands(connection, progress, stage), planned
 
 
 def test_nothing_is_left_to_do_on_a_finished_host() -> None:
@@ -290,44 +188,4 @@ def test_a_running_guest_is_plugged_in_again(monkeypatch: pytest.MonkeyPatch) ->
     assert changes(port.STEP, facts) == [f"vnet{device} of papeete plugged into ovsbr0"]
     worker, planned = hands(monkeypatch, (f"add-port ovsbr0 vnet{device}", 0, ""))
     port.apply(WANTED, facts, worker)
-    assert planned.plan == []
-
-
-@pytest.mark.parametrize(
-    ("origin", "now", "kept"),
-    [
-        (f"old.img {'1' * 64}", "1" * 64, False),  # as it was made: nothing of the guest's in it
-        (f"old.img {'1' * 64}", "2" * 64, True),  # the guest has written
-        ("", "2" * 64, True),  # nobody knows what it is
-    ],
-)
-def test_a_disk_that_was_written_to_is_kept(
-    origin: str, now: str, kept: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    image = tmp_path / "papeete-1.img"
-    image.write_bytes(b"x")
-    monkeypatch.setattr("sheepvirt.guest.ensure_image", lambda *_: image)
-    facts = replace(done(), disks={PATH: origin}, domains={})
-    assert "made anew" in changes(disk.STEP, facts)[0]
-    aside = ("mv -f", 0, "") if kept else ("rm -f", 0, "")
-    worker, planned = hands(
-        monkeypatch, ("sha256sum", 0, f"{now}  {PATH}\n"), aside, ("test -e", 1, ""),
-        ("tar", 0, ""), (f"{PATH}.from", 0, ""),
-    )  # fmt: skip
-    disk.apply(WANTED, facts, worker)
-    assert planned.plan == []
-    assert planned.sent[-1].startswith(b"papeete-1.img ")
-
-
-def test_a_disk_whose_record_was_cut_off_is_only_recorded(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    image = tmp_path / "papeete-1.img"
-    image.write_bytes(b"")
-    empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
-    monkeypatch.setattr("sheepvirt.guest.ensure_image", lambda *_: image)
-    worker, planned = hands(
-        monkeypatch, ("sha256sum", 0, f"{empty}  x\n"), ("test -e", 0, ""), (".from", 0, "")
-    )
-    disk.apply(WANTED, replace(done(), disks={PATH: ""}, domains={}), worker)
     assert planned.plan == []

@@ -17,11 +17,14 @@ NETWORK = (DATA / "network.xml").read_text(encoding="utf-8")
 TITLE = 'it\'s "quoted" <b>&amp; spaced</b> $(touch /tmp/pwned) `touch /tmp/pwned` 日本語'
 
 
-def domain(*, memory: int = 256, known: dict[str, str] | None = None) -> str:
+def domain(
+    *, memory: int = 256, known: dict[str, str] | None = None, title: str = TITLE,
+    disk: str = "file",
+) -> str:  # fmt: skip
     return render(
-        "domain.xml.j2", guest=Guest("papeete", TITLE, memory, 1, "ovsbr0", "x"), type="qemu",
-        bridge="ovsbr0", disk="/var/lib/libvirt/images/papeete.img",
-        **(known or {"uuid": "", "mac": "", "interfaceid": ""}),
+        "domain.xml.j2", guest=Guest("papeete", title, memory, 1, "ovsbr0", "x", disk=disk),
+        type="qemu", bridge="ovsbr0", file="/var/lib/libvirt/images/papeete.img",
+        address="127.0.0.1", port=7000, **(known or {"uuid": "", "mac": "", "interfaceid": ""}),
     )  # fmt: skip
 
 
@@ -31,6 +34,19 @@ def test_what_libvirt_adds_is_no_difference() -> None:
     assert difference(LIVE, domain(), live=True) == ""
     wanted = render("network.xml.j2", network="ovsbr0", bridge="ovsbr0", uuid="")
     assert difference(NETWORK, wanted) == ""
+
+
+def test_what_libvirt_adds_to_sheepdog_is_no_difference() -> None:
+    title = 'it\'s "quoted" <b>&amp; spaced</b> 日本語'  # of the host that these are from
+    wanted = domain(title=title, disk="sheepdog")
+    assert difference((DATA / "domain-sheepdog.xml").read_text(encoding="utf-8"), wanted) == ""
+    live = (DATA / "domain-sheepdog-live.xml").read_text(encoding="utf-8")
+    assert difference(live, wanted, live=True) == ""
+    assert "-        <host" in difference(live.replace("port='7000'", "port='7001'"), wanted)
+    pool = (DATA / "pool.xml").read_text(encoding="utf-8")
+    wanted = render("pool.xml.j2", pool="sheepdog", address="127.0.0.1", port=7000, uuid="")
+    assert difference(pool, wanted) == ""
+    assert difference(pool.replace("127.0.0.1", "127.0.0.2"), wanted) != ""
 
 
 def test_memory_is_compared_as_an_amount() -> None:

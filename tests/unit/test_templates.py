@@ -18,7 +18,8 @@ NASTY = 'it\'s "quoted" <b>&amp; spaced</b> $(touch /tmp/pwned) {{ 7 * 7 }} ]]> 
 def domain(title: str) -> ElementTree.Element:
     guest = Guest("papeete", title, 256, 1, "ovsbr0", "line")
     text = render(
-        "domain.xml.j2", guest=guest, type="qemu", bridge="ovsbr0", disk="/d.img",
+        "domain.xml.j2", guest=guest, type="qemu", bridge="ovsbr0", file="/d.img",
+        address="127.0.0.1", port=7000,
         uuid="", mac="", interfaceid="",
     )  # fmt: skip
     return ElementTree.fromstring(text)
@@ -41,6 +42,18 @@ def test_the_domain_has_all_of_the_how_to_spelled_right() -> None:
     assert root.find("devices/interface/virtualport[@type='openvswitch']") is not None
     assert root.find("devices/serial[@type='pty']/target[@port='0']") is not None
     assert root.find("devices/console/target[@type='serial']") is not None
+    source = "devices/disk[@type='network']/source[@protocol='sheepdog'][@name='papeete']"
+    assert root.find(f"{source}/host[@name='127.0.0.1'][@port='7000']") is not None
+    assert root.find("devices/disk/driver[@type='raw'][@io='threads']") is not None
+    assert root.find("devices/disk/target[@dev='vda'][@bus='virtio']") is not None
+    assert root.find("os/type[@machine='pc'][@arch='x86_64']") is not None
+    assert root.find("os/boot[@dev='hd']") is not None
+    assert root.find("os/bootmenu[@enable='no']") is not None
+    assert root.find("vcpu[@placement='static']") is not None
+    assert [root.findtext(f"on_{e}") for e in ("poweroff", "reboot", "crash")] == [
+        "destroy", "restart", "destroy",
+    ]  # fmt: skip
+    assert root.findtext("devices/emulator") == "/usr/bin/qemu-system-x86_64"
     assert root.find("memory[@unit='MB']") is not None
     assert root.find("clock[@offset='localtime']") is not None
     assert root.find("features/acpi") is not None
@@ -50,7 +63,8 @@ def test_the_domain_has_all_of_the_how_to_spelled_right() -> None:
 def test_an_identity_is_kept() -> None:
     guest = Guest("papeete", "t", 256, 1, "ovsbr0", "line")
     text = render(
-        "domain.xml.j2", guest=guest, type="kvm", bridge="b", disk="/d.img",
+        "domain.xml.j2", guest=guest, type="kvm", bridge="b", file="/d.img",
+        address="127.0.0.1", port=7000,
         uuid="u-1", mac="52:54:00:00:00:01", interfaceid="i-1",
     )  # fmt: skip
     root = ElementTree.fromstring(text)

@@ -1,7 +1,7 @@
 """Connections: bytes to requests, answers to bytes. Nothing a client sends ends the server.
 
 Memory is bounded: a connection has at most ``Limits.backlog`` bytes of requests and answers in
-hand (but always one request), and what it has not read yet stays with the kernel.
+hand (but always one request), and is not read from meanwhile.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from pocketsheep.service import Client, Service
@@ -32,26 +33,25 @@ class Limits:
 
 
 class Backlog:
-    """Bytes that one connection has in hand."""
+    """Bytes that one connection has in hand. One task takes, others give back."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._used = 0
-        self._changed = asyncio.Condition()
+        self._waiter: asyncio.Future[None] | None = None
 
     async def take(self, count: int) -> None:
         """Wait until ``count`` more fit; the first always does."""
-        async with self._changed:
-            await self._changed.wait_for(
-                lambda: not self._used or self._used + count <= self._limit
-            )
-            self._used += count
+        while self._used and self._used + count > self._limit:
+            self._waiter = asyncio.get_running_loop().create_future()
+            await self._waiter
+        self._used += count
 
-    async def give(self, count: int) -> None:
+    def give(self, count: int) -> None:
         """Give ``count`` back."""
-        async with self._changed:
-            self._used -= count
-            self._changed.notify_all()
+        self._used -= count
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
 
 class Server:
@@ -96,7 +96,7 @@ class Server:
         self._service.clients.add(client)
         try:
             await _Connection(self, reader, writer, client).run()
-        except (WireError, OSError, EOFError, asyncio.TimeoutError) as error:
+        except (WireError, OSError, EOFError) as error:
             log.info("a connection was closed: %s", error or type(error).__name__)
         except asyncio.CancelledError:
             pass  # stop(): the task ends here in any case
@@ -163,8 +163,8 @@ class _Connection:
         first = await self._reader.read(1)
         if not first:
             return False
-        rest = await asyncio.wait_for(self._reader.readexactly(HEADER - 1), self._limits.begun)
-        request = Request.unpack(first + rest)
+        with self._within(self._limits.begun):
+            request = Request.unpack(first + await self._reader.readexactly(HEADER - 1))
         try:
             length = request.payload
         except WireError:
@@ -173,11 +173,8 @@ class _Connection:
             raise
         size = max(length, min(request.data_length, MAX_DATA)) + HEADER
         await self._backlog.take(size)
-        try:
-            data = await asyncio.wait_for(self._reader.readexactly(length), self._limits.begun)
-        except BaseException:
-            await self._backlog.give(size)
-            raise
+        with self._within(self._limits.begun):
+            data = await self._reader.readexactly(length) if length else b""
         task = asyncio.ensure_future(self._answer(request, data, size))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -186,15 +183,28 @@ class _Connection:
     async def _answer(self, request: Request, data: bytes, size: int) -> None:
         try:
             await self._send(request, await self._server.answer(request, data, self._client))
-        except (OSError, asyncio.TimeoutError):
+        except OSError:
             self._writer.transport.abort()  # it does not take answers: it is gone
         finally:
-            await self._backlog.give(size)
+            self._backlog.give(size)
 
     async def _send(self, request: Request, response: Response) -> None:
         async with self._writing:
             self._writer.write(response.pack(request))
-            await asyncio.wait_for(self._writer.drain(), self._limits.answered)
+            with self._within(self._limits.answered):
+                await self._writer.drain()
+
+    @contextmanager
+    def _within(self, seconds: float) -> Iterator[None]:
+        """Cut the connection off after ``seconds``; what waits for it then ends with an error.
+
+        ``asyncio.wait_for`` makes a task of each wait, which is a good part of a small request.
+        """
+        timer = asyncio.get_running_loop().call_later(seconds, self._writer.transport.abort)
+        try:
+            yield
+        finally:
+            timer.cancel()
 
 
 def tell_systemd(state: str) -> None:

@@ -1,0 +1,33 @@
+"""Where the schemas come from. What they refuse is in tests/pipeline: it needs libvirt's RPM."""
+
+from pathlib import Path
+
+import pytest
+from finished import RECORD, WANTED
+
+from sheepvirt import schemas
+from sheepvirt.errors import ConfigError
+
+
+def test_the_schemas_come_from_the_published_rpm_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("SHEEPVIRT_CACHE", str(tmp_path))
+    asked: list[Path] = []
+
+    def read_folder(path: Path, folder: str) -> dict[str, bytes]:
+        asked.append(path)
+        return {"domain.rng": b"<grammar/>"} if folder.endswith("schemas/") else {}
+
+    monkeypatch.setattr("sheepvirt.rpms.read_folder", read_folder)
+    for _ in range(2):
+        schemas.load(WANTED.repo, (RECORD,))
+    assert asked == [Path("/repo/libvirt/l.rpm")]
+    assert (tmp_path / "schemas" / ("f" * 64) / "domain.rng").read_bytes() == b"<grammar/>"
+
+
+def test_a_repo_without_schemas_is_told_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SHEEPVIRT_CACHE", str(tmp_path))
+    monkeypatch.setattr("sheepvirt.rpms.read_folder", lambda *_: {})
+    with pytest.raises(ConfigError, match="none of the RPMs"):
+        schemas.load(WANTED.repo, (RECORD,))

@@ -1,0 +1,59 @@
+"""Files of ours that a package is made of: packed as upstream would, less what tools leave."""
+
+from __future__ import annotations
+
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from sheepvirt import build, config, paths, staging
+from sheepvirt.model import Package
+
+
+@pytest.fixture
+def ours(tmp_path: Path) -> Package:
+    folder = tmp_path / "ours"
+    for name in (
+        "src/a.py",
+        "src/__pycache__/a.pyc",
+        "src/sub/b.py",
+        "unit",
+        "ours.spec",
+        ".cache/x",
+    ):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(name, encoding="utf-8")
+    (folder / "src/a.py").chmod(0o755)
+    files = ("src", "unit")
+    return Package(
+        "ours", "1.0", "ours.spec", "here", (), (), (), (), (), (), "", folder, files=files
+    )  # fmt: skip
+
+
+def test_what_is_named_is_packed_below_one_folder_and_belongs_to_root(
+    ours: Package, tmp_path: Path
+) -> None:
+    path = staging.pack(ours, tmp_path)
+    assert path.name == "ours-1.0.tar", "the name that the spec's Source0 has"
+    with tarfile.open(path) as archive:
+        found = {m.name: m for m in archive if m.isfile()}
+    assert found.keys() == {f"ours-1.0/{n}" for n in ("src/a.py", "src/sub/b.py", "unit")}
+    assert {(m.uid, m.gid, m.uname) for m in found.values()} == {(0, 0, "root")}
+    assert found["ours-1.0/src/a.py"].mode & 0o111
+
+
+def test_what_tools_leave_is_no_input_of_a_build(ours: Package) -> None:
+    names = {str(p.relative_to(ours.folder)) for p in build._files(ours.folder)}
+    assert names == {"ours.spec", "src/a.py", "src/sub/b.py", "unit"}
+
+
+def test_the_stand_ins_spec_installs_what_is_packed() -> None:
+    package = config.load_package("pocketsheep")
+    text = (package.folder / package.spec).read_text(encoding="utf-8")
+    assert f"Version:        {package.version}\n" in text
+    assert "Source0:        %{name}-%{version}.tar\n" in text
+    for name in package.files:
+        assert name in text
+    source = (paths.SPECS / "pocketsheep" / "pocketsheep" / "__init__.py").read_text("utf-8")
+    assert f'VERSION = "{package.version}"' in source

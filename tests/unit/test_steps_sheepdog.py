@@ -1,0 +1,156 @@
+"""Cluster, pool, KVM and our units: what must be true before guests live on sheepdog."""
+
+from dataclasses import replace
+
+import pytest
+from finished import POOL, WANTED, changes, done, hands
+
+from sheepvirt.errors import BootstrapError
+from sheepvirt.model import ClusterState, Definition, Facts
+from sheepvirt.steps import cluster, kvm, pool, units
+from sheepvirt.steps import domain as domains
+from sheepvirt.steps import services as service_step
+
+INFO = "timeout 5 dog cluster info"
+UNFORMATTED = "Cluster status: Waiting for cluster to be formatted\n"
+RUNNING = "Cluster status: running, auto-recovery enabled\n"
+
+
+@pytest.fixture(autouse=True)
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.sleep", lambda _: None)
+
+
+@pytest.mark.parametrize(
+    ("state", "what"),
+    [
+        (None, "waited for"),
+        (ClusterState("", 0), "does not answer yet"),
+        (ClusterState("Waiting for other nodes to join cluster", 0), "waited for"),
+        (ClusterState("running", 0), "waited for"),  # formatted, and no node in it
+        (ClusterState("Waiting for cluster to be formatted", 0), "formatted, one copy"),
+    ],
+)
+def test_a_cluster_is_ready_when_formatted_with_a_node_in_it(
+    state: ClusterState | None, what: str
+) -> None:
+    assert what in changes(cluster.STEP, replace(done(), cluster=state))[0]
+
+
+def test_a_cluster_is_formatted_once_it_has_been_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    worker, planned = hands(
+        monkeypatch, (INFO, 2, ""), (INFO, 0, UNFORMATTED),
+        ("dog cluster format -c 1", 0, ""), (INFO, 0, RUNNING),
+    )  # fmt: skip
+    cluster.apply(WANTED, done(), worker)
+    assert planned.plan == []
+
+
+def test_a_formatted_cluster_is_never_formatted_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    other = "Cluster status: Waiting for other nodes to join cluster\n"
+    worker, planned = hands(monkeypatch, (INFO, 0, other), (INFO, 0, RUNNING))
+    cluster.apply(WANTED, done(), worker)
+    assert planned.plan == []
+
+
+def test_the_wait_for_a_cluster_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    other = "Cluster status: The sheepdog is stopped doing IO, short of living nodes\n"
+    worker, _ = hands(monkeypatch, (INFO, 0, other), (INFO, 0, other))
+    clock = iter([0.0, 1.0, 99.0])
+    monkeypatch.setattr("sheepvirt.steps.cluster.time.monotonic", lambda: next(clock))
+    with pytest.raises(BootstrapError, match="short of living nodes"):
+        cluster.apply(WANTED, done(), worker)
+
+
+def test_a_pool_is_defined_started_and_autostarted(monkeypatch: pytest.MonkeyPatch) -> None:
+    facts = replace(done(), pools={})
+    assert changes(pool.STEP, facts) == [
+        "sheepdog defined", "sheepdog started", "sheepdog autostarted",
+    ]  # fmt: skip
+    worker, planned = hands(
+        monkeypatch, ("pool-sheepdog.xml", 0, ""), ("pool-define", 0, ""),
+        ("pool-start sheepdog", 0, ""), ("pool-autostart sheepdog", 0, ""),
+    )  # fmt: skip
+    pool.apply(WANTED, facts, worker)
+    assert planned.plan == []
+    assert b'<host name="127.0.0.1" port="7000"/>' in planned.sent[0]
+
+
+def test_a_pool_at_another_port_is_defined_and_started_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    wrong = Definition(POOL.replace("port='7000'", "port='7001'"), True, True, True)
+    facts = replace(done(), pools={"sheepdog": wrong})
+    assert changes(pool.STEP, facts) == ["sheepdog defined, and started anew"]
+    worker, planned = hands(
+        monkeypatch, ("pool-sheepdog.xml", 0, ""), ("pool-destroy sheepdog", 0, ""),
+        ("pool-define", 0, ""), ("pool-start sheepdog", 0, ""),
+    )  # fmt: skip
+    pool.apply(WANTED, facts, worker)
+    assert planned.plan == []
+    assert b"<uuid>" in planned.sent[0]  # its identity is kept
+
+
+def test_our_units_are_written_before_services_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    facts = replace(done(), hashes={})
+    assert changes(service_step.STEP, facts) == [f"{path} written" for path in units.FILES]
+    plan = [(path, 0, "") for path in units.FILES]
+    worker, planned = hands(monkeypatch, *plan, ("systemctl daemon-reload", 0, ""))
+    service_step.apply(WANTED, facts, worker)
+    assert planned.plan == []
+
+
+KEY = "qemu-kvm-5.2.0-1.rehearsal.x86_64 6.1"
+
+
+def probed(note: str) -> Facts:
+    packages = {**done().packages, "qemu-kvm": "qemu-kvm-5.2.0-1.rehearsal.x86_64"}
+    return replace(done(), kvm_device=True, kernel="6.1", packages=packages,
+                   texts={**done().texts, kvm.NOTE: note})  # fmt: skip
+
+
+def test_without_the_device_there_is_nothing_to_try() -> None:
+    assert kvm.verdict(done()) == kvm.Verdict("qemu", "the host has no /dev/kvm")
+    assert changes(kvm.STEP, done()) == []
+
+
+@pytest.mark.parametrize(
+    "note", ["", f"{KEY}\nkvm", f"{KEY}\nfast\nx", f"{KEY}.1\nkvm\nx", "garbage\n\n\n"]
+)
+def test_a_device_is_tried_once_for_each_qemu_and_kernel(note: str) -> None:
+    assert kvm.verdict(probed(note)) is None
+    assert len(changes(kvm.STEP, probed(note))) == 1
+
+
+@pytest.mark.parametrize(
+    ("said", "verdict"),
+    [
+        ("yes 3\n", "kvm\na guest printed its line under KVM within 3 s"),
+        ("no KVM internal error. Suberror: 1\n",
+         "qemu\nunder KVM a guest did not print its line: KVM internal error. Suberror: 1"),
+        ("no\n", "qemu\nunder KVM a guest did not print its line: it said nothing"),
+    ],
+)  # fmt: skip
+def test_only_a_guests_own_line_speaks_for_kvm(
+    said: str, verdict: str, monkeypatch: pytest.MonkeyPatch, tmp_path: object
+) -> None:
+    monkeypatch.setattr("sheepvirt.guest.ensure_image", lambda *_: None)
+    worker, planned = hands(
+        monkeypatch, ("sh -s -- /var/lib/sheepvirt/kvm-probe.img up 20", 0, said),
+        ("rm -f", 0, ""), ("/var/lib/sheepvirt/kvm", 0, ""),
+    )  # fmt: skip
+    monkeypatch.setattr(worker.connection, "put", lambda *_, **__: None)
+    kvm.apply(WANTED, probed(""), worker)
+    assert planned.plan == []
+    assert planned.sent[-1].decode() == f"{KEY}\n{verdict}\n"
+
+
+def test_a_guest_moves_to_kvm_where_it_was_proven() -> None:
+    found = domains.STEP.check(WANTED, probed(f"{KEY}\nkvm\nit printed its line"), ())
+    assert [c.what for c in found] == [
+        "papeete defined as kvm: it printed its line",
+        "papeete restarted: it runs by another definition",
+    ]
+    assert '+<domain type="kvm">' in found[0].diff
