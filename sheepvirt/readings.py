@@ -68,9 +68,10 @@ def info(text: str) -> dict[str, str]:
     return {key.strip(): value.strip() for key, _, value in pairs}
 
 
-def first_column(text: str) -> list[str]:
-    """Return the names in a table of virsh, whose first two lines are its head."""
-    return [line.split()[0] for line in text.splitlines()[2:] if line.strip()]
+def states(text: str) -> dict[str, str]:
+    """Return the second column of a table of virsh by the first: pools to states, say."""
+    rows = [line.split() for line in text.splitlines()[2:]]
+    return {row[0]: row[1] for row in rows if len(row) > 1}
 
 
 def compiled_in(text: str, section: str) -> tuple[str, ...]:

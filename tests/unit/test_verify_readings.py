@@ -34,12 +34,10 @@ def test_info_lines() -> None:
     assert readings.info(text) == {"Name": "ovsbr0", "Active": "yes", "UUID": "a-b"}
 
 
-def test_names_of_a_table() -> None:
-    text = (
-        " Name       State    Autostart\n-----------\n sheepdog   active   yes\n b  active  no\n\n"
-    )
-    assert readings.first_column(text) == ["sheepdog", "b"]
-    assert readings.first_column(" Name   State\n-----\n\n") == []
+def test_states_of_a_table() -> None:
+    text = " Name   State   Autostart\n-----------\n sheepdog   unknown   yes\n b  active  no\n\n"
+    assert readings.states(text) == {"sheepdog": "unknown", "b": "active"}
+    assert readings.states(" Name   State\n-----\n\n") == {}
 
 
 def test_installed_keeps_every_one_of_a_name() -> None:
