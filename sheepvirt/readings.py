@@ -68,6 +68,12 @@ def info(text: str) -> dict[str, str]:
     return {key.strip(): value.strip() for key, _, value in pairs}
 
 
+def states(text: str) -> dict[str, str]:
+    """Return the second column of a table of virsh by the first: pools to states, say."""
+    rows = [line.split() for line in text.splitlines()[2:]]
+    return {row[0]: row[1] for row in rows if len(row) > 1}
+
+
 def compiled_in(text: str, section: str) -> tuple[str, ...]:
     """Return the words of one section (such as ``Storage``) of ``virsh -V``."""
     return tuple(info(text).get(section, "").split())

@@ -54,7 +54,8 @@ def apply(wanted: Wanted, facts: Facts, hands: Hands) -> None:
             active = False
         hands.virsh("pool-define", path)
     if not active:
-        hands.virsh("pool-start", name)
+        # autostart.sh may be faster, after libvirtd was restarted. Facts are gathered again anyway.
+        hands.virsh("pool-start", name, check=False)
     if state is None or not state.autostart:
         hands.virsh("pool-autostart", name)
 

@@ -34,6 +34,12 @@ def test_info_lines() -> None:
     assert readings.info(text) == {"Name": "ovsbr0", "Active": "yes", "UUID": "a-b"}
 
 
+def test_states_of_a_table() -> None:
+    text = " Name   State   Autostart\n-----------\n sheepdog   unknown   yes\n b  active  no\n\n"
+    assert readings.states(text) == {"sheepdog": "unknown", "b": "active"}
+    assert readings.states(" Name   State\n-----\n\n") == {}
+
+
 def test_installed_keeps_every_one_of_a_name() -> None:
     text = "a\ta-1-1.x86_64\tf00\nb\tb-1:2-1.noarch\tba5\na\ta-2-1.x86_64\tf01\n"
     assert readings.installed(text) == {
