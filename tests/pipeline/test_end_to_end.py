@@ -17,7 +17,7 @@ import pytest
 
 from sheepvirt import inventory, paths, rehearsal
 from sheepvirt.engine import Engine
-from sheepvirt.model import Host
+from sheepvirt.host_model import Host
 from sheepvirt.ssh import connect, write_config
 
 pytestmark = pytest.mark.engine
