@@ -11,7 +11,7 @@ import hashlib
 from sheepvirt import guest, inventory, locks, paths, rehearsal, repo, schemas, ssh
 from sheepvirt.errors import BootstrapError, ConfigError, RemoteCommandError
 from sheepvirt.facts import Question, gather
-from sheepvirt.model import Change, Facts, Host
+from sheepvirt.host_model import Change, Facts, Host
 from sheepvirt.progress import Progress
 from sheepvirt.ssh import Connection
 from sheepvirt.steps import STEPS, kvm, repository, units

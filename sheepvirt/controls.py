@@ -9,7 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from xml.etree import ElementTree
 
-from sheepvirt.model import Feature, Host
+from sheepvirt.host_model import Host
+from sheepvirt.model import Feature
 
 MISSPELT = "obsbr0"  # the how-to's own slip, which libvirt takes without a word
 ASIDE = ".sheepvirt-prove"  # what a file is called while it is "removed"

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from sheepvirt import readings
 from sheepvirt.errors import BootstrapError
-from sheepvirt.model import BridgeState, ClusterState, Definition, Facts, ServiceState
+from sheepvirt.host_model import BridgeState, ClusterState, Definition, Facts, ServiceState
 from sheepvirt.ssh import Connection
 
 # Here a step notes the boot during which packages changed.

@@ -14,7 +14,7 @@ from pathlib import Path
 from sheepvirt import config, images, paths
 from sheepvirt.engine import Engine
 from sheepvirt.errors import ConfigError
-from sheepvirt.model import Guest
+from sheepvirt.host_model import Guest
 from sheepvirt.progress import Progress
 
 

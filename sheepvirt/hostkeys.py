@@ -14,7 +14,7 @@ from pathlib import Path
 
 from sheepvirt import paths
 from sheepvirt.errors import HostKeyUnknownError, HostUnreachableError, SshError
-from sheepvirt.model import Host
+from sheepvirt.host_model import Host
 
 # An idle connection stays for the next command of ours, then ends by itself.
 PERSIST_SECONDS = 60

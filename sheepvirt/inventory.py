@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from sheepvirt import paths
-from sheepvirt.model import Dependencies, Guest, Host
+from sheepvirt.host_model import Dependencies, Guest, Host
 from sheepvirt.tables import Table, pick, read_toml
 
 VDI_LIMIT = 2**42  # sheepdog's own, with objects of 4 MiB: a VDI's map has 2**20 of them

@@ -1,9 +1,9 @@
-"""Frozen dataclasses that cross module borders. Imports nothing local."""
+"""Frozen dataclasses of sources, packages, targets and builds. Imports nothing local."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 
@@ -131,51 +131,6 @@ class Target:
 
 
 @dataclass(frozen=True)
-class Guest:
-    """A domain of a host. Memory in MB (10**6 bytes), as in the how-to's ``unit='GB'``."""
-
-    name: str
-    title: str
-    memory_mb: int
-    vcpus: int
-    network: str
-    line: str  # what the guest prints on its serial console when it is up
-    disk: str = "sheepdog"  # or "file": where its disk lives; the VDI has the guest's name
-    disk_gb: int = 1  # of 10**9 bytes: the VDI's size (a file is as large as its image)
-
-    @property
-    def disk_bytes(self) -> int:
-        """The VDI's size."""
-        return self.disk_gb * 10**9
-
-
-@dataclass(frozen=True)
-class Host:
-    """One machine of ``host/inventory.toml``."""
-
-    name: str
-    target: str
-    rehearsal: bool  # a container of ours on this machine; else a real machine
-    address: str
-    port: int  # 0 on a rehearsal host: the engine publishes a free one
-    user: str
-    bridge: str
-    network: str
-    guests: tuple[Guest, ...]
-    language: str = ""  # LANG of a rehearsal host
-    datapath: str = "system"  # of the bridge in Open vSwitch: system (kernel) or netdev (userspace)
-    pool: str = "sheepdog"  # libvirt's storage pool of the sheepdog cluster
-
-
-@dataclass(frozen=True)
-class Dependencies:
-    """``host/dependencies.toml``: what a host gets before the RPMs, by el package names."""
-
-    packages: tuple[str, ...]
-    services: tuple[str, ...]
-
-
-@dataclass(frozen=True)
 class Rpm:
     """One built RPM file, as its header says."""
 
@@ -251,64 +206,6 @@ class Evidence:
 
 
 @dataclass(frozen=True)
-class SwitchRule:
-    """This macro of the spec is true on the target."""
-
-    macro: str  # with_storage_sheepdog
-    unless: str  # what `rpmbuild --without` defines: a builder may still say no
-
-
-@dataclass(frozen=True)
-class ArgumentRule:
-    """The configure command of the spec says so itself, instead of leaving it to what it finds."""
-
-    on: tuple[str, ...]  # any of these is enough
-    off: tuple[str, ...]
-    add: str  # what to add where the spec says neither
-    beside: tuple[str, ...]  # macros whose argument it is put after; the first that is there
-
-
-@dataclass(frozen=True)
-class DependencyRule:
-    """A spec tag names this dependency, once."""
-
-    tag: str  # BuildRequires | Requires
-    name: str
-    packages: tuple[str, ...]  # sub-packages to add it to, best first; "" is the main one
-    beside: tuple[str, ...]  # conditions that it is put after, best first
-
-
-@dataclass(frozen=True)
-class SubpackageRule:
-    """Where the spec knows this sub-package, it is built and carries the file."""
-
-    name: str
-    file: str
-
-
-@dataclass(frozen=True)
-class Intent:
-    """``patches/<package>/<name>.toml``: what must be true of a spec, whatever its age."""
-
-    name: str
-    serves: str  # which releases it was written for
-    switch: SwitchRule
-    argument: ArgumentRule
-    dependencies: tuple[DependencyRule, ...]
-    subpackage: SubpackageRule
-
-
-@dataclass(frozen=True)
-class Patched:
-    """A spec after ``spec.patch``."""
-
-    text: str
-    diff: str  # unified; empty where nothing had to change
-    actions: tuple[str, ...]  # one sentence for each rule
-    already: bool  # everything was true before
-
-
-@dataclass(frozen=True)
 class Choice:
     """Which of two makes a package: the real one or its stand-in; never both in one repo."""
 
@@ -376,119 +273,9 @@ class BuildRecord:
 
 
 @dataclass(frozen=True)
-class Change:
-    """What a bootstrap step would change or has changed."""
-
-    step: str
-    what: str
-    diff: str = ""
-
-
-@dataclass(frozen=True)
 class Timing:
     """One finished stage. Seconds, monotonic clock."""
 
     stage: str
     seconds: float
     note: str = ""
-
-
-@dataclass(frozen=True)
-class ServiceState:
-    """A service as its init sees it; of the unit and its socket, whichever says yes."""
-
-    active: bool
-    enabled: bool
-
-
-@dataclass(frozen=True)
-class BridgeState:
-    """A bridge of Open vSwitch. ``device`` tells whether the kernel has its interface as well."""
-
-    datapath: str
-    ports: tuple[str, ...]
-    device: bool
-
-
-@dataclass(frozen=True)
-class ClusterState:
-    """A sheepdog cluster as its ``dog`` sees it."""
-
-    status: str  # what `dog cluster info` says of it; "" where no server answers
-    nodes: int  # that `dog node info` lists: what libvirt's pool asks for
-    listed: bool  # its VDIs could be listed: one that is not among them does not exist
-
-
-@dataclass(frozen=True)
-class Definition:
-    """A network, pool or domain of libvirt: what it starts with, and what runs of it now."""
-
-    xml: str
-    active: bool
-    persistent: bool
-    autostart: bool
-    live_xml: str = ""  # empty where nothing runs
-
-
-@dataclass(frozen=True)
-class Facts:
-    """A host as one round trip saw it. What is not there is absent from the mappings."""
-
-    os: str = ""
-    init: str = ""  # systemd | sysv
-    boot: str = ""  # differs after every boot: boot_id, and the start of PID 1 (a container's)
-    language: str = ""
-    installer: str = ""  # dnf | yum | "" (neither is there)
-    kernel_datapath: bool = False  # the kernel has the openvswitch module loaded
-    reboot_wanted: str = ""  # the boot during which packages changed, as a step noted it
-    packages: Mapping[str, str] = field(default_factory=dict)  # rpm name to NEVRA
-    headers: Mapping[str, str] = field(default_factory=dict)  # rpm name to SHA1HEADER
-    provided: frozenset[str] = frozenset()  # of the names asked for, those that an rpm provides
-    services: Mapping[str, ServiceState] = field(default_factory=dict)
-    bridges: Mapping[str, BridgeState] = field(default_factory=dict)
-    networks: Mapping[str, Definition] = field(default_factory=dict)
-    cluster: ClusterState | None = None  # None: no sheepdog is installed
-    pools: Mapping[str, Definition] = field(default_factory=dict)
-    vdis: Mapping[str, int] = field(default_factory=dict)  # name to size in bytes
-    domains: Mapping[str, Definition] = field(default_factory=dict)
-    disks: Mapping[str, str] = field(default_factory=dict)  # path of a guest's disk to its origin
-    hashes: Mapping[str, str] = field(default_factory=dict)  # path to sha256, of files we own
-    texts: Mapping[str, str] = field(default_factory=dict)  # path to content, of notes we left
-    kernel: str = ""  # uname -r
-    kvm_device: bool = False  # /dev/kvm is there, which proves nothing yet
-
-
-@dataclass(frozen=True)
-class Check:
-    """One check of a verification."""
-
-    name: str
-    subject: str  # the guest, network, package … it looked at; "" where there is but one
-    result: str  # passed | failed | skipped
-    seconds: float
-    message: str = ""
-    node: str = ""  # by which pytest runs this one alone
-
-    @property
-    def title(self) -> str:
-        """``name [subject]``."""
-        return f"{self.name} [{self.subject}]" if self.subject else self.name
-
-
-@dataclass(frozen=True)
-class VerifyOutcome:
-    """What verification came to, over all its passes (before and after the reboot)."""
-
-    passed: int
-    failed: int
-    junit_folder: Path
-
-
-@dataclass(frozen=True)
-class Link:
-    """One link of the chain from a running host back to its sources, as it was found."""
-
-    what: str
-    found: str
-    ok: bool
-    detail: str = ""  # a diff

@@ -27,7 +27,7 @@ from sheepvirt import (
 )
 from sheepvirt.controls import Control, Outcome
 from sheepvirt.errors import ConfigError, VerifyError
-from sheepvirt.model import Check, Host
+from sheepvirt.host_model import Check, Host
 from sheepvirt.progress import Progress
 from sheepvirt.ssh import Connection
 from sheepvirt.steps.base import Wanted

@@ -15,7 +15,7 @@ from sheepvirt import config, hostkeys, images, locks, ssh
 from sheepvirt.container import Container
 from sheepvirt.engine import Engine
 from sheepvirt.errors import EngineError, HostUnreachableError
-from sheepvirt.model import Host
+from sheepvirt.host_model import Host
 from sheepvirt.progress import Progress, Stage, quiet
 
 START_SECONDS = 90.0

@@ -10,16 +10,8 @@ from rich.text import Text
 
 from sheepvirt import paths
 from sheepvirt.controls import Outcome
-from sheepvirt.model import (
-    BuildPlan,
-    BuildRecord,
-    Change,
-    Check,
-    Host,
-    Link,
-    Target,
-    VerifyOutcome,
-)
+from sheepvirt.host_model import Change, Check, Host, Link, VerifyOutcome
+from sheepvirt.model import BuildPlan, BuildRecord, Target
 from sheepvirt.progress import Progress
 
 

@@ -17,16 +17,16 @@ from pathlib import Path
 
 from sheepvirt import config, paths, spec_rules
 from sheepvirt.errors import RuleMismatchError, SheepvirtError, SpecError
-from sheepvirt.model import (
+from sheepvirt.model import Evidence
+from sheepvirt.spec_lines import by_section, has_tags, split_lines
+from sheepvirt.spec_model import (
     ArgumentRule,
     DependencyRule,
-    Evidence,
     Intent,
     Patched,
     SubpackageRule,
     SwitchRule,
 )
-from sheepvirt.spec_lines import by_section, has_tags, split_lines
 from sheepvirt.spec_reader import read
 from sheepvirt.spec_rules import Read, Seen
 from sheepvirt.tables import read_toml

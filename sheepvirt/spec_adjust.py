@@ -11,8 +11,9 @@ import re
 from collections.abc import Mapping, Sequence
 
 from sheepvirt.errors import SpecError
-from sheepvirt.model import Adjustment, ArgumentRule, DependencyRule, Evidence, Patched
+from sheepvirt.model import Adjustment, Evidence
 from sheepvirt.spec_lines import Line, by_section, has_tags, split_lines
+from sheepvirt.spec_model import ArgumentRule, DependencyRule, Patched
 from sheepvirt.spec_reader import read
 from sheepvirt.spec_rules import argument_seen, asks_for
 

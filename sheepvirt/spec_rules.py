@@ -11,8 +11,8 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from sheepvirt.errors import RuleMismatchError
-from sheepvirt.model import ArgumentRule, DependencyRule, SwitchRule
 from sheepvirt.spec_lines import Line, Spec, commands
+from sheepvirt.spec_model import ArgumentRule, DependencyRule, SwitchRule
 
 Read = Callable[[str], Spec]  # a text as it stands on the target
 Outcome = tuple[str, str]  # the text after a rule, and a sentence about what the rule did

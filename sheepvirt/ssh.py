@@ -23,7 +23,7 @@ from sheepvirt.errors import (
     RemoteCommandError,
     SshError,
 )
-from sheepvirt.model import Host
+from sheepvirt.host_model import Host
 
 OnLine = Callable[[str], None]
 SSH_FAILED = 255  # ssh(1): its own exit code for an error of its own

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from sheepvirt import paths, spec, spec_adjust
 from sheepvirt.errors import SourceError, SpecError
-from sheepvirt.model import Intent, Package, Patched
+from sheepvirt.model import Package
+from sheepvirt.spec_model import Intent, Patched
 
 BYTES = "surrogateescape"  # a spec may have names in its changelog that are not UTF-8
 

@@ -16,7 +16,7 @@ from xml.etree import ElementTree
 
 from sheepvirt import locks, paths, readings, report, ssh
 from sheepvirt.errors import BootstrapError, VerifyError
-from sheepvirt.model import Check, Host, VerifyOutcome
+from sheepvirt.host_model import Check, Host, VerifyOutcome
 from sheepvirt.progress import Progress, Stage
 from sheepvirt.steps import reboot as rebooting
 

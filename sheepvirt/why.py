@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from sheepvirt import paths, readings, repo, ssh, tables, verify
-from sheepvirt.model import BuildRecord, Host, Link
+from sheepvirt.host_model import Host, Link
+from sheepvirt.model import BuildRecord
 from sheepvirt.rpms import sha256
 from sheepvirt.ssh import Connection
 

@@ -7,15 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sheepvirt.model import (
-    BuildRecord,
-    Change,
-    Dependencies,
-    Facts,
-    Guest,
-    Host,
-    PublishedRpm,
-)
+from sheepvirt.host_model import Change, Dependencies, Facts, Guest, Host
+from sheepvirt.model import BuildRecord, PublishedRpm
 from sheepvirt.progress import Progress, Stage
 from sheepvirt.schemas import Schemas
 from sheepvirt.ssh import Connection, Result

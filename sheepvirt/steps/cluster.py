@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from sheepvirt import readings
 from sheepvirt.errors import BootstrapError
-from sheepvirt.model import Change, Facts
+from sheepvirt.host_model import Change, Facts
 from sheepvirt.steps.base import Hands, Step, Wanted
 
 NAME = "cluster"

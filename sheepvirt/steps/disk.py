@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sheepvirt import guest as guests
-from sheepvirt.model import Change, Facts, Guest
+from sheepvirt.host_model import Change, Facts, Guest
 from sheepvirt.rpms import sha256
 from sheepvirt.steps import disk_file, disk_vdi
 from sheepvirt.steps.base import Hands, Image, Step, Wanted

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sheepvirt.model import Facts, Guest
+from sheepvirt.host_model import Facts, Guest
 from sheepvirt.steps.base import Hands, Image, Wanted, disk_path
 from sheepvirt.steps.power import stands, stop
 

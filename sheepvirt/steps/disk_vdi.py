@@ -10,7 +10,7 @@ for a volume, and a snapshot's, which has its VDI's name, keeps the pool from st
 from __future__ import annotations
 
 from sheepvirt.errors import BootstrapError, ConfigError
-from sheepvirt.model import Facts, Guest
+from sheepvirt.host_model import Facts, Guest
 from sheepvirt.steps.base import Hands, Image, Wanted, vdi_note
 from sheepvirt.steps.cluster import ADDRESS, PORT, ready
 from sheepvirt.steps.power import stands, stop

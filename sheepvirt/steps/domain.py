@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from xml.etree import ElementTree
 
-from sheepvirt.model import Change, Definition, Facts, Guest
+from sheepvirt.host_model import Change, Definition, Facts, Guest
 from sheepvirt.steps import kvm
 from sheepvirt.steps.base import STATE, Hands, Step, Wanted, disk_path
 from sheepvirt.steps.cluster import ADDRESS, PORT

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from sheepvirt.errors import BootstrapError
 from sheepvirt.facts import REBOOT_WANTED
-from sheepvirt.model import Facts
+from sheepvirt.host_model import Facts
 from sheepvirt.ssh import Result
 from sheepvirt.steps.base import STATE, Hands
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sheepvirt import guest as guests
-from sheepvirt.model import Change, Facts
+from sheepvirt.host_model import Change, Facts
 from sheepvirt.steps.base import STATE, Hands, Step, Wanted
 
 NAME = "kvm"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sheepvirt.model import Change, Facts
+from sheepvirt.host_model import Change, Facts
 from sheepvirt.steps import installer
 from sheepvirt.steps.base import Hands, Step, Wanted
 

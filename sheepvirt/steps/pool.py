@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sheepvirt.model import Change, Definition, Facts
+from sheepvirt.host_model import Change, Definition, Facts
 from sheepvirt.steps.base import STATE, Hands, Step, Wanted
 from sheepvirt.steps.cluster import ADDRESS, PORT
 from sheepvirt.steps.definition import difference, identity

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from sheepvirt.model import Facts, Guest
+from sheepvirt.host_model import Facts, Guest
 from sheepvirt.steps.base import Hands
 
 STOP_SECONDS = 10.0

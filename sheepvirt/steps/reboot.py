@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from sheepvirt.errors import BootstrapError, HostUnreachableError, RemoteCommandError
 from sheepvirt.facts import BOOT
-from sheepvirt.model import Change, Facts
+from sheepvirt.host_model import Change, Facts
 from sheepvirt.ssh import Connection, OnLine
 from sheepvirt.steps.base import Hands, Step, Wanted
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 
-from sheepvirt.model import Change, Facts
+from sheepvirt.host_model import Change, Facts
 from sheepvirt.steps.base import STATE, Hands, Step, Wanted
 from sheepvirt.steps.templates import render
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sheepvirt.errors import BootstrapError
-from sheepvirt.model import Change, Facts, ServiceState
+from sheepvirt.host_model import Change, Facts, ServiceState
 from sheepvirt.steps import units
 from sheepvirt.steps.base import Hands, Step, Wanted
 

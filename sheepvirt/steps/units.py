@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 
 from sheepvirt import paths
-from sheepvirt.model import Change, Facts
+from sheepvirt.host_model import Change, Facts
 from sheepvirt.steps.base import Hands
 
 SYSTEM = "/etc/systemd/system"

@@ -14,7 +14,8 @@ from testinfra.backend.base import BaseBackend
 from sheepvirt import config as configuration
 from sheepvirt import inventory, paths, readings, repo
 from sheepvirt.errors import SheepvirtError
-from sheepvirt.model import BuildRecord, Feature, Guest, Host
+from sheepvirt.host_model import Guest, Host
+from sheepvirt.model import BuildRecord, Feature
 from sheepvirt.readings import Beat
 from sheepvirt.tables import pick
 

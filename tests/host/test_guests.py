@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from sheepvirt import readings
-from sheepvirt.model import Guest
+from sheepvirt.host_model import Guest
 from sheepvirt.readings import Beat
 
 from .conftest import CONSOLE_SECONDS, Wanted

@@ -6,7 +6,7 @@ libvirt goes on calling a pool active whose cluster is gone, so the cluster itse
 from __future__ import annotations
 
 from sheepvirt import readings
-from sheepvirt.model import Guest
+from sheepvirt.host_model import Guest
 
 from .conftest import SHEEPDOG, Hear, Wanted
 from .probe import Probe

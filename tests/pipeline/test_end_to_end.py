@@ -17,7 +17,7 @@ import pytest
 
 from sheepvirt import inventory, paths, rehearsal
 from sheepvirt.engine import Engine
-from sheepvirt.model import Host
+from sheepvirt.host_model import Host
 from sheepvirt.ssh import connect, write_config
 
 pytestmark = pytest.mark.engine
@@ -127,6 +127,25 @@ def test_verify_passes_before_and_after_a_reboot() -> None:
     assert all('failures="0"' in r.read_text() for r in reports)
 
 
+def test_the_guest_lives_on_sheepdog_and_its_data_outlives_it() -> None:
+    xml = on_host("virsh", "dumpxml", "papeete")
+    assert "protocol='sheepdog' name='papeete'" in xml
+    report = (paths.dist() / "verify" / "moorea" / "2-after-reboot.xml").read_text()
+    case = report.partition("test_data_outlives_destruction_and_reboot")[2].partition("<testcase")[
+        0
+    ]
+    assert case
+    assert "<skipped" not in case
+
+
+def test_why_goes_back_from_the_host_to_the_tarball() -> None:
+    out = invoke("why", "moorea", "libvirt")
+    assert "/usr/sbin/libvirtd of libvirt-daemon-7.0.0" in out
+    assert "ca3833844d08c22867f1d1a46edc36bda7d6fe1a4f267e7d77100b79fc9ddd89" in out
+    assert "stand-in" in out
+    assert "BROKEN" not in out
+
+
 def test_a_broken_host_fails_verification() -> None:
     on_host("ovs-vsctl", "del-br", "ovsbr0")
     on_host("virsh", "net-autostart", "ovsbr0", "--disable")
@@ -140,6 +159,13 @@ def test_bootstrap_mends_what_was_broken_and_only_that() -> None:
     assert "dnf" not in out
     assert "no change" in invoke("bootstrap", "moorea")
     invoke("verify", "moorea", "--no-reboot")
+
+
+def test_every_control_makes_exactly_its_checks_fail() -> None:
+    out = invoke("verify", "moorea", "--prove")
+    assert "exactly that" in out
+    assert "DID NOT FAIL" not in out
+    assert "no change" in invoke("bootstrap", "moorea")
 
 
 def test_two_runs_at_once_do_not_meet() -> None:

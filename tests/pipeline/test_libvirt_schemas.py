@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from sheepvirt import build, config, repo, schemas
 from sheepvirt.errors import BootstrapError
-from sheepvirt.model import Guest
+from sheepvirt.host_model import Guest
 from sheepvirt.progress import quiet
 from sheepvirt.schemas import Schemas
 from sheepvirt.steps.templates import render

@@ -12,18 +12,17 @@ import pytest
 from rich.console import Console
 
 from sheepvirt import ssh
-from sheepvirt.model import (
+from sheepvirt.host_model import (
     BridgeState,
-    BuildRecord,
     ClusterState,
     Definition,
     Dependencies,
     Facts,
     Guest,
     Host,
-    PublishedRpm,
     ServiceState,
 )
+from sheepvirt.model import BuildRecord, PublishedRpm
 from sheepvirt.progress import Progress
 from sheepvirt.schemas import Schemas
 from sheepvirt.steps import repository, units

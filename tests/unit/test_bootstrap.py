@@ -11,7 +11,7 @@ from rich.console import Console
 
 from sheepvirt import bootstrap, locks, rehearsal, ssh
 from sheepvirt.errors import BootstrapError, RemoteCommandError
-from sheepvirt.model import Change, Dependencies, Facts, Host
+from sheepvirt.host_model import Change, Dependencies, Facts, Host
 from sheepvirt.progress import Progress
 from sheepvirt.steps.base import Hands, Step, Wanted
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from sheepvirt import facts
 from sheepvirt.facts import Question, parse, sections
-from sheepvirt.model import BridgeState, ClusterState, Facts, ServiceState
+from sheepvirt.host_model import BridgeState, ClusterState, Facts, ServiceState
 
 BOUNDARY = "@@0123456789ab"
 NAMES = st.from_regex(r"[a-z][a-z:./-]{0,20}", fullmatch=True)

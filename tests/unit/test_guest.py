@@ -8,7 +8,7 @@ import pytest
 from sheepvirt import guest as guests
 from sheepvirt import images
 from sheepvirt.errors import ConfigError
-from sheepvirt.model import Guest
+from sheepvirt.host_model import Guest
 from sheepvirt.progress import quiet
 
 GUEST = Guest("papeete", "a title", 256, 1, "ovsbr0", "papeete: ia ora na")

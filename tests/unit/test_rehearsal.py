@@ -11,7 +11,7 @@ from rich.console import Console
 from sheepvirt import hostkeys, images, rehearsal, ssh
 from sheepvirt.container import Result
 from sheepvirt.errors import EngineError
-from sheepvirt.model import Host
+from sheepvirt.host_model import Host
 from sheepvirt.progress import Progress
 
 HOST = Host("moorea", "rehearsal", True, "127.0.0.1", 0, "root", "ovsbr0", "ovsbr0", (),

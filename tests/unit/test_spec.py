@@ -11,7 +11,7 @@ import pytest
 
 from sheepvirt import paths, spec
 from sheepvirt.errors import ConfigError, RuleMismatchError
-from sheepvirt.model import Patched
+from sheepvirt.spec_model import Patched
 
 DATA = Path(__file__).parent / "data" / "spec"
 DAEMON = (DATA / "daemon.spec").read_text(encoding="utf-8")

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from sheepvirt import config, spec_adjust
 from sheepvirt.errors import SpecError
-from sheepvirt.model import Adjustment, Patched
+from sheepvirt.model import Adjustment
+from sheepvirt.spec_model import Patched
 
 MACROS = {"dist": ".x", "rhel": "8"}
 SPEC = """\

@@ -19,7 +19,7 @@ from sheepvirt.errors import (
     RemoteCommandError,
     SshError,
 )
-from sheepvirt.model import Host
+from sheepvirt.host_model import Host
 
 TAHITI = Host("tahiti", "rehearsal", False, "192.0.2.7", 2222, "root", "ovsbr0", "ovsbr0", ())
 CHANGED = (

@@ -7,7 +7,7 @@ import pytest
 from finished import DOMAIN, HOST, LIVE, NETWORK, RECORD, RPM, UP, WANTED, changes, done, hands
 
 from sheepvirt.errors import BootstrapError
-from sheepvirt.model import BridgeState, Change, Definition, Facts
+from sheepvirt.host_model import BridgeState, Change, Definition, Facts
 from sheepvirt.steps import STEPS, bridge, dependencies, packages, port, reboot
 from sheepvirt.steps import domain as domains
 from sheepvirt.steps import network as networks

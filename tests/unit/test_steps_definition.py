@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from sheepvirt.model import Guest
+from sheepvirt.host_model import Guest
 from sheepvirt.steps.definition import difference, identity
 from sheepvirt.steps.templates import render
 

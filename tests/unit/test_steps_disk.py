@@ -7,7 +7,7 @@ import pytest
 from finished import GUEST, HOST, WANTED, changes, done, hands
 
 from sheepvirt.errors import BootstrapError, ConfigError, RemoteCommandError
-from sheepvirt.model import ClusterState, Guest
+from sheepvirt.host_model import ClusterState, Guest
 from sheepvirt.steps import disk
 from sheepvirt.steps.base import Wanted
 

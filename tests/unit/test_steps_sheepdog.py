@@ -6,7 +6,7 @@ import pytest
 from finished import POOL, WANTED, changes, done, hands
 
 from sheepvirt.errors import BootstrapError
-from sheepvirt.model import ClusterState, Definition, Facts
+from sheepvirt.host_model import ClusterState, Definition, Facts
 from sheepvirt.steps import cluster, kvm, pool, units
 from sheepvirt.steps import domain as domains
 from sheepvirt.steps import services as service_step

@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sheepvirt.model import Guest
+from sheepvirt.host_model import Guest
 from sheepvirt.steps.templates import render
 
 # What the inventory lets through (config: printable), of what XML can carry.

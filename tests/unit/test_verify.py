@@ -11,7 +11,7 @@ from rich.console import Console
 from sheepvirt import paths, ssh, verify
 from sheepvirt import report as report_
 from sheepvirt.errors import VerifyError
-from sheepvirt.model import Check, Guest, Host
+from sheepvirt.host_model import Check, Guest, Host
 from sheepvirt.progress import Progress, Stage, quiet
 
 GUEST = Guest("papeete", "title", 256, 1, "ovsbr0", "ia ora na")

@@ -11,7 +11,8 @@ import pytest
 
 from sheepvirt import inventory, paths, repo, ssh, why
 from sheepvirt.errors import UnknownNameError
-from sheepvirt.model import BuildRecord, Evidence, Link, PublishedRpm, Target
+from sheepvirt.host_model import Link
+from sheepvirt.model import BuildRecord, Evidence, PublishedRpm, Target
 from sheepvirt.rpms import sha256
 
 HOST = inventory.load_host("tahiti")
