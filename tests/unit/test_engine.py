@@ -1,0 +1,28 @@
+"""Where no engine answers, that is said; output comes in whole lines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sheepvirt.container import Lines
+from sheepvirt.engine import Engine
+from sheepvirt.errors import EngineUnavailableError
+
+
+def test_no_engine_says_how_to_start_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/docker.sock")
+    with pytest.raises(EngineUnavailableError, match="no container engine answers") as caught:
+        Engine()
+    assert "`make engine`" in caught.value.hint
+    assert caught.value.exit_code == 5
+
+
+def test_output_is_cut_into_lines_wherever_the_engine_cuts_it() -> None:
+    seen: list[str] = []
+    lines = Lines(seen.append)
+    for chunk in (b"one\ntw", b"o\n", "中".encode()[:1], "中".encode()[1:] + b"\nend"):
+        lines.feed(chunk)
+    lines.end()
+    assert seen == ["one", "two", "中", "end"]
