@@ -13,6 +13,7 @@ from sheepvirt.host_model import Host
 from sheepvirt.model import Feature
 
 MISSPELT = "obsbr0"  # the how-to's own slip, which libvirt takes without a word
+OTHER_CLUSTER = "127.0.0.2"
 ASIDE = ".sheepvirt-prove"  # what a file is called while it is "removed"
 
 
@@ -32,6 +33,7 @@ class Control:
     breaks: tuple[Command, ...]
     fails: frozenset[str]
     undo: tuple[Command, ...] = ()  # does nothing where nothing is broken
+    data: bool = False  # judge the guests' data by the pass before the controls
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,29 @@ class Outcome:
         return bool(self.expected) and self.expected == self.seen
 
 
+# A guest's boot record is the first sector of its disk's second partition, whose start is at byte
+# 470 (of the MBR). It is kept aside, and the guest starts as on an empty disk.
+KEPT = "/var/lib/sheepvirt/prove-boot-record"
+FORGET = """
+set -e
+at=$(($(dog vdi read "$1" 470 4 | od -An -tu4) * 512))
+virsh -q destroy --domain "$1"
+dog vdi read "$1" $at 512 > "$2.new"
+mv "$2.new" "$2"
+head -c 512 /dev/zero | dog vdi write "$1" $at 512
+virsh -q start --domain "$1"
+"""
+REMEMBER = """
+[ -e "$2" ] || exit 0
+set -e
+at=$(($(dog vdi read "$1" 470 4 | od -An -tu4) * 512))
+virsh -q destroy --domain "$1" || true
+dog vdi write "$1" $at 512 < "$2"
+rm "$2"
+virsh -q start --domain "$1"
+"""
+
+
 def title(name: str, subject: str = "") -> str:
     """Return a check's title."""
     return f"{name} [{subject}]" if subject else name
@@ -61,15 +86,16 @@ def plain(title: str) -> str:
 
 
 def on_host(
-    host: Host, features: Sequence[tuple[str, Feature]], network_xml: str
+    host: Host, features: Sequence[tuple[str, Feature]], network_xml: str, pool_xml: str
 ) -> tuple[Control, ...]:
     """Return the controls of ``host``, in order.
 
-    ``features`` are (package, feature) of what is published; ``network_xml`` is libvirt's
-    definition of the host's network.
+    ``features`` are (package, feature) of what is published; the XML is libvirt's, of the host's
+    network and pool.
     """
     return (
         *_sheepdog(host),
+        *_pool(host, pool_xml),
         *_backends(host, features),
         *_network(host, network_xml),
         *_guest(host),
@@ -117,6 +143,14 @@ def _sheepdog(host: Host) -> tuple[Control, ...]:
             (Command(("systemctl", "disable", "sheepdog")),),
             _each(["sheepdog"], "services: service starts at boot"),
         ),
+    )
+
+
+def _pool(host: Host, pool_xml: str) -> tuple[Control, ...]:
+    other = ElementTree.fromstring(pool_xml)
+    for element in other.iter("host"):
+        element.set("name", OTHER_CLUSTER)
+    return (
         Control(
             "pool stopped",
             (_virsh("pool-destroy", host.pool),),
@@ -127,6 +161,11 @@ def _sheepdog(host: Host) -> tuple[Control, ...]:
             "autostart of the pool undefined",
             (_virsh("pool-autostart", host.pool, "--disable"),),
             _each([host.pool], "sheepdog: pool starts by itself"),
+        ),
+        Control(
+            "pool names another cluster",
+            (_virsh("pool-define", "/dev/stdin", stdin=ElementTree.tostring(other)),),
+            _each([host.pool], "sheepdog: pool is of the local cluster"),
         ),
     )
 
@@ -197,7 +236,23 @@ def _guest(host: Host) -> tuple[Control, ...]:
     found: list[Control] = []
     for guest in host.guests[:1]:  # the others are looked at by the same checks
         on_sheepdog = [f"{guest.name} on sheepdog"] if guest.disk == "sheepdog" else []
+        if on_sheepdog:
+            script = ("sh", guest.name, KEPT)
+            found.append(
+                Control(
+                    f"data of {guest.name} lost",
+                    (Command(("sh", "-c", FORGET, *script)),),
+                    _each([guest.name], "guests: data outlives destruction and reboot"),
+                    undo=(Command(("sh", "-c", REMEMBER, *script)),),
+                    data=True,
+                )
+            )
         found += [
+            Control(
+                f"title of {guest.name} changed",
+                (_virsh("desc", guest.name, "--config", "--title", "another"),),
+                _each([guest.name], "guests: guest is defined as wanted"),
+            ),
             Control(
                 f"autostart of {guest.name} undefined",
                 (_virsh("autostart", guest.name, "--disable"),),

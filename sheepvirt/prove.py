@@ -77,19 +77,24 @@ class Trial:
         self._folder = paths.dist() / "verify" / wanted.host.name / "prove"
         shutil.rmtree(self._folder, ignore_errors=True)
         self._folder.mkdir(parents=True)
-        self._reports = 0
+        self._reports: list[Path] = []  # the first one is of all checks before the controls
 
     def controls(self) -> tuple[Control, ...]:
-        """Return the controls of this host. Raises RemoteCommandError: it has no network yet."""
-        argv = ["virsh", "net-dumpxml", "--inactive", "--network", self._host.network]
+        """Return the controls of this host. Raises RemoteCommandError: no network or pool yet."""
         features = [
             (record.package, feature)
             for record in self._wanted.records
             for feature in config.load_package(record.package).features
             if feature.host_line
         ]
-        xml = self._connection.run(argv).stdout
-        return controls.on_host(self._host, features, xml)
+        xml = [
+            self._connection.run(["virsh", verb, "--inactive", kind, name]).stdout
+            for verb, kind, name in (
+                ("net-dumpxml", "--network", self._host.network),
+                ("pool-dumpxml", "--pool", self._host.pool),
+            )
+        ]
+        return controls.on_host(self._host, features, *xml)
 
     def mend(self, table: Sequence[Control], what: str) -> str:
         """Undo what ``table`` breaks, let bootstrap do the rest; return what that changed."""
@@ -99,7 +104,7 @@ class Trial:
                     self._connection.run(command.argv, stdin=command.stdin, on_line=stage.line)
             changes = bootstrap.run(self._wanted, self._connection, self._progress)
             done = [f"{c.step}: {c.what}" for c in changes]
-            undone = ["undone by itself"] if any(c.undo for c in table) else []
+            undone = ["undone by the control"] if any(c.undo for c in table) else []
             stage.note = f"{len(done)} changes by bootstrap"
         return "; ".join(undone + done) or "nothing to mend"
 
@@ -111,12 +116,14 @@ class Trial:
             with self._progress.stage(name) as stage:
                 for command in control.breaks:
                     self._connection.run(command.argv, stdin=command.stdin, on_line=stage.line)
-                failed = [c for c in self._look(name, ()) if c.result == "failed"]
+                checks = self._look(name, data=control.data)
+                failed = [c for c in checks if c.result == "failed"]
                 stage.note = f"{len(failed)} checks failed"
         finally:  # interrupted or not
             mended = self.mend([control], control.name)
         if failed:
-            again = self._look(f"{control.name}: mended?", [c.node for c in failed])
+            nodes = [c.node for c in failed]
+            again = self._look(f"{control.name}: mended?", nodes, data=control.data)
             _require(self._host, again, f"after the control {control.name!r} was mended")
         return Outcome(
             control=control.name,
@@ -128,14 +135,18 @@ class Trial:
 
     def all_pass(self, when: str) -> tuple[Check, ...]:
         """Require that every check passes ``when`` ("before" or "after" the controls)."""
-        checks = self._look(f"verify {self._host.name} {when} the controls", ())
+        checks = self._look(f"verify {self._host.name} {when} the controls")
         _require(self._host, checks, f"{when} the controls")
         return checks
 
-    def _look(self, title: str, nodes: Sequence[str]) -> tuple[Check, ...]:
-        self._reports += 1
-        junit: Path = self._folder / f"{self._reports:02}.xml"
-        return verify.one_pass(self._host, junit, title, self._progress, nodes=nodes)
+    def _look(
+        self, title: str, nodes: Sequence[str] = (), *, data: bool = False
+    ) -> tuple[Check, ...]:
+        self._reports.append(self._folder / f"{len(self._reports) + 1:02}.xml")
+        before = self._reports[0] if data else None
+        return verify.one_pass(
+            self._host, self._reports[-1], title, self._progress, before=before, nodes=nodes
+        )
 
 
 def _require(host: Host, checks: Sequence[Check], when: str) -> None:

@@ -1,0 +1,106 @@
+"""What is broken on purpose, and what must fail then."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from sheepvirt import controls, paths
+from sheepvirt.controls import Control, Outcome
+from sheepvirt.host_model import Guest, Host
+from sheepvirt.model import Feature
+
+SO = "/usr/lib64/libvirt/storage-backend/libvirt_storage_backend_sheepdog.so"
+GUEST = Guest("papeete", "title", 256, 1, "ovsbr0", "ia ora na")
+HOST = Host("tahiti", "rehearsal", True, "127.0.0.1", 0, "root", "ovsbr0", "ovsbr0", (GUEST,))
+FEATURES = [("libvirt", Feature("sheepdog", rpm_file=SO, host_line="Sheepdog"))]
+NETWORK = "<network><name>ovsbr0</name><uuid>u</uuid><bridge name='ovsbr0'/></network>"
+POOL = "<pool type='sheepdog'><source><host name='127.0.0.1' port='7000'/></source></pool>"
+
+
+def table(host: Host = HOST) -> dict[str, Control]:
+    return {c.name: c for c in controls.on_host(host, FEATURES, NETWORK, POOL)}
+
+
+def known_checks() -> set[str]:
+    """The names of all checks there are, as verify makes them from the files of tests/host."""
+    return {
+        f"{path.stem.removeprefix('test_')}: {name.replace('_', ' ')}"
+        for path in (paths.TESTS / "host").glob("test_*.py")
+        for name in re.findall(r"(?m)^def test_(\w+)", path.read_text(encoding="utf-8"))
+    }
+
+
+def test_every_check_that_must_fail_is_there() -> None:
+    """A check that was renamed would be expected in vain."""
+    expected = {title.partition(" [")[0] for c in table().values() for title in c.fails}
+    assert expected <= known_checks()
+
+
+def test_what_the_project_asks_for_is_tried() -> None:
+    names = " | ".join(table())
+    for words in (
+        "sheepdog stopped", "bridge deleted", "obsbr0", "backend_sheepdog.so removed",
+        "autostart of the pool", "autostart of the network", "autostart of papeete", "data of",
+    ):  # fmt: skip
+        assert words in names
+
+
+def test_each_breaks_something_and_expects_something() -> None:
+    for control in table().values():
+        assert control.breaks
+        assert control.fails
+        assert all(command.argv for command in (*control.breaks, *control.undo))
+
+
+def test_a_guest_on_a_file_does_not_miss_sheepdog() -> None:
+    on_file = table(replace(HOST, guests=(replace(GUEST, disk="file"),)))
+    assert "data of papeete lost" not in on_file
+    assert not any("papeete" in title for title in on_file["sheepdog stopped"].fails)
+    assert not any("volume" in title for c in on_file.values() for title in c.fails)
+    assert "guests: guest is running [papeete]" in on_file["papeete destroyed"].fails
+
+
+def test_all_guests_lose_what_all_share() -> None:
+    two = replace(HOST, guests=(GUEST, replace(GUEST, name="moorea")))
+    fails = table(two)["sheepdog stopped"].fails
+    assert {
+        f"sheepdog: volume is in the pool [{n} on sheepdog]" for n in ("papeete", "moorea")
+    } <= (fails)
+
+
+def test_the_misspelt_network_keeps_its_identity() -> None:
+    define = table()["network names obsbr0, which does not exist"].breaks[0]
+    wrong = ElementTree.fromstring(define.stdin)
+    bridge = wrong.find("bridge")
+    assert bridge is not None
+    assert (wrong.findtext("uuid"), bridge.get("name")) == ("u", "obsbr0")
+
+
+def test_a_removed_file_is_put_back_and_only_where_it_is_away(tmp_path: Path) -> None:
+    """The undo's own script, with a libvirtd that is not there to be restarted."""
+    undo = table()["libvirt: libvirt_storage_backend_sheepdog.so removed"].undo[0]
+    assert undo.argv[:2] == ("sh", "-c")
+    assert undo.argv[-2:] == (SO, controls.ASIDE)
+    assert undo.argv[2].startswith('test ! -e "$1$2" ||')
+
+
+@pytest.mark.parametrize(
+    ("expected", "seen", "ok"),
+    [
+        ({"a"}, {"a"}, True),
+        ({"a"}, set(), False),
+        ({"a"}, {"a", "b"}, False),
+        (set(), set(), False),
+    ],
+)
+def test_exactly_what_was_expected_must_fail(expected: set[str], seen: set[str], ok: bool) -> None:
+    assert Outcome("c", frozenset(expected), frozenset(seen), "", 0).ok is ok
+
+
+def test_a_stand_in_has_the_same_checks() -> None:
+    assert (
+        controls.plain("s: pool is active [sheepdog (stand-in)]") == "s: pool is active [sheepdog]"
+    )

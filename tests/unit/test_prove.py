@@ -1,0 +1,178 @@
+"""A run of the negative controls: order, mending, and what it takes to pass."""
+
+import io
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from sheepvirt import bootstrap, config, controls, prove, prove_gates, ssh, verify
+from sheepvirt.controls import Command, Control, Outcome
+from sheepvirt.errors import ConfigError, VerifyError
+from sheepvirt.host_model import Change, Check, Guest, Host
+from sheepvirt.progress import Progress
+
+GUEST = Guest("papeete", "title", 256, 1, "ovsbr0", "ia ora na")
+HOST = Host("tahiti", "rehearsal", True, "127.0.0.1", 0, "root", "ovsbr0", "ovsbr0", (GUEST,))
+CHECKS = ("networks: network is active", "guests: guest is running", "packages: good")
+STOP = Control(
+    "network stopped", (Command(("break", "it")),), frozenset({"networks: network is active [n]"})
+)
+FILE = Control(
+    "file away", (Command(("break", "file"), b"x"),), frozenset({"guests: guest is running [g]"}),
+    undo=(Command(("undo", "file")),), data=True,
+)  # fmt: skip
+
+
+class Wanted:
+    """What bootstrap would want of the host."""
+
+    def __init__(self) -> None:
+        self.host = HOST
+        self.records = ()
+
+
+class Stage:
+    """A host: what is done to it is noted; each planned pass names the checks that fail in it."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        self.log: list[str] = []
+        self.plan: list[set[str] | BaseException] = []
+        self.before: list[Path | None] = []
+        self.table: tuple[Control, ...] = (STOP,)
+        self.gates = [Outcome("gate", frozenset({"x"}), frozenset({"x"}), "", 0)]
+        monkeypatch.setenv("SHEEPVIRT_DIST", str(tmp_path / "dist"))
+        monkeypatch.setenv("SHEEPVIRT_STATE", str(tmp_path / "state"))
+        monkeypatch.setattr(ssh, "connect", lambda _host: self)
+        monkeypatch.setattr(bootstrap, "wanted_state", lambda _host: Wanted())
+        monkeypatch.setattr(bootstrap, "run", self.bootstrap)
+        monkeypatch.setattr(verify, "one_pass", self.one_pass)
+        monkeypatch.setattr(config, "load_target", lambda name: name)
+        monkeypatch.setattr(prove_gates, "run", lambda _target, _progress: list(self.gates))
+        monkeypatch.setattr(controls, "on_host", lambda *_args: self.table)
+
+    def run(self, argv: Sequence[str], **_options: Any) -> ssh.Result:
+        if argv[0] != "virsh":
+            self.log.append(" ".join(argv))
+        return ssh.Result(0, "<x/>", "")
+
+    def bootstrap(self, *_args: object) -> list[Change]:
+        self.log.append("bootstrap")
+        return [Change("network", "n started")] if "break it" in self.log else []
+
+    def one_pass(
+        self, _host: Host, junit: Path, _title: str, _progress: Progress,
+        *, before: Path | None, nodes: Sequence[str],
+    ) -> tuple[Check, ...]:  # fmt: skip
+        self.log.append(f"look at {', '.join(nodes)}" if nodes else "look")
+        self.before.append(before)
+        failing = self.plan.pop(0)
+        if isinstance(failing, BaseException):
+            raise failing
+        subjects = dict(zip(CHECKS, ("n (stand-in)", "g", ""), strict=True))
+        names = [n for n in CHECKS if not nodes or any(n in node for node in nodes)]
+        return tuple(
+            Check(n, subjects[n], "failed" if n in failing else "passed", 1, "m", f"::{n}")
+            for n in names
+        )
+
+    def prove(self) -> str:
+        out = io.StringIO()
+        progress = Progress(console=Console(file=out, width=160, highlight=False))
+        try:
+            prove.prove(HOST, progress)
+        finally:
+            self.said = out.getvalue()
+        return self.said
+
+
+@pytest.fixture
+def stage(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Stage:
+    return Stage(monkeypatch, tmp_path)
+
+
+def test_a_real_machine_is_not_touched(stage: Stage) -> None:
+    with pytest.raises(ConfigError, match="tahiti is a real machine") as caught:
+        prove.prove(replace(HOST, rehearsal=False), Progress())
+    assert caught.value.exit_code == 2
+    assert not stage.log
+
+
+def test_break_look_mend_and_look_again(stage: Stage) -> None:
+    stage.plan = [set(), {CHECKS[0]}, set(), set()]
+    said = stage.prove()
+    assert stage.log == [
+        "bootstrap", "look",  # as found
+        "break it", "look", "bootstrap", f"look at ::{CHECKS[0]}",
+        "look",
+    ]  # fmt: skip
+    assert "2 of 2 controls made exactly their checks fail" in said
+    assert "network: n started" in said
+    assert "no control made these fail: guests: guest is running, packages: good" in said
+
+
+def test_what_bootstrap_does_not_see_is_undone_first(stage: Stage) -> None:
+    stage.table = (FILE,)
+    stage.plan = [set(), {CHECKS[1]}, set(), set()]
+    stage.prove()
+    assert stage.log == [
+        "undo file", "bootstrap", "look",  # an earlier run may have been cut off
+        "break file", "look", "undo file", "bootstrap", f"look at ::{CHECKS[1]}",
+        "look",
+    ]  # fmt: skip
+    # A control of data is judged by the pass before all controls; the others by nothing.
+    first = stage.before[1]
+    assert first is not None
+    assert first.name == "01.xml"
+    assert stage.before == [None, first, first, None]
+
+
+@pytest.mark.parametrize(
+    ("failing", "says"),
+    [
+        (set(), "DID NOT FAIL: networks: network is active [n]"),
+        ({CHECKS[0], CHECKS[1]}, "FAILED AS WELL: guests: guest is running [g]"),
+    ],
+)
+def test_a_control_that_makes_others_fail_or_nothing(
+    stage: Stage, failing: set[str], says: str
+) -> None:
+    stage.plan = [set(), failing, set(), set()]
+    with pytest.raises(VerifyError, match="1 of 2 controls") as caught:
+        stage.prove()
+    assert caught.value.exit_code == 10
+    assert says in stage.said
+    assert stage.log.count("bootstrap") == 2
+
+
+def test_a_gate_that_stops_nothing(stage: Stage) -> None:
+    stage.gates = [Outcome("stock spec", frozenset({"spec: x"}), frozenset(), "", 0)]
+    stage.plan = [set(), {CHECKS[0]}, set(), set()]
+    with pytest.raises(VerifyError, match="stock spec"):
+        stage.prove()
+    assert "DID NOT FAIL: spec: x" in stage.said
+
+
+def test_a_host_that_is_not_well_is_not_broken_further(stage: Stage) -> None:
+    stage.plan = [{CHECKS[2]}]
+    with pytest.raises(VerifyError, match="1 checks fail before the controls"):
+        stage.prove()
+    assert stage.log == ["bootstrap", "look"]
+
+
+def test_what_stays_broken_stops_the_run(stage: Stage) -> None:
+    stage.plan = [set(), {CHECKS[0]}, {CHECKS[0]}]
+    with pytest.raises(VerifyError, match="after the control 'network stopped' was mended"):
+        stage.prove()
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt(), VerifyError("pytest broke")])
+def test_an_interrupted_control_is_mended(stage: Stage, stop: BaseException) -> None:
+    stage.table = (FILE,)
+    stage.plan = [set(), stop]
+    with pytest.raises(type(stop)):
+        stage.prove()
+    assert stage.log[-3:] == ["look", "undo file", "bootstrap"]

@@ -1,0 +1,95 @@
+"""Negative controls of the gates: what stops a run counts, and nothing else."""
+
+from pathlib import Path
+
+import pytest
+
+from sheepvirt import prove_gates
+from sheepvirt.controls import Outcome
+from sheepvirt.errors import CompileError, ContractError, EngineError
+from sheepvirt.model import BuildRecord, Evidence, Package
+from sheepvirt.progress import quiet
+from sheepvirt.prove_gates import UNFOUND, UNMET, Case, GateControl
+
+PACKAGE = Package(
+    "libvirt", "7.0.0", "libvirt.spec", "tarball", (), (), ("sheepdog",), (), ("--nocheck",),
+    ("libvirt",), "", Path("/nowhere"),
+)  # fmt: skip
+EVIDENCE = (
+    Evidence("spec", "libvirt", "sheepdog", "configure is told -Dx", "-Dx", ok=True),
+    Evidence("spec", "libvirt", "sheepdog", "%files x has y", "y", ok=True),
+    Evidence("build", "libvirt", "sheepdog", "its CLI was in the build root", "/x", ok=True),
+)
+RECORD = BuildRecord("libvirt", "7.0.0", "k", {}, (), ("libvirt",), EVIDENCE, 1.0)
+
+
+class Broken:
+    """A job whose compilation leaves a log and fails."""
+
+    def __init__(self, log: str) -> None:
+        self.log = log
+
+    def __call__(self, _case: Case, scratch: Path) -> None:
+        (scratch / "build.log").write_text(self.log)
+        raise CompileError("libvirt did not build", hint="")
+
+
+def case() -> Case:
+    return Case(PACKAGE, RECORD, (), (), Path("/nowhere"), None)  # type: ignore[arg-type]
+
+
+def outcome(control: GateControl, tmp_path: Path) -> Outcome:
+    return prove_gates._outcome(control, case(), tmp_path, quiet())
+
+
+@pytest.mark.parametrize(
+    ("log", "seen"),
+    [
+        ("error: Failed build dependencies:\n\tsheepdog is needed by libvirt-7.0.0\n", UNMET),
+        ("../src/meson.build:1:2: ERROR: Program 'collie dog' not found\n", UNFOUND),
+        (
+            "../src/meson.build:1:2: ERROR: Program(s) ['collie', 'dog'] not found or",
+            UNFOUND,
+        ),
+        ("../x.c:1:2: error: y\n", "build: ../x.c:1:2: error: y"),
+    ],
+)
+def test_what_rpm_and_configure_say_has_a_name(tmp_path: Path, log: str, seen: str) -> None:
+    control = GateControl("c", lambda _case: frozenset({UNFOUND}), Broken(log))
+    found = outcome(control, tmp_path)
+    assert found.seen == {seen}
+    assert found.ok == (seen == UNFOUND)
+
+
+def test_claims_that_were_missed_are_compared_with_those_of_the_published_build(
+    tmp_path: Path,
+) -> None:
+    def miss(_case: Case, _scratch: Path) -> None:
+        raise ContractError("m", claims=("spec: configure is told -Dx",))
+
+    expected = prove_gates._of_gate("spec", "configure is told")
+    assert outcome(GateControl("c", expected, miss), tmp_path).ok
+    wider = prove_gates._of_gate("spec", "configure is told", "%files")
+    assert not outcome(GateControl("c", wider, miss), tmp_path).ok
+
+
+def test_nothing_that_stops_it_and_nothing_expected_are_no_pass(tmp_path: Path) -> None:
+    def through(_case: Case, _scratch: Path) -> None:
+        return
+
+    assert not outcome(GateControl("c", lambda _c: frozenset({"x"}), through), tmp_path).ok
+    none = prove_gates._of_gate("rpm", "an RPM has")  # no such claim was published
+    assert not outcome(GateControl("c", none, through), tmp_path).ok
+
+
+def test_an_engine_that_fails_is_no_gate(tmp_path: Path) -> None:
+    def fail(_case: Case, _scratch: Path) -> None:
+        raise EngineError("no engine")
+
+    with pytest.raises(EngineError):
+        outcome(GateControl("c", lambda _case: frozenset({"x"}), fail), tmp_path)
+
+
+def test_a_build_ends_before_the_compilation() -> None:
+    args = prove_gates._short(PACKAGE).rpmbuild_args
+    assert args == ("--nocheck", "--define", "meson_build exit 97")
