@@ -46,10 +46,13 @@ date > %{{buildroot}}%{{_datadir}}/tiny/date
 %{{_datadir}}/tiny
 """
 RUN = """\
+import signal
 import sys
 from pathlib import Path
 from sheepvirt import build, config, paths
 from sheepvirt.progress import Progress
+# What a shell starts in the background ignores SIGINT, and so would this run of the test's.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 paths.SPECS = paths.PATCHES = Path(sys.argv[1])
 build.build_rpms(config.load_target("rehearsal"), [], Progress(Path(sys.argv[1]) / "run.log"))
 """
