@@ -1,4 +1,4 @@
-"""Headers of RPM files. The sample is an RPM of ours: specs/sheepdog-placeholder, built once."""
+"""Headers of RPM files. The sample is ours: the placeholder that was there before pocketsheep."""
 
 from __future__ import annotations
 
