@@ -44,15 +44,19 @@ class Probe:
     def console(self, domain: str, line: str, *, seconds: int) -> str:
         """Return what a guest's serial console prints from now on, until ``line`` came twice.
 
-        ``timeout`` gives the reader a process group of its own and grep is no session leader, so
-        that the guest's terminal does not become ours.
+        One reader at a time: a terminal gives each byte to one of its readers, and a run that was
+        killed leaves one behind. ``timeout`` gives the reader a process group of its own and grep
+        is no session leader, so that the guest's terminal does not become ours.
         """
         tty = self.virsh("ttyconsole", "--domain", domain).strip()
         assert tty.startswith("/dev/"), f"guest {domain} has no serial console: {tty!r}"
         # What a former reader left in the terminal's buffer is no sign of life: away with it.
-        self.run("timeout", "1", "cat", tty)
-        argv = ["grep", "--line-buffered", "-a", "-m", "2", "-F", "-e", line, tty]
-        seen = self.run("timeout", str(seconds), *argv)
+        script = (
+            'timeout 1 cat "$1" >/dev/null; '
+            'exec timeout "$2" grep --line-buffered -a -m 2 -F -e "$3" "$1"'
+        )
+        argv = ["sh", "-c", script, "sh", tty, str(seconds), line]
+        seen = self.run("flock", "-w", str(2 * seconds), tty, *argv)
         return str(seen.stdout_bytes.decode(errors="replace"))
 
     def command_line(self, pid_file: str) -> list[str]:
