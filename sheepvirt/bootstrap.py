@@ -7,8 +7,10 @@ the step reached its state, and what the next one decides on.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
 
-from sheepvirt import guest, inventory, locks, paths, rehearsal, repo, schemas, ssh
+from sheepvirt import config, guest, inventory, locks, paths, rehearsal, repo, schemas, ssh, standin
 from sheepvirt.errors import BootstrapError, ConfigError, RemoteCommandError
 from sheepvirt.facts import Question, gather
 from sheepvirt.host_model import Change, Facts, Host
@@ -53,6 +55,7 @@ def wanted_state(host: Host) -> Wanted:
         records=records,
         images={g.name: guest.image_name(g) for g in host.guests},
         schemas=schemas.load(folder, records),
+        stand_ins=standin.words(config.load_package(r.package) for r in records),
     )
 
 
@@ -90,8 +93,13 @@ def differences(wanted: Wanted, facts: Facts) -> list[Change]:
     """Return what every step would change, from ``facts`` alone. Pure."""
     changes: list[Change] = []
     for step in STEPS:
-        changes.extend(step.check(wanted, facts, changes))
+        changes.extend(_signed(wanted, step.check(wanted, facts, changes)))
     return changes
+
+
+def _signed(wanted: Wanted, changes: Sequence[Change]) -> list[Change]:
+    """Let each change of what is a stand-in on the host say so."""
+    return [replace(c, what=standin.sign(c.what, wanted.stand_ins)) for c in changes]
 
 
 def run(wanted: Wanted, connection: Connection, progress: Progress) -> list[Change]:
@@ -111,7 +119,7 @@ def run(wanted: Wanted, connection: Connection, progress: Progress) -> list[Chan
                 _apply(step, wanted, facts, hands)
                 facts = gather(connection, asked)
                 _prove(step, wanted, facts, hands)
-            done.extend(changes)
+            done.extend(_signed(wanted, changes))
     _say_accelerator(wanted, facts, progress)
     return done
 

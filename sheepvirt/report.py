@@ -8,7 +8,7 @@ from itertools import groupby
 from rich.table import Table
 from rich.text import Text
 
-from sheepvirt import paths
+from sheepvirt import paths, standin
 from sheepvirt.controls import Outcome
 from sheepvirt.host_model import Change, Check, Host, Link, VerifyOutcome
 from sheepvirt.model import BuildPlan, BuildRecord, Target
@@ -38,9 +38,11 @@ def builds(progress: Progress, target: Target, records: Sequence[BuildRecord]) -
         _add(table, record.package, record.version, count, seconds, note)
     progress.console.print(table)
     table = _table("Evidence", "gate", "package", "feature", "claim", "observed", "")
+    made = standin.makers(records)
     for e in (e for record in records for e in record.evidence):
         seen = "ok" if e.ok else "MISSING"
-        _add(table, e.gate, e.package, e.feature, e.claim, e.observed, seen)
+        package, observed = (standin.sign(text, made) for text in (e.package, e.observed))
+        _add(table, e.gate, package, e.feature, e.claim, observed, seen)
     progress.console.print(table)
     progress.say(f"repo: {paths.dist() / target.name}")
 

@@ -29,6 +29,7 @@ class Wanted:
     records: tuple[BuildRecord, ...]
     images: Mapping[str, str]  # guest to the name of its image, which has a hash of its recipe
     schemas: Schemas  # libvirt's own, of the published RPMs
+    stand_ins: frozenset[str] = frozenset()  # words for what is a stand-in on this host
 
     @property
     def rpms(self) -> dict[str, PublishedRpm]:

@@ -1,0 +1,35 @@
+"""Which lines are marked as being about a stand-in."""
+
+import pytest
+
+from sheepvirt import config, standin
+
+WORDS = standin.words([config.load_package("pocketsheep"), config.load_package("libvirt")])
+
+
+def test_a_stand_in_goes_by_its_own_name_and_the_real_one() -> None:
+    assert set(WORDS) == {"pocketsheep", "sheepdog", "VDI"}
+    assert standin.words([config.load_package("libvirt")]) == frozenset()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "sheepdog enabled",
+        "sheepdog's cluster formatted, one copy",
+        "VDI papeete created (1 GB)",
+        "pocketsheep, libvirt, qemu-kvm by dnf",
+        "/usr/bin/collie of pocketsheep-0.1.0-1.rehearsal.noarch",
+    ],
+)
+def test_what_is_about_it_says_so(text: str) -> None:
+    assert standin.sign(text, WORDS) == f"{text} (stand-in)"
+    assert standin.sign(standin.sign(text, WORDS), WORDS) == f"{text} (stand-in)"
+    assert standin.sign(text, ()) == text
+
+
+@pytest.mark.parametrize(
+    "text", ["libvirt-daemon-driver-storage-sheepdog", "backend_sheepdog.so", "papeete started"]
+)
+def test_what_is_not_about_it_does_not(text: str) -> None:
+    assert standin.sign(text, WORDS) == text
