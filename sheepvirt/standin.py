@@ -25,9 +25,13 @@ def words(packages: Iterable[Package]) -> frozenset[str]:
 def sign(text: str, about: Collection[str]) -> str:
     """Return ``text``, marked where one of the words ``about`` is in it and "stand-in" is not.
 
-    As a word of its own: libvirt's backend for sheepdog is no stand-in.
+    As a word of its own: libvirt's backend for sheepdog is no stand-in. In a list it is marked by
+    itself, else the line is.
     """
     if "stand-in" in text or not about:
         return text
-    known = "|".join(map(re.escape, sorted(about)))
-    return f"{text}{SIGN}" if re.search(rf"(?<![\w-])(?:{known})(?!\w)", text) else text
+    word = rf"(?<![\w-])(?:{'|'.join(map(re.escape, sorted(about)))})"
+    marked, times = re.subn(rf"{word}(?=,| by |$)", rf"\g<0>{SIGN}", text)
+    if times:
+        return marked
+    return f"{text}{SIGN}" if re.search(rf"{word}(?!\w)", text) else text

@@ -18,7 +18,6 @@ def test_a_stand_in_goes_by_its_own_name_and_the_real_one() -> None:
         "sheepdog enabled",
         "sheepdog's cluster formatted, one copy",
         "VDI papeete created (1 GB)",
-        "pocketsheep, libvirt, qemu-kvm by dnf",
         "/usr/bin/collie of pocketsheep-0.1.0-1.rehearsal.noarch",
     ],
 )
@@ -26,6 +25,13 @@ def test_what_is_about_it_says_so(text: str) -> None:
     assert standin.sign(text, WORDS) == f"{text} (stand-in)"
     assert standin.sign(standin.sign(text, WORDS), WORDS) == f"{text} (stand-in)"
     assert standin.sign(text, ()) == text
+
+
+def test_one_of_a_list_is_marked_by_itself() -> None:
+    text = "qemu-kvm, pocketsheep, libvirt by dnf, in one transaction"
+    want = "qemu-kvm, pocketsheep (stand-in), libvirt by dnf, in one transaction"
+    assert standin.sign(text, WORDS) == want
+    assert standin.sign("pocketsheep by dnf", WORDS) == "pocketsheep (stand-in) by dnf"
 
 
 @pytest.mark.parametrize(
