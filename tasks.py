@@ -50,8 +50,8 @@ def engine(_c: Context) -> None:
 @task(
     help={
         "target": "what to build for; without it, the best one that is reachable here",
-        "package": "build only this package (and what it needs); may be repeated; sheepdog=real or "
-        "sheepdog=stand-in says which of its two makers is used",
+        "package": "build only this package (and what it needs); may be repeated; libvirt=1.0.3 "
+        "is a version; sheepdog=real, sheepdog=stand-in: which of its two makers is used",
         "explain": "print the order and the reason of each build; build nothing",
     },
     iterable=["package"],

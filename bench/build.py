@@ -54,7 +54,7 @@ def bare(target: Target, package: Package, image: str, ccache: Path) -> float:
                 if rpms.read(path).arch != "src":
                     container.put(path, f"{TOP}/NEEDS")
         container.run(["sh", "-c", f"rpm -U {TOP}/NEEDS/*.rpm"], check=bool(needs))
-        argv = ["rpmbuild", "-ba", *defines(target), *package.rpmbuild_args]
+        argv = ["rpmbuild", "-ba", *defines(target, package), *package.rpmbuild_args]
         script = 'exec "$@" >/dev/null 2>&1'
         started = time.monotonic()
         container.run(

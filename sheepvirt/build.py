@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
-from sheepvirt import compat, config, contract, images, paths, plan, repo, rpms, sources
+from sheepvirt import compat, config, contract, images, plan, repo, rpms, sources, versions
 from sheepvirt.engine import Engine
 from sheepvirt.errors import ConfigError
 from sheepvirt.locks import lock
-from sheepvirt.model import BuildPlan, BuildRecord, Choice, Package, PlannedBuild, Target
+from sheepvirt.model import BuildPlan, BuildRecord, Choice, Package, PlannedBuild, Request, Target
 from sheepvirt.progress import Progress
 from sheepvirt.rpmbuild import Job, owner
 
@@ -22,37 +21,47 @@ def make_plan(
     Reads package folders and intents, and asks after the source of a package that has a stand-in;
     changes nothing. Raises UnknownNameError, ConfigError, SourceUnreachableError.
     """
-    packages = {n: config.load_package(n) for n in config.package_names()}
-    choices, wanted = _choices(packages, words, target)
+    asked, packages = _asked(words, target)
+    choices, wanted = _choices(packages, asked, target)
     makers = {c.package: c.maker for c in choices}
     keys: dict[str, str] = {}
     builds: list[PlannedBuild] = []
     for package in plan.order(packages, wanted, target, makers):
-        folders = (package.folder, paths.PATCHES / package.name)
-        files = {p: rpms.sha256(p) for folder in folders for p in _files(folder)}
+        files = {p: rpms.sha256(p) for p in versions.files(package)}
         needs = [makers.get(name, name) for name in package.needs]
         inputs = plan.inputs(package, target, image, files, {name: keys[name] for name in needs})
         row = plan.decide(package, inputs, published.get(package.name), needs)
         keys[package.name] = row.key
         builds.append(row)
-    return BuildPlan(tuple(choices), tuple(builds))
+    return BuildPlan(tuple(choices), tuple(builds), everything=not asked.names)
+
+
+def _asked(words: Sequence[str], target: Target) -> tuple[Request, dict[str, Package]]:
+    """Return what ``words`` ask for, and every package in the version that is wanted of it."""
+    names = config.package_names()
+    default = plan.chosen_versions(names, {}, target)
+    packages = {n: config.load_package(n, default.get(n, "")) for n in names}
+    asked = plan.request(words, packages, plan.stand_ins(packages, target), target)
+    for name, version in asked.versions.items():
+        packages[name] = config.load_package(name, version)
+    return asked, packages
 
 
 def _choices(
-    packages: Mapping[str, Package], words: Sequence[str], target: Target
+    packages: Mapping[str, Package], asked: Request, target: Target
 ) -> tuple[list[Choice], list[str]]:
     """Choose who makes what has a stand-in; return the choices and the names to build."""
     known = plan.stand_ins(packages, target)
-    names, forced = plan.request(words, packages, known, target)
-    wanted = names or plan.buildable(packages, target)
-    asked = plan.asked_about(packages, wanted, known)
-    for name in forced.keys() & known.keys() - set(asked):
+    forced = asked.makers
+    wanted = list(asked.names) or plan.buildable(packages, target)
+    undecided = plan.asked_about(packages, wanted, known)
+    for name in forced.keys() & known.keys() - set(undecided):
         raise ConfigError(
             f"{name}={forced[name]} changes nothing: {', '.join(wanted)} need no {name}",
             hint=f"leave it out, or add `--package {name}`",
         )
     choices = []
-    for name in asked:
+    for name in undecided:
         force = forced.get(name, "")
         reach = None if force == plan.STAND_IN else sources.reach_all(packages[name].sources)
         choices.append(plan.choose(name, known[name], force, reach))
@@ -63,16 +72,6 @@ def explain(target: Target, words: Sequence[str]) -> BuildPlan:
     """Return what ``build_rpms`` would do now, in order. Needs no engine. Raises as make_plan."""
     image = images.tag_of(target, "builder")
     return make_plan(target, words, image, repo.published(target))
-
-
-def _files(folder: Path) -> list[Path]:
-    """Return all files below ``folder``, less what tools leave there (caches, compiled Python)."""
-    return [
-        path
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-        and not any(p == "__pycache__" or p[0] == "." for p in path.relative_to(folder).parts)
-    ]
 
 
 def build_rpms(target: Target, words: Sequence[str], progress: Progress) -> list[BuildRecord]:
@@ -92,7 +91,7 @@ def build_rpms(target: Target, words: Sequence[str], progress: Progress) -> list
             progress.say(f"  {choice.sentence}")
         for row in planned.builds:
             progress.say(f"  {row.package.name} {row.package.version}: {row.reason}")
-        kept = _kept(planned, published, everything=not any("=" not in word for word in words))
+        kept = _kept(planned, published)
         if kept == published.keys() and not any(row.build for row in planned.builds):
             return list(published.values())
         records = {name: published[name] for name in published if name in kept}
@@ -112,14 +111,12 @@ def build_rpms(target: Target, words: Sequence[str], progress: Progress) -> list
         return list(records.values())
 
 
-def _kept(
-    planned: BuildPlan, published: Mapping[str, BuildRecord], *, everything: bool
-) -> set[str]:
+def _kept(planned: BuildPlan, published: Mapping[str, BuildRecord]) -> set[str]:
     """Return which published packages stay: those that need no build, and those nobody asked for.
 
     What a choice was made against goes, and what is no longer in specs/: it may be a former maker.
     """
     kept = {row.package.name for row in planned.builds if not row.build}
-    if not everything:
+    if not planned.everything:
         kept |= published.keys() - {row.package.name for row in planned.builds}
     return kept & set(config.package_names()) - {choice.other for choice in planned.choices}

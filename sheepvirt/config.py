@@ -1,11 +1,11 @@
-"""Targets and packages: ``containers/*/target.toml`` and ``specs/*/package.toml`` to model."""
+"""Targets and packages: ``containers/*/target.toml`` and ``specs/*/*.toml`` to model."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
-from sheepvirt import paths
+from sheepvirt import paths, versions
 from sheepvirt.errors import ConfigError
 from sheepvirt.git import KINDS
 from sheepvirt.model import (
@@ -48,6 +48,7 @@ def load_target(name: str) -> Target:
         folder=folder,
         images=table.strings("images"),
         ceilings=_ceilings(table.table("ceilings")),
+        versions=table.macros("versions"),
     )
     table.done()
     if "dist" not in target.macros:
@@ -119,6 +120,14 @@ def _adjustment(table: Table) -> Adjustment | None:
     return adjustment if table else None
 
 
+def _macros(table: Table) -> dict[str, dict[str, str]]:
+    """Return ``[macros.<target>]``: what a version needs of rpm on a target, over its own."""
+    group = table.table("macros")
+    rows = {pick("target", name, target_names()): group.macros(name) for name in group.names()}
+    group.done()
+    return rows
+
+
 def _pattern(table: Table, key: str, groups: int = 0) -> str:
     """Return a regular expression that compiles and has at least ``groups`` groups, or ""."""
     text = str(table.get(key, str, ""))
@@ -153,10 +162,13 @@ def _feature(name: str, table: Table) -> Feature:
     return feature
 
 
-def load_package(name: str, folder: Path | None = None) -> Package:
-    """Read ``specs/<name>/package.toml``. Raises UnknownNameError, ConfigError."""
-    folder = folder or paths.SPECS / pick("package", name, package_names())
-    table = read_toml(folder / "package.toml")
+def load_package(name: str, version: str = "") -> Package:
+    """Read one version (the default one, without ``version``) of a package from its folder.
+
+    Raises UnknownNameError, ConfigError. See versions.py.
+    """
+    folder = paths.SPECS / pick("package", name, package_names())
+    version, table = versions.table(folder, version)
     package = Package(
         name=name,
         version=table.get("version", str),
@@ -173,6 +185,8 @@ def load_package(name: str, folder: Path | None = None) -> Package:
         files=table.strings("files"),
         stands_in_for=table.get("stands_in_for", str, ""),
         adjust=_adjustment(table.table("adjust")),
+        versions=versions.known(folder) or (version,),
+        macros=_macros(table),
     )
     table.done()
     if bool(package.stand_in) != bool(package.stands_in_for):
@@ -181,13 +195,13 @@ def load_package(name: str, folder: Path | None = None) -> Package:
             hint="a stand-in says what it is (stand_in) and for which package (stands_in_for)",
         )  # fmt: skip
     for file in package.files:
-        if "/" in file or not (folder / file).exists():
+        if "/" in file or not versions.own_file(folder, version, file).exists():
             table.refuse(
                 "files", f"names {file!r}", hint="name files and folders beside package.toml"
             )
     if package.spec_from not in {"tarball", "here"}:
         raise ConfigError(
-            f"{folder / 'package.toml'}: spec_from is {package.spec_from!r}",
+            f"{folder / versions.SHARED}: spec_from is {package.spec_from!r}",
             hint="use 'tarball' (upstream's spec) or 'here' (beside package.toml)",
         )
     return package

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 
@@ -78,7 +78,7 @@ class Adjustment:
 
 @dataclass(frozen=True)
 class Package:
-    """``specs/<name>/package.toml``: one thing to build."""
+    """``specs/<name>/``: one thing to build, in one of its versions."""
 
     name: str
     version: str
@@ -95,6 +95,8 @@ class Package:
     files: tuple[str, ...] = ()  # beside package.toml: packed into <name>-<version>.tar, Source0
     stands_in_for: str = ""  # the package that it is a stand-in for, on its own targets
     adjust: Adjustment | None = None
+    versions: tuple[str, ...] = ()  # all that stand side by side in its folder
+    macros: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # target: rpm macros
 
     @property
     def spec_file(self) -> str:
@@ -123,11 +125,16 @@ class Target:
     folder: Path
     images: tuple[str, ...] = ()  # of a registry, best first; none where we make the base ourselves
     ceilings: Ceilings | None = None  # none: its tools are as new as ours
+    versions: Mapping[str, str] = field(default_factory=dict)  # package: which of its versions
 
     @property
     def dist(self) -> str:
         """The %dist of the target's RPMs."""
         return self.macros["dist"]
+
+    def for_package(self, package: Package) -> Target:
+        """Return the target with the macros that this version of a package is built with on it."""
+        return replace(self, macros={**self.macros, **package.macros.get(self.name, {})})
 
 
 @dataclass(frozen=True)
@@ -227,6 +234,15 @@ class Choice:
 
 
 @dataclass(frozen=True)
+class Request:
+    """What the words after ``--package`` ask for."""
+
+    names: tuple[str, ...]  # packages to build; none: every one
+    makers: Mapping[str, str]  # package: "real" or "stand-in"
+    versions: Mapping[str, str]  # package: which of its versions
+
+
+@dataclass(frozen=True)
 class PlannedBuild:
     """What the plan decided for one package, and why."""
 
@@ -244,6 +260,7 @@ class BuildPlan:
 
     choices: tuple[Choice, ...]
     builds: tuple[PlannedBuild, ...]
+    everything: bool = True  # no package was named: what is not in it goes from the repo
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,11 @@ real one where its source can be had, else the stand-in.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from sheepvirt.errors import ConfigError, SourceUnreachableError, UnknownNameError, suggest
-from sheepvirt.model import BuildRecord, Choice, Package, PlannedBuild, Reach, Target
+from sheepvirt.model import BuildRecord, Choice, Package, PlannedBuild, Reach, Request, Target
 from sheepvirt.tables import pick
 
 # Raised when build.py changes in a way that changes what comes out of the same inputs.
@@ -46,39 +46,72 @@ def stand_ins(packages: Mapping[str, Package], target: Target) -> dict[str, str]
 
 def request(
     words: Sequence[str], packages: Mapping[str, Package], known: Mapping[str, str], target: Target
-) -> tuple[list[str], dict[str, str]]:
-    """Return what ``--package`` words ask for: names to build, and forced makers by package.
+) -> Request:
+    """Return what ``--package`` words ask for.
 
     ``known`` has the stand-ins of ``target``. ``NAME=real`` and ``NAME=stand-in`` force a maker and
-    name nothing to build. Raises UnknownNameError, ConfigError.
+    name nothing to build; ``NAME=VERSION`` names the real one to build, in that version. Raises
+    UnknownNameError, ConfigError.
     """
     names: list[str] = []
-    forced: dict[str, str] = {}
+    makers: dict[str, str] = {}
+    versions: dict[str, str] = {}
     for word in words:
-        name, equals, maker = word.partition("=")
+        name, equals, value = word.partition("=")
         package = packages[pick("package", name, packages)]
         if package.stands_in_for:
             raise ConfigError(
                 f"{name!r} is a stand-in, and no package by itself",
                 hint=f"ask for {package.stands_in_for}={STAND_IN}",
             )
-        if not equals:
+        if not equals or value in package.versions:
             names.append(name)
+        if not equals:
             continue
-        if maker not in {REAL, STAND_IN}:
-            raise UnknownNameError(
-                f"{word}: {maker!r} is no maker", hint=suggest(maker, {REAL, STAND_IN})
-            )
-        if maker == STAND_IN and name not in known:
-            raise ConfigError(
-                f"{name!r} has no stand-in on target {target.name!r}",
-                hint=f"those that have one: {', '.join(sorted(known)) or 'none'}",
-            )
-        if forced.setdefault(name, maker) != maker:
-            raise ConfigError(
-                f"{name!r} is asked for both as {REAL} and as {STAND_IN}", hint="take one out"
-            )
-    return names, forced
+        if value in package.versions:
+            _agree(versions, name, value)
+            if name not in known:
+                continue
+            value = REAL  # a version is the real one's
+        _check_maker(word, package, known, target)
+        _agree(makers, name, value)
+    return Request(tuple(dict.fromkeys(names)), makers, versions)
+
+
+def _check_maker(word: str, package: Package, known: Mapping[str, str], target: Target) -> None:
+    name, _, value = word.partition("=")
+    if value not in {REAL, STAND_IN, *package.versions}:
+        have = {REAL, STAND_IN, *package.versions}
+        raise UnknownNameError(
+            f"{word}: {value!r} is no version of {name!r} and no maker", hint=suggest(value, have)
+        )
+    if value == STAND_IN and name not in known:
+        raise ConfigError(
+            f"{name!r} has no stand-in on target {target.name!r}",
+            hint=f"those that have one: {', '.join(sorted(known)) or 'none'}",
+        )
+
+
+def _agree(table: dict[str, str], name: str, value: str) -> None:
+    """Note what is asked for. Raises ConfigError where something else was asked for before."""
+    if table.setdefault(name, value) != value:
+        both = sorted({table[name], value})
+        raise ConfigError(
+            f"{name!r} is asked for both as {' and as '.join(both)}", hint="take one out"
+        )
+
+
+def chosen_versions(
+    packages: Iterable[str], asked: Mapping[str, str], target: Target
+) -> dict[str, str]:
+    """Return which version of each package is wanted: as asked, else as the target chooses.
+
+    A package that is not in it comes in its default version. Raises UnknownNameError: the target
+    chooses a version of a package that does not exist.
+    """
+    for name in target.versions:
+        pick(f"package (in [versions] of target {target.name})", name, packages)
+    return {**target.versions, **asked}
 
 
 def asked_about(
@@ -170,11 +203,12 @@ def inputs(
 ) -> dict[str, str]:
     """Return what the RPMs of ``package`` depend on: name of the input to its hash or value.
 
-    ``files`` maps the files of the package's folder and of its intents to their sha256; ``keys``
+    ``files`` maps the files that this version is made of (versions.files) to their sha256; ``keys``
     maps each package that it needs, as chosen, to that one's own key.
     """
     found = {"recipe": RECIPE, "builder image": image}
-    found |= {f"macro {name}": value for name, value in target.macros.items()}
+    macros = target.for_package(package).macros
+    found |= {f"macro {name}": value for name, value in macros.items()}
     found |= {f"source {s.file}": s.pin for s in package.sources}
     for path, digest in files.items():
         name = f"{path.parent.name}/{path.name}"
@@ -196,6 +230,8 @@ def decide(
         build, reason = True, "not built yet"
     elif published.key == key:
         build, reason = False, "nothing changed"
+    elif published.version != package.version:
+        build, reason = True, f"in place of version {published.version}"
     else:
         names = sorted(inputs.keys() | published.inputs.keys())
         changed = [n for n in names if inputs.get(n) != published.inputs.get(n)]

@@ -84,7 +84,7 @@ class Trial:
         features = [
             (record.package, feature)
             for record in self._wanted.records
-            for feature in config.load_package(record.package).features
+            for feature in config.load_package(record.package, record.version).features
             if feature.host_line
         ]
         xml = [

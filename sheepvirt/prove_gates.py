@@ -143,7 +143,8 @@ def run(target: Target, progress: Progress) -> list[Outcome]:
         engine.reap(owner(target))
         folder = (paths.dist() / target.name).resolve()
         records = {r.package: r for r in repo.read_manifest(folder)}
-        packages = [p for p in map(config.load_package, records) if staging.intents(p)]
+        loaded = [config.load_package(r.package, r.version) for r in records.values()]
+        packages = [p for p in loaded if staging.intents(p)]
         if not packages:
             raise ConfigError(
                 f"nothing with a patched spec is published for {target.name}",

@@ -22,6 +22,7 @@ from sheepvirt import (
     spec,
     spec_adjust,
     staging,
+    versions,
 )
 from sheepvirt.container import Container, Result
 from sheepvirt.engine import Engine
@@ -60,9 +61,9 @@ def owner(target: Target) -> str:
     return str(locks.path_of(f"target-{target.name}"))
 
 
-def defines(target: Target) -> list[str]:
-    """Return the arguments that give rpm the macros of ``target`` and the build root's place."""
-    macros = {"_topdir": TOP, **target.macros}
+def defines(target: Target, package: Package) -> list[str]:
+    """Return the arguments that give rpm the macros of a package on ``target``, and its place."""
+    macros = {"_topdir": TOP, **target.for_package(package).macros}
     return [word for name, value in macros.items() for word in ("--define", f"{name} {value}")]
 
 
@@ -127,7 +128,8 @@ class Job:
     def _patched_spec(self, package: Package, files: Sequence[Path], out: Path) -> Path:
         """Write the spec with the intents of all features applied, and the diff, into ``out``."""
         with self._progress.stage(f"{package.name}: patch the spec") as part:
-            patched = staging.patched_spec(package, files, self._target.macros)
+            macros = self._target.for_package(package).macros
+            patched = staging.patched_spec(package, files, macros)
             for action in patched.actions:
                 part.line(action)
             part.note = "; ".join(patched.actions)
@@ -150,7 +152,7 @@ class Job:
             self._image, mounts=mounts, owner=owner(self._target)
         ) as container:
             container.run(["mkdir", "-p", f"{TOP}/SOURCES", f"{TOP}/SPECS", f"{TOP}/NEEDS"])
-            for path in [*files, *_patches(package), spec_path]:
+            for path in [*files, *versions.patches(package), spec_path]:
                 container.put(path, f"{TOP}/{'SPECS' if path == spec_path else 'SOURCES'}")
             if package.files:
                 with tempfile.TemporaryDirectory() as scratch:
@@ -165,7 +167,12 @@ class Job:
     def prove(self, container: Container, package: Package, out: Path) -> list[Evidence]:
         """Let rpm expand the spec for this target; require what package and intents promise."""
         with self._progress.stage(f"{package.name}: prove the spec") as part:
-            argv = ["rpmspec", "-P", *defines(self._target), f"{TOP}/SPECS/{package.spec_file}"]
+            argv = [
+                "rpmspec",
+                "-P",
+                *defines(self._target, package),
+                f"{TOP}/SPECS/{package.spec_file}",
+            ]
             done = container.run(argv, env=ENVIRONMENT)
             if done.code:
                 raise SpecError(
@@ -174,10 +181,12 @@ class Job:
                 )
             (out / "spec.expanded").write_text(done.stdout, encoding="utf-8")
             found = contract.patch_evidence(
-                package.name, [f"{TOP}/SOURCES/{p.name}" for p in _patches(package)], done.stdout
+                package.name,
+                [f"{TOP}/SOURCES/{p.name}" for p in versions.patches(package)],
+                done.stdout,
             )
             if package.adjust:
-                values = self._values(container, package.adjust)
+                values = self._values(container, package, package.adjust)
                 found += spec_adjust.prove(
                     package.adjust, values, done.stdout, package=package.name
                 )
@@ -189,16 +198,19 @@ class Job:
             part.note = f"{len(found)} claims seen in rpm's own expansion" if found else ""
         return found
 
-    def _values(self, container: Container, adjustment: Adjustment) -> dict[str, str]:
+    def _values(
+        self, container: Container, package: Package, adjustment: Adjustment
+    ) -> dict[str, str]:
         """Return to what rpm expands the words that an adjustment wants in the spec."""
         words = (*adjustment.build_requires, *adjustment.configure)
         asked = [option for word in words for option in ("--eval", word)]
-        done = container.run(["rpm", *defines(self._target), *asked], env=ENVIRONMENT, check=True)
+        argv = ["rpm", *defines(self._target, package), *asked]
+        done = container.run(argv, env=ENVIRONMENT, check=True)
         return dict(zip(words, done.stdout.split("\n"), strict=False))
 
     def compile(self, container: Container, package: Package, out: Path) -> float:
         """Run rpmbuild; its output is in ``build.log``. Returns seconds. Raises CompileError."""
-        argv = ["rpmbuild", "-ba", *defines(self._target), *package.rpmbuild_args,
+        argv = ["rpmbuild", "-ba", *defines(self._target, package), *package.rpmbuild_args,
                 f"{TOP}/SPECS/{package.spec_file}"]  # fmt: skip
         name = f"{package.name}: rpmbuild"
         with self._progress.stage(name) as part:
@@ -261,10 +273,6 @@ class Job:
         usable = compat.rpm_evidence(package.name, self._target, [r.path for r in built])
         contract.require(usable, where=f"what {self._target.name}'s [ceilings] allow: target.toml")
         return found + usable
-
-
-def _patches(package: Package) -> list[Path]:
-    return sorted((paths.PATCHES / package.name).glob("*.patch"))
 
 
 def _collect(container: Container, out: Path) -> list[Rpm]:

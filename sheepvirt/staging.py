@@ -6,7 +6,7 @@ import tarfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from sheepvirt import paths, spec, spec_adjust
+from sheepvirt import paths, spec, spec_adjust, versions
 from sheepvirt.errors import SourceError, SpecError
 from sheepvirt.model import Package
 from sheepvirt.spec_model import Intent, Patched
@@ -24,7 +24,7 @@ def pack(package: Package, folder: Path) -> Path:
     path = folder / f"{top}.tar"
     with tarfile.open(path, "w") as archive:
         for name in package.files:
-            archive.add(package.folder / name, f"{top}/{name}", filter=_packed)
+            archive.add(_own(package, name), f"{top}/{name}", filter=_packed)
     return path
 
 
@@ -59,7 +59,11 @@ def stock_spec(package: Package, files: Sequence[Path]) -> str:
     """Return the package's spec as it is before anything of ours is applied."""
     if package.spec_from == "tarball":
         return _spec_of_tarball(package, files[0])
-    return (package.folder / package.spec).read_text(encoding="utf-8", errors=BYTES)
+    return _own(package, package.spec).read_text(encoding="utf-8", errors=BYTES)
+
+
+def _own(package: Package, name: str) -> Path:
+    return versions.own_file(package.folder, package.version, name)
 
 
 def intents(package: Package) -> dict[str, Intent]:

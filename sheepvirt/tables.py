@@ -23,6 +23,10 @@ class Table:
         """Whether anything is in it."""
         return bool(self._data)
 
+    def names(self) -> tuple[str, ...]:
+        """Return the keys that are in it."""
+        return tuple(self._data)
+
     def get(self, key: str, kind: type[Any], default: Any = ...) -> Any:
         """Return the value of ``key``, which must be of ``kind``; ``...`` makes it required."""
         self._known.add(key)
@@ -91,8 +95,13 @@ class Table:
 
 def read_toml(path: Path) -> Table:
     """Read ``path``; ConfigError names the file, and the line where TOML itself is broken."""
+    return Table(read_data(path), str(path))
+
+
+def read_data(path: Path) -> dict[str, Any]:
+    """Read ``path`` as ``read_toml`` does; return what is in it, as TOML has it."""
     try:
-        return Table(tomllib.loads(path.read_text(encoding="utf-8")), str(path))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}", hint="is the path right?") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

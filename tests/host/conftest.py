@@ -75,7 +75,7 @@ def _inventory_host(hosts: str) -> Host:
 def _wanted(host: Host, before: str) -> Wanted:
     records = repo.read_manifest(paths.dist() / host.target)
     dependencies = inventory.load_dependencies()
-    packages = [configuration.load_package(record.package) for record in records]
+    packages = [configuration.load_package(record.package, record.version) for record in records]
     features = {
         f"{package.name}-{feature.name}": feature
         for package in packages

@@ -117,6 +117,6 @@ def test_a_repo_never_keeps_both_makers(words: list[str]) -> None:
     former = {r.package: r for r in records(make("sheepdog=stand-in"))}
     former["former stand-in"] = replace(former["pocket"], package="former stand-in")
     planned = make(*words, published=list(former.values()))
-    kept = build._kept(planned, former, everything=not words)
+    kept = build._kept(planned, former)
     assert not {"pocket", "former stand-in"} & kept
     assert "qemu" in kept

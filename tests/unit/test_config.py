@@ -182,6 +182,7 @@ def test_what_is_in_the_repo_is_right() -> None:
     for name in config.target_names():
         config.load_target(name)
     for name in config.package_names():
-        config.load_package(name)
+        for version in config.load_package(name).versions:
+            config.load_package(name, version)
     assert "tahiti" in inventory.load_hosts()
     assert len(inventory.load_dependencies().packages) == 23

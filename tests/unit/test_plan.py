@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sheepvirt import plan
-from sheepvirt.errors import ConfigError, SourceUnreachableError
-from sheepvirt.model import BuildRecord, Package, Reach, Target
+from sheepvirt.errors import ConfigError, SourceUnreachableError, UnknownNameError
+from sheepvirt.model import BuildRecord, Package, Reach, Request, Target
 
 TARGET = Target("rehearsal", "", "bullseye", "x86_64", {"dist": ".rehearsal"}, Path())
 
@@ -151,20 +151,51 @@ def test_the_real_one_by_force_without_its_source_is_an_error_of_the_source() ->
     assert "sheepdog=stand-in" in caught.value.hint
 
 
-def request(*words: str) -> tuple[list[str], dict[str, str]]:
-    packages = (package("libvirt", "sheepdog"), package("sheepdog"), stand_in("pocket", "sheepdog"))
+def request(*words: str) -> Request:
+    libvirt = replace(package("libvirt", "sheepdog"), versions=("1.0.3", "7.0.0"))
+    sheepdog = replace(package("sheepdog"), versions=("1.0.1",))
+    packages = (libvirt, sheepdog, stand_in("pocket", "sheepdog"))
     return plan.request(words, {p.name: p for p in packages}, {"sheepdog": "pocket"}, TARGET)
 
 
 def test_a_forced_maker_names_nothing_to_build() -> None:
-    assert request("sheepdog=real", "libvirt") == (["libvirt"], {"sheepdog": "real"})
+    assert request("sheepdog=real", "libvirt") == Request(("libvirt",), {"sheepdog": "real"}, {})
+
+
+def test_a_version_names_what_is_built_and_is_the_real_ones() -> None:
+    assert request("libvirt=1.0.3", "libvirt") == Request(("libvirt",), {}, {"libvirt": "1.0.3"})
+    found = request("sheepdog=1.0.1")
+    assert found == Request(("sheepdog",), {"sheepdog": "real"}, {"sheepdog": "1.0.1"})
+
+
+def test_the_target_chooses_versions_and_the_command_line_overrules_it() -> None:
+    target = replace(TARGET, versions={"libvirt": "1.0.3", "qemu": "2.12.1"})
+    found = plan.chosen_versions(["libvirt", "qemu"], {"libvirt": "7.0.0"}, target)
+    assert found == {"libvirt": "7.0.0", "qemu": "2.12.1"}
+    with pytest.raises(UnknownNameError, match=r"\[versions\] of target rehearsal") as caught:
+        plan.chosen_versions(["libvrt", "qemu"], {}, target)
+    assert caught.value.hint == "did you mean 'libvrt'?"
+
+
+def test_another_version_is_a_reason_to_build() -> None:
+    row = plan.decide(package("a"), {}, replace(record("a", "old", {}), version="0.9"))
+    assert (row.build, row.reason) == (True, "in place of version 0.9")
+
+
+def test_macros_of_a_version_on_this_target_are_its_inputs() -> None:
+    macros = {"rehearsal": {"rhel": "6"}, "el6": {"rhel": "5"}}
+    found = plan.inputs(replace(package("a"), macros=macros), TARGET, "i", {}, {})
+    assert (found["macro rhel"], found["macro dist"]) == ("6", ".rehearsal")
 
 
 @pytest.mark.parametrize(
     ("words", "says", "hint"),
     [
-        (["sheepdog=rael"], "'rael' is no maker", "did you mean 'real'?"),
-        (["sheepdog="], "'' is no maker", "known: real, stand-in"),
+        (["sheepdog=rael"], "'rael' is no version of 'sheepdog' and no maker", "mean 'real'?"),
+        (["sheepdog="], "'' is no version", "known: 1.0.1, real, stand-in"),
+        (["libvirt=1.0.2"], "'1.0.2' is no version of 'libvirt'", "did you mean '1.0.3'?"),
+        (["libvirt=1.0.3", "libvirt=7.0.0"], "both as 1.0.3 and as 7.0.0", "take one out"),
+        (["sheepdog=stand-in", "sheepdog=1.0.1"], "both as real and as stand-in", "take one out"),
         (["shepdog=real"], "no package 'shepdog'", "did you mean 'sheepdog'?"),
         (["libvirt=stand-in"], "'libvirt' has no stand-in on target 'rehearsal'", "sheepdog"),
         (["pocket"], "'pocket' is a stand-in", "ask for sheepdog=stand-in"),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sheepvirt import build, config, paths, staging
+from sheepvirt import config, paths, staging, versions
 from sheepvirt.model import Package
 
 
@@ -44,7 +44,7 @@ def test_what_is_named_is_packed_below_one_folder_and_belongs_to_root(
 
 
 def test_what_tools_leave_is_no_input_of_a_build(ours: Package) -> None:
-    names = {str(p.relative_to(ours.folder)) for p in build._files(ours.folder)}
+    names = {str(p.relative_to(ours.folder)) for p in versions.files(ours)}
     assert names == {"ours.spec", "src/a.py", "src/sub/b.py", "unit"}
 
 

@@ -1,0 +1,142 @@
+"""Versions of a package side by side: which there are, what one has, which files are its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sheepvirt import build, config, paths, versions
+from sheepvirt.errors import ConfigError, UnknownNameError
+from sheepvirt.model import BuildRecord, Target
+
+TARGET = Target("rehearsal", "", "bullseye", "x86_64", {"dist": ".rehearsal"}, Path())
+SHARED = """\
+version = "7.0.0"
+spec = "a.spec"
+spec_from = "here"
+install = ["a"]
+[features.f]
+intent = "on"
+rpm_requires = "x"
+"""
+OLD = (
+    'install = ["a", "a-old"]\n[features.f]\nrpm_file = "/old.so"\n[macros.rehearsal]\nrhel = "6"\n'
+)
+
+
+@pytest.fixture(autouse=True)
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in ("SPECS", "PATCHES", "CONTAINERS"):
+        monkeypatch.setattr(paths, name, tmp_path / name.lower())
+    put("specs/a/package.toml", SHARED)
+    put("specs/a/7.0.0.toml", "")
+    put("specs/a/10.0.0.toml", "")
+    put("specs/a/1.0.3.toml", OLD)
+    put("specs/a/ruff.toml", "")
+    put("specs/a/a.spec", "for all")
+    put("specs/a/1.0.3/a.spec", "its own")
+    put("containers/rehearsal/target.toml", 'summary = "s"\n[macros]\ndist = ".x"\n')
+    put("patches/a/on.toml", "")
+    put("patches/a/0001-all.patch", "")
+    put("patches/a/1.0.3/0001-old.patch", "")
+    put("patches/a/7.0.0/0002-new.patch", "")
+    return tmp_path
+
+
+def put(name: str, text: str) -> None:
+    path = paths.SPECS.parent / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
+def test_versions_are_told_from_other_files_and_sorted_by_age() -> None:
+    assert config.load_package("a").versions == ("1.0.3", "7.0.0", "10.0.0")
+
+
+def test_a_version_is_laid_over_what_all_share() -> None:
+    old, new = config.load_package("a", "1.0.3"), config.load_package("a")
+    assert (old.version, new.version) == ("1.0.3", "7.0.0")
+    assert (old.install, new.install) == (("a", "a-old"), ("a",))
+    assert (old.features[0].rpm_file, old.features[0].rpm_requires) == ("/old.so", "x")
+    assert new.features[0].rpm_file == ""
+    assert TARGET.for_package(old).macros == {"dist": ".rehearsal", "rhel": "6"}
+    assert TARGET.for_package(new) == TARGET
+
+
+def test_an_unknown_version_gets_a_suggestion() -> None:
+    with pytest.raises(UnknownNameError, match=r"no version '1\.0\.2' of 'a'") as caught:
+        config.load_package("a", "1.0.2")
+    assert caught.value.hint == "did you mean '1.0.3'?"
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "says"),
+    [
+        ("package.toml", SHARED.replace("7.0.0", "7.0.1"), "'version' is '7.0.1'"),
+        ("7.0.0.toml", 'version = "7"\n', "'version' says what the file's name says"),
+        ("7.0.0.toml", 'instal = ["x"]\n', r"7\.0\.0\.toml.*unknown key 'instal'"),
+        ("7.0.0.toml", "[features.f]\nrpm_fle = '/x'\n", "unknown key 'rpm_fle'"),
+        ("7.0.0.toml", "[macros.rehersal]\na = '1'\n", "no target 'rehersal'"),
+        ("7.0.0.toml", "[macros]\nrehearsal = '1'\n", "'rehearsal' is str, wanted dict"),
+        ("7.0.0.toml", "features = 1\n", "'features' is int, wanted dict"),
+    ],
+)
+def test_what_is_wrong_in_a_version_is_named(file: str, text: str, says: str) -> None:
+    put(f"specs/a/{file}", text)
+    with pytest.raises(ConfigError, match=says):
+        config.load_package("a")
+
+
+def test_a_package_with_one_version_has_it_in_package_toml() -> None:
+    for version in ("1.0.3", "7.0.0", "10.0.0"):
+        (paths.SPECS / "a" / f"{version}.toml").unlink()
+    assert config.load_package("a").versions == ("7.0.0",)
+    with pytest.raises(UnknownNameError, match="'8'"):
+        config.load_package("a", "8")
+
+
+def test_patches_and_files_are_those_of_the_version() -> None:
+    old, new = config.load_package("a", "1.0.3"), config.load_package("a")
+    assert [p.name for p in versions.patches(old)] == ["0001-all.patch", "0001-old.patch"]
+    assert [p.name for p in versions.patches(new)] == ["0001-all.patch", "0002-new.patch"]
+    seen = {str(p.relative_to(paths.SPECS.parent)) for p in versions.files(old)}
+    shared = {"specs/a/package.toml", "specs/a/ruff.toml", "specs/a/a.spec"}
+    shared |= {"patches/a/on.toml", "patches/a/0001-all.patch"}
+    assert seen - shared == {
+        "specs/a/1.0.3.toml", "specs/a/1.0.3/a.spec", "patches/a/1.0.3/0001-old.patch",
+    }  # fmt: skip
+    assert versions.own_file(old.folder, "1.0.3", "a.spec").read_text() == "its own"
+    assert versions.own_file(old.folder, "7.0.0", "a.spec").read_text() == "for all"
+
+
+def test_a_change_of_one_version_builds_no_other_and_a_switch_replaces() -> None:
+    (row,) = build.make_plan(TARGET, [], "builder:1", {}).builds
+    done = {"a": BuildRecord("a", "7.0.0", row.key, row.inputs, (), (), (), 1.0)}
+    put("specs/a/1.0.3.toml", OLD + "# more\n")
+    assert not build.make_plan(TARGET, [], "builder:1", done).builds[0].build
+    switched = build.make_plan(TARGET, ["a=1.0.3"], "builder:1", done)
+    assert switched.builds[0].package.version == "1.0.3"
+    assert switched.builds[0].reason == "in place of version 7.0.0"
+    assert build._kept(switched, done) == set()
+    assert not build._kept(build.make_plan(TARGET, [], "builder:1", {}), done)
+
+
+VALUES = st.recursive(
+    st.integers(0, 3), lambda inner: st.dictionaries(st.sampled_from("abc"), inner, max_size=3)
+)
+TABLE = st.dictionaries(st.sampled_from("abc"), VALUES)
+
+
+@given(TABLE, TABLE)
+def test_what_lies_above_is_there_and_what_it_does_not_name_stays(
+    below: dict[str, object], above: dict[str, object]
+) -> None:
+    found = versions.overlaid(below, above)
+    assert found.keys() == below.keys() | above.keys()
+    assert all(found[key] == below[key] for key in below.keys() - above.keys())
+    assert all(found[k] == above[k] for k in above if not isinstance(above[k], dict))
+    assert versions.overlaid(found, above) == found
+    assert versions.overlaid(below, {}) == below
