@@ -15,6 +15,7 @@ from sheepvirt import (
     buildlog,
     compat,
     contract,
+    expansion,
     locks,
     paths,
     rpms,
@@ -26,7 +27,7 @@ from sheepvirt import (
 )
 from sheepvirt.container import Container, Result
 from sheepvirt.engine import Engine
-from sheepvirt.errors import BuildError, CompileError, SpecError
+from sheepvirt.errors import BuildError, CompileError
 from sheepvirt.model import (
     Adjustment,
     BuildRecord,
@@ -167,33 +168,21 @@ class Job:
     def prove(self, container: Container, package: Package, out: Path) -> list[Evidence]:
         """Let rpm expand the spec for this target; require what package and intents promise."""
         with self._progress.stage(f"{package.name}: prove the spec") as part:
-            argv = [
-                "rpmspec",
-                "-P",
-                *defines(self._target, package),
-                f"{TOP}/SPECS/{package.spec_file}",
-            ]
-            done = container.run(argv, env=ENVIRONMENT)
-            if done.code:
-                raise SpecError(
-                    f"rpm cannot read {package.spec_file} for {self._target.name}:\n{done.stderr}",
-                    hint=f"compare with {out / 'spec.diff'}: is it the patch?",
-                )
-            (out / "spec.expanded").write_text(done.stdout, encoding="utf-8")
-            found = contract.patch_evidence(
-                package.name,
-                [f"{TOP}/SOURCES/{p.name}" for p in versions.patches(package)],
-                done.stdout,
-            )
+            words = defines(self._target, package)
+            text = expansion.expand(
+                container, f"{TOP}/SPECS/{package.spec_file}", words, ENVIRONMENT,
+                scratch=f"{TOP}/EXPANSION",
+            )  # fmt: skip
+            (out / "spec.expanded").write_text(text, encoding="utf-8")
+            patches = [f"{TOP}/SOURCES/{p.name}" for p in versions.patches(package)]
+            found = contract.patch_evidence(package.name, patches, text)
             if package.adjust:
                 values = self._values(container, package, package.adjust)
-                found += spec_adjust.prove(
-                    package.adjust, values, done.stdout, package=package.name
-                )
+                found += spec_adjust.prove(package.adjust, values, text, package=package.name)
             for feature in package.features:
-                found += contract.spec_evidence(package.name, feature, done.stdout)
+                found += contract.spec_evidence(package.name, feature, text)
             for name, intent in staging.intents(package).items():
-                found += spec.prove(intent, done.stdout, package=package.name, feature=name)
+                found += spec.prove(intent, text, package=package.name, feature=name)
             contract.require(found, where="the intent in patches/ and the spec's diff above")
             part.note = f"{len(found)} claims seen in rpm's own expansion" if found else ""
         return found
