@@ -49,6 +49,7 @@ echo %{?rhel} is the release
 
 def test_an_old_rpm_shows_the_same_as_rpmspec(tmp_path: Path) -> None:
     engine, target = Engine(), config.load_target("rehearsal")
+    words = defines(target, config.load_package("pocketsheep"))
     image = images.ensure(engine, target, "builder", quiet())
     path = tmp_path / "flock.spec"
     path.write_text(SPEC)
@@ -60,10 +61,10 @@ def test_an_old_rpm_shows_the_same_as_rpmspec(tmp_path: Path) -> None:
         hide = "mkdir /old && ln -sf /usr/bin/* /bin/* /old && rm /old/rpmspec"
         container.run(["sh", "-c", hide], check=True)
         for search, scratch in ((ENVIRONMENT["PATH"], "/build/one"), ("/old", "/build/two")):
+            env = {**ENVIRONMENT, "PATH": search}
             text = expansion.expand(
-                container, "/build/SPECS/flock.spec", defines(target, config.load_package("pocketsheep")),
-                {**ENVIRONMENT, "PATH": search}, scratch=scratch,
-            )  # fmt: skip
+                container, "/build/SPECS/flock.spec", words, env, scratch=scratch
+            )
             shown.append(by_section(text))
     new, old = shown
     assert "files daemon" in new and "files daemon" not in old, "each of the two ways was taken"
