@@ -103,7 +103,7 @@ def build_rpms(target: Target, words: Sequence[str], progress: Progress) -> list
                     job = Job(engine, target, image, stage, progress)
                     records[row.package.name] = job.build(row, records)
             with progress.stage("repo: createrepo_c") as part:
-                repo.index(engine, image, stage, part)
+                repo.index(engine, target, image, stage, part)
                 usable = compat.repo_evidence(target, stage)
                 contract.require(usable, where=f"[ceilings] of {target.name}'s target.toml")
                 repo.publish(target, stage, list(records.values()))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from sheepvirt import paths, versions
+from sheepvirt import paths, target_config, versions
 from sheepvirt.errors import ConfigError
 from sheepvirt.git import KINDS
 from sheepvirt.model import (
@@ -19,6 +19,9 @@ from sheepvirt.model import (
     Target,
 )
 from sheepvirt.tables import Table, pick, read_toml
+
+# gzip alone, as in el6: yum 3.2.29 knows no other compression of metadata.
+CREATEREPO = ("createrepo_c", "--general-compress-type=gz", "--compatibility")
 
 
 def _names(folder: Path, file: str) -> list[str]:
@@ -36,9 +39,13 @@ def package_names() -> list[str]:
 
 
 def load_target(name: str) -> Target:
-    """Read ``containers/<name>/target.toml``. Raises UnknownNameError, ConfigError."""
+    """Read ``containers/<name>/target.toml``, and what the user's own file says of that target.
+
+    Raises UnknownNameError, ConfigError.
+    """
     folder = paths.CONTAINERS / pick("target", name, target_names())
     table = read_toml(folder / "target.toml")
+    keys = target_config.keys(table)
     target = Target(
         name=name,
         summary=table.get("summary", str),
@@ -46,14 +53,25 @@ def load_target(name: str) -> Target:
         arch=table.get("arch", str, "x86_64"),
         macros=table.macros("macros"),
         folder=folder,
-        images=table.strings("images"),
         ceilings=_ceilings(table.table("ceilings")),
         versions=table.macros("versions"),
+        images=target_config.images(table),
+        rootfs=target_config.rootfs(table, folder),
+        registry_mirror=target_config.registry_mirror(table),
+        release=table.get("release", str, ""),
+        repos=target_config.repos(table, {key.file: key for key in keys}),
+        keys=keys,
+        createrepo=table.strings("createrepo", CREATEREPO),
     )
     table.done()
     if "dist" not in target.macros:
         raise ConfigError(f"{folder / 'target.toml'}: [macros] has no dist", hint="add dist = …")
-    return target
+    if not target.suite and not target.release:
+        table.refuse(
+            "release", "is missing, and so is 'suite'",
+            hint="say how /etc/redhat-release of its image starts: a base is proven by it",
+        )  # fmt: skip
+    return target_config.with_user_settings(target, target_names())
 
 
 def _ceilings(table: Table) -> Ceilings | None:

@@ -31,7 +31,7 @@ def require_recipe(target: Target) -> None:
     """Raise EngineError where no image of ``target`` can be made, and say what is missing."""
     if target.suite:
         return
-    wanted = f"; it would start from {target.images[0]}" if target.images else ""
+    wanted = f"; it would start from {target.images[0].name}" if target.images else ""
     raise EngineError(
         f"target {target.name!r} has no image here: its target.toml names no Debian suite to make "
         f"one from, and pulling one from a registry is not built yet{wanted}",

@@ -1,10 +1,12 @@
-"""Frozen dataclasses of sources, packages, targets and builds. Imports nothing local."""
+"""Frozen dataclasses of sources, packages, targets and builds. Imports no other code of ours."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+from sheepvirt.target_model import Image, Rootfs, RpmKey, YumRepo
 
 
 @dataclass(frozen=True)
@@ -123,9 +125,15 @@ class Target:
     arch: str
     macros: Mapping[str, str]  # rpm macros of the build root: dist, rhel, _libdir ...
     folder: Path
-    images: tuple[str, ...] = ()  # of a registry, best first; none where we make the base ourselves
     ceilings: Ceilings | None = None  # none: its tools are as new as ours
     versions: Mapping[str, str] = field(default_factory=dict)  # package: which of its versions
+    images: tuple[Image, ...] = ()  # of a registry, best first
+    rootfs: Rootfs | None = None  # taken instead of an image
+    registry_mirror: str = ""  # host[:port][/path] that the images come from, and nothing else
+    release: str = ""  # how /etc/redhat-release of its base starts
+    repos: tuple[YumRepo, ...] = ()
+    keys: tuple[RpmKey, ...] = ()
+    createrepo: tuple[str, ...] = ()  # the command that makes repodata in its builder
 
     @property
     def dist(self) -> str:

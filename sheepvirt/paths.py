@@ -35,3 +35,9 @@ def state() -> Path:
 def inventory() -> Path:
     """The inventory: ``host/inventory.toml`` or ``$SHEEPVIRT_INVENTORY``."""
     return Path(os.environ.get("SHEEPVIRT_INVENTORY", HOST / "inventory.toml"))
+
+
+def user_config() -> Path:
+    """The user's own settings of targets: ``$SHEEPVIRT_CONFIG`` or a file in the XDG config."""
+    xdg = os.environ.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
+    return Path(os.environ.get("SHEEPVIRT_CONFIG", Path(xdg) / "sheepvirt" / "sheepvirt.toml"))

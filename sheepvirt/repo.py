@@ -76,15 +76,11 @@ def keep(target: Target, record: BuildRecord, stage: Path) -> None:
     shutil.copytree(home(target) / record.package, stage / record.package, copy_function=_link)
 
 
-def index(engine: Engine, image: str, stage: Path, progress: Stage) -> None:
-    """Make repodata for the RPMs of ``stage`` with createrepo_c. Raises EngineError.
-
-    gzip alone, as in el6: yum 3.2.29 knows no other compression of metadata.
-    """
+def index(engine: Engine, target: Target, image: str, stage: Path, progress: Stage) -> None:
+    """Make repodata for the RPMs of ``stage`` by its target's createrepo. Raises EngineError."""
     with engine.container(image, mounts={stage: ("/repo", "ro")}, network="none") as container:
         container.run(
-            ["createrepo_c", "--excludes=*.src.rpm", "--general-compress-type=gz",
-             "--compatibility", "--outputdir=/tmp", "/repo"],
+            [*target.createrepo, "--excludes=*.src.rpm", "--outputdir=/tmp", "/repo"],
             on_line=progress.line, check=True,
         )  # fmt: skip
         container.get("/tmp/repodata", stage)

@@ -17,6 +17,8 @@ settings.register_profile("here", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "here")
 
+os.environ["SHEEPVIRT_CONFIG"] = os.devnull  # whoever runs the tests may have settings of their own
+
 Golden = Callable[[str, str], None]
 
 

@@ -31,7 +31,7 @@ GIT = (
     PACKAGE + '[[sources]]\nfile = "a-1.tar.gz"\n'
     'git = { url = "https://a.invalid/a.git", commit = "' + "b" * 40 + '" }\n'
 )
-TARGET = 'summary = "s"\n[macros]\ndist = ".x"\n'
+TARGET = 'summary = "s"\nsuite = "b"\n[macros]\ndist = ".x"\n'
 CEILINGS = TARGET + '[ceilings]\nrpm = "4.8"\nyum = "3.2.29"\nglibc = "2.12"\n'
 HOST = '[hosts.a]\ntarget = "x"\nbridge = "b"\nnetwork = "n"\n'
 GUEST = '[hosts.a.guests.g]\nmemory_mb = 1\nnetwork = "n"\nline = "l"\n'
