@@ -64,7 +64,7 @@ def question(wanted: Wanted) -> Question:
     host = wanted.host
     return Question(
         names=wanted.dependencies.packages,
-        services=wanted.dependencies.services,
+        services=(*wanted.dependencies.services, units.AUTOSTART),
         networks=(DEFAULT, host.network),
         pools=(host.pool,),
         domains=tuple(g.name for g in host.guests),

@@ -7,14 +7,13 @@ a host says of itself (a domain's title …) is taken for the start of another s
 
 from __future__ import annotations
 
-import re
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from sheepvirt import readings
+from sheepvirt import initscripts, readings, services
 from sheepvirt.errors import BootstrapError
-from sheepvirt.host_model import BridgeState, ClusterState, Definition, Facts, ServiceState
+from sheepvirt.host_model import BridgeState, ClusterState, Definition, Facts, Script
 from sheepvirt.ssh import Connection
 
 # Here a step notes the boot during which packages changed.
@@ -25,7 +24,8 @@ BOOT = r"""
 cat /proc/sys/kernel/random/boot_id
 sed 's/^.*) //' /proc/1/stat | cut -d' ' -f20
 """
-SCRIPT = r"""
+SCRIPT = (
+    r"""
 boundary=$1; shift
 section() { printf '\n%s %s\n' "$boundary" "$1"; }
 has() { command -v "$1" >/dev/null 2>&1; }
@@ -34,7 +34,26 @@ section os
 if [ -r /etc/os-release ]; then ( . /etc/os-release; printf '%s %s' "$ID" "$VERSION_ID" )
 elif [ -r /etc/redhat-release ]; then cat /etc/redhat-release; fi
 section init
-if [ -d /run/systemd/system ]; then printf systemd; else printf sysv; fi
+init=other
+if [ -d /run/systemd/system ]; then init=systemd; elif has chkconfig; then init=sysv; fi
+printf '%s' $init
+if [ $init = sysv ]; then
+  runlevel=$(sed -n 'INITDEFAULT' /etc/inittab)
+  section runlevel
+  printf '%s' "$runlevel"
+  section links
+  ls "/etc/rc$runlevel.d"
+  for script in /etc/init.d/*; do
+    section "header:${script##*/}"
+    sed -n '1,100{/^#/p;}' "$script" 2>/dev/null
+    override=/etc/chkconfig.d/${script##*/}
+    [ ! -r "$override" ] || { section "override:${script##*/}"; cat "$override"; }
+  done
+fi
+section interfaces
+ls /sys/class/net
+section network-scripts
+[ ! -d /etc/sysconfig/network-scripts ] || printf yes
 section boot
 BOOT
 section language
@@ -81,8 +100,12 @@ for wanted; do
   case $wanted in
   provided:*) has rpm && rpm -q --whatprovides --qf 'yes' "$value" 2>/dev/null ;;
   service:*)
-    if has systemctl; then
+    if [ $init = systemd ]; then
       systemctl show -p LoadState -p ActiveState -p UnitFileState "$value.service" "$value.socket"
+    elif [ $init = sysv ] && [ -x "/etc/init.d/$value" ]; then
+      chkconfig --list "$value" 2>/dev/null
+      service "$value" status </dev/null >/dev/null 2>&1
+      printf 'status %s\n' $?
     fi ;;
   network:*) has virsh && libvirt net-info "$value" ;;
   network-xml:*) has virsh && libvirt net-dumpxml --inactive "$value" ;;
@@ -98,7 +121,10 @@ for wanted; do
 done
 section end
 exit 0
-""".replace("REBOOT_WANTED", REBOOT_WANTED).replace("BOOT\n", BOOT.strip() + "\n")
+""".replace("REBOOT_WANTED", REBOOT_WANTED)
+    .replace("INITDEFAULT", services.INITDEFAULT)
+    .replace("BOOT\n", BOOT.strip() + "\n")
+)
 
 
 @dataclass(frozen=True)
@@ -157,6 +183,7 @@ def parse(found: Mapping[str, str]) -> Facts:
     """Turn sections into facts; an absent or empty section is a thing that is not there."""
     rows = [line.split("\t") for line in found.get("packages", "").splitlines()]
     rows = [row for row in rows if len(row) == 3]
+    runlevel = found.get("runlevel", "").strip()
     return Facts(
         os=found.get("os", "").strip(),
         init=found.get("init", "").strip(),
@@ -168,7 +195,16 @@ def parse(found: Mapping[str, str]) -> Facts:
         packages={name: nevra for name, nevra, _ in rows},
         headers={name: sha1 for name, _, sha1 in rows},
         provided=frozenset(n for n, text in _of(found, "provided") if text.startswith("yes")),
-        services={n: state for n, text in _of(found, "service") if (state := _service(text))},
+        services={
+            n: state
+            for n, text in _of(found, "service")
+            if (state := services.state(text, runlevel))
+        },
+        runlevel=runlevel,
+        scripts=dict(_scripts(found)),
+        links=initscripts.links(found.get("links", "").split()),
+        interfaces=frozenset(found.get("interfaces", "").split()),
+        network_scripts=found.get("network-scripts", "").strip() == "yes",
         bridges=dict(_bridges(found.get("bridges", "").splitlines())),
         networks=_definitions(found, "network"),
         cluster=_cluster(found),
@@ -202,23 +238,11 @@ def _pairs(text: str, sign: str) -> dict[str, str]:
     return {key.strip(): value.strip() for key, _, value in pairs if value}
 
 
-def _service(text: str) -> ServiceState | None:
-    """Read `systemctl show` of a service and its socket; None where neither is there.
-
-    A service that its socket starts is "indirect": it is enabled where the socket is. One that
-    exits when idle (libvirtd's --timeout) is active as long as its socket listens.
-    """
-    units = [_pairs(block, "=") for block in re.split(r"\n\s*\n", text.strip())]
-    units = [unit for unit in units if unit.get("LoadState") == "loaded"]
-    if not units:
-        return None
-    service, *socket = units
-    files = [unit.get("UnitFileState", "") for unit in units]
-    enabled = files[0] in {"enabled", "static"} or (
-        files[0] == "indirect" and any(f == "enabled" for f in files[1:])
-    )
-    active = any(u.get("ActiveState") == "active" for u in (service, *socket))
-    return ServiceState(active=active, enabled=enabled)
+def _scripts(found: Mapping[str, str]) -> Iterable[tuple[str, Script]]:
+    for name, header in _of(found, "header"):
+        script = initscripts.read(name, header, found.get(f"override:{name}", ""))
+        if script is not None:
+            yield name, script
 
 
 def _bridges(lines: Iterable[str]) -> list[tuple[str, BridgeState]]:

@@ -49,7 +49,8 @@ class Dependencies:
     """``host/dependencies.toml``: what a host gets before the RPMs, by el package names."""
 
     packages: tuple[str, ...]
-    services: tuple[str, ...]
+    services: tuple[str, ...]  # in the order of their start
+    optional: frozenset[str] = frozenset()  # of these services, those that a host may not have
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,19 @@ class ServiceState:
 
     active: bool
     enabled: bool
+
+
+@dataclass(frozen=True)
+class Script:
+    """A SysV init script's header. ``start`` and ``stop`` are -1 where it has no chkconfig line."""
+
+    name: str
+    levels: frozenset[str]  # in which it starts by default
+    start: int
+    stop: int
+    lsb: bool = False
+    provides: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()  # Required-Start and Should-Start: facilities or scripts
 
 
 @dataclass(frozen=True)
@@ -103,7 +117,7 @@ class Facts:
     """A host as one round trip saw it. What is not there is absent from the mappings."""
 
     os: str = ""
-    init: str = ""  # systemd | sysv
+    init: str = ""  # systemd | sysv (chkconfig is there) | other
     boot: str = ""  # differs after every boot: boot_id, and the start of PID 1 (a container's)
     language: str = ""
     installer: str = ""  # dnf | yum | "" (neither is there)
@@ -124,6 +138,11 @@ class Facts:
     texts: Mapping[str, str] = field(default_factory=dict)  # path to content, of notes we left
     kernel: str = ""  # uname -r
     kvm_device: bool = False  # /dev/kvm is there, which proves nothing yet
+    runlevel: str = ""  # the default one, of a host with SysV init
+    scripts: Mapping[str, Script] = field(default_factory=dict)  # SysV init scripts by name
+    links: Mapping[str, int] = field(default_factory=dict)  # script to its number at boot
+    interfaces: frozenset[str] = frozenset()  # network interfaces that the kernel has
+    network_scripts: bool = False  # /etc/sysconfig/network-scripts is there
 
 
 @dataclass(frozen=True)

@@ -132,6 +132,16 @@ def load_host(name: str, path: Path | None = None) -> Host:
 def load_dependencies() -> Dependencies:
     """Read ``host/dependencies.toml``. Raises ConfigError."""
     table = read_toml(paths.HOST / "dependencies.toml")
-    found = Dependencies(packages=table.strings("packages"), services=table.strings("services"))
+    found = Dependencies(
+        packages=table.strings("packages"),
+        services=table.strings("services"),
+        optional=frozenset(table.strings("optional_services")),
+    )
     table.done()
+    unknown = sorted(found.optional - set(found.services))
+    if unknown:
+        table.refuse(
+            "optional_services", f"names {', '.join(unknown)}, which is not in services",
+            hint="services has them all, in the order of their start",
+        )  # fmt: skip
     return found

@@ -7,15 +7,17 @@ export LC_ALL
 seconds=${SHEEPVIRT_SECONDS:-120}
 # Guests that did not start with this boot, each until it has started once: a guest that somebody
 # shuts down later stays down, as with libvirt's own autostart.
-left=${SHEEPVIRT_RUN:-/run}/sheepvirt-guests-left
+left=${SHEEPVIRT_RUN:-/var/run}/sheepvirt-guests-left
 
 libvirt() { virsh -q -c qemu:///system "$@" </dev/null; }
-names() { # virsh pads some names with spaces
-  found=$(libvirt "$@" --inactive --autostart --name) || return
+pools() { # a table: name, state, autostart; libvirt 1.0.3 knows no --name here
+  found=$(libvirt pool-list --inactive --autostart) || return
+  printf '%s\n' "$found" | sed 's/ *$//; s/ \{1,\}[^ ]*  *[^ ]*$//; s/^ *//; /^$/d'
+}
+guests() {
+  found=$(libvirt list --inactive --autostart --name) || return
   printf '%s\n' "$found" | sed 's/ *$//; /^$/d'
 }
-pools() { names pool-list; }
-guests() { names list; }
 ready() { timeout 5 dog cluster info </dev/null 2>/dev/null | grep -q '^Cluster status: running'; }
 todo() { # whether something is left; a libvirtd that does not answer has not said no
   inactive=$(pools) || return 0

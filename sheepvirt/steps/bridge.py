@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from sheepvirt.errors import BootstrapError
 from sheepvirt.host_model import Change, Facts
+from sheepvirt.services import commands
 from sheepvirt.steps.base import Hands, Step, Wanted
 
 NAME = "bridge"
@@ -33,7 +34,8 @@ def apply(wanted: Wanted, facts: Facts, hands: Hands) -> None:
     vsctl = ("ovs-vsctl", "--timeout=30")
     state = facts.bridges.get(name)
     if state is not None and not state.device and state.datapath == datapath:
-        hands.run("systemctl", "restart", "openvswitch")
+        for argv in commands(facts.init, "restart", "openvswitch"):
+            hands.run(*argv)
     hands.run(
         *vsctl, "--may-exist", "add-br", name,
         "--", "set", "bridge", name, f"datapath_type={datapath}",

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from sheepvirt import readings
 from sheepvirt.errors import BootstrapError
 from sheepvirt.host_model import Change, Facts
+from sheepvirt.services import log_hint
 from sheepvirt.steps.base import Hands, Step, Wanted
 
 NAME = "cluster"
@@ -35,16 +36,20 @@ def check(wanted: Wanted, facts: Facts, _earlier: Sequence[Change]) -> list[Chan
     return [Change(NAME, what)]
 
 
-def apply(wanted: Wanted, _facts: Facts, hands: Hands) -> None:
+def apply(wanted: Wanted, facts: Facts, hands: Hands) -> None:
     """Wait until sheepdog answers; format what is not formatted, and nothing else, ever."""
-    status = _wait(hands, (RUNNING, UNFORMATTED))
+    why = log_hint(facts.init, "sheepdog")
+    status = _wait(hands, (RUNNING, UNFORMATTED), why)
     if status.lower().startswith(UNFORMATTED):
         hands.run("dog", "cluster", "format", "-c", "1")
-        _wait(hands, (RUNNING,))
+        _wait(hands, (RUNNING,), why)
 
 
-def _wait(hands: Hands, states: tuple[str, ...]) -> str:
-    """Return the cluster's status once it is one of ``states``. Raises BootstrapError."""
+def _wait(hands: Hands, states: tuple[str, ...], why: str) -> str:
+    """Return the cluster's status once it is one of ``states``. Raises BootstrapError.
+
+    ``why`` names the commands that would show what keeps it from that.
+    """
     deadline = time.monotonic() + SECONDS
     while True:
         said = hands.run("timeout", "5", "dog", "cluster", "info", check=False)
@@ -55,8 +60,8 @@ def _wait(hands: Hands, states: tuple[str, ...]) -> str:
             raise BootstrapError(
                 f"{hands.connection.host.name}: sheepdog's cluster is not ready after "
                 f"{SECONDS:.0f} s: {status or said.stderr.strip() or 'it says nothing'}",
-                hint="`systemctl status sheepdog` and `journalctl -u sheepdog` there say why; a "
-                f"cluster is formatted only where it says {UNFORMATTED!r}",
+                hint=f"{why} there say why; a cluster is formatted only where it says "
+                f"{UNFORMATTED!r}",
             )
         time.sleep(0.5)
 

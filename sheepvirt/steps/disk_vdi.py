@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from sheepvirt.errors import BootstrapError, ConfigError
 from sheepvirt.host_model import Facts, Guest
+from sheepvirt.services import log_hint
 from sheepvirt.steps.base import Hands, Image, Wanted, vdi_note
 from sheepvirt.steps.cluster import ADDRESS, PORT, ready
 from sheepvirt.steps.power import stands, stop
@@ -67,7 +68,7 @@ def apply(wanted: Wanted, guest: Guest, image: Image, facts: Facts, hands: Hands
     hands.virsh("vol-create-as", pool, name, str(guest.disk_bytes))
     # Only now, when the VDI is certainly a new one: what is called this is deleted without a copy.
     hands.connection.write(vdi_note(guest), f"{FILLING} {image.name}\n".encode())
-    _fill(name, image, hands)
+    _fill(name, image, facts, hands)
     hands.connection.write(vdi_note(guest), f"{image.name} {image.sha256}\n".encode())
 
 
@@ -81,7 +82,7 @@ def _keep(name: str, hands: Hands) -> None:
     hands.progress.say(f"  the former disk of {name} is kept as VDI {kept}")
 
 
-def _fill(name: str, image: Image, hands: Hands) -> None:
+def _fill(name: str, image: Image, facts: Facts, hands: Hands) -> None:
     """Write the image into the new VDI and read it back; behind it a new VDI has zeros."""
     size = str(image.path.stat().st_size)
     with image.path.open("rb") as content:
@@ -94,7 +95,8 @@ def _fill(name: str, image: Image, hands: Hands) -> None:
         raise BootstrapError(
             f"{hands.connection.host.name}: VDI {name} does not read back as it was written: "
             f"sha256 {' '.join(found[:1]) or '(none)'}, wanted {image.sha256}",
-            hint="`journalctl -u sheepdog` there may say why; run this again: it is made anew",
+            hint=f"{log_hint(facts.init, 'sheepdog')} there may say why; run this again: it is "
+            "made anew",
         )
 
 

@@ -12,13 +12,15 @@ from sheepvirt.ssh import Connection, OnLine
 from sheepvirt.steps.base import Hands, Step, Wanted
 
 NAME = "reboot"
-# Here until the machine has gone down (/run is new after every boot).
-REBOOTING = "/run/sheepvirt-rebooting"
+# Here until the machine has gone down (it is new after every boot; el6 has no /run beside it).
+REBOOTING = "/var/run/sheepvirt-rebooting"
 # Prints what the host is busy with. A mark of a reboot that never came is void after two minutes.
 BUSY = f"""
 if [ -d /run/systemd/system ]; then
   state=$(systemctl is-system-running)
   case $state in running|degraded) ;; *) echo "systemd is $state" ;; esac
+elif pgrep -f '^(/bin/[a-z]*sh )?/etc/(rc.d/|init.d/)?rc( |$)' >/dev/null; then
+  echo "its init scripts are still being started"
 fi
 [ -z "$(find {REBOOTING} -mmin -2 2>/dev/null)" ] || echo "a reboot has been asked for"
 pgrep -x 'dnf|yum|rpm' >/dev/null 2>&1 && echo "a transaction of RPMs is running"

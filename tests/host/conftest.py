@@ -31,6 +31,7 @@ class Wanted:
     features: dict[str, Feature]  # "package-feature" to the feature
     dependencies: tuple[str, ...]
     services: tuple[str, ...]
+    optional: frozenset[str]  # of the services, those that a host may not have
     networks: tuple[str, ...]
     before: dict[str, tuple[int, str]] | None  # guests' boots and markers before the reboot
     stand_in: bool  # sheepdog on this host is a stand-in: each line about it says so
@@ -88,6 +89,7 @@ def _wanted(host: Host, before: str) -> Wanted:
         features=features,
         dependencies=dependencies.packages,
         services=dependencies.services,
+        optional=dependencies.optional,
         # `default` is libvirt's own: our RPM of its configuration brings it.
         networks=tuple(dict.fromkeys(["default", host.network, *(g.network for g in host.guests)])),
         before=_before(Path(before)) if before else None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from xml.etree import ElementTree
 
-from sheepvirt import readings
+from sheepvirt import readings, services
 
 
 class Probe:
@@ -25,9 +25,34 @@ class Probe:
         assert result.rc == 0, f"`{' '.join(argv)}` failed ({result.rc}): {said}"
         return str(result.stdout_bytes.decode(errors="replace"))
 
+    def init(self) -> str:
+        """Return what runs the host's services."""
+        there = self.run("test", "-d", "/run/systemd/system").rc == 0
+        return services.SYSTEMD if there else services.SYSV
+
+    def runlevel(self) -> str:
+        """Return the runlevel that a host with SysV init boots into; "" under systemd."""
+        if self.init() == services.SYSTEMD:
+            return ""
+        return self.read("sed", "-n", services.INITDEFAULT, "/etc/inittab").strip()
+
+    def service(self, name: str) -> str:
+        """Return what the init says of a service, for ``services.state``."""
+        if self.init() == services.SYSTEMD:
+            shown = [word for key in services.PROPERTIES for word in ("-p", key)]
+            return self.read("systemctl", "show", *shown, f"{name}.service", f"{name}.socket")
+        if self.run("test", "-x", f"/etc/init.d/{name}").rc:
+            return ""
+        line = self.run("chkconfig", "--list", name).stdout
+        return f"{line}\nstatus {self.run('service', name, 'status').rc}\n"
+
     def virsh(self, *argv: str) -> str:
         """Return what virsh says of the host's own hypervisor, whatever else libvirt drives."""
         return self.read("virsh", "-c", "qemu:///system", *argv)
+
+    def libvirt(self) -> tuple[int, ...]:
+        """Return libvirt's version."""
+        return tuple(int(n) for n in self.read("virsh", "--version").strip().split("."))
 
     def info(self, *argv: str) -> dict[str, str]:
         """Return what ``virsh net-info`` or ``virsh dominfo`` says."""

@@ -24,9 +24,8 @@ def test_daemon_has_loaded_the_storage_backend(probe: Probe, feature: Feature) -
     backend = BACKEND.search(feature.rpm_file)
     if backend is None:
         pytest.skip(f"{feature.name} is no storage backend with a file of its own")
-    version = probe.read("virsh", "--version").strip()
-    if tuple(int(n) for n in version.split(".")[:2]) < (5, 2):
-        pytest.skip(f"virsh {version} has no pool-capabilities (it came with 5.2)")
+    if probe.libvirt() < (5, 2):
+        pytest.skip("this virsh has no pool-capabilities (it came with 5.2)")
     pool = probe.xml("pool-capabilities").find(f"pool[@type='{backend[1]}']")
     assert pool is not None, f"libvirtd knows no pool of type {backend[1]}"
     assert pool.get("supported") == "yes", f"libvirtd has no backend for {backend[1]} pools"

@@ -1,29 +1,44 @@
-"""The daemons run, and will after the next boot: the unit itself, or the socket that starts it."""
+"""The daemons run, and will after the next boot, in order: as the host's own init says."""
 
 from __future__ import annotations
 
-from typing import Any
+import pytest
+
+from sheepvirt import initscripts, services
+from sheepvirt.host_model import ServiceState
+from sheepvirt.steps import units
+
+from .conftest import Wanted
+from .probe import Probe
 
 
-def state(unit: Any) -> str:
-    """Return systemd's UnitFileState; "" where there is another init."""
-    try:
-        return str(unit.systemd_properties.get("UnitFileState", ""))
-    except NotImplementedError:
-        return ""
+def found(probe: Probe, wanted: Wanted, service: str) -> ServiceState:
+    """Return what the init says of a service and of the socket that starts it."""
+    state = services.state(probe.service(service), probe.runlevel())
+    if state is None and service in wanted.optional:
+        pytest.skip(f"this host has no {service}: its libvirt comes without")
+    assert state is not None, f"there is no service {service}"
+    return state
 
 
-def test_service_is_running(host: Any, service: str) -> None:
+def test_service_is_running(probe: Probe, wanted: Wanted, service: str) -> None:
     # virtlogd and virtlockd wait on their sockets until libvirtd has work for them.
-    socket = host.service(f"{service}.socket")
-    running = host.service(service).is_running or (socket.exists and socket.is_running)
-    assert running, f"service {service} does not run and no socket would start it"
+    state = found(probe, wanted, service)
+    assert state.active, f"service {service} does not run and no socket would start it"
 
 
-def test_service_starts_at_boot(host: Any, service: str) -> None:
-    unit, socket = host.service(service), host.service(f"{service}.socket")
-    assert unit.is_enabled, f"service {service} would not start at boot"
-    # `systemctl is-enabled` is content with "indirect": its socket is what must be enabled then.
-    if state(unit) == "indirect":
-        assert socket.exists, f"service {service} would not start at boot: it has no socket"
-        assert state(socket) == "enabled", f"socket of {service} would not listen after a boot"
+def test_service_starts_at_boot(probe: Probe, wanted: Wanted, service: str) -> None:
+    # systemd calls a unit "indirect" whose socket is what must be enabled.
+    state = found(probe, wanted, service)
+    assert state.enabled, f"service {service} would not start at boot, nor its socket"
+
+
+def test_services_start_in_order(probe: Probe, wanted: Wanted) -> None:
+    """SysV init starts by the numbers of links; systemd by what its units say."""
+    if probe.init() != services.SYSV:
+        pytest.skip("the order of units is systemd's affair")
+    level = probe.runlevel()
+    there = initscripts.links(probe.read("ls", f"/etc/rc{level}.d").split())
+    names = [n for n in (*wanted.services, units.AUTOSTART) if n in there]
+    order = [n for n in initscripts.boot_order(there) if n in names]
+    assert order == names, f"runlevel {level} starts {', '.join(order)}; wanted {', '.join(names)}"

@@ -5,12 +5,16 @@ libvirt goes on calling a pool active whose cluster is gone, so the cluster itse
 
 from __future__ import annotations
 
+import pytest
+
 from sheepvirt import readings
 from sheepvirt.host_model import Guest
 
 from .conftest import SHEEPDOG, Hear, Wanted
 from .probe import Probe
 
+# virStorageBackendSheepdogRefreshAllVol came with it (unverified: from memory of its history).
+VOLUMES_LISTED = (1, 2, 2)
 RUNNING = "running"  # the real one adds words of its own: "running, auto-recovery enabled"
 
 
@@ -56,6 +60,8 @@ def test_pool_is_of_the_local_cluster(probe: Probe, pool: str) -> None:
 
 def test_volume_is_in_the_pool(probe: Probe, vdi: Guest, wanted: Wanted) -> None:
     """The list is what libvirt remembers; for the volume's size it asks the cluster."""
+    if probe.libvirt() < VOLUMES_LISTED:
+        pytest.skip("this libvirt lists only the volumes that it has made itself since its start")
     pool = wanted.host.pool
     names = readings.states(probe.virsh("vol-list", "--pool", pool))
     assert vdi.name in names, f"pool {pool} has no volume {vdi.name}, only: {', '.join(names)}"
@@ -77,7 +83,7 @@ def test_guest_boots_through_the_driver(probe: Probe, vdi: Guest, hear: Hear) ->
 
     `qemu-img --help` may list a driver that the emulator refuses: only a guest proves it.
     """
-    words = probe.command_line(f"/run/libvirt/qemu/{vdi.name}.pid")
+    words = probe.command_line(f"/var/run/libvirt/qemu/{vdi.name}.pid")
     opened = readings.opens_vdi(words, vdi.name)
     drives = [word for word in words if "file=" in word or '"driver"' in word]
     assert opened, f"QEMU opens no {SHEEPDOG} volume {vdi.name}, but: {' '.join(drives)}"

@@ -86,6 +86,44 @@ def test_a_service_and_its_socket(
     assert parse({"service:x": text}).services.get("x") == state
 
 
+LISTED = "x\t0:off\t1:off\t2:on\t3:{0}\t4:on\t5:on\t6:off\nstatus {1}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "state"),
+    [
+        (LISTED.format("on", 0), S(True, True)),
+        (LISTED.format("off", 0), S(True, False)),
+        (LISTED.format("on", 3), S(False, True)),
+        ("status 1\n", S(False, False)),  # chkconfig does not know it yet
+        ("", None),
+    ],
+)
+def test_a_service_of_sysv_init(text: str, state: ServiceState | None) -> None:
+    assert parse({"runlevel": "3", "service:x": text}).services.get("x") == state
+
+
+def test_init_scripts_are_read_with_their_overrides_and_links() -> None:
+    found = parse(
+        {
+            "links": "S09openvswitch\nK10x\nS97libvirtd\n",
+            "header:libvirtd": "#!/bin/sh\n# chkconfig: 345 97 03\n",
+            "header:README": "# no header\n",
+            "header:x": "# chkconfig: - 20 80\n",
+            "override:x": "# chkconfig: 2345 30 70\n",
+            "interfaces": "lo eth0\n",
+            "network-scripts": "yes",
+        }
+    )
+    assert found.links == {"openvswitch": 9, "libvirtd": 97}
+    assert {n: (s.start, s.stop) for n, s in found.scripts.items()} == {
+        "libvirtd": (97, 3),
+        "x": (30, 70),
+    }
+    assert found.interfaces == {"lo", "eth0"}
+    assert found.network_scripts
+
+
 def test_bridges_have_datapath_ports_and_a_device() -> None:
     found = parse({"bridges": 'ovsbr0 device netdev vnet0 vnet1\nbr1 - "" \n'})
     assert found.bridges == {

@@ -1,5 +1,6 @@
 """Each step's check is pure: facts in, changes out. Applying is asserted by what was run."""
 
+import hashlib
 import io
 from dataclasses import replace
 
@@ -7,8 +8,8 @@ import pytest
 from finished import DOMAIN, HOST, LIVE, NETWORK, RECORD, RPM, UP, WANTED, changes, done, hands
 
 from sheepvirt.errors import BootstrapError
-from sheepvirt.host_model import BridgeState, Change, Definition, Facts
-from sheepvirt.steps import STEPS, bridge, dependencies, packages, port, reboot
+from sheepvirt.host_model import BridgeState, Change, Definition, Facts, Script
+from sheepvirt.steps import STEPS, bridge, dependencies, packages, port, reboot, units
 from sheepvirt.steps import domain as domains
 from sheepvirt.steps import network as networks
 from sheepvirt.steps import services as service_step
@@ -145,10 +146,78 @@ def test_services_are_enabled_and_started_one_by_one(monkeypatch: pytest.MonkeyP
     assert planned.plan == []
 
 
-def test_sysv_is_said_to_be_unsupported(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_host_with_neither_systemd_nor_chkconfig_is_told_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     worker, _ = hands(monkeypatch)
-    with pytest.raises(BootstrapError, match="no systemd"):
-        service_step.apply(WANTED, replace(done(), init="sysv", services={}), worker)
+    with pytest.raises(BootstrapError, match="no systemd and has no chkconfig"):
+        service_step.apply(WANTED, replace(done(), init="other", services={}), worker)
+
+
+def sysv(**there: int) -> Facts:
+    """A finished host with SysV init, whose scripts have these numbers."""
+    places = units.wanted_files("sysv")
+    names = ("openvswitch", "libvirtd", "sheepvirt-autostart")
+    at = {"openvswitch": 9, "libvirtd": 97, "sheepvirt-autostart": 98, **there}
+    levels = frozenset("2345")
+    return replace(
+        done(),
+        init="sysv",
+        runlevel="3",
+        services=dict.fromkeys(names, UP),
+        scripts={n: Script(n, levels, number, 99 - number) for n, number in at.items()},
+        links=at,
+        hashes={
+            **done().hashes,
+            **{p: hashlib.sha256(c).hexdigest() for p, c in places.items()},
+        },
+    )
+
+
+def test_sysv_services_are_added_with_their_runlevels(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert changes(service_step.STEP, sysv()) == []
+    facts = replace(sysv(), services={"openvswitch": UP, "libvirtd": UP})
+    assert changes(service_step.STEP, facts) == ["sheepvirt-autostart enabled and started"]
+    worker, planned = hands(
+        monkeypatch,
+        ("chkconfig --add sheepvirt-autostart", 0, ""),
+        ("chkconfig --level 2345 sheepvirt-autostart on", 0, ""),
+        ("service sheepvirt-autostart start", 0, ""),
+    )
+    service_step.apply(WANTED, facts, worker)
+    assert planned.plan == []
+
+
+def test_our_init_script_is_written_executable(monkeypatch: pytest.MonkeyPatch) -> None:
+    facts = replace(sysv(), hashes=done().hashes)
+    assert changes(service_step.STEP, facts) == ["/etc/init.d/sheepvirt-autostart written"]
+    worker, planned = hands(monkeypatch, ("/etc/init.d/sheepvirt-autostart 755", 0, ""))
+    service_step.apply(WANTED, facts, worker)
+    assert planned.plan == []
+
+
+def test_a_wrong_boot_order_is_refused_before_the_reboot() -> None:
+    with pytest.raises(BootstrapError, match="wrong order") as caught:
+        service_step.check(WANTED, sysv(libvirtd=8), ())
+    assert "/etc/init.d/libvirtd (chkconfig line 08 91" in caught.value.message
+    assert "`# chkconfig: 2345 10 91` to /etc/chkconfig.d/libvirtd" in caught.value.hint
+    names = [step.name for step in STEPS]
+    assert names.index("services") < names.index("reboot")
+
+
+def test_what_a_host_may_lack_is_not_asked_of_it() -> None:
+    dependencies = replace(
+        WANTED.dependencies, services=("openvswitch", "virtlogd", "libvirtd"),
+        optional=frozenset({"virtlogd"}),
+    )  # fmt: skip
+    wanted = replace(WANTED, dependencies=dependencies)
+    assert changes(service_step.STEP, done(), wanted) == []  # libvirt 1.0.3 has no virtlogd
+    down = {**done().services, "virtlogd": replace(UP, active=False)}
+    assert changes(service_step.STEP, replace(done(), services=down), wanted) == [
+        "virtlogd started"
+    ]
+    # Nobody has looked at the host: it is in the plan.
+    assert "virtlogd enabled and started" in changes(service_step.STEP, Facts(), wanted)
 
 
 def test_a_wrong_network_is_defined_and_started_anew(monkeypatch: pytest.MonkeyPatch) -> None:

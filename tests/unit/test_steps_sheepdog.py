@@ -96,8 +96,8 @@ def test_a_pool_at_another_port_is_defined_and_started_anew(
 
 def test_our_units_are_written_before_services_start(monkeypatch: pytest.MonkeyPatch) -> None:
     facts = replace(done(), hashes={})
-    assert changes(service_step.STEP, facts) == [f"{path} written" for path in units.FILES]
-    plan = [(path, 0, "") for path in units.FILES]
+    assert changes(service_step.STEP, facts) == [f"{path} written" for path in units.wanted_files()]
+    plan = [(path, 0, "") for path in units.wanted_files()]
     worker, planned = hands(monkeypatch, *plan, ("systemctl daemon-reload", 0, ""))
     service_step.apply(WANTED, facts, worker)
     assert planned.plan == []
