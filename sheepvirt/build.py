@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from sheepvirt import compat, config, contract, images, plan, repo, rpms, sources, versions
+from sheepvirt import (
+    compat,
+    config,
+    contract,
+    images,
+    inventory,
+    plan,
+    repo,
+    rpms,
+    sources,
+    versions,
+)
 from sheepvirt.engine import Engine
 from sheepvirt.errors import ConfigError
 from sheepvirt.locks import lock
@@ -44,6 +55,9 @@ def _asked(words: Sequence[str], target: Target) -> tuple[Request, dict[str, Pac
     asked = plan.request(words, packages, plan.stand_ins(packages, target), target)
     for name, version in asked.versions.items():
         packages[name] = config.load_package(name, version)
+    if any(p.host_macros for p in packages.values()):
+        hosts = inventory.load_hosts().values()
+        packages = {n: plan.for_hosts(p, target, hosts) for n, p in packages.items()}
     return asked, packages
 
 

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from sheepvirt import paths, target_config, versions
-from sheepvirt.errors import ConfigError
+from sheepvirt.errors import ConfigError, suggest
 from sheepvirt.git import KINDS
 from sheepvirt.model import (
     Adjustment,
@@ -22,6 +22,7 @@ from sheepvirt.tables import Table, pick, read_toml
 
 # gzip alone, as in el6: yum 3.2.29 knows no other compression of metadata.
 CREATEREPO = ("createrepo_c", "--general-compress-type=gz", "--compatibility")
+HOST_MACROS = {"kversion"}  # of host_model.Host
 
 
 def _names(folder: Path, file: str) -> list[str]:
@@ -133,6 +134,7 @@ def _adjustment(table: Table) -> Adjustment | None:
         without=table.strings("without"),
         build_requires=table.strings("build_requires"),
         configure=table.strings("configure"),
+        release=table.get("release", str, ""),
     )
     table.done()
     return adjustment if table else None
@@ -205,6 +207,8 @@ def load_package(name: str, version: str = "") -> Package:
         adjust=_adjustment(table.table("adjust")),
         versions=versions.known(folder) or (version,),
         macros=_macros(table),
+        unpack=table.strings("unpack"),
+        host_macros=table.strings("host_macros"),
     )
     table.done()
     if bool(package.stand_in) != bool(package.stands_in_for):
@@ -212,6 +216,8 @@ def load_package(name: str, version: str = "") -> Package:
             "stand_in" if package.stands_in_for else "stands_in_for", "is missing",
             hint="a stand-in says what it is (stand_in) and for which package (stands_in_for)",
         )  # fmt: skip
+    for macro in set(package.host_macros) - HOST_MACROS:
+        table.refuse("host_macros", f"names {macro!r}", hint=suggest(macro, HOST_MACROS))
     for file in package.files:
         if "/" in file or not versions.own_file(folder, version, file).exists():
             table.refuse(

@@ -42,6 +42,7 @@ class Host:
     language: str = ""  # LANG of a rehearsal host
     datapath: str = "system"  # of the bridge in Open vSwitch: system (kernel) or netdev (userspace)
     pool: str = "sheepdog"  # libvirt's storage pool of the sheepdog cluster
+    kversion: str = ""  # kernel that its kernel modules are built for, as `uname -r` prints it
 
 
 @dataclass(frozen=True)

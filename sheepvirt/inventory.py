@@ -91,6 +91,10 @@ def _host(name: str, table: Table) -> Host:
         ),
         datapath=table.get("datapath", str, "netdev" if rehearsal else "system"),
         pool=_name(table, "pool", table.get("pool", str, "sheepdog")),
+        kversion=_word(
+            table, "kversion", table.get("kversion", str, ""),
+            r"([0-9][A-Za-z0-9._-]*)?", "what `uname -r` prints there: 2.6.32-754.el6.x86_64",
+        ),
     )  # fmt: skip
     table.done()
     _check_host(host, table)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from sheepvirt.target_model import Image, Rootfs, RpmKey, YumRepo
 
@@ -76,6 +76,7 @@ class Adjustment:
     without: tuple[str, ...]  # dependencies that it must not ask for
     build_requires: tuple[str, ...]  # what it must ask for; may be a macro that is empty
     configure: tuple[str, ...]  # what its configure command must say; the same
+    release: str = ""  # what its Release must end in, as %{?dist}
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ class Package:
 
     name: str
     version: str
-    spec: str  # file name of the spec: in the tarball (upstream) or beside package.toml (ours)
+    spec: str  # the spec: its path in the tarball (upstream) or its name beside package.toml (ours)
     spec_from: str  # "tarball" or "here"
     sources: tuple[Source, ...]
     features: tuple[Feature, ...]
@@ -99,11 +100,13 @@ class Package:
     adjust: Adjustment | None = None
     versions: tuple[str, ...] = ()  # all that stand side by side in its folder
     macros: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # target: rpm macros
+    unpack: tuple[str, ...] = ()  # paths in the tarball: further sources that its spec names
+    host_macros: tuple[str, ...] = ()  # macros that the inventory's hosts give, by the same name
 
     @property
     def spec_file(self) -> str:
         """Name of the spec that rpmbuild gets: a ``.spec.in`` has become one."""
-        return self.spec.removesuffix(".in")
+        return PurePosixPath(self.spec).name.removesuffix(".in")
 
 
 @dataclass(frozen=True)

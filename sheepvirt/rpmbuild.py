@@ -153,11 +153,11 @@ class Job:
             self._image, mounts=mounts, owner=owner(self._target)
         ) as container:
             container.run(["mkdir", "-p", f"{TOP}/SOURCES", f"{TOP}/SPECS", f"{TOP}/NEEDS"])
-            for path in [*files, *versions.patches(package), spec_path]:
-                container.put(path, f"{TOP}/{'SPECS' if path == spec_path else 'SOURCES'}")
-            if package.files:
-                with tempfile.TemporaryDirectory() as scratch:
-                    container.put(staging.pack(package, Path(scratch)), f"{TOP}/SOURCES")
+            container.put(spec_path, f"{TOP}/SPECS")
+            with tempfile.TemporaryDirectory() as scratch:
+                made = staging.made_sources(package, files, Path(scratch))
+                for path in [*files, *versions.patches(package), *made]:
+                    container.put(path, f"{TOP}/SOURCES")
             for rpm in needs:
                 container.put(rpm.path, f"{TOP}/NEEDS")
             if needs:
@@ -191,7 +191,11 @@ class Job:
         self, container: Container, package: Package, adjustment: Adjustment
     ) -> dict[str, str]:
         """Return to what rpm expands the words that an adjustment wants in the spec."""
-        words = (*adjustment.build_requires, *adjustment.configure)
+        words = [
+            *adjustment.build_requires,
+            *adjustment.configure,
+            *filter(None, [adjustment.release]),
+        ]
         asked = [option for word in words for option in ("--eval", word)]
         argv = ["rpm", *defines(self._target, package), *asked]
         done = container.run(argv, env=ENVIRONMENT, check=True)

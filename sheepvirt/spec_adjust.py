@@ -44,6 +44,7 @@ def apply(text: str, adjustment: Adjustment, macros: Mapping[str, str], *, name:
     actions += _drop(lines, new, adjustment.without)
     actions += _ask_for(lines, new, adjustment.build_requires, name)
     actions += _configure(lines, new, adjustment.configure, name)
+    actions += _release(lines, new, adjustment.release, name)
     head = [f"%global {macro} {value}\n" for macro, value in adjustment.define.items()]
     text = "".join([*head, *new])
     actions += [line.strip() for line in head]
@@ -107,6 +108,20 @@ def _configure(lines: Sequence[Line], new: list[str], words: Sequence[str], name
     )
 
 
+def _release(lines: Sequence[Line], new: list[str], ending: str, name: str) -> list[str]:
+    """Let the release end in ``ending`` (``%{?dist}``), where it does not say so."""
+    if not ending:
+        return []
+    for line in lines:
+        if line.live and not line.section and line.tag and line.tag[0] == "release":
+            index = line.number - 1
+            if ending in new[index]:
+                return [f"release: ends in {ending} already (line {line.number})"]
+            new[index] = f"{new[index].rstrip()}{ending}\n"
+            return [f"release: {ending} added to line {line.number}"]
+    raise SpecError(f"{name} has no Release in its preamble", hint="is it a spec?")
+
+
 def prove(
     adjustment: Adjustment, values: Mapping[str, str], expanded: str, *, package: str
 ) -> tuple[Evidence, ...]:
@@ -127,6 +142,11 @@ def prove(
     for word in filter(None, (values[w] for w in adjustment.build_requires)):
         asking = [t.strip() for t in tags if asks_for(t, _rule("BuildRequires", word))]
         add(f"BuildRequires: {word}", "; ".join(asking) or "not in the expanded spec", bool(asking))
+    ending = values[adjustment.release] if adjustment.release else ""
+    if ending:
+        releases = [t.partition(":")[2].strip() for t in tags if t.lower().startswith("release:")]
+        seen = ", ".join(releases) or "no release"
+        add(f"the release ends in {ending}", seen, bool(releases) and releases[0].endswith(ending))
     for word in filter(None, (values[w] for w in adjustment.configure)):
         rule = ArgumentRule((word,), _contrary(word), "", ())
         claim, seen, ok = argument_seen(rule, sections.get("build", []))

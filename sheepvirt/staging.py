@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tarfile
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from sheepvirt import paths, spec, spec_adjust, versions
 from sheepvirt.errors import SourceError, SpecError
@@ -12,6 +12,15 @@ from sheepvirt.model import Package
 from sheepvirt.spec_model import Intent, Patched
 
 BYTES = "surrogateescape"  # a spec may have names in its changelog that are not UTF-8
+
+
+def made_sources(package: Package, files: Sequence[Path], folder: Path) -> list[Path]:
+    """Write into ``folder`` the sources that no location has: files of ours, and of the tarball.
+
+    ``files`` are the sources that were fetched. Raises SourceError.
+    """
+    made = [pack(package, folder)] if package.files else []
+    return made + (unpack(package, files[0], folder) if package.unpack else [])
 
 
 def pack(package: Package, folder: Path) -> Path:
@@ -75,20 +84,49 @@ def intents(package: Package) -> dict[str, Intent]:
 
 
 def _spec_of_tarball(package: Package, tarball: Path) -> str:
-    """Return upstream's own spec: the file of that name in the tarball's top folder."""
+    """Return upstream's own spec: the file at that path below the tarball's top folder."""
+    found = _members(tarball, [package.spec])
+    if package.spec not in found:
+        raise SpecError(
+            f"{tarball.name} has no {package.spec} below its top folder",
+            hint=f"put a spec of ours beside {package.folder / 'package.toml'} and say "
+            "spec_from = 'here'",
+        )
+    return found[package.spec].decode(errors=BYTES)
+
+
+def unpack(package: Package, tarball: Path, folder: Path) -> list[Path]:
+    """Write the files of the tarball that the spec names as further sources into ``folder``.
+
+    Raises SourceError where one is missing.
+    """
+    found = _members(tarball, package.unpack)
+    missing = [name for name in package.unpack if name not in found]
+    if missing:
+        raise SourceError(
+            f"{tarball.name} has no {', '.join(missing)} below its top folder",
+            hint=f"mend `unpack` in {package.folder.name}'s package.toml",
+        )
+    paths_ = [folder / PurePosixPath(name).name for name in package.unpack]
+    for path, name in zip(paths_, package.unpack, strict=True):
+        path.write_bytes(found[name])
+    return paths_
+
+
+def _members(tarball: Path, wanted: Sequence[str]) -> dict[str, bytes]:
+    """Return files of a tarball by their path below its top folder. Raises SourceError."""
+    found: dict[str, bytes] = {}
     try:
         with tarfile.open(tarball) as archive:
             for member in archive:
-                if member.isfile() and member.name.split("/")[1:] == [package.spec]:
-                    handle = archive.extractfile(member)
-                    assert handle is not None
-                    return handle.read().decode(errors=BYTES)
+                name = member.name.removeprefix("./").partition("/")[2]
+                handle = archive.extractfile(member) if name in wanted else None
+                if handle is not None:
+                    found[name] = handle.read()
+                    if len(found) == len(wanted):
+                        break
     except (tarfile.TarError, OSError, EOFError) as error:
         raise SourceError(
             f"{tarball.name} cannot be read: {error}", hint="is the pinned file a tar archive?"
         ) from error
-    raise SpecError(
-        f"{tarball.name} has no {package.spec} in its top folder",
-        hint=f"put a spec of ours beside {package.folder / 'package.toml'} and say "
-        "spec_from = 'here'",
-    )
+    return found

@@ -1,0 +1,129 @@
+"""The packages of el6 beside libvirt: order, versions, what their specs must not say, kversion."""
+
+from __future__ import annotations
+
+import io
+import re
+import tarfile
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from sheepvirt import config, inventory, plan, spec_adjust, staging
+from sheepvirt.errors import ConfigError, SourceError, SpecError
+from sheepvirt.host_model import Host
+from sheepvirt.model import Package
+
+EL6 = config.load_target("el6")
+PACKAGES = {n: config.load_package(n, EL6.versions.get(n, "")) for n in config.package_names()}
+# Newer than el6's rpm 4.8, by what its sources do not know.
+TOO_NEW = re.compile(r"%elif|%auto(setup|patch)|%license|^(Recommends|Suggests|Supplements):", re.M)
+# Ours, of the same shape as upstream's: a bare release, no BuildRequires, a spec below a folder.
+BRIDGE = """\
+Name: bridge
+Version: 2
+Release: 1
+Summary: A package of a test
+License: Public Domain
+Source: bridge-2.tar.gz
+Requires: bridge-kmod, python
+%description
+A package of a test.
+%build
+./configure --enable-ssl
+"""
+HOSTS = """\
+[hosts.{name}]
+target = "{target}"
+bridge = "ovsbr0"
+network = "ovsbr0"
+kversion = "{kversion}"
+"""
+
+
+def tarball(folder: Path, **files: str) -> Path:
+    path = folder / "bridge-2.tar.gz"
+    with tarfile.open(path, "w:gz") as archive:
+        for name, text in files.items():
+            info = tarfile.TarInfo(f"bridge-2/rhel/{name.replace('_', '.')}")
+            info.size = len(text)
+            archive.addfile(info, io.BytesIO(text.encode()))
+    return path
+
+
+def bridge() -> Package:
+    return replace(PACKAGES["openvswitch"], spec="rhel/bridge.spec", unpack=("rhel/bridge.files",))
+
+
+def test_storage_is_built_before_what_needs_it() -> None:
+    built = plan.order(PACKAGES, plan.buildable(PACKAGES, EL6), EL6)
+    names = [p.name for p in built]
+    assert set(names) == {"sheepdog", "libvirt", "qemu", "openvswitch", "openvswitch-kmod"}
+    assert names.index("sheepdog") < min(names.index("libvirt"), names.index("qemu"))
+    assert {p.name: p.version for p in built}["libvirt"] == "1.0.3"
+
+
+def test_the_hosts_get_the_whole_stack() -> None:
+    built = plan.order(PACKAGES, plan.buildable(PACKAGES, EL6), EL6)
+    wanted = {name for p in built for name in p.install}
+    assert {"libvirt", "sheepdog", "qemu-kvm", "openvswitch", "kmod-openvswitch"} <= wanted
+    assert len(PACKAGES["libvirt"].install) == 13, "the how-to's transaction"
+
+
+@pytest.mark.parametrize(
+    "package", [p for p in PACKAGES.values() if "el6" in p.targets and p.spec_from == "here"]
+)
+def test_our_specs_for_it_say_nothing_that_its_rpm_does_not_know(package: Package) -> None:
+    found = TOO_NEW.findall(staging.stock_spec(package, []))
+    assert not found
+
+
+def test_a_spec_below_a_folder_gets_a_release_of_the_target(tmp_path: Path) -> None:
+    archive = tarball(tmp_path, bridge_spec=BRIDGE, bridge_files="/etc/bridge\n")
+    package = bridge()
+    assert package.spec_file == "bridge.spec"
+    patched = staging.patched_spec(package, [archive], EL6.macros)
+    assert "Release: 1%{?dist}\n" in patched.text
+    assert "BuildRequires: openssl-devel\n" in patched.text
+    (made,) = staging.made_sources(package, [archive], tmp_path)
+    assert made.name == "bridge.files" and made.read_text() == "/etc/bridge\n"
+    assert package.adjust
+    assert spec_adjust.apply(patched.text, package.adjust, EL6.macros, name="b").already
+
+
+def test_what_a_tarball_lacks_is_named(tmp_path: Path) -> None:
+    archive = tarball(tmp_path, other_spec=BRIDGE)
+    with pytest.raises(SpecError, match=r"bridge-2\.tar\.gz has no rhel/bridge\.spec"):
+        staging.patched_spec(bridge(), [archive], EL6.macros)
+    with pytest.raises(SourceError, match=r"has no rhel/bridge\.files"):
+        staging.made_sources(bridge(), [archive], tmp_path)
+
+
+def hosts(tmp_path: Path, *rows: tuple[str, str, str]) -> list[Host]:
+    path = tmp_path / "inventory.toml"
+    path.write_text("".join(HOSTS.format(name=n, target=t, kversion=k) for n, t, k in rows))
+    return list(inventory.load_hosts(path).values())
+
+
+def kversion(tmp_path: Path, *rows: tuple[str, str, str]) -> str:
+    package = plan.for_hosts(PACKAGES["openvswitch-kmod"], EL6, hosts(tmp_path, *rows))
+    return EL6.for_package(package).macros["kversion"]
+
+
+def test_the_module_is_built_for_the_kernel_of_the_inventory(tmp_path: Path) -> None:
+    newer = "2.6.32-754.35.1.el6.x86_64"
+    assert kversion(tmp_path) == "2.6.32-754.el6.x86_64"
+    assert kversion(tmp_path, ("a", "el6", newer)) == newer
+    assert kversion(tmp_path, ("a", "el6", newer), ("b", "el6", newer), ("c", "el6", "")) == newer
+    assert kversion(tmp_path, ("a", "rehearsal", newer)) == "2.6.32-754.el6.x86_64"
+
+
+def test_one_module_serves_all_hosts_or_none(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"differ in kversion: a '2\.6\.1', b '2\.6\.2'"):
+        kversion(tmp_path, ("a", "el6", "2.6.1"), ("b", "el6", "2.6.2"))
+
+
+def test_a_kernel_that_is_no_word_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="kversion"):
+        hosts(tmp_path, ("a", "el6", "2.6.32; reboot"))
