@@ -17,8 +17,9 @@ from functools import partial
 from pathlib import Path
 
 from sheepvirt import config, openpgp, traits
+from sheepvirt.compat_model import Ceilings, Metadata, Traits, Violation
 from sheepvirt.errors import ConfigError, SheepvirtError
-from sheepvirt.model import Ceilings, Evidence, Metadata, Target, Traits, Violation
+from sheepvirt.model import Evidence, Target
 
 # Since which rpm. Its own numbers in rpmlib(…) say little: PayloadIsXz is 5.2 in rpm 4.8.
 FEATURES = {

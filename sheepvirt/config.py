@@ -6,18 +6,10 @@ import re
 from pathlib import Path
 
 from sheepvirt import paths, target_config, versions
+from sheepvirt.compat_model import Ceilings
 from sheepvirt.errors import ConfigError, suggest
 from sheepvirt.git import KINDS
-from sheepvirt.model import (
-    Adjustment,
-    Ceilings,
-    DebianSource,
-    Feature,
-    GitSource,
-    Package,
-    Source,
-    Target,
-)
+from sheepvirt.model import Adjustment, DebianSource, Feature, GitSource, Package, Source, Target
 from sheepvirt.tables import Table, pick, read_toml
 
 # gzip alone, as in el6: yum 3.2.29 knows no other compression of metadata.

@@ -37,11 +37,12 @@ def patch_evidence(package: str, patches: Sequence[str], expanded: str) -> list[
 
 
 def build_evidence(
-    package: str, feature: Feature, log: str, build_root: Sequence[Rpm]
+    package: str, feature: Feature, log: str, build_root: Sequence[Rpm], leads_to: str = ""
 ) -> tuple[Evidence, ...]:
     """Return what the build log says: the feature is on, and the tool for it is one of ours.
 
-    ``build_root`` are the RPMs of ours that were installed into the build root.
+    ``build_root`` are the RPMs of ours that were installed into the build root; ``leads_to`` is
+    where the tool's path ends there: sheepdog makes ``collie`` in %post, a link to its ``dog``.
     """
     found: list[Evidence] = []
     if feature.build_log:
@@ -52,8 +53,10 @@ def build_evidence(
         )
     if feature.build_tool:
         path = tool_path(feature, log)
-        owners = [r.nevra for r in build_root if path in r.files]
-        seen = f"{path} of {owners[0]}" if owners else f"{path or 'no path'}: not in an RPM of ours"
+        ends = {path, leads_to} - {""}
+        owners = [r.nevra for r in build_root if ends & set(r.files)]
+        shown = f"{path} → {leads_to}" if leads_to not in {"", path} else path or "no path"
+        seen = f"{shown} of {owners[0]}" if owners else f"{shown}: not in an RPM of ours"
         claim = "its CLI was in the build root"
         found.append(Evidence("build", package, feature.name, claim, seen, ok=bool(owners)))
     return tuple(found)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
+from sheepvirt.compat_model import Ceilings
 from sheepvirt.target_model import Image, Rootfs, RpmKey, YumRepo
 
 
@@ -110,15 +111,6 @@ class Package:
 
 
 @dataclass(frozen=True)
-class Ceilings:
-    """The oldest tools of a target that must read what we ship, as dotted versions."""
-
-    rpm: str
-    yum: str
-    glibc: str
-
-
-@dataclass(frozen=True)
 class Target:
     """``containers/<name>/target.toml``: one kind of RPMs to build, and where."""
 
@@ -170,45 +162,6 @@ class Rpm:
         """``name-[epoch:]version-release.arch``, as rpm and dnf print it."""
         epoch = f"{self.epoch}:" if self.epoch else ""
         return f"{self.name}-{epoch}{self.version}-{self.release}.{self.arch}"
-
-
-@dataclass(frozen=True)
-class Traits:
-    """What of an RPM file decides whether older tools can use it."""
-
-    file: str  # the path as it was given
-    release: str
-    compressor: str
-    file_digest: int  # OpenPGP's number of the algorithm
-    dependencies: tuple[str, ...]  # names in Requires, Conflicts and Obsoletes
-    weak: tuple[str, ...]  # "Recommends: name" …
-    signatures: tuple[bytes, ...]  # OpenPGP packets
-    stores: tuple[int, int]  # bytes of the data of its signature header and of its header
-    symbol_versions: Mapping[str, tuple[str, ...]]  # path of each ELF file: what it needs
-    unread: tuple[str, ...] = ()  # what could not be looked into, and why
-
-
-@dataclass(frozen=True)
-class Metadata:
-    """One file that a repo's repomd.xml lists."""
-
-    file: str
-    kind: str  # primary | filelists | primary_db | group …
-    compressions: tuple[str, ...]  # by its name and by its content: gz, bz2 … or "none"
-
-
-@dataclass(frozen=True)
-class Violation:
-    """Something that is beyond a target's ceilings."""
-
-    file: str
-    rule: str
-    found: str
-    ceiling: str
-
-    def __str__(self) -> str:
-        """``file: rule: what was found; ceiling``."""
-        return f"{self.file}: {self.rule}: {self.found}; {self.ceiling}"
 
 
 @dataclass(frozen=True)

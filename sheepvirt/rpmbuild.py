@@ -91,8 +91,9 @@ class Job:
         package = row.package
         out = self._stage / package.name
         out.mkdir()
+        debian = self.from_debian if self._target.suite else None  # else its image has no apt
         with self._progress.stage(f"{package.name}: sources") as part:
-            files = [sources.fetch(s, part, debian=self.from_debian) for s in package.sources]
+            files = [sources.fetch(s, part, debian=debian) for s in package.sources]
         spec_path = self._patched_spec(package, files, out)
         ours = [rpms.read(self._stage / r.file) for n in row.needs for r in done[n].rpms]
         needs = [r for r in ours if r.arch != "src"]
@@ -101,7 +102,7 @@ class Job:
             seconds = self.compile(container, package, out)
             with self._progress.stage(f"{package.name}: collect the RPMs") as part:
                 built = _collect(container, out)
-                evidence += self._check(package, out, built, needs)
+                evidence += self._check(container, package, out, built, needs)
                 part.note = f"{len(built)} RPMs, {len(evidence)} claims seen"
         self._engine.remove_image(self._failed_tag(package))
         return BuildRecord(
@@ -251,15 +252,18 @@ class Job:
         return f"sheepvirt/{self._target.name}-failed:{package.name}"
 
     def _check(
-        self, package: Package, out: Path, built: Sequence[Rpm], build_root: Sequence[Rpm]
-    ) -> list[Evidence]:
+        self, container: Container, package: Package, out: Path, built: Sequence[Rpm],
+        build_root: Sequence[Rpm],
+    ) -> list[Evidence]:  # fmt: skip
         """Hold the built RPMs and the build log against what the package declares."""
         log = (out / "build.log").read_text(encoding="utf-8", errors="replace")
         found = [contract.release_evidence(package.name, self._target.dist, built)]
         for feature in package.features:
-            found += contract.build_evidence(package.name, feature, log, build_root)
+            tool = contract.tool_path(feature, log)
+            end = container.run(["readlink", "-f", tool]).stdout.strip() if tool else ""
+            found += contract.build_evidence(package.name, feature, log, build_root, end)
             found += contract.rpm_evidence(
-                package.name, feature, built, contract.tool_path(feature, log),
+                package.name, feature, built, tool,
                 lambda rpm, path: rpms.read_member(rpm.path, path),
             )  # fmt: skip
         contract.require(found, where="the build log and the intent in patches/")

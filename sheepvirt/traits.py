@@ -11,8 +11,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from sheepvirt import elf, payload, rpms
+from sheepvirt.compat_model import Metadata, Traits
 from sheepvirt.errors import BuildError, ConfigError
-from sheepvirt.model import Metadata, Traits
 
 STRONG = ("requirename", "conflictname", "obsoletes")
 WEAK = {

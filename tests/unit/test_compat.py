@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from sheepvirt import compat, config, contract, paths, traits
+from sheepvirt.compat_model import Metadata, Traits
 from sheepvirt.errors import BuildError, ContractError
-from sheepvirt.model import Metadata, Traits
 
 DATA = Path(__file__).parent / "data"
 OLD = DATA / "compat" / "old-tools-1-1.el6.noarch.rpm"

@@ -53,6 +53,17 @@ def test_autoconf_says_it_in_other_words() -> None:
     assert contract.tool_path(FEATURE, log) == "/usr/sbin/collie"
 
 
+def test_a_tool_that_is_a_link_to_one_of_ours_is_ours() -> None:
+    log = "checking for collie... /usr/sbin/collie\nconfigure: Sheepdog: yes\n"
+    for end, ok in (("/usr/bin/dog", True), ("/opt/dog", False), ("", False)):
+        found = contract.build_evidence("libvirt", FEATURE, log, [DOG], end)[-1]
+        assert (found.ok, found.claim) == (ok, "its CLI was in the build root")
+    assert (
+        "/usr/sbin/collie → /usr/bin/dog of sheepdog"
+        in contract.build_evidence("libvirt", FEATURE, log, [DOG], "/usr/bin/dog")[-1].observed
+    )
+
+
 @pytest.mark.parametrize(
     ("log", "build_root"),
     [

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from sheepvirt import build, config, images, paths, pipeline
+from sheepvirt.compat_model import Ceilings
 from sheepvirt.engine import Engine
 from sheepvirt.errors import EngineError
-from sheepvirt.model import Ceilings
 from sheepvirt.progress import Progress
 
 DATA = Path(__file__).parent / "data" / "spec"

@@ -1,0 +1,57 @@
+"""Frozen dataclasses of the compatibility gate: what old tools allow, what a file has.
+
+Imports nothing local.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Ceilings:
+    """The oldest tools of a target that must read what we ship, as dotted versions."""
+
+    rpm: str
+    yum: str
+    glibc: str
+
+
+@dataclass(frozen=True)
+class Traits:
+    """What of an RPM file decides whether older tools can use it."""
+
+    file: str  # the path as it was given
+    release: str
+    compressor: str
+    file_digest: int  # OpenPGP's number of the algorithm
+    dependencies: tuple[str, ...]  # names in Requires, Conflicts and Obsoletes
+    weak: tuple[str, ...]  # "Recommends: name" …
+    signatures: tuple[bytes, ...]  # OpenPGP packets
+    stores: tuple[int, int]  # bytes of the data of its signature header and of its header
+    symbol_versions: Mapping[str, tuple[str, ...]]  # path of each ELF file: what it needs
+    unread: tuple[str, ...] = ()  # what could not be looked into, and why
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """One file that a repo's repomd.xml lists."""
+
+    file: str
+    kind: str  # primary | filelists | primary_db | group …
+    compressions: tuple[str, ...]  # by its name and by its content: gz, bz2 … or "none"
+
+
+@dataclass(frozen=True)
+class Violation:
+    """Something that is beyond a target's ceilings."""
+
+    file: str
+    rule: str
+    found: str
+    ceiling: str
+
+    def __str__(self) -> str:
+        """``file: rule: what was found; ceiling``."""
+        return f"{self.file}: {self.rule}: {self.found}; {self.ceiling}"
