@@ -20,6 +20,16 @@ from sheepvirt.host_model import Host
 PERSIST_SECONDS = 60
 
 
+# What el6's sshd (OpenSSH 5.3) speaks and today's ssh leaves out: host keys and signatures with
+# SHA-1, its key exchange. PubkeyAcceptedKeyTypes is what PubkeyAcceptedAlgorithms was called before
+# 8.5; every ssh knows that name. Source: https://www.openssh.com/legacy.html
+OLD_SSH = (
+    "  HostKeyAlgorithms +ssh-rsa",
+    "  PubkeyAcceptedKeyTypes +ssh-rsa",
+    "  KexAlgorithms +diffie-hellman-group-exchange-sha1,diffie-hellman-group14-sha1",
+)
+
+
 def folder(host: Host) -> Path:
     """Return the host's state folder, made if absent."""
     path = paths.state() / "hosts" / host.name
@@ -27,16 +37,25 @@ def folder(host: Host) -> Path:
     return path
 
 
+def key_name(host: Host) -> str:
+    """Return the file name of the private key that opens ``host``."""
+    return "id_rsa" if host.old_ssh else "id_ed25519"
+
+
 def ensure_key(host: Host) -> Path:
-    """Return the private key that opens ``host``; generate it if absent. Raises SshError."""
-    key = folder(host) / "id_ed25519"
+    """Return the private key that opens ``host``; generate it if absent. Raises SshError.
+
+    An sshd before 6.5 knows no ed25519: el6's gets an RSA key.
+    """
+    key = folder(host) / key_name(host)
+    kind = ["rsa", "-b", "3072"] if host.old_ssh else ["ed25519"]
     if not key.exists():
         # Beside and renamed: a key that is there is whole.
         beside = key.with_name(f"new-{os.getpid()}")
         for path in (beside, beside.with_suffix(".pub")):
             path.unlink(missing_ok=True)
         done = subprocess.run(
-            ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", f"sheepvirt-{host.name}",
+            ["ssh-keygen", "-q", "-t", *kind, "-N", "", "-C", f"sheepvirt-{host.name}",
              "-f", str(beside)],
             stdin=subprocess.DEVNULL, capture_output=True, text=True,
         )  # fmt: skip
@@ -120,6 +139,7 @@ def write_config(host: Host) -> Path:
         "  ControlMaster auto",
         f"  ControlPath {_quoted(control_path(host))}",
         f"  ControlPersist {PERSIST_SECONDS}",
+        *(OLD_SSH if host.old_ssh else ()),
     ]
     path = folder(host) / "ssh_config"
     _write(path, "\n".join(lines) + "\n")
@@ -145,7 +165,7 @@ def control_path(host: Host) -> Path:
         )
     known = folder(host) / "known_hosts"
     text = known.read_text(encoding="utf-8") if known.exists() else ""
-    identity = f"{known}\0{host.user}@{host.address}\0{host.port}\0{text}"
+    identity = f"{known}\0{host.user}@{host.address}\0{host.port}\0{host.old_ssh}\0{text}"
     return home / hashlib.sha256(identity.encode()).hexdigest()[:16]
 
 

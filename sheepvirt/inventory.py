@@ -95,6 +95,7 @@ def _host(name: str, table: Table) -> Host:
             table, "kversion", table.get("kversion", str, ""),
             r"([0-9][A-Za-z0-9._-]*)?", "what `uname -r` prints there: 2.6.32-754.el6.x86_64",
         ),
+        old_ssh=table.get("old_ssh", bool, False),
     )  # fmt: skip
     table.done()
     _check_host(host, table)

@@ -153,7 +153,7 @@ def _answers(host: Host, progress: Progress) -> bool:
     anew.
     """
     folder = hostkeys.folder(host)
-    if not all((folder / n).exists() for n in ("id_ed25519", "known_hosts", "port")):
+    if not all((folder / n).exists() for n in (hostkeys.key_name(host), "known_hosts", "port")):
         return False
     connection = ssh.connect(host)
     try:

@@ -167,11 +167,13 @@ class Connection:
         if self._alive():
             return
         # The first ssh becomes the master and goes to the background, out of our session. Its
-        # standard error is a file: a pipe that it kept would have no end.
+        # standard error is a file: a pipe that it kept would have no end. That no algorithm is in
+        # common is said at level INFO only.
+        argv = self._ssh("-o", "LogLevel=INFO", self.host.name, "--", "true")
         with tempfile.TemporaryFile() as errors:
             code = subprocess.run(
-                self._ssh(self.host.name, "--", "true"), stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL, stderr=errors, start_new_session=True,
+                argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors,
+                start_new_session=True,
             ).returncode  # fmt: skip
             errors.seek(0)
             said = errors.read().decode(errors="replace")
@@ -257,6 +259,16 @@ def explain(host: Host, said: str) -> SshError:
             hint=f"another machine at this address, or one in between? Find out first. If the host "
             f"was reinstalled, remove {hostkeys.folder(host) / 'known_hosts'} and run this again",
         )
+    if "Unable to negotiate" in said:
+        hint = (
+            f"set `old_ssh = true` for {host.name} in the inventory if its sshd is as old as el6's"
+        )
+        if host.old_ssh:
+            hint = (
+                "`old_ssh` allows what el6's sshd speaks; this one wants something older: mend it"
+            )
+        return SshError(f"{where} and this machine's ssh have no algorithm in common: {last}",
+                        hint=hint)  # fmt: skip
     if "Permission denied" in said:
         return SshError(
             f"{where} refused our key: {last}",
@@ -274,6 +286,11 @@ def explain(host: Host, said: str) -> SshError:
 
 def _failed(host: Host, argv: Sequence[str], result: Result) -> RemoteCommandError:
     tail = "\n".join((result.stdout + result.stderr).splitlines()[-8:])
+    if "must have a tty" in tail:  # el6's sudoers says so; there is no terminal here
+        return RemoteCommandError(
+            f"sudo on {host.name} refuses to run without a terminal:\n{tail}",
+            hint=f"there, by visudo: `Defaults:{host.user} !requiretty`",
+        )
     return RemoteCommandError(
         f"`{quote(argv)}` failed on {host.name} with exit code {result.code}:\n{tail}",
         hint="the lines above are its last ones; mend what they say and run this again",

@@ -4,6 +4,7 @@ import shlex
 import stat
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
@@ -140,6 +141,7 @@ def test_an_unreadable_file_is_an_error(connect: Connect, tmp_path: Path) -> Non
         ("ssh: Could not resolve hostname x: Name unknown", HostUnreachableError, "address"),
         ("kex_exchange_identification: Connection reset", HostUnreachableError, "no sshd"),
         ("root@x: Permission denied (publickey).", SshError, "refused our key"),
+        ("Unable to negotiate with x: no matching host key type found.", SshError, "in common"),
         ("", HostUnreachableError, "it said nothing"),
     ],
 )
@@ -189,6 +191,40 @@ def test_the_configuration_is_what_openssh_reads(state: Path) -> None:
     for path in (known, config, hostkeys.ensure_key(TAHITI)):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(hostkeys.folder(TAHITI).stat().st_mode) == 0o700
+
+
+def test_old_algorithms_are_allowed_for_that_host_alone() -> None:
+    old = replace(TAHITI, name="papara", old_ssh=True)
+    for host in (TAHITI, old):
+        hostkeys.pin(host, 2222, "ssh-rsa AAAAB3Nza")
+    algorithms = {"hostkeyalgorithms", "pubkeyacceptedalgorithms", "kexalgorithms"}
+    read = {}
+    for host in (TAHITI, old):
+        argv = ["ssh", "-G", "-F", str(ssh.write_config(host)), host.name]
+        said = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+        found = dict(line.partition(" ")[::2] for line in said.splitlines())
+        read[host.name] = {k: set(v.split(",")) for k, v in found.items() if k in algorithms}
+    added = {k: read["papara"][k] - read["tahiti"][k] for k in algorithms}
+    assert added == {
+        "hostkeyalgorithms": {"ssh-rsa"},
+        "pubkeyacceptedalgorithms": {"ssh-rsa"},
+        "kexalgorithms": {"diffie-hellman-group-exchange-sha1", "diffie-hellman-group14-sha1"},
+    }
+    assert hostkeys.public_key(old).startswith("ssh-rsa ")  # its sshd knows no ed25519
+    assert hostkeys.public_key(TAHITI).startswith("ssh-ed25519 ")
+
+
+def test_an_old_sshd_is_named_with_the_key_that_lets_it_in() -> None:
+    said = "Unable to negotiate with 192.0.2.7: no matching host key type found."
+    assert "`old_ssh = true` for tahiti" in ssh.explain(TAHITI, said).hint
+    assert "something older" in ssh.explain(replace(TAHITI, old_ssh=True), said).hint
+
+
+def test_a_sudo_that_wants_a_terminal_is_explained(connect: Connect) -> None:
+    connection, _ = connect(ssh.Result(1, "", "sudo: sorry, you must have a tty to run sudo\n"))
+    with pytest.raises(RemoteCommandError, match="without a terminal") as caught:
+        connection.run(["true"])
+    assert "!requiretty" in caught.value.hint
 
 
 def test_a_recreated_host_never_gets_the_connection_of_its_former_self() -> None:
