@@ -160,6 +160,7 @@ def _feature(name: str, table: Table) -> Feature:
         build_tool=_pattern(table, "build_tool", groups=1),
         rpm_file=table.get("rpm_file", str, ""),
         rpm_requires=table.get("rpm_requires", str, ""),
+        rpm_requires_by=table.get("rpm_requires_by", str, ""),
         rpm_text=table.get("rpm_text", str, ""),
         host_line=table.get("host_line", str, ""),
     )

@@ -83,9 +83,13 @@ def rpm_evidence(
     add(
         f"an RPM has {feature.rpm_file}", owner.nevra if owner else "none has it", owner is not None
     )
+    asks = next((r for r in rpms if r.name == feature.rpm_requires_by and r.arch != "src"), None)
+    if not feature.rpm_requires_by:
+        asks = owner
     if owner and feature.rpm_requires:
-        ok = feature.rpm_requires in owner.requires
-        seen = f"{owner.name} requires it" if ok else f"{owner.name} does not require it"
+        ok = asks is not None and feature.rpm_requires in asks.requires
+        name = asks.name if asks else feature.rpm_requires_by
+        seen = f"{name} requires it" if ok else f"{name} does not require it"
         add(f"Requires: {feature.rpm_requires}", seen, ok)
     if owner and feature.rpm_text:
         ok = feature.rpm_text.encode() in read_member(owner, feature.rpm_file)

@@ -64,6 +64,7 @@ class Feature:
     build_tool: str = ""  # the same, whose group is the path of the tool that configure found
     rpm_file: str = ""  # path that one of the binary RPMs must carry
     rpm_requires: str = ""  # name that the RPM carrying rpm_file must require
+    rpm_requires_by: str = ""  # name of the RPM that must require it instead
     rpm_text: str = ""  # text that rpm_file must contain
     host_line: str = ""  # word that `virsh -V` must print
 

@@ -6,7 +6,7 @@ import tarfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
-from sheepvirt import paths, spec, spec_adjust, versions
+from sheepvirt import paths, spec, spec_adjust, spec_patches, versions
 from sheepvirt.errors import SourceError, SpecError
 from sheepvirt.model import Package
 from sheepvirt.spec_model import Intent, Patched
@@ -46,7 +46,7 @@ def _packed(info: tarfile.TarInfo) -> tarfile.TarInfo | None:
 
 
 def patched_spec(package: Package, files: Sequence[Path], macros: Mapping[str, str]) -> Patched:
-    """Return the package's spec, adjusted, with the intents of all its features applied.
+    """Return the package's spec, adjusted, with its patches and the intents of its features.
 
     ``files`` are its sources. Raises SourceError, SpecError, RuleMismatchError, ConfigError.
     """
@@ -55,6 +55,10 @@ def patched_spec(package: Package, files: Sequence[Path], macros: Mapping[str, s
     name = package.spec_file
     if package.adjust:
         done.append(spec_adjust.apply(text, package.adjust, macros, name=name))
+        text = done[-1].text
+    if package.spec_from == "tarball":
+        patches = [path.name for path in versions.patches(package)]
+        done.append(spec_patches.apply(text, patches, macros, name=name))
         text = done[-1].text
     for intent in intents(package).values():
         done.append(spec.patch(text, intent, macros, name=name))

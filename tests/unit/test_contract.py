@@ -17,6 +17,7 @@ Program dog found: YES (/usr/bin/dog)
                Sheepdog: YES
 """
 FEATURE = next(f for f in config.load_package("libvirt").features if f.name == "sheepdog")
+OLD = next(f for f in config.load_package("libvirt", "1.0.3").features if f.name == "sheepdog")
 DRIVER = next(f for f in config.load_package("qemu").features if f.name == "sheepdog")
 
 
@@ -29,8 +30,8 @@ DOG = rpm("sheepdog", files=("/usr/bin/dog",))
 BACKEND = rpm("backend", files=(FEATURE.rpm_file,), requires=("sheepdog",))
 
 
-def built(log: str, build_root: list[Rpm]) -> list[tuple[str, bool]]:
-    found = contract.build_evidence("libvirt", FEATURE, log, build_root)
+def built(log: str, build_root: list[Rpm], feature: Feature = FEATURE) -> list[tuple[str, bool]]:
+    found = contract.build_evidence("libvirt", feature, log, build_root)
     return [(e.claim, e.ok) for e in found]
 
 
@@ -51,6 +52,26 @@ def test_a_build_with_sheepdog_is_seen() -> None:
 def test_autoconf_says_it_in_other_words() -> None:
     log = "checking for collie... /usr/sbin/collie\nconfigure: Sheepdog: yes\n"
     assert contract.tool_path(FEATURE, log) == "/usr/sbin/collie"
+
+
+def test_the_summary_of_old_configures_is_read() -> None:
+    log = "checking for collie... /usr/bin/collie\nconfigure:   Sheepdog: {}"
+    dog = rpm("sheepdog", files=("/usr/bin/collie",))
+    seen = [True, True]
+    assert [ok for _, ok in built(log.format("yes"), [dog], OLD)] == seen
+    assert [ok for _, ok in built(log.format("no"), [dog], OLD)] == [False, True]
+    assert [ok for _, ok in built(log.replace("/usr/bin/collie", "no"), [dog], OLD)] == [False] * 2
+
+
+def test_another_rpm_than_the_files_may_be_the_one_that_requires() -> None:
+    driver = rpm("libvirt-daemon-driver-storage", files=(OLD.rpm_file,))
+    daemon = rpm("libvirt-daemon", requires=("sheepdog",))
+    content = b"virStorageBackendSheepdogParseVdiList\0/usr/bin/dog\0"
+    assert carried(driver, daemon, content=content, feature=OLD) == "ok ok ok ok"
+    silent = replace(daemon, requires=())
+    assert carried(driver, silent, content=content, feature=OLD) == "ok MISSING ok ok"
+    assert carried(driver, content=content, feature=OLD) == "ok MISSING ok ok"
+    assert carried(driver, daemon, content=b"/usr/bin/dog\0", feature=OLD) == "ok ok MISSING ok"
 
 
 def test_a_tool_that_is_a_link_to_one_of_ours_is_ours() -> None:
