@@ -12,11 +12,21 @@ from typing import Any
 from invoke import Collection, Context, Exit, task
 
 from sheepvirt import bootstrap as bootstrapping
-from sheepvirt import build, inventory, machine, paths, pipeline, rehearsal, report
+from sheepvirt import (
+    build,
+    config,
+    inventory,
+    machine,
+    paths,
+    pipeline,
+    preflight,
+    rehearsal,
+    report,
+)
 from sheepvirt import prove as proving
 from sheepvirt import verify as verifying
 from sheepvirt import why as tracing
-from sheepvirt.errors import SheepvirtError, VerifyError
+from sheepvirt.errors import PreflightError, SheepvirtError, VerifyError
 from sheepvirt.progress import Progress
 
 
@@ -45,6 +55,21 @@ def _progress(name: str) -> Progress:
 def engine(_c: Context) -> None:
     """Install and start the Docker Engine where it is not running (needs root for that)."""
     machine.ensure(_progress("engine"))
+
+
+@task(help={"target": "look at this one alone; without it, at every target"}, positional=[])
+@command
+def doctor(_c: Context, target: str = "") -> None:
+    """Say what each target needs of this machine and its network, and what to do about it."""
+    progress = _progress("doctor")
+    able = []
+    for name in [target] if target else config.target_names():
+        one = config.load_target(name)
+        found = preflight.examine(one)
+        report.findings(progress, one, found)
+        able += [name] if all(finding.ok for finding in found) else []
+    if not able:
+        raise Exit(code=PreflightError.exit_code)
 
 
 @task(
@@ -174,5 +199,5 @@ def test(_c: Context) -> None:
 
 
 namespace = Collection(
-    engine, build_rpms, bootstrap, verify, everything, why, nightly, destroy, check, test
+    doctor, engine, build_rpms, bootstrap, verify, everything, why, nightly, destroy, check, test
 )

@@ -11,6 +11,7 @@ from sheepvirt import (
     images,
     inventory,
     plan,
+    preflight,
     repo,
     rpms,
     sources,
@@ -92,9 +93,9 @@ def build_rpms(target: Target, words: Sequence[str], progress: Progress) -> list
     """Build what has changed of ``words`` (empty: everything) and publish the repo of ``target``.
 
     Returns the records of all published packages. Raises SourceError, SpecError, EngineError,
-    BuildError, ContractError; the published repo is then what it was.
+    BuildError, ContractError, PreflightError; the published repo is then what it was.
     """
-    images.require_recipe(target)  # before the engine is asked for anything
+    preflight.require(target, preflight.examine(target))
     with lock(f"target-{target.name}", progress):
         engine = Engine()
         engine.reap(owner(target))

@@ -132,6 +132,22 @@ class Container:
             archive.extractall(folder, filter="data")
         return folder / Path(path).name
 
+    def peek(self, path: str) -> tuple[str, bytes]:
+        """Return ("file", content), ("link", its target) or ("", b"") for ``path``, running or not.
+
+        It is read without running anything inside.
+        """
+        try:
+            stream, _ = self._client.api.get_archive(self.id, path)
+        except docker.errors.APIError:
+            return "", b""
+        with tarfile.open(fileobj=io.BytesIO(b"".join(stream))) as archive:
+            member = archive.next()
+            if member is not None and member.issym():
+                return "link", member.linkname.encode()
+            handle = archive.extractfile(member) if member is not None else None
+            return ("file", handle.read()) if handle else ("", b"")
+
     def commit(self, tag: str) -> None:
         """Keep the container's file system as image ``tag``."""
         name, _, version = tag.partition(":")

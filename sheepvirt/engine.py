@@ -6,27 +6,32 @@ code are both wanted: ``exec_run`` loses the code when it streams).
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import docker
 import docker.errors
 import requests.exceptions
 
-from sheepvirt.container import Container, OnLine
-from sheepvirt.errors import EngineError, EngineUnavailableError
+from sheepvirt.container import Container, OnLine, Result
+from sheepvirt.errors import EngineError, EngineUnavailableError, RegistryError
+from sheepvirt.registry import refusal, repository_and_tag, takes_schema_1
 from sheepvirt.signals import terminate_as_exception
 
 LABEL = "sheepvirt"
+TRY_SECONDS = 30
 
 
 class Engine:
     """The container engine of this machine. Raises EngineUnavailableError where none answers."""
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: int = 1800) -> None:
+        """``seconds``: how long one answer of the engine may take."""
         try:
-            self._client = docker.from_env(timeout=1800)
+            self._client = docker.from_env(timeout=seconds)
             self._client.ping()
         except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
             raise EngineUnavailableError(
@@ -42,13 +47,59 @@ class Engine:
             return None
 
     def import_tar(self, path: Path, tag: str) -> str:
-        """Make image ``tag`` of a root file system's tar file; return its id."""
+        """Make image ``tag`` of a root file system's tar file; return its id.
+
+        Raises EngineError.
+        """
         name, _, version = tag.partition(":")
-        self._client.api.import_image_from_file(str(path), repository=name, tag=version or "latest")
+        try:
+            self._client.api.import_image_from_file(
+                str(path), repository=name, tag=version or "latest"
+            )
+        except docker.errors.APIError as error:
+            words = str(error.explanation or error)
+            raise EngineError(
+                f"the engine could not import {path}: {words}", hint=refusal(words).fix
+            ) from error
         ident = self.image_id(tag)
         if ident is None:
             raise EngineError(f"the engine refused {path} as an image", hint="is the disk full?")
         return ident
+
+    def manifest(self, name: str) -> str:
+        """Return the digest that the registry has for ``name``; nothing is pulled.
+
+        Raises RegistryError.
+        """
+        try:
+            found: Any = self._client.images.get_registry_data(name)
+            kind = str(found.attrs["Descriptor"]["mediaType"])
+            version = str(self._client.version()["Version"])
+            if ".manifest.v1+" in kind and not takes_schema_1(version):
+                raise RegistryError(name, f"{kind} is not supported by engine {version}")
+            return str(found.id)
+        except (docker.errors.APIError, requests.exceptions.RequestException) as error:
+            raise _refused(name, error) from error
+
+    def pull(self, name: str, on_line: OnLine) -> str:
+        """Pull ``name`` and return its digest; where the name has one, the content is that.
+
+        Raises RegistryError.
+        """
+        repository, tag = repository_and_tag(name)
+        digest = ""
+        try:
+            for row in self._client.api.pull(repository, tag, stream=True, decode=True):
+                if "error" in row:
+                    raise RegistryError(name, str(row["error"]))
+                status = str(row.get("status", ""))
+                if not row.get("progressDetail"):
+                    on_line(f"{row.get('id', '')} {status}".strip())
+                if status.startswith("Digest: "):
+                    digest = status.removeprefix("Digest: ")
+        except (docker.errors.APIError, requests.exceptions.RequestException) as error:
+            raise _refused(name, error) from error
+        return digest
 
     def build(self, context: Path, tag: str, on_line: OnLine) -> str:
         """Build ``context``'s Containerfile as ``tag``; return the image's id."""
@@ -104,6 +155,59 @@ class Engine:
                     api.remove_container(ident, force=True, v=True)
         except docker.errors.ImageNotFound as error:
             raise EngineError(f"there is no image {image}", hint="run the command again") from error
+
+    def read_file(self, image: str, path: str) -> bytes | None:
+        """Return the content of file ``path`` in ``image``, or None; nothing of it is run.
+
+        Links are followed inside the image.
+        """
+        with _created(self._client.api, image) as ident:
+            container = Container(self._client, ident)
+            for _ in range(8):
+                kind, content = container.peek(path)
+                if kind != "link":
+                    return content if kind else None
+                path = posixpath.join(posixpath.dirname(path), content.decode(errors="replace"))
+        return None
+
+    def try_command(self, image: str, argv: Sequence[str]) -> Result:
+        """Run ``argv`` as the one process of a container of ``image``, without a network.
+
+        Its code is 139 where it died of SIGSEGV, 127 where the image has no such program.
+        """
+        api = self._client.api
+        with _created(api, image, argv) as ident:
+            try:
+                api.start(ident)
+                code = int(api.wait(ident, timeout=TRY_SECONDS)["StatusCode"])
+                out = api.logs(ident, stdout=True, stderr=False).decode(errors="replace")
+                err = api.logs(ident, stdout=False, stderr=True).decode(errors="replace")
+                return Result(code, out, err)
+            except docker.errors.APIError as error:  # the process could not be started
+                return Result(127, "", str(error.explanation or error))
+            except requests.exceptions.RequestException:
+                return Result(-1, "", f"no end after {TRY_SECONDS} s")
+
+    def adopt(self, image: str, tag: str, labels: Mapping[str, str]) -> None:
+        """Make image ``tag`` of ``image``, with ``labels`` and a plain shell as its command."""
+        name, _, version = tag.partition(":")
+        changes = ["ENTRYPOINT []", 'CMD ["/bin/sh"]']
+        changes += [f'LABEL {key}="{_quoted(value)}"' for key, value in labels.items()]
+        with _created(self._client.api, image) as ident:
+            self._client.api.commit(ident, name, version or "latest", changes="\n".join(changes))
+
+    def labels(self, image: str) -> dict[str, str]:
+        """Return the labels of ``image``; none where it is absent."""
+        try:
+            return dict(self._client.images.get(image).labels)
+        except docker.errors.ImageNotFound:
+            return {}
+
+    @property
+    def root(self) -> Path | None:
+        """The folder that the engine keeps images in, if it is on this machine."""
+        path = Path(str(self._client.info().get("DockerRootDir", "")))
+        return path if path.is_absolute() and path.is_dir() else None
 
     def reap(self, owner: str) -> None:
         """Remove work containers of ``owner`` that a killed run left. Hold the owner's lock."""
@@ -178,3 +282,32 @@ class Engine:
             self._client.api.remove_container(name, force=True, v=True)
         except docker.errors.NotFound:
             return
+
+
+def _refused(name: str, error: Exception) -> RegistryError:
+    return RegistryError(name, str(getattr(error, "explanation", None) or error))
+
+
+@contextmanager
+def _created(api: docker.APIClient, image: str, argv: Sequence[str] = ("-",)) -> Iterator[str]:
+    """Give the id of a container of ``image`` that was not started and has no network."""
+    config = api.create_host_config(network_mode="none")
+    with terminate_as_exception():
+        try:
+            ident = api.create_container(
+                image, entrypoint=list(argv), host_config=config, labels={LABEL: "work"}
+            )["Id"]
+        except docker.errors.APIError as error:
+            raise EngineError(
+                f"no container of {image}: {error.explanation or error}",
+                hint="mend what the engine says and run this again",
+            ) from error
+        try:
+            yield ident
+        finally:
+            api.remove_container(ident, force=True, v=True)
+
+
+def _quoted(text: str) -> str:
+    """Return ``text`` as it stands between the double quotes of a LABEL instruction."""
+    return "".join("\\" + c if c in '"\\$' else " " if c in "\r\n" else c for c in text)

@@ -51,6 +51,14 @@ class SourceUnreachableError(SourceError):
     """None of a source's locations answered."""
 
 
+class WebError(SourceError):
+    """An address did not give what was asked for; ``tls``: because it is not trusted."""
+
+    def __init__(self, message: str, *, hint: str = "", tls: bool = False) -> None:
+        super().__init__(message, hint=hint)
+        self.tls = tls
+
+
 class SpecError(SheepvirtError):
     """A spec could not be patched or did not prove what the patch promised."""
 
@@ -69,6 +77,15 @@ class EngineError(SheepvirtError):
 
 class EngineUnavailableError(EngineError):
     """No container engine answers."""
+
+
+class RegistryError(EngineError):
+    """An image could not be had from a registry: which, and the engine's own ``words``."""
+
+    def __init__(self, name: str, words: str) -> None:
+        super().__init__(f"{name}: {words}", hint="")
+        self.name = name
+        self.words = words
 
 
 class BuildError(SheepvirtError):
@@ -129,6 +146,12 @@ class LockedError(SheepvirtError):
     """Another run holds the lock of this target or host."""
 
     exit_code = 11
+
+
+class PreflightError(SheepvirtError):
+    """This machine or its network lacks what a target needs; found before anything was begun."""
+
+    exit_code = 12
 
 
 def suggest(name: str, known: Iterable[str]) -> str:

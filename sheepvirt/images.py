@@ -1,112 +1,97 @@
 """Images of a target, tagged by a hash of their recipe: same recipe, same image, no work.
 
-``base`` is made by mmdebstrap (no registry needed); every other kind is a folder
-``containers/<target>/<kind>/`` with a ``Containerfile.j2`` that starts from it. A file that two
-kinds share is a symlink in both to ``common/``.
+``base`` comes from bases.py; every other kind is a folder ``containers/<target>/<kind>/`` with a
+``Containerfile.j2`` that starts from it. Each ``NAME.j2`` there is a template of ``NAME``. A file
+that two kinds share is a symlink in both to ``common/``.
+
+Where the target has repos, ``pki/`` is beside them in the context: ``ca-bundle.crt``, which is this
+machine's (the base's own may be too old for today's servers), and the keys of those repos.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
-import subprocess
 import tempfile
 from pathlib import Path
 
 import jinja2
 
-from sheepvirt import paths
+from sheepvirt import bases, rpm_keys, web
 from sheepvirt.engine import Engine
 from sheepvirt.errors import EngineError
 from sheepvirt.model import Target
-from sheepvirt.progress import Progress, Stage
+from sheepvirt.progress import Progress
 
-# bullseye's -security pool lists files that answer 404, and a base with newer libraries from it
-# cannot install the rest (perl-base against perl): the plain suite alone.
-PLAIN_SUITE = r'sed -i "/-updates\|-security/d" "$1/etc/apt/sources.list"'
-
-
-def require_recipe(target: Target) -> None:
-    """Raise EngineError where no image of ``target`` can be made, and say what is missing."""
-    if target.suite:
-        return
-    wanted = f"; it would start from {target.images[0].name}" if target.images else ""
-    raise EngineError(
-        f"target {target.name!r} has no image here: its target.toml names no Debian suite to make "
-        f"one from, and pulling one from a registry is not built yet{wanted}",
-        hint="use `--target rehearsal`, which needs no registry",
-    )
+PKI = "pki"
 
 
 def tag_of(target: Target, kind: str) -> str:
     """Return the tag of ``target``'s image ``kind`` by its recipe, whether it is there or not.
 
-    Raises EngineError: there is no recipe.
+    Asks neither the engine nor the network.
     """
-    require_recipe(target)
     if kind == "base":
-        recipe = hashlib.sha256(f"{target.suite} {PLAIN_SUITE}".encode())
+        recipe = hashlib.sha256(bases.recipe(target).encode())
     else:
         recipe = hashlib.sha256(tag_of(target, "base").encode())
         files = (target.folder / kind).rglob("*")
         for path in sorted(p for p in files if p.is_file() and p.suffix != ".pyc"):
             name = path.relative_to(target.folder).as_posix()
             recipe.update(name.encode() + b"\0" + path.read_bytes())
+        if target.repos:  # what the templates are filled with
+            recipe.update(repr((target.repos, target.keys)).encode())
     return f"sheepvirt/{target.name}-{kind}:{recipe.hexdigest()[:16]}"
 
 
 def ensure(engine: Engine, target: Target, kind: str, progress: Progress) -> str:
     """Return the tag of ``target``'s image ``kind`` ("base", "builder", "host"); make it if absent.
 
-    Raises EngineError when mmdebstrap or a build step fails.
+    Raises EngineError (the target has no such image, it has no base, a build step fails) and
+    SourceError (an archive or a key is not what is pinned).
     """
     tag = tag_of(target, kind)
     if engine.image_id(tag) is not None:
         return tag
     if kind == "base":
-        _make_base(engine, target, tag, progress)
+        bases.make(engine, target, tag, progress)
         return tag
+    if not (target.folder / kind / "Containerfile.j2").is_file():
+        raise EngineError(
+            f"target {target.name!r} has no {kind} image", hint=f"see {target.folder}"
+        )
     base = ensure(engine, target, "base", progress)
-    folder = target.folder / kind
     with progress.stage(f"{kind} image") as stage, tempfile.TemporaryDirectory() as scratch:
         context = Path(scratch) / "context"
-        shutil.copytree(folder, context)
-        template = jinja2.Environment(
-            undefined=jinja2.StrictUndefined, keep_trailing_newline=True, autoescape=False
-        ).from_string((folder / "Containerfile.j2").read_text(encoding="utf-8"))
-        text = template.render(base=base, target=target)
-        (context / "Containerfile").write_text(text, encoding="utf-8")
+        write_context(target, kind, base, context)
+        if target.repos:
+            _write_pki(engine, target, base, context / PKI)
         engine.build(context, tag, stage.line)
         stage.note = tag
     return tag
 
 
-def _make_base(engine: Engine, target: Target, tag: str, progress: Progress) -> None:
-    with progress.stage(f"base image ({target.suite})") as stage:
-        paths.cache().mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=paths.cache()) as scratch:
-            tar = Path(scratch) / "base.tar"
-            _mmdebstrap(target.suite, tar, stage)
-            engine.import_tar(tar, tag)
+def write_context(target: Target, kind: str, base: str, context: Path) -> None:
+    """Make the folder ``context``: the files of image ``kind``, its templates filled in."""
+    shutil.copytree(target.folder / kind, context)
+    templates = jinja2.Environment(
+        undefined=jinja2.StrictUndefined, keep_trailing_newline=True, autoescape=False
+    )
+    for path in sorted(context.rglob("*.j2")):
+        template = templates.from_string(path.read_text(encoding="utf-8"))
+        path.with_suffix("").write_text(template.render(base=base, target=target), encoding="utf-8")
+        path.unlink()
 
 
-def _mmdebstrap(suite: str, tar: Path, stage: Stage) -> None:
-    argv = ["mmdebstrap", "--variant=minbase", "--include=ca-certificates",
-            f"--setup-hook={PLAIN_SUITE}", suite, str(tar)]  # fmt: skip
-    env = {**os.environ, "LC_ALL": "C.UTF-8"}
-    with subprocess.Popen(
-        argv, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        text=True,
-    ) as process:  # fmt: skip
-        tail: list[str] = []
-        assert process.stdout is not None
-        for line in process.stdout:
-            stage.line(line)
-            tail = [*tail[-7:], line.rstrip()]
-    if process.returncode:
-        lines = "\n".join(tail)
+def _write_pki(engine: Engine, target: Target, base: str, folder: Path) -> None:
+    folder.mkdir()
+    bundle = web.ca_bundle()
+    if bundle is None:
         raise EngineError(
-            f"mmdebstrap could not make a {suite} base:\n{lines}",
-            hint="is a Debian mirror in reach? run `make engine` first if mmdebstrap is missing",
+            "this machine has no bundle of CA certificates to give to the build root",
+            hint="`apt-get install ca-certificates`, or name one in $SSL_CERT_FILE",
         )
+    shutil.copyfile(bundle, folder / "ca-bundle.crt")
+    for key in target.keys:
+        content = engine.read_file(base, rpm_keys.path_of(key)) if not key.urls else None
+        (folder / key.file).write_bytes(rpm_keys.checked(key, content))

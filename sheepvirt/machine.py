@@ -1,4 +1,4 @@
-"""This machine: Debian's packages that the pipeline needs, and a running Docker Engine.
+"""This machine: Debian's packages that the pipeline needs, a running Docker Engine, what it has.
 
 Standard library only, and no engine client: it must work before anything else does.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -25,6 +26,7 @@ PROGRAMS = {
     "git": "git",
 }
 SOCKET = Path("/var/run/docker.sock")
+MAPS, CMDLINE, MEMINFO = Path("/proc/self/maps"), Path("/proc/cmdline"), Path("/proc/meminfo")
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -115,3 +117,52 @@ def _start() -> None:
                 hint=f"read {path}",
             )
         time.sleep(0.3)
+
+
+def vsyscall_mode(maps: str, cmdline: str) -> str:
+    """Return "none", or how programs of before glibc 2.14 get the time: "emulate" or "xonly".
+
+    ``maps`` is a process's /proc/PID/maps: the page is there in every process or in none, and a
+    program that jumps to it where it is not dies with SIGSEGV (exit code 139). ``cmdline`` is the
+    kernel's, which decides where ``maps`` is empty. Source: the kernel's
+    Documentation/admin-guide/kernel-parameters.txt (``vsyscall=``).
+    """
+    page = re.search(r"(?m)^[0-9a-f]+-[0-9a-f]+ (\S{4}) .*\[vsyscall\]$", maps)
+    if page:
+        return "emulate" if page[1].startswith("r") else "xonly"
+    told = re.findall(r"(?:^|\s)vsyscall=(\w+)", cmdline)
+    if maps.strip() or not told:
+        return "none" if maps.strip() else "unknown"
+    return str(told[-1])
+
+
+def vsyscall() -> str:
+    """Return the mode of the running kernel; "unknown" where /proc does not tell."""
+    texts = []
+    for path in (MAPS, CMDLINE):
+        try:
+            texts.append(path.read_text(encoding="utf-8", errors="replace"))
+        except OSError:
+            texts.append("")
+    return vsyscall_mode(*texts)
+
+
+def memory_mb(meminfo: str) -> int | None:
+    """Return how much memory /proc/meminfo says is to be had (10**6 bytes), or None."""
+    row = re.search(r"(?m)^MemAvailable:\s+(\d+) kB$", meminfo)
+    return int(row[1]) * 1024 // 10**6 if row else None
+
+
+def available_memory_mb() -> int | None:
+    """Return how much memory is to be had now (10**6 bytes), or None where /proc does not tell."""
+    try:
+        return memory_mb(MEMINFO.read_text(encoding="utf-8"))
+    except OSError:
+        return None
+
+
+def free_gb(path: Path) -> float:
+    """Return the free space (10**9 bytes) where ``path`` is, or would be once it is made."""
+    while not path.exists():
+        path = path.parent
+    return shutil.disk_usage(path).free / 10**9

@@ -1,7 +1,11 @@
-"""Pure: what an OpenPGP signature packet says of itself (RFC 4880, 4.2 and 5.2; RFC 9580)."""
+"""Pure: what OpenPGP signatures and public keys say of themselves (RFC 4880; RFC 9580)."""
 
 from __future__ import annotations
 
+import base64
+import binascii
+import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 HASHES = {
@@ -10,7 +14,9 @@ HASHES = {
 }  # fmt: skip
 SIGNERS = {1: "RSA", 2: "RSA", 3: "RSA", 17: "DSA", 19: "ECDSA", 22: "EdDSA", 27: "Ed25519",
            28: "Ed448"}  # fmt: skip
-SIGNATURE = 2
+SIGNATURE, PUBLIC_KEY, PUBLIC_SUBKEY = 2, 6, 14
+CERTIFICATIONS = {0x10, 0x11, 0x12, 0x13}  # of a user id
+MADE, LASTS, ISSUER = 2, 9, 16  # subpackets of a signature
 
 
 @dataclass(frozen=True)
@@ -50,3 +56,98 @@ def _tag(packet: bytes) -> tuple[int, int]:
         return first >> 2 & 0xF, 1 + (1, 2, 4, 0)[first & 3]
     length = packet[1]
     return first & 0x3F, 2 if length < 192 or 224 <= length < 255 else 3 if length < 224 else 6
+
+
+@dataclass(frozen=True)
+class PublicKey:
+    """A public key: fingerprint (hex), and when it was made and ends (Unix time; None: never).
+
+    The end is what its newest self-signature says; whether that one is genuine is not looked at.
+    The fingerprint covers the key alone, so that a renewed key keeps it.
+    """
+
+    fingerprint: str
+    made: int
+    ends: int | None
+
+
+def public_key(text: bytes) -> PublicKey:
+    """Read the first key of an ASCII-armored file (RFC 4880, 6.2). Raises ValueError."""
+    rows = list(_packets(_dearmored(text)))
+    if not rows or rows[0][0] != PUBLIC_KEY or rows[0][1][:1] != b"\x04":
+        raise ValueError("no OpenPGP public key of version 4")
+    body = rows[0][1]
+    hashed = b"\x99" + len(body).to_bytes(2, "big") + body
+    fingerprint = hashlib.sha1(hashed, usedforsecurity=False).hexdigest()
+    made = int.from_bytes(body[1:5], "big")
+    newest, lasts = -1, 0
+    for tag, packet in rows[1:]:
+        if tag in {PUBLIC_KEY, PUBLIC_SUBKEY}:
+            break  # what follows is about another key
+        if tag != SIGNATURE or packet[:1] != b"\x04" or packet[1] not in CERTIFICATIONS:
+            continue
+        told = _subpackets(packet)
+        signed = int.from_bytes(told.get(MADE, b""), "big")
+        if told.get(ISSUER, b"").hex() == fingerprint[-16:] and signed > newest:
+            newest, lasts = signed, int.from_bytes(told.get(LASTS, b""), "big")
+    return PublicKey(fingerprint, made, made + lasts if lasts else None)
+
+
+def _dearmored(text: bytes) -> bytes:
+    lines = text.decode("ascii", errors="replace").splitlines()
+    try:
+        start = lines.index("-----BEGIN PGP PUBLIC KEY BLOCK-----")
+        end = lines.index("-----END PGP PUBLIC KEY BLOCK-----", start)
+        body = lines[lines.index("", start) + 1 : end]
+        return base64.b64decode("".join(x for x in body if not x.startswith("=")), validate=True)
+    except (ValueError, binascii.Error) as error:
+        raise ValueError("no ASCII-armored OpenPGP public key") from error
+
+
+def _packets(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Give type and body of each packet. Raises ValueError: one is broken or has no length."""
+    at = 0
+    while at < len(data):
+        try:
+            tag, start = _tag(data[at:])
+            length = data[at + 1 : at + start]
+            if not data[at] & 0x40 or len(length) == 1:
+                size = int.from_bytes(length, "big")
+            elif len(length) == 2:
+                size = (length[0] - 192 << 8) + length[1] + 192
+            else:
+                size = int.from_bytes(length[1:], "big")
+        except IndexError as error:
+            raise ValueError("an OpenPGP packet ends too early") from error
+        body = data[at + start : at + start + size]
+        endless = start == 1 or (data[at] & 0x40 and 224 <= length[0] < 255)
+        if len(body) < size or endless:
+            raise ValueError("an OpenPGP packet ends too early, or tells no length")
+        yield tag, body
+        at += start + size
+
+
+def _subpackets(signature: bytes) -> dict[int, bytes]:
+    """Return the subpackets of a version 4 signature by type, the hashed ones first (5.2.3.1)."""
+    found: dict[int, bytes] = {}
+    at = 4
+    for _ in ("hashed", "unhashed"):
+        end = at + 2 + int.from_bytes(signature[at : at + 2], "big")
+        at += 2
+        while at < min(end, len(signature)):
+            first = signature[at]
+            if first < 192:
+                size, at = first, at + 1
+            elif first < 255:
+                size, at = (
+                    (first - 192 << 8) + int.from_bytes(signature[at + 1 : at + 2]) + 192,
+                    at + 2,
+                )
+            else:
+                size, at = int.from_bytes(signature[at + 1 : at + 5], "big"), at + 5
+            content = signature[at : at + size]
+            if content:
+                found.setdefault(content[0] & 0x7F, content[1:])
+            at += max(size, 1)
+        at = end
+    return found

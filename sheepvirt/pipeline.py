@@ -2,29 +2,39 @@
 
 from __future__ import annotations
 
-from sheepvirt import bootstrap, build, config, inventory, paths, report, verify
+import textwrap
+
+from sheepvirt import bootstrap, build, config, inventory, paths, preflight, report, verify
 from sheepvirt.errors import ConfigError, suggest
 from sheepvirt.model import Target
 from sheepvirt.progress import Progress
 
-# From the real thing to the embedded default; the first that exists here is taken.
-PREFERENCE = ("rehearsal",)
+# From the real thing to the embedded default; the first that can be built here is taken.
+PREFERENCE = ("el6", "rehearsal")
+SHOWN = 160  # characters of a finding in a line of its own
 
 
 def choose_target(name: str, progress: Progress) -> Target:
-    """Return the target called ``name``, or the best one here; say which, and why."""
+    """Return the target called ``name``, or the best one that can be built here; say which, why."""
     if name:
         target = config.load_target(name)
         progress.say(f"target {target.name}: asked for ({target.summary})")
         return target
     known = config.target_names()
-    for candidate in PREFERENCE:
-        if candidate in known:
-            target = config.load_target(candidate)
-            why = "the embedded default: needs no image registry"
-            progress.say(f"target {target.name}: {why} ({target.summary})")
+    candidates = [config.load_target(one) for one in PREFERENCE if one in known]
+    if not candidates:
+        raise ConfigError("no target of containers/ can be used", hint=suggest("rehearsal", known))
+    for target in candidates[:-1]:
+        missing = next((f for f in preflight.examine(target) if not f.ok), None)
+        if missing is None:
+            progress.say(f"target {target.name}: it can be built here ({target.summary})")
             return target
-    raise ConfigError("no target of containers/ can be used", hint=suggest("rehearsal", known))
+        found = textwrap.shorten(missing.sentence, SHOWN)
+        progress.say(f"not {target.name}: {found} (`invoke doctor` says more)")
+    target = candidates[-1]
+    why = "the embedded default: needs no image registry"
+    progress.say(f"target {target.name}: {why} ({target.summary})")
+    return target
 
 
 def everything(host_name: str, progress: Progress) -> None:

@@ -13,6 +13,17 @@ from sheepvirt.controls import Outcome
 from sheepvirt.host_model import Change, Check, Host, Link, VerifyOutcome
 from sheepvirt.model import BuildPlan, BuildRecord, Target
 from sheepvirt.progress import Progress
+from sheepvirt.target_model import Finding
+
+
+def findings(progress: Progress, target: Target, rows: Sequence[Finding]) -> None:
+    """Print what a target needs of this machine and what was found, with a fix where it lacks."""
+    verdict = "can be built here" if all(row.ok for row in rows) else "cannot be built here"
+    progress.say(f"target {target.name} {verdict} ({target.summary})")
+    for row in rows:
+        progress.say(f"  {'ok   ' if row.ok else 'LACKS'}  {row.sentence}")
+        if not row.ok:
+            progress.say(f"           what to do: {row.fix}")
 
 
 def plan(progress: Progress, planned: BuildPlan) -> None:

@@ -50,7 +50,9 @@ ENVIRONMENT = {
     # under the compiler; here nothing changes them) and would preprocess three of four sources.
     "CCACHE_SLOPPINESS": "include_file_mtime,include_file_ctime",
     "LC_ALL": "C.UTF-8",
-    "PATH": "/usr/lib/ccache:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    # ccache's links: where el has them, where Debian has them.
+    "PATH": "/usr/lib64/ccache:/usr/lib/ccache:/usr/local/sbin:/usr/local/bin:"
+    "/usr/sbin:/usr/bin:/sbin:/bin",
 }
 
 

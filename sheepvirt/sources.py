@@ -7,23 +7,15 @@ distribution's own client in a container, so that its mirror settings are the im
 from __future__ import annotations
 
 import functools
-import http.client
-import shutil
 import tempfile
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from sheepvirt import git, paths
-from sheepvirt.errors import SheepvirtError, SourceHashError, SourceUnreachableError
+from sheepvirt import git, paths, web
+from sheepvirt.errors import SheepvirtError, SourceHashError, SourceUnreachableError, WebError
 from sheepvirt.model import DebianSource, Reach, Source
 from sheepvirt.progress import Stage
 from sheepvirt.rpms import sha256
-
-TIMEOUT = 20.0  # seconds without a byte; a closed network answers at once or not at all
-CHUNK = 1 << 20
-AGENT = {"User-Agent": "sheepvirt"}
 
 # Bring Debian's file into a folder; return where it is.
 DebianFetcher = Callable[[DebianSource, Path], Path]
@@ -47,12 +39,11 @@ def reach(source: Source) -> Reach:
         return Reach(True, "its source is in the cache")
     refused = "it names no place"
     for url in source.urls:
-        request = urllib.request.Request(url, headers=AGENT, method="HEAD")
         try:
-            with urllib.request.urlopen(request, timeout=git.ASK):
-                return Reach(True, f"{url} answers")
-        except (OSError, http.client.HTTPException) as error:
-            refused = f"{url} does not answer ({_reason(error)})"
+            web.ask(url, seconds=git.ASK)
+            return Reach(True, f"{url} answers")
+        except WebError as error:
+            refused = f"{url} does not answer ({error.message})"
     return Reach(False, refused)
 
 
@@ -85,9 +76,8 @@ def fetch(source: Source, stage: Stage, *, debian: DebianFetcher | None = None) 
         with tempfile.TemporaryDirectory(dir=home.parent) as scratch:
             try:
                 got = get(Path(scratch))
-            except (OSError, http.client.HTTPException, SheepvirtError) as error:
-                reason = error.message if isinstance(error, SheepvirtError) else _reason(error)
-                refused.append(f"{place}: {reason}")
+            except SheepvirtError as error:
+                refused.append(f"{place}: {error.message}")
                 continue
             digest = sha256(got)
             if digest == source.sha256:
@@ -120,14 +110,4 @@ def _places(source: Source, debian: DebianFetcher | None) -> Iterator[tuple[str,
 
 
 def _download(url: str, name: str, folder: Path) -> Path:
-    request = urllib.request.Request(url, headers=AGENT)
-    path = folder / name
-    with urllib.request.urlopen(request, timeout=TIMEOUT) as answer, path.open("wb") as out:
-        shutil.copyfileobj(answer, out, CHUNK)
-    return path
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, urllib.error.URLError) and not isinstance(error, urllib.error.HTTPError):
-        return str(error.reason)
-    return str(error) or type(error).__name__
+    return web.download(url, folder / name)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import configparser
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from sheepvirt import build, config, images, paths, pipeline
+from sheepvirt import build, config, images, machine, paths, preflight
 from sheepvirt.compat_model import Ceilings
-from sheepvirt.engine import Engine
-from sheepvirt.errors import EngineError
+from sheepvirt.errors import PreflightError
 from sheepvirt.progress import Progress
+from sheepvirt.target_model import Finding, Rootfs
 
 DATA = Path(__file__).parent / "data" / "spec"
 EL6 = config.load_target("el6")
@@ -38,24 +41,55 @@ def test_a_spec_is_patched_for_it(name: str, tmp_path: Path) -> None:
     assert "already enabled" in second.stderr and "already enabled" not in first.stderr
 
 
-def test_building_on_it_says_what_is_missing(
+def test_building_on_it_says_what_is_missing_before_anything_is_begun(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(_: Engine) -> None:
-        raise AssertionError("the engine was asked")
+    def begun(*_: object) -> None:
+        raise AssertionError("something was begun")
 
-    monkeypatch.setattr(Engine, "__init__", refuse)
-    progress = Progress(log=tmp_path / "log")
-    with pytest.raises(EngineError) as caught:
-        build.build_rpms(EL6, [], progress)
-    assert "centos:6@sha256:" in caught.value.message and "not built yet" in caught.value.message
-    assert "--target rehearsal" in caught.value.hint
-    with pytest.raises(EngineError):
-        build.explain(EL6, [])
-    with pytest.raises(EngineError):
-        images.tag_of(EL6, "base")
+    missing = Finding("base image", False, "out of reach", "name a mirror")
+    monkeypatch.setattr(preflight, "examine", lambda _target: (missing,))
+    monkeypatch.setattr(build, "lock", begun)
+    with pytest.raises(PreflightError, match=r"base image: out of reach\n.*name a mirror"):
+        build.build_rpms(EL6, [], Progress(log=tmp_path / "log"))
 
 
-def test_nobody_gets_it_unasked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert pipeline.choose_target("", Progress(log=tmp_path / "log")).name == "rehearsal"
-    assert "needs no image registry" in capsys.readouterr().out
+def test_its_tags_need_neither_engine_nor_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "vsyscall", lambda: "xonly")
+    base, builder = images.tag_of(EL6, "base"), images.tag_of(EL6, "builder")
+    assert base.startswith("sheepvirt/el6-base:") and builder.startswith("sheepvirt/el6-builder:")
+    other = replace(EL6, repos=EL6.repos[:1])
+    assert images.tag_of(other, "base") == base and images.tag_of(other, "builder") != builder
+    monkeypatch.setattr(machine, "vsyscall", lambda: "none")
+    assert images.tag_of(EL6, "base") != base  # other images are left
+
+
+def test_a_rootfs_is_known_by_its_hash_else_by_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "c6.tar"
+    path.write_text("one", encoding="utf-8")
+
+    def tag(sha256: str = "") -> str:
+        return images.tag_of(replace(EL6, rootfs=Rootfs(str(path), sha256)), "base")
+
+    unpinned, pinned = tag(), tag("a" * 64)
+    path.write_text("another", encoding="utf-8")
+    assert tag() != unpinned and tag("a" * 64) == pinned and tag("b" * 64) != pinned
+
+
+def test_the_builder_is_what_it_was(tmp_path: Path, golden: Callable[[str, str], None]) -> None:
+    images.write_context(EL6, "builder", "sheepvirt/el6-base:0", tmp_path / "context")
+    files = sorted(p.name for p in (tmp_path / "context").iterdir())
+    assert files == ["Containerfile", "sheepvirt.repo"]
+    for name in files:
+        golden(f"el6-{name}", (tmp_path / "context" / name).read_text(encoding="utf-8"))
+
+
+def test_its_repos_can_be_read_as_yum_does(tmp_path: Path) -> None:
+    images.write_context(EL6, "builder", "b", tmp_path / "context")
+    parser = configparser.ConfigParser(interpolation=None)
+    parser.read(tmp_path / "context" / "sheepvirt.repo", encoding="utf-8")
+    assert parser.sections() == ["os", "updates", "extras", "epel"]
+    for repo in EL6.repos:
+        row = parser[repo.name]
+        assert tuple(row["baseurl"].split()) == repo.urls
+        assert row["gpgcheck"] == "1" and row["gpgkey"].endswith(f"/{repo.key}")
