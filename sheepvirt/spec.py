@@ -10,7 +10,10 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import errno
 import functools
+import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,7 +21,7 @@ from pathlib import Path
 from sheepvirt import config, paths, spec_rules
 from sheepvirt.errors import RuleMismatchError, SheepvirtError, SpecError
 from sheepvirt.model import Evidence
-from sheepvirt.spec_lines import by_section, has_tags, split_lines
+from sheepvirt.spec_lines import by_section, has_tags, shown, split_lines
 from sheepvirt.spec_model import (
     ArgumentRule,
     DependencyRule,
@@ -79,7 +82,7 @@ def patch(
         result, actions = _apply(text, intent, macros, as_read)
         again, _ = _apply(result, intent, macros, as_read)
     except RuleMismatchError as error:
-        hint = error.hint or f"was it edited by hand? {intent.name} serves {intent.serves}"
+        hint = error.hint or _versions(text, intent)
         raise RuleMismatchError(f"{name}: {error.message}", hint=hint) from None
     if again != result:
         pairs = zip(split_lines(result), split_lines(again), strict=False)
@@ -87,10 +90,16 @@ def patch(
         at, line = next(differ, (len(split_lines(result)), "its end"))
         raise RuleMismatchError(
             f"{name}: {intent.name} does not hold after it was applied: a rule would change the "
-            f"result again at its line {at}: {line.strip()!r}",
+            f"result again at its line {at}: {shown(line)}",
             hint=f"is that part commented out? What was done: {'; '.join(actions)}",
         )
     return Patched(result, _diff(text, result, name), actions, already=result == text)
+
+
+def _versions(text: str, intent: Intent) -> str:
+    said = re.search(r"^Version:[ \t]*([^\s@%]+)", text, re.MULTILINE | re.IGNORECASE)
+    version = f"this spec's version is {shown(said[1], 40)}" if said else "which version is this?"
+    return f"{intent.name} serves {intent.serves}; {version} (or was it edited by hand?)"
 
 
 def _apply(
@@ -102,7 +111,8 @@ def _apply(
         text, action = spec_rules.dependency(text, rule, intent.switch.macro, as_read)
         actions.append(action)
     text, told = spec_rules.argument(text, intent.argument, as_read)
-    return text, (*actions, told)
+    text, found = spec_rules.subpackage(text, intent.subpackage, as_read)
+    return text, (*actions, told, found)
 
 
 def _diff(old: str, new: str, name: str) -> str:
@@ -145,31 +155,62 @@ def _subpackage_seen(rule: SubpackageRule, sections: Mapping[str, list[str]]) ->
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the patched spec; return 0, 1 where a rule does not fit, 2 for a wrong name or file."""
     parser = argparse.ArgumentParser(
-        prog="python -m sheepvirt.spec", description="Print a libvirt spec with sheepdog on."
+        prog="python -m sheepvirt.spec",
+        description="Print a libvirt spec with sheepdog on; standard error tells what was done.",
+        epilog="exit status: 0 done or already enabled, 1 a rule does not fit, 2 wrong name, file",
     )
     parser.add_argument("--target", required=True, help="a folder of containers/")
-    parser.add_argument("file", type=Path, metavar="FILE", help="libvirt.spec or libvirt.spec.in")
+    parser.add_argument(
+        "file",
+        type=Path,
+        metavar="FILE",
+        help="libvirt.spec or libvirt.spec.in; - is standard input",
+    )
     given = parser.parse_args(arguments)
+    name = "standard input" if given.file == Path("-") else given.file.name
+    at = name
     try:
         target = config.load_target(given.target)
         intent = load_intent(paths.PATCHES / "libvirt" / "enable-sheepdog.toml")
-        # Changelogs of old specs are not all UTF-8: bytes go through as they came.
-        text = given.file.read_bytes().decode("utf-8", "surrogateescape")
+        at = name if given.file == Path("-") else str(given.file)
+        text = _read_bytes(given.file).decode("utf-8", "surrogateescape")
         macros = {"_target_cpu": target.arch, **target.macros}
-        patched = patch(text, intent, macros, name=given.file.name)
-        sys.stdout.buffer.write(patched.text.encode("utf-8", "surrogateescape"))
-        sys.stdout.buffer.flush()
+        patched = patch(text, intent, macros, name=name)
+        at = "standard output"
+        _print(patched.text.encode("utf-8", "surrogateescape"))
     except SheepvirtError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1 if isinstance(error, SpecError) else error.exit_code
     except OSError as error:
-        print(f"error: {given.file}: {error.strerror}", file=sys.stderr)
+        print(f"error: {at}: {error.strerror}", file=sys.stderr)
         return 2
     for action in patched.actions:
         print(action, file=sys.stderr)
     if patched.already:
-        print(f"{given.file.name}: already enabled", file=sys.stderr)
+        print(f"{name}: already enabled", file=sys.stderr)
     return 0
+
+
+def _read_bytes(file: Path) -> bytes:
+    """Return all of a file, as bytes: changelogs of old specs are not all UTF-8."""
+    if file != Path("-"):
+        return file.read_bytes()
+    if sys.stdin is None:
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+    return sys.stdin.buffer.read()
+
+
+def _print(content: bytes) -> None:
+    """Write to standard output. Raises OSError, also where it was closed beforehand."""
+    if sys.stdout is None:
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+    try:
+        sys.stdout.buffer.write(content)
+        sys.stdout.buffer.flush()
+    except OSError:
+        # Python tries once more as it ends, and would then complain in its own words.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise
 
 
 if __name__ == "__main__":

@@ -111,6 +111,12 @@ def split_lines(text: str) -> list[str]:
     return [line + "\n" for line in lines[:-1]] + ([lines[-1]] if lines[-1] else [])
 
 
+def shown(text: str, width: int = 160) -> str:
+    """Return a line as a message may quote it: on one line, printable, not endless."""
+    text = "".join(char if char.isprintable() else repr(char)[1:-1] for char in text.strip())
+    return text if len(text) <= width else f"{text[: width - 1]}…"
+
+
 def has_tags(section: str) -> bool:
     """Whether a section holds tags (``Requires: x``): the preamble and ``%package`` do."""
     return section.partition(" ")[0] in {"", "package"}

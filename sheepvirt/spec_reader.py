@@ -23,6 +23,7 @@ from sheepvirt.spec_lines import (
     evaluate,
     expand,
     section_at,
+    shown,
     split_lines,
 )
 
@@ -214,6 +215,6 @@ class _Reader:
     def _refuse(self, number: int, why: str, found: str = "") -> None:
         found = found or self.lines[number - 1].text
         raise RuleMismatchError(
-            f"rule 'conditions': line {number}: {why}; found: {found.strip()}",
+            f"rule 'conditions': line {number}: {why}; found: {shown(found)}",
             hint="mend the spec: every %if needs its %endif",
         )

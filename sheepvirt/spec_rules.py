@@ -11,8 +11,8 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from sheepvirt.errors import RuleMismatchError
-from sheepvirt.spec_lines import Line, Spec, commands
-from sheepvirt.spec_model import ArgumentRule, DependencyRule, SwitchRule
+from sheepvirt.spec_lines import Line, Spec, commands, shown
+from sheepvirt.spec_model import ArgumentRule, DependencyRule, SubpackageRule, SwitchRule
 
 Read = Callable[[str], Spec]  # a text as it stands on the target
 Outcome = tuple[str, str]  # the text after a rule, and a sentence about what the rule did
@@ -97,6 +97,31 @@ def argument(text: str, rule: ArgumentRule, read: Read) -> Outcome:
     return _insert(spec, after, [added]), f"{title}: {rule.add} added after line {after}"
 
 
+def subpackage(text: str, rule: SubpackageRule, read: Read) -> Outcome:
+    """Look at the sub-package, where the spec knows it: built on the target, the file in its list.
+
+    Nothing is changed here: what is missing needs a summary and a description, which are not ours.
+    """
+    spec = read(text)
+    title = f"sub-package {rule.name}"
+    of = {
+        word: [line for line in spec.lines if line.section.split()[:2] == [word, rule.name]]
+        for word in ("package", "files")
+    }
+    head = next((line for line in of["package"] if line.live), None)
+    if not of["package"]:
+        return text, f"{title}: not in this spec, the storage driver has it all"
+    if not head:
+        raise _refuse_dead(title, of["package"][0])
+    listed = [ln for ln in of["files"] if spec.expand(ln.text).strip().endswith(rule.file)]
+    line = next((line for line in listed if line.live), None)
+    if line:
+        return text, f"{title}: has {rule.file} (line {line.number})"
+    if listed:
+        raise _refuse_dead(title, listed[0])
+    raise _refuse(title, head, f"no %files {rule.name} has {rule.file}")
+
+
 def argument_seen(rule: ArgumentRule, build: Iterable[str]) -> Seen:
     """Judge the first command that says something; of contrary options its last one counts.
 
@@ -120,7 +145,7 @@ def asks_for(line: str, rule: DependencyRule) -> bool:
 
 def _refuse(rule: str, line: Line | None, why: str, hint: str = "") -> RuleMismatchError:
     """Name rule, line and what was found there; without a hint, ``spec.patch`` gives one."""
-    number, found = (line.number, line.text.strip()) if line else (1, "an empty file")
+    number, found = (line.number, shown(line.text)) if line else (1, "an empty file")
     return RuleMismatchError(f"rule '{rule}': line {number}: {why}; found: {found}", hint=hint)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -237,7 +235,7 @@ def test_what_is_missing_is_no_evidence(old: str, new: str, claim: str) -> None:
     assert [name for name, ok in prove(swap(EXPANDED, old, new)).items() if not ok] == [claim]
 
 
-# --- intents and the command ---------------------------------------------------------------------
+# --- intents -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -255,37 +253,3 @@ def test_a_typo_in_an_intent_is_refused(tmp_path: Path, old: str, new: str, said
     with pytest.raises(ConfigError) as caught:
         spec.load_intent(path)
     assert said in str(caught.value)
-
-
-def test_the_command_prints_the_patched_spec(
-    tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
-) -> None:
-    path = tmp_path / "libvirt.spec.in"
-    text = PLUGIN.replace("A text.", "Caf\xe9.").encode("latin-1")  # not UTF-8: must come through
-    path.write_bytes(text)
-    assert spec.main(["--target", "rehearsal", str(path)]) == 0
-    first = capfdbinary.readouterr()
-    assert first.out.count(b"Caf\xe9.") == 3 and b"already enabled" not in first.err
-    path.write_bytes(first.out)
-    assert spec.main(["--target", "rehearsal", str(path)]) == 0
-    second = capfdbinary.readouterr()
-    assert second.out == first.out and b"already enabled" in second.err
-
-
-@pytest.mark.parametrize(
-    ("target", "name", "code", "said"),
-    [
-        ("rehearsal", "foreign.spec", 1, "line 1: nothing defines with_storage_sheepdog"),
-        ("rehersal", "foreign.spec", 2, "did you mean 'rehearsal'?"),
-        ("rehearsal", "absent.spec", 2, "No such file"),
-        ("rehearsal", ".", 2, "directory"),
-    ],
-)
-def test_the_command_fails_readably(
-    tmp_path: Path, target: str, name: str, code: int, said: str
-) -> None:
-    (tmp_path / "foreign.spec").write_text("Name: zsh\n", encoding="utf-8")
-    argv = [sys.executable, "-m", "sheepvirt.spec", "--target", target, str(tmp_path / name)]
-    done = subprocess.run(argv, capture_output=True, text=True, cwd=paths.ROOT)
-    assert (done.returncode, done.stdout) == (code, "")
-    assert said in done.stderr and "Traceback" not in done.stderr
