@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 
 from sheepvirt.host_model import Host
 from sheepvirt.model import Feature
+from sheepvirt.services import SYSV, commands
 
 MISSPELT = "obsbr0"  # the how-to's own slip, which libvirt takes without a word
 OTHER_CLUSTER = "127.0.0.2"
@@ -95,6 +96,7 @@ def on_host(
     """
     return (
         *_sheepdog(host),
+        *(_boot_order() if host.init == SYSV else ()),
         *_pool(host, pool_xml),
         *_backends(host, features),
         *_network(host, network_xml),
@@ -104,6 +106,10 @@ def on_host(
 
 def _virsh(*argv: str, stdin: bytes = b"") -> Command:
     return Command(("virsh", "-q", "-c", "qemu:///system", *argv), stdin)
+
+
+def _switch(host: Host, verb: str, service: str) -> tuple[Command, ...]:
+    return tuple(Command(argv) for argv in commands(host.init, verb, service))
 
 
 def _each(subjects: Iterable[str], *names: str) -> frozenset[str]:
@@ -120,7 +126,7 @@ def _sheepdog(host: Host) -> tuple[Control, ...]:
         # libvirt goes on calling the pool active, and the guest running.
         Control(
             "sheepdog stopped",
-            (Command(("systemctl", "stop", "sheepdog")),),
+            _switch(host, "stop", "sheepdog"),
             _each(
                 ["sheepdog"],
                 "services: service is running",
@@ -140,8 +146,28 @@ def _sheepdog(host: Host) -> tuple[Control, ...]:
         ),
         Control(
             "sheepdog not started at boot",
-            (Command(("systemctl", "disable", "sheepdog")),),
+            _switch(host, "disable", "sheepdog"),
             _each(["sheepdog"], "services: service starts at boot"),
+        ),
+    )
+
+
+# Moves a start link to another number in every runlevel that has it; nothing where it is there.
+RENUMBER = """
+for link in /etc/rc?.d/S[0-9][0-9]"$1"; do
+  [ ! -e "$link" ] || [ "$link" = "${link%/*}/S$2$1" ] || mv "$link" "${link%/*}/S$2$1"
+done
+"""
+
+
+def _boot_order() -> tuple[Control, ...]:
+    """On a host with SysV init, libvirtd before all that it stands on; 97 is its own number."""
+    return (
+        Control(
+            "libvirtd first at boot",
+            (Command(("sh", "-c", RENUMBER, "sh", "libvirtd", "01")),),
+            frozenset({"services: services start in order"}),
+            undo=(Command(("sh", "-c", RENUMBER, "sh", "libvirtd", "97")),),
         ),
     )
 
@@ -177,8 +203,8 @@ def _backends(host: Host, features: Sequence[tuple[str, Feature]]) -> tuple[Cont
         path = feature.rpm_file
         if not path.endswith(".so"):
             continue
-        restart = Command(("systemctl", "restart", "libvirtd"))
-        back = 'test ! -e "$1$2" || { mv -f "$1$2" "$1" && systemctl restart libvirtd; }'
+        (restart,) = _switch(host, "restart", "libvirtd")
+        back = 'test ! -e "$1$2" || { mv -f "$1$2" "$1" && shift 2 && "$@"; }'
         found.append(
             Control(
                 f"{package}: {path.rpartition('/')[2]} removed",
@@ -189,7 +215,7 @@ def _backends(host: Host, features: Sequence[tuple[str, Feature]]) -> tuple[Cont
                 | _each([package], "packages: files are as packaged")
                 | _each([host.pool], "sheepdog: pool is active")
                 | _each(_volumes(host), "sheepdog: volume is in the pool"),
-                undo=(Command(("sh", "-c", back, "sh", path, ASIDE)),),
+                undo=(Command(("sh", "-c", back, "sh", path, ASIDE, *restart.argv)),),
             )
         )
     return tuple(found)

@@ -1,8 +1,8 @@
 """Images of a target, tagged by a hash of their recipe: same recipe, same image, no work.
 
 ``base`` comes from bases.py; every other kind is a folder ``containers/<target>/<kind>/`` with a
-``Containerfile.j2`` that starts from it. Each ``NAME.j2`` there is a template of ``NAME``. A file
-that two kinds share is a symlink in both to ``common/``.
+``Containerfile.j2`` that starts from it (``host-sysv`` from ``host``). Each ``NAME.j2`` there is a
+template of ``NAME``. A file that two kinds share is a symlink in both to ``common/``.
 
 Where the target has repos, ``pki/`` is beside them in the context: ``ca-bundle.crt``, which is this
 machine's (the base's own may be too old for today's servers), and the keys of those repos.
@@ -26,6 +26,12 @@ from sheepvirt.progress import Progress
 PKI = "pki"
 
 
+def parent(kind: str) -> str:
+    """Return the kind of image that ``kind`` starts from: ``host-sysv`` is a ``host``, changed."""
+    before, _, variant = kind.partition("-")
+    return before if variant else "base"
+
+
 def tag_of(target: Target, kind: str) -> str:
     """Return the tag of ``target``'s image ``kind`` by its recipe, whether it is there or not.
 
@@ -34,7 +40,7 @@ def tag_of(target: Target, kind: str) -> str:
     if kind == "base":
         recipe = hashlib.sha256(bases.recipe(target).encode())
     else:
-        recipe = hashlib.sha256(tag_of(target, "base").encode())
+        recipe = hashlib.sha256(tag_of(target, parent(kind)).encode())
         files = (target.folder / kind).rglob("*")
         for path in sorted(p for p in files if p.is_file() and p.suffix != ".pyc"):
             name = path.relative_to(target.folder).as_posix()
@@ -60,7 +66,7 @@ def ensure(engine: Engine, target: Target, kind: str, progress: Progress) -> str
         raise EngineError(
             f"target {target.name!r} has no {kind} image", hint=f"see {target.folder}"
         )
-    base = ensure(engine, target, "base", progress)
+    base = ensure(engine, target, parent(kind), progress)
     with progress.stage(f"{kind} image") as stage, tempfile.TemporaryDirectory() as scratch:
         context = Path(scratch) / "context"
         write_context(target, kind, base, context)

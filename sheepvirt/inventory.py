@@ -7,6 +7,7 @@ from pathlib import Path
 
 from sheepvirt import paths
 from sheepvirt.host_model import Dependencies, Guest, Host
+from sheepvirt.services import INITS
 from sheepvirt.tables import Table, pick, read_toml
 
 VDI_LIMIT = 2**42  # sheepdog's own, with objects of 4 MiB: a VDI's map has 2**20 of them
@@ -95,6 +96,7 @@ def _host(name: str, table: Table) -> Host:
             table, "kversion", table.get("kversion", str, ""),
             r"([0-9][A-Za-z0-9._-]*)?", "what `uname -r` prints there: 2.6.32-754.el6.x86_64",
         ),
+        init=table.get("init", str, "systemd"),
         old_ssh=table.get("old_ssh", bool, False),
     )  # fmt: skip
     table.done()
@@ -107,6 +109,11 @@ def _check_host(host: Host, table: Table) -> None:
         table.refuse(
             "datapath", f"is {host.datapath!r}",
             hint="use 'system' (the kernel's) or 'netdev' (userspace, where the kernel has none)",
+        )  # fmt: skip
+    if host.init not in INITS or (host.init != "systemd" and not host.rehearsal):
+        table.refuse(
+            "init", f"is {host.init!r}",
+            hint=f"{' or '.join(INITS)}, on a rehearsal host; a real machine is asked for its own",
         )  # fmt: skip
     if not 0 <= host.port <= 65535 or (host.port == 0 and not host.rehearsal):
         table.refuse("port", f"is {host.port}", hint="give a TCP port, 1 to 65535")

@@ -1,4 +1,4 @@
-"""Rehearsal hosts: containers that play machines, with a real systemd and a real sshd.
+"""Rehearsal hosts: containers that play machines, with a real init and a real sshd.
 
 The engine creates and removes them and hands over keys; everything else goes over SSH, as on a
 machine. Host keys are made inside on the first start and read through the engine, so that nothing
@@ -17,6 +17,7 @@ from sheepvirt.engine import Engine
 from sheepvirt.errors import EngineError, HostUnreachableError
 from sheepvirt.host_model import Host
 from sheepvirt.progress import Progress, Stage, quiet
+from sheepvirt.services import SYSTEMD
 
 START_SECONDS = 90.0
 ANSWER_SECONDS = 20.0  # of a running host: it may be in the middle of a reboot
@@ -50,17 +51,20 @@ def ensure(host: Host, progress: Progress) -> bool:
     found = engine.find(container_name(host))
     target = config.load_target(host.target)
     if found is not None:
-        _say_if_outdated(engine, found, images.tag_of(target, "host"), host, progress)
+        _say_if_outdated(engine, found, images.tag_of(target, _image(host)), host, progress)
         if found.running and _answers(host, progress):
             return False
-    tag = images.ensure(engine, target, "host", progress) if found is None else ""
+    tag = images.ensure(engine, target, _image(host), progress) if found is None else ""
     verb = "create" if found is None else "enter" if found.running else "start"
     with progress.stage(f"{verb} rehearsal host {host.name}") as stage:
         container = _create(engine, host, tag) if found is None else found
         if not container.running:
             container.start()
         stage.note = f"127.0.0.1 port {container.published_port(SSH_PORT)}"
-        _wait_for_systemd(container, host, stage)
+        if host.init == SYSTEMD:
+            _wait_for_systemd(container, host, stage)
+        else:
+            _wait_for_runlevel(container, host)
         _introduce(container, host)
         ssh.connect(host).wait(START_SECONDS)
     return found is None
@@ -74,6 +78,11 @@ def remove(host: Host) -> None:
     with locks.lock(f"host-{host.name}", quiet()):
         Engine().remove(container_name(host))
         hostkeys.forget(host)
+
+
+def _image(host: Host) -> str:
+    """Return the kind of image that ``host`` is made from."""
+    return "host" if host.init == SYSTEMD else f"host-{host.init}"
 
 
 def _create(engine: Engine, host: Host, tag: str) -> Container:
@@ -133,6 +142,22 @@ def _wait_for_systemd(container: Container, host: Host, stage: Stage) -> None:
         for line in failed.splitlines():
             stage.line(f"failed unit: {line}")
         stage.note += f"; failed units: {' '.join(x.split()[0] for x in failed.splitlines())}"
+
+
+def _wait_for_runlevel(container: Container, host: Host) -> None:
+    """Wait until SysV init is in a runlevel; its scripts may still be at work."""
+    deadline = time.monotonic() + START_SECONDS
+    said = ""
+    while not said or "unknown" in said:
+        if time.monotonic() >= deadline:
+            raise EngineError(
+                f"{host.name}: init is in no runlevel after {START_SECONDS:.0f} s",
+                hint=f"`docker logs {container_name(host)}` says more; "
+                f"`invoke destroy {host.name}` starts afresh",
+            )
+        time.sleep(0.2)
+        with contextlib.suppress(EngineError):  # between two boots nothing can be run inside
+            said = container.run(["runlevel"]).stdout.strip()
 
 
 def _introduce(container: Container, host: Host) -> None:

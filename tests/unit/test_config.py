@@ -132,6 +132,8 @@ def test_an_unknown_key_is_refused_with_the_nearest_known(
         (hosts, HOST + GUEST + "disk_gb = 0\n", "'disk_gb' is 0"),
         (hosts, HOST + GUEST + "disk_gb = 4399\n", "a VDI has 4398046511104 bytes at most"),
         (hosts, HOST + GUEST + 'disk = "vdi"\n', "'disk' is 'vdi'"),
+        (hosts, HOST + "init = 'sysv'\n", "'init' is 'sysv'"),  # a real machine has its own
+        (hosts, HOST + "rehearsal = true\ninit = 'upstart'\n", "'init' is 'upstart'"),
         (hosts, HOST + "pool = 'a/b'\n", "'pool' is 'a/b'"),
         (hosts, HOST + GUEST.replace('"l"', '"l\\u0007"'), "control character"),
         (hosts, HOST.replace('network = "n"\n', ""), "'network' is missing"),

@@ -1,6 +1,7 @@
 """What is broken on purpose, and what must fail then."""
 
 import re
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
@@ -24,6 +25,15 @@ def table(host: Host = HOST) -> dict[str, Control]:
     return {c.name: c for c in controls.on_host(host, FEATURES, NETWORK, POOL)}
 
 
+def test_services_are_broken_in_the_words_of_the_hosts_init() -> None:
+    sysv = table(replace(HOST, init="sysv"))
+    assert sysv["sheepdog stopped"].breaks[0].argv == ("service", "sheepdog", "stop")
+    disabled = sysv["sheepdog not started at boot"].breaks[0].argv
+    assert disabled == ("chkconfig", "--level", "2345", "sheepdog", "off")
+    assert not any("systemctl" in c.argv for x in sysv.values() for c in (*x.breaks, *x.undo))
+    assert set(sysv) - set(table()) == {"libvirtd first at boot"}
+
+
 def known_checks() -> set[str]:
     """The names of all checks there are, as verify makes them from the files of tests/host."""
     return {
@@ -35,7 +45,8 @@ def known_checks() -> set[str]:
 
 def test_every_check_that_must_fail_is_there() -> None:
     """A check that was renamed would be expected in vain."""
-    expected = {title.partition(" [")[0] for c in table().values() for title in c.fails}
+    both = [*table().values(), *table(replace(HOST, init="sysv")).values()]
+    expected = {title.partition(" [")[0] for c in both for title in c.fails}
     assert expected <= known_checks()
 
 
@@ -80,11 +91,20 @@ def test_the_misspelt_network_keeps_its_identity() -> None:
 
 
 def test_a_removed_file_is_put_back_and_only_where_it_is_away(tmp_path: Path) -> None:
-    """The undo's own script, with a libvirtd that is not there to be restarted."""
+    """The undo's own script, with tee in the restart's place."""
     undo = table()["libvirt: libvirt_storage_backend_sheepdog.so removed"].undo[0]
     assert undo.argv[:2] == ("sh", "-c")
-    assert undo.argv[-2:] == (SO, controls.ASIDE)
-    assert undo.argv[2].startswith('test ! -e "$1$2" ||')
+    assert undo.argv[4:] == (SO, controls.ASIDE, "systemctl", "restart", "libvirtd")
+    here, log = tmp_path / "backend.so", tmp_path / "log"
+    argv = [*undo.argv[:4], str(here), controls.ASIDE, "tee", str(log)]
+    for _ in range(2):
+        (tmp_path / f"backend.so{controls.ASIDE}").write_text("the file")
+        subprocess.run(argv, check=True, stdin=subprocess.DEVNULL)
+        assert here.read_text() == "the file"
+        assert log.exists()  # the restart, when it is back
+        log.unlink()
+        subprocess.run(argv, check=True, stdin=subprocess.DEVNULL)
+        assert not log.exists()
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ class Machine:
             "locale -a": self.locales,
             "getent passwd root": "root:x:0:0:root:/root:/bin/bash",
             f"cat {rehearsal.HOST_KEY}": KEY,
+            "runlevel": self.states.pop(0) if line == "runlevel" else "",
             "systemctl --failed --plain --no-legend": "numad.service loaded failed failed x",
         }
         return Result(0, answers.get(line, ""), "")
@@ -92,11 +94,13 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
 
 
-def ensure(engine: FakeEngine, monkeypatch: pytest.MonkeyPatch) -> tuple[bool, str]:
+def ensure(
+    engine: FakeEngine, monkeypatch: pytest.MonkeyPatch, host: Host = HOST
+) -> tuple[bool, str]:
     monkeypatch.setattr(rehearsal, "Engine", lambda: engine)
     out = io.StringIO()
     progress = Progress(console=Console(file=out, width=200))
-    return rehearsal.ensure(HOST, progress), out.getvalue()
+    return rehearsal.ensure(host, progress), out.getvalue()
 
 
 def test_a_new_host_gets_our_key_and_its_own_is_pinned(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,6 +116,24 @@ def test_a_new_host_gets_our_key_and_its_own_is_pinned(monkeypatch: pytest.Monke
     assert port > 1024  # chosen once: an engine's own choice changes with every reboot
     assert engine.options["labels"]["sheepvirt.port"] == str(port)
     assert hostkeys.port(HOST) == 40022
+
+
+def test_a_host_with_sysv_init_is_another_image_and_is_waited_for_by_its_runlevel(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kinds: list[str] = []
+
+    def image(_engine: object, _target: object, kind: str, _progress: object) -> str:
+        kinds.append(kind)
+        return "tag"
+
+    monkeypatch.setattr(images, "ensure", image)
+    machine = Machine(["", "unknown", "N 3"])
+    created, _ = ensure(FakeEngine(None, machine), monkeypatch, replace(HOST, init="sysv"))
+    assert created
+    assert kinds == ["host-sysv"]
+    assert images.parent("host-sysv") == "host"
+    assert machine.states == []
 
 
 def test_an_existing_host_is_kept_and_an_older_image_said(monkeypatch: pytest.MonkeyPatch) -> None:
