@@ -77,20 +77,24 @@ def doctor(_c: Context, target: str = "") -> None:
         "target": "what to build for; without it, the best one that is reachable here",
         "package": "build only this package (and what it needs); may be repeated; libvirt=1.0.3 "
         "is a version; sheepdog=real, sheepdog=stand-in: which of its two makers is used",
+        "source": "NAME=FILE: take FILE for the package's source; where its hash is not the pinned "
+        "one, what comes of it says so and is for rehearsal hosts alone; may be repeated",
         "explain": "print the order and the reason of each build; build nothing",
     },
-    iterable=["package"],
+    iterable=["package", "source"],
     positional=[],
 )
 @command
-def build_rpms(_c: Context, package: list[str], target: str = "", explain: bool = False) -> None:
+def build_rpms(
+    _c: Context, package: list[str], source: list[str], target: str = "", explain: bool = False
+) -> None:
     """Patch the spec, prove it, build the RPMs in a container, publish the repo in dist/TARGET."""
     progress = _progress("build-rpms")
     chosen = pipeline.choose_target(target, progress)
     if explain:
-        report.plan(progress, build.explain(chosen, package))
+        report.plan(progress, build.explain(chosen, package, source))
         return
-    records = build.build_rpms(chosen, package, progress)
+    records = build.build_rpms(chosen, package, progress, source)
     report.builds(progress, chosen, records)
     progress.write_timings(paths.dist() / "timings.json")
 

@@ -10,7 +10,19 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 
-from sheepvirt import config, guest, inventory, locks, paths, rehearsal, repo, schemas, ssh, standin
+from sheepvirt import (
+    config,
+    given,
+    guest,
+    inventory,
+    locks,
+    paths,
+    rehearsal,
+    repo,
+    schemas,
+    ssh,
+    standin,
+)
 from sheepvirt.errors import BootstrapError, ConfigError, RemoteCommandError
 from sheepvirt.facts import Question, gather
 from sheepvirt.host_model import Change, Facts, Host
@@ -29,6 +41,7 @@ def bootstrap(host: Host, *, plan: bool, progress: Progress) -> list[Change]:
     ConfigError (no repo is published), LockedError.
     """
     wanted = wanted_state(host)
+    given.admit(host, wanted.records, progress)
     if plan:
         return make_plan(wanted, progress)
     with locks.lock(f"host-{host.name}", progress):

@@ -8,6 +8,7 @@ from sheepvirt import (
     compat,
     config,
     contract,
+    given,
     images,
     inventory,
     plan,
@@ -26,25 +27,38 @@ from sheepvirt.rpmbuild import Job, owner
 
 
 def make_plan(
-    target: Target, words: Sequence[str], image: str, published: Mapping[str, BuildRecord]
+    target: Target,
+    words: Sequence[str],
+    image: str,
+    published: Mapping[str, BuildRecord],
+    files: Sequence[str] = (),
 ) -> BuildPlan:
     """Return what is to be done for ``words`` (see ``plan.request``; no name: every package).
 
-    Reads package folders and intents, and asks after the source of a package that has a stand-in;
-    changes nothing. Raises UnknownNameError, ConfigError, SourceUnreachableError.
+    ``files`` are sources given by hand (see ``given.parse``). Reads package folders and intents,
+    and asks after the source of a package that has a stand-in; changes nothing. Raises
+    UnknownNameError, ConfigError, SourceUnreachableError.
     """
     asked, packages = _asked(words, target)
+    by_hand = given.parse(files, packages)
+    for name, path in by_hand.items():
+        packages[name] = given.use(packages[name], path, rpms.sha256(path))
     choices, wanted = _choices(packages, asked, target)
     makers = {c.package: c.maker for c in choices}
     keys: dict[str, str] = {}
     builds: list[PlannedBuild] = []
     for package in plan.order(packages, wanted, target, makers):
-        files = {p: rpms.sha256(p) for p in versions.files(package)}
+        own = {p: rpms.sha256(p) for p in versions.files(package)}
         needs = [makers.get(name, name) for name in package.needs]
-        inputs = plan.inputs(package, target, image, files, {name: keys[name] for name in needs})
+        inputs = plan.inputs(package, target, image, own, {name: keys[name] for name in needs})
         row = plan.decide(package, inputs, published.get(package.name), needs)
         keys[package.name] = row.key
         builds.append(row)
+    for name in by_hand.keys() - {row.package.name for row in builds}:
+        raise ConfigError(
+            f"--source {name}=… changes nothing: no {name} is built",
+            hint=f"leave it out, or add `--package {name}`",
+        )
     return BuildPlan(tuple(choices), tuple(builds), everything=not asked.names)
 
 
@@ -83,17 +97,20 @@ def _choices(
     return choices, wanted
 
 
-def explain(target: Target, words: Sequence[str]) -> BuildPlan:
+def explain(target: Target, words: Sequence[str], files: Sequence[str] = ()) -> BuildPlan:
     """Return what ``build_rpms`` would do now, in order. Needs no engine. Raises as make_plan."""
     image = images.tag_of(target, "builder")
-    return make_plan(target, words, image, repo.published(target))
+    return make_plan(target, words, image, repo.published(target), files)
 
 
-def build_rpms(target: Target, words: Sequence[str], progress: Progress) -> list[BuildRecord]:
+def build_rpms(
+    target: Target, words: Sequence[str], progress: Progress, files: Sequence[str] = ()
+) -> list[BuildRecord]:
     """Build what has changed of ``words`` (empty: everything) and publish the repo of ``target``.
 
-    Returns the records of all published packages. Raises SourceError, SpecError, EngineError,
-    BuildError, ContractError, PreflightError; the published repo is then what it was.
+    ``files`` are sources given by hand. Returns the records of all published packages. Raises
+    SourceError, SpecError, EngineError, BuildError, ContractError, PreflightError; the published
+    repo is then what it was.
     """
     preflight.require(target, preflight.examine(target))
     with lock(f"target-{target.name}", progress):
@@ -101,11 +118,13 @@ def build_rpms(target: Target, words: Sequence[str], progress: Progress) -> list
         engine.reap(owner(target))
         image = images.ensure(engine, target, "builder", progress)
         published = repo.published(target)
-        planned = make_plan(target, words, image, published)
+        planned = make_plan(target, words, image, published, files)
         for choice in planned.choices:
             progress.say(f"  {choice.sentence}")
         for row in planned.builds:
             progress.say(f"  {row.package.name} {row.package.version}: {row.reason}")
+            if row.package.unpinned:
+                progress.say(f"  UNPINNED: {row.package.unpinned}")
         kept = _kept(planned, published)
         if kept == published.keys() and not any(row.build for row in planned.builds):
             return list(published.values())

@@ -25,6 +25,12 @@ def spec_evidence(package: str, feature: Feature, expanded: str) -> tuple[Eviden
     return (Evidence("spec", package, feature.name, "switched on", seen, ok=bool(match)),)
 
 
+def spec_version(expanded: str) -> str:
+    """Return the version that a spec, as rpm expands it, has in its preamble, or ""."""
+    match = re.search(r"(?mi)^version:[ \t]*(\S+)", expanded)
+    return match.group(1) if match else ""
+
+
 def patch_evidence(package: str, patches: Sequence[str], expanded: str) -> list[Evidence]:
     """Return whether the spec, as rpm expands it, applies each patch (a path in the build root)."""
     found: list[Evidence] = []

@@ -82,8 +82,8 @@ def title(name: str, subject: str = "") -> str:
 
 
 def plain(title: str) -> str:
-    """Return a check's title without the word that marks a stand-in."""
-    return title.replace(" (stand-in)", "")
+    """Return a check's title without the words that mark a stand-in or what is unpinned."""
+    return title.replace(" (stand-in)", "").replace(" (unpinned)", "")
 
 
 def on_host(

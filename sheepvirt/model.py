@@ -38,6 +38,7 @@ class Source:
     urls: tuple[str, ...] = ()
     debian: DebianSource | None = None
     git: GitSource | None = None
+    given: Path | None = None  # a file of the user's own that is to be it
 
     @property
     def pin(self) -> str:
@@ -101,6 +102,7 @@ class Package:
     stands_in_for: str = ""  # the package that it is a stand-in for, on its own targets
     adjust: Adjustment | None = None
     versions: tuple[str, ...] = ()  # all that stand side by side in its folder
+    unpinned: str = ""  # non-empty: its source is a file that nobody pinned, and which
     macros: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # target: rpm macros
     unpack: tuple[str, ...] = ()  # paths in the tarball: further sources that its spec names
     host_macros: tuple[str, ...] = ()  # macros that the inventory's hosts give, by the same name
@@ -137,8 +139,14 @@ class Target:
         return self.macros["dist"]
 
     def for_package(self, package: Package) -> Target:
-        """Return the target with the macros that this version of a package is built with on it."""
-        return replace(self, macros={**self.macros, **package.macros.get(self.name, {})})
+        """Return the target with the macros that this version of a package is built with on it.
+
+        The release of what is unpinned says so: it is on the host for everyone to see.
+        """
+        macros = {**self.macros, **package.macros.get(self.name, {})}
+        if package.unpinned:
+            macros["dist"] = f".unpinned{macros['dist']}"
+        return replace(self, macros=macros)
 
 
 @dataclass(frozen=True)
@@ -169,7 +177,7 @@ class Rpm:
 class Evidence:
     """What one gate saw of one feature."""
 
-    gate: str  # spec | build | rpm | host
+    gate: str  # source | spec | build | rpm | host
     package: str
     feature: str
     claim: str
@@ -252,6 +260,7 @@ class BuildRecord:
     evidence: tuple[Evidence, ...]
     seconds: float
     stand_in: str = ""
+    unpinned: str = ""  # non-empty: made of a source that nobody pinned, and which
 
 
 @dataclass(frozen=True)

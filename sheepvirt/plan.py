@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from sheepvirt import given
 from sheepvirt.errors import ConfigError, SourceUnreachableError, UnknownNameError, suggest
 from sheepvirt.host_model import Host
 from sheepvirt.model import BuildRecord, Choice, Package, PlannedBuild, Reach, Request, Target
@@ -233,7 +234,9 @@ def inputs(
     found = {"recipe": RECIPE, "builder image": image}
     macros = target.for_package(package).macros
     found |= {f"macro {name}": value for name, value in macros.items()}
-    found |= {f"source {s.file}": s.pin for s in package.sources}
+    for source in package.sources:
+        sign = given.SIGN if package.unpinned and source.given else ""
+        found[f"source {source.file}{sign}"] = source.pin
     for path, digest in files.items():
         name = f"{path.parent.name}/{path.name}"
         found[name] = found.get(name, "") + digest  # two of one name: both count

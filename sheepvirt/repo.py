@@ -136,4 +136,5 @@ def _record(row: Mapping[str, Any]) -> BuildRecord:
         evidence=tuple(Evidence(**e) for e in row["evidence"]),
         seconds=row["seconds"],
         stand_in=row["stand_in"],
+        unpinned=row.get("unpinned", ""),  # repos of before have none
     )

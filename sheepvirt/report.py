@@ -8,7 +8,7 @@ from itertools import groupby
 from rich.table import Table
 from rich.text import Text
 
-from sheepvirt import paths, standin
+from sheepvirt import given, paths, standin
 from sheepvirt.controls import Outcome
 from sheepvirt.host_model import Change, Check, Host, Link, VerifyOutcome
 from sheepvirt.model import BuildPlan, BuildRecord, Target
@@ -35,6 +35,7 @@ def plan(progress: Progress, planned: BuildPlan) -> None:
         what = "build" if row.build else "keep"
         needs = ", ".join(row.needs) or "-"
         name = f"{row.package.name} (stand-in)" if row.package.stand_in else row.package.name
+        name += given.SIGN if row.package.unpinned else ""
         _add(table, name, row.package.version, what, row.reason, needs)
     progress.console.print(table)
 
@@ -45,17 +46,23 @@ def builds(progress: Progress, target: Target, records: Sequence[BuildRecord]) -
     table = _table(title, "package", "version", "RPMs", "seconds", "note")
     for record in records:
         note = f"stand-in: {record.stand_in}" if record.stand_in else ""
+        note = f"UNPINNED: {record.unpinned}" if record.unpinned else note
         count, seconds = str(len(record.rpms)), f"{record.seconds:.0f}"
-        _add(table, record.package, record.version, count, seconds, note)
+        name = record.package + (given.SIGN if record.unpinned else "")
+        _add(table, name, record.version, count, seconds, note)
     progress.console.print(table)
     table = _table("Evidence", "gate", "package", "feature", "claim", "observed", "")
     made = standin.makers(records)
+    unpinned = {r.package for r in records if r.unpinned}
     for e in (e for record in records for e in record.evidence):
         seen = "ok" if e.ok else "MISSING"
         package, observed = (standin.sign(text, made) for text in (e.package, e.observed))
+        package += given.SIGN if e.package in unpinned else ""
         _add(table, e.gate, package, e.feature, e.claim, observed, seen)
     progress.console.print(table)
     progress.say(f"repo: {paths.dist() / target.name}")
+    for line in given.sentences(records):
+        progress.say(line)
 
 
 def changes(progress: Progress, host: Host, rows: Sequence[Change], *, plan: bool) -> None:

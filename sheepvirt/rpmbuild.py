@@ -16,6 +16,7 @@ from sheepvirt import (
     compat,
     contract,
     expansion,
+    given,
     locks,
     paths,
     rpms,
@@ -117,6 +118,7 @@ class Job:
             evidence=tuple(evidence),
             seconds=round(seconds, 1),
             stand_in=package.stand_in,
+            unpinned=package.unpinned,
         )
 
     def from_debian(self, source: DebianSource, folder: Path) -> Path:
@@ -186,6 +188,7 @@ class Job:
                 found += contract.spec_evidence(package.name, feature, text)
             for name, intent in staging.intents(package).items():
                 found += spec.prove(intent, text, package=package.name, feature=name)
+            found += given.evidence(package, contract.spec_version(text))
             contract.require(found, where="the intent in patches/ and the spec's diff above")
             part.note = f"{len(found)} claims seen in rpm's own expansion" if found else ""
         return found

@@ -7,6 +7,7 @@ distribution's own client in a container, so that its mirror settings are the im
 from __future__ import annotations
 
 import functools
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -33,6 +34,8 @@ def cached(source: Source) -> Path | None:
 
 def reach(source: Source) -> Reach:
     """Tell whether ``source`` can be had now: it is in the cache, or a place of it answers."""
+    if source.given:
+        return Reach(True, f"{source.given} is given by hand")
     if source.git:
         return git.reach(source.git)
     if cached(source):
@@ -102,11 +105,20 @@ def _home(source: Source) -> Path:
 
 
 def _places(source: Source, debian: DebianFetcher | None) -> Iterator[tuple[str, Get]]:
+    if source.given:
+        yield f"{source.given} (given by hand)", functools.partial(_copied, source.given)
     for url in source.urls:
         yield url, functools.partial(_download, url, source.file)
     if source.debian and debian:
         name = f"Debian's source package {source.debian.package}"
         yield name, functools.partial(debian, source.debian)
+
+
+def _copied(path: Path, folder: Path) -> Path:
+    try:
+        return Path(shutil.copyfile(path, folder / path.name))
+    except OSError as error:
+        raise SourceUnreachableError(str(error.strerror)) from error
 
 
 def _download(url: str, name: str, folder: Path) -> Path:

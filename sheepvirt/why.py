@@ -81,6 +81,7 @@ def _built_from(
     own = folder / record.package
     inputs = record.inputs
     note = f" ({record.stand_in})" if record.stand_in else ""
+    note += f" (UNPINNED: {record.unpinned})" if record.unpinned else ""
     build = (
         f"{record.package} {record.version}{note}, key {record.key[:16]}, {record.seconds:.0f} s"
     )
@@ -99,6 +100,7 @@ def _built_from(
         key = inputs[f"package {name}"]
         same = other is not None and other.key == key
         stand_in = f" ({other.stand_in})" if other and other.stand_in else ""
+        stand_in += f" (UNPINNED: {other.unpinned})" if other and other.unpinned else ""
         what = f"{name}{stand_in}, key {key[:16]}"
         links.append(Link("build root had", what if same else f"{what}: built anew since", ok=same))
     return links

@@ -104,6 +104,11 @@ def _before(junit: Path) -> dict[str, tuple[int, str]]:
         raise pytest.UsageError(f"--before {junit}: {error}") from error
 
 
+def _title(record: BuildRecord) -> str:
+    signs = (" (stand-in)" if record.stand_in else "", " (unpinned)" if record.unpinned else "")
+    return record.package + "".join(signs)
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Make one test per guest, network, package … of the host, with its name in the test's."""
     wanted = metafunc.config.stash[WANTED]
@@ -116,9 +121,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         "cluster": {f"{SHEEPDOG}{sign}": SHEEPDOG},
         "pool": {f"{wanted.host.pool}{sign}": wanted.host.pool},
         "network": {n: n for n in wanted.networks},
-        "record": {
-            f"{r.package} (stand-in)" if r.stand_in else r.package: r for r in wanted.records
-        },
+        "record": {_title(r): r for r in wanted.records},
         "feature": dict(wanted.features),
         "dependency": {n: n for n in wanted.dependencies},
         "service": {f"{n}{sign if n == SHEEPDOG else ''}": n for n in wanted.services},

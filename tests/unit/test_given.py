@@ -1,0 +1,165 @@
+"""A source given by hand: pinned after all, or unpinned and said to be so everywhere."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from sheepvirt import build, given, paths, plan, repo, report, sources
+from sheepvirt.errors import BootstrapError, ConfigError, SheepvirtError
+from sheepvirt.host_model import Host
+from sheepvirt.model import BuildRecord, Package, Source, Target
+from sheepvirt.progress import Progress, quiet
+
+TARGET = Target("rehearsal", "", "bullseye", "x86_64", {"dist": ".rehearsal"}, Path())
+PINNED = hashlib.sha256(b"upstream's").hexdigest()
+OTHER = hashlib.sha256(b"somebody's").hexdigest()
+TOML = f"""\
+version = "1.0.3"
+spec = "a.spec"
+spec_from = "tarball"
+[[sources]]
+file = "libvirt-1.0.3.tar.gz"
+sha256 = "{PINNED}"
+urls = ["https://a.invalid/libvirt-1.0.3.tar.gz"]
+"""
+OURS = 'version = "1"\nspec = "a.spec"\nspec_from = "here"\n'
+
+
+@pytest.fixture(autouse=True)
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in ("SPECS", "PATCHES", "CONTAINERS"):
+        monkeypatch.setattr(paths, name, tmp_path / name.lower())
+    monkeypatch.setenv("SHEEPVIRT_CACHE", str(tmp_path / "cache"))
+    for name, text in (("libvirt", TOML), ("qemu", OURS)):
+        (tmp_path / "specs" / name).mkdir(parents=True)
+        (tmp_path / "specs" / name / "package.toml").write_text(text)
+    (tmp_path / "mine.tgz").write_bytes(b"somebody's")
+    (tmp_path / "copy.tgz").write_bytes(b"upstream's")
+    return tmp_path
+
+
+def package(*more: Source) -> Package:
+    own = (Source("libvirt-1.0.3.tar.gz", PINNED, ("https://a.invalid/l",)), *more)
+    return Package("libvirt", "1.0.3", "a.spec", "tarball", own, (), (), (), (), (), "", Path())
+
+
+def record(unpinned: str = "") -> BuildRecord:
+    return BuildRecord("libvirt", "1.0.3", "k", {}, (), (), (), 1.0, unpinned=unpinned)
+
+
+def test_a_file_with_the_pinned_hash_is_the_pinned_source(data: Path) -> None:
+    row = build.make_plan(TARGET, [], "i", {}, [f"libvirt={data / 'copy.tgz'}"]).builds[0]
+    plain = build.make_plan(TARGET, [], "i", {}).builds[0]
+    assert (row.package.unpinned, row.key) == ("", plain.key)
+    with quiet().stage("sources") as stage:
+        home = sources.fetch(row.package.sources[0], stage)
+    assert home.read_bytes() == b"upstream's"
+    assert sources.reach(plain.package.sources[0]).why == "its source is in the cache"
+
+
+def test_any_other_file_is_unpinned_and_no_pinned_build_is_taken_for_it(data: Path) -> None:
+    words = [f"libvirt={data / 'mine.tgz'}"]
+    row = build.make_plan(TARGET, ["libvirt"], "i", {}, words).builds[0]
+    assert OTHER in row.package.unpinned
+    assert PINNED in row.package.unpinned
+    assert row.inputs["source libvirt-1.0.3.tar.gz (unpinned)"] == OTHER
+    assert row.inputs["macro dist"] == ".unpinned.rehearsal"
+    with quiet().stage("sources") as stage:
+        home = sources.fetch(row.package.sources[0], stage)
+    assert (home.name, home.read_bytes()) == ("libvirt-1.0.3.tar.gz", b"somebody's")
+    done = {"libvirt": replace(record("so"), key=row.key, inputs=row.inputs)}
+    assert not build.make_plan(TARGET, ["libvirt"], "i", done, words).builds[0].build
+    later = build.make_plan(TARGET, ["libvirt"], "i", done).builds[0]
+    assert later.build
+    assert "source libvirt-1.0.3.tar.gz (unpinned)" in later.reason
+
+
+def test_a_file_that_changes_or_goes_between_plan_and_build_is_not_taken(data: Path) -> None:
+    row = build.make_plan(TARGET, [], "i", {}, [f"libvirt={data / 'mine.tgz'}"]).builds[0]
+    (data / "mine.tgz").write_bytes(b"another")
+    with quiet().stage("sources") as stage, pytest.raises(SheepvirtError, match="given by hand"):
+        sources.fetch(row.package.sources[0], stage)
+    (data / "mine.tgz").unlink()
+    with quiet().stage("sources") as stage, pytest.raises(SheepvirtError, match="No such file"):
+        sources.fetch(row.package.sources[0], stage)
+
+
+@pytest.mark.parametrize(
+    ("word", "says", "hint"),
+    [
+        ("libvirt", "names no file", "--source NAME=FILE"),
+        ("libvirt=", "names no file", "--source NAME=FILE"),
+        ("libvrit=FILE", "no package 'libvrit'", "did you mean 'libvirt'?"),
+        ("qemu=FILE", "qemu is made of files of ours", "libvirt"),
+        ("libvirt=/nowhere/a.tgz", "no file /nowhere/a.tgz", "is the path right?"),
+        ("libvirt=/", "no file /", "is the path right?"),
+    ],
+)
+def test_what_is_no_source_is_refused(data: Path, word: str, says: str, hint: str) -> None:
+    file = word.replace("FILE", str(data / "mine.tgz"))
+    with pytest.raises(ConfigError, match=says) as caught:
+        build.make_plan(TARGET, [], "i", {}, [file])
+    assert hint in caught.value.hint
+
+
+def test_a_source_that_nothing_needs_is_refused(data: Path) -> None:
+    with pytest.raises(ConfigError, match="changes nothing: no libvirt is built"):
+        build.make_plan(TARGET, ["qemu"], "i", {}, [f"libvirt={data / 'mine.tgz'}"])
+
+
+def test_of_several_sources_it_is_the_one_of_its_hash_or_name() -> None:
+    two = package(Source("more.tar.gz", OTHER))
+    assert given.use(two, Path("/x.tgz"), OTHER).sources[1].given == Path("/x.tgz")
+    named = given.use(two, Path("/more.tar.gz"), "c" * 64)
+    assert (named.sources[0], named.sources[1].pin) == (two.sources[0], "c" * 64)
+    with pytest.raises(ConfigError, match="has 2 sources") as caught:
+        given.use(two, Path("/x.tgz"), "c" * 64)
+    assert "more.tar.gz" in caught.value.hint
+
+
+def test_evidence_names_both_hashes_and_the_version_that_is_in_it() -> None:
+    found = given.evidence(given.use(package(), Path("/x.tgz"), OTHER), "1.0.3")
+    assert [e.ok for e in found] == [True, True]
+    assert OTHER in found[0].observed
+    assert not given.evidence(given.use(package(), Path("/x.tgz"), OTHER), "7.0.0")[1].ok
+    assert given.evidence(package(), "") == []
+
+
+def test_the_manifest_keeps_it_and_one_of_before_has_none() -> None:
+    row = {"package": "a", "version": "1", "key": "k", "inputs": {}, "rpms": [], "install": [],
+           "evidence": [], "seconds": 1.0, "stand_in": ""}  # fmt: skip
+    assert repo._record(row).unpinned == ""
+    assert repo._record({**row, "unpinned": "so"}).unpinned == "so"
+
+
+def test_a_real_machine_gets_nothing_unpinned_and_a_rehearsal_hears_of_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    host = Host("moorea", "rehearsal", True, "::1", 22, "root", "b", "n", ())
+    given.admit(host, [record("from a stranger"), record()], Progress())
+    assert capsys.readouterr().out.count("UNPINNED: libvirt 1.0.3: from a stranger") == 1
+    real = replace(host, rehearsal=False)
+    given.admit(real, [record()], quiet())
+    with pytest.raises(BootstrapError, match=r"real machine.*libvirt 1\.0\.3") as caught:
+        given.admit(real, [record("from a stranger")], quiet())
+    assert "build-rpms --target rehearsal" in caught.value.hint
+
+
+def test_the_report_says_it_in_its_rows_and_last() -> None:
+    progress = Progress(console=Console(record=True, width=200, file=io.StringIO()))
+    report.builds(progress, TARGET, [record("from a stranger"), replace(record(), package="b")])
+    text = progress.console.export_text()
+    assert "libvirt (unpinned)" in text
+    assert text.rstrip().splitlines()[-1].startswith("UNPINNED: libvirt 1.0.3: from a stranger")
+
+
+def test_inputs_of_what_is_pinned_are_what_they_were() -> None:
+    found = plan.inputs(package(), TARGET, "i", {}, {})
+    assert found["source libvirt-1.0.3.tar.gz"] == PINNED
+    assert found["macro dist"] == ".rehearsal"
