@@ -64,7 +64,7 @@ def doctor(_c: Context, target: str = "") -> None:
     progress = _progress("doctor")
     able = []
     for name in [target] if target else config.target_names():
-        one = config.load_target(name)
+        one = inventory.load_target(name)
         found = preflight.examine(one)
         report.findings(progress, one, found)
         able += [name] if all(finding.ok for finding in found) else []

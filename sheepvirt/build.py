@@ -10,7 +10,6 @@ from sheepvirt import (
     contract,
     given,
     images,
-    inventory,
     plan,
     preflight,
     repo,
@@ -70,9 +69,6 @@ def _asked(words: Sequence[str], target: Target) -> tuple[Request, dict[str, Pac
     asked = plan.request(words, packages, plan.stand_ins(packages, target), target)
     for name, version in asked.versions.items():
         packages[name] = config.load_package(name, version)
-    if any(p.host_macros for p in packages.values()):
-        hosts = inventory.load_hosts().values()
-        packages = {n: plan.for_hosts(p, target, hosts) for n, p in packages.items()}
     return asked, packages
 
 

@@ -48,6 +48,7 @@ def load_target(name: str) -> Target:
         folder=folder,
         ceilings=_ceilings(table.table("ceilings")),
         versions=table.macros("versions"),
+        host_macros=table.strings("host_macros"),
         images=target_config.images(table),
         rootfs=target_config.rootfs(table, folder),
         registry_mirror=target_config.registry_mirror(table),
@@ -59,6 +60,8 @@ def load_target(name: str) -> Target:
     table.done()
     if "dist" not in target.macros:
         raise ConfigError(f"{folder / 'target.toml'}: [macros] has no dist", hint="add dist = …")
+    for macro in set(target.host_macros) - HOST_MACROS:
+        table.refuse("host_macros", f"names {macro!r}", hint=suggest(macro, HOST_MACROS))
     if not target.suite and not target.release:
         table.refuse(
             "release", "is missing, and so is 'suite'",
@@ -201,7 +204,6 @@ def load_package(name: str, version: str = "") -> Package:
         versions=versions.known(folder) or (version,),
         macros=_macros(table),
         unpack=table.strings("unpack"),
-        host_macros=table.strings("host_macros"),
     )
     table.done()
     if bool(package.stand_in) != bool(package.stands_in_for):
@@ -209,8 +211,6 @@ def load_package(name: str, version: str = "") -> Package:
             "stand_in" if package.stands_in_for else "stands_in_for", "is missing",
             hint="a stand-in says what it is (stand_in) and for which package (stands_in_for)",
         )  # fmt: skip
-    for macro in set(package.host_macros) - HOST_MACROS:
-        table.refuse("host_macros", f"names {macro!r}", hint=suggest(macro, HOST_MACROS))
     for file in package.files:
         if "/" in file or not versions.own_file(folder, version, file).exists():
             table.refuse(

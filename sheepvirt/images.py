@@ -17,7 +17,7 @@ from pathlib import Path
 
 import jinja2
 
-from sheepvirt import bases, rpm_keys, web
+from sheepvirt import bases, inventory, rpm_keys, web
 from sheepvirt.engine import Engine
 from sheepvirt.errors import EngineError
 from sheepvirt.model import Target
@@ -46,7 +46,8 @@ def tag_of(target: Target, kind: str) -> str:
             name = path.relative_to(target.folder).as_posix()
             recipe.update(name.encode() + b"\0" + path.read_bytes())
         if target.repos:  # what the templates are filled with
-            recipe.update(repr((target.repos, target.keys)).encode())
+            filling = (target.repos, target.keys, target.macros, _host_packages())
+            recipe.update(repr(filling).encode())
     return f"sheepvirt/{target.name}-{kind}:{recipe.hexdigest()[:16]}"
 
 
@@ -85,8 +86,13 @@ def write_context(target: Target, kind: str, base: str, context: Path) -> None:
     )
     for path in sorted(context.rglob("*.j2")):
         template = templates.from_string(path.read_text(encoding="utf-8"))
-        path.with_suffix("").write_text(template.render(base=base, target=target), encoding="utf-8")
+        text = template.render(base=base, target=target, host_packages=_host_packages())
+        path.with_suffix("").write_text(text, encoding="utf-8")
         path.unlink()
+
+
+def _host_packages() -> tuple[str, ...]:
+    return inventory.load_dependencies().packages
 
 
 def _write_pki(engine: Engine, target: Target, base: str, folder: Path) -> None:

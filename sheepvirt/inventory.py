@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
-from sheepvirt import paths
+from sheepvirt import config, paths
+from sheepvirt.errors import ConfigError
 from sheepvirt.host_model import Dependencies, Guest, Host
+from sheepvirt.model import Target
 from sheepvirt.services import INITS
 from sheepvirt.tables import Table, pick, read_toml
 
@@ -139,6 +143,33 @@ def load_host(name: str, path: Path | None = None) -> Host:
     """Read one host of the inventory. Raises UnknownNameError, ConfigError."""
     hosts = load_hosts(path)
     return hosts[pick("host", name, hosts)]
+
+
+def load_target(name: str) -> Target:
+    """Return a target with the macros that its hosts give (``host_macros`` of its target.toml).
+
+    One set of RPMs serves them all: raises ConfigError where they differ, and UnknownNameError.
+    """
+    target = config.load_target(name)
+    return for_hosts(target, load_hosts().values()) if target.host_macros else target
+
+
+def for_hosts(target: Target, hosts: Iterable[Host]) -> Target:
+    """Pure: see load_target."""
+    given: dict[str, str] = {}
+    for macro in target.host_macros:
+        said = {getattr(h, macro): h.name for h in hosts if h.target == target.name}
+        said.pop("", None)
+        if len(said) > 1:
+            rows = ", ".join(f"{name} {value!r}" for value, name in said.items())
+            raise ConfigError(
+                f"the hosts of {target.name} differ in {macro}: {rows}",
+                hint="one set of RPMs serves them all: give them one value, or build with an "
+                "inventory for each ($SHEEPVIRT_INVENTORY)",
+            )
+        if said:
+            given[macro] = next(iter(said))
+    return replace(target, macros={**target.macros, **given})
 
 
 def load_dependencies() -> Dependencies:

@@ -105,7 +105,6 @@ class Package:
     unpinned: str = ""  # non-empty: its source is a file that nobody pinned, and which
     macros: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # target: rpm macros
     unpack: tuple[str, ...] = ()  # paths in the tarball: further sources that its spec names
-    host_macros: tuple[str, ...] = ()  # macros that the inventory's hosts give, by the same name
 
     @property
     def spec_file(self) -> str:
@@ -125,6 +124,7 @@ class Target:
     folder: Path
     ceilings: Ceilings | None = None  # none: its tools are as new as ours
     versions: Mapping[str, str] = field(default_factory=dict)  # package: which of its versions
+    host_macros: tuple[str, ...] = ()  # those that the inventory's hosts may give, by the same name
     images: tuple[Image, ...] = ()  # of a registry, best first
     rootfs: Rootfs | None = None  # taken instead of an image
     registry_mirror: str = ""  # host[:port][/path] that the images come from, and nothing else

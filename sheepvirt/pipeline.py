@@ -17,11 +17,11 @@ SHOWN = 160  # characters of a finding in a line of its own
 def choose_target(name: str, progress: Progress) -> Target:
     """Return the target called ``name``, or the best one that can be built here; say which, why."""
     if name:
-        target = config.load_target(name)
+        target = inventory.load_target(name)
         progress.say(f"target {target.name}: asked for ({target.summary})")
         return target
     known = config.target_names()
-    candidates = [config.load_target(one) for one in PREFERENCE if one in known]
+    candidates = [inventory.load_target(one) for one in PREFERENCE if one in known]
     if not candidates:
         raise ConfigError("no target of containers/ can be used", hint=suggest("rehearsal", known))
     for target in candidates[:-1]:

@@ -11,12 +11,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from sheepvirt import given
 from sheepvirt.errors import ConfigError, SourceUnreachableError, UnknownNameError, suggest
-from sheepvirt.host_model import Host
 from sheepvirt.model import BuildRecord, Choice, Package, PlannedBuild, Reach, Request, Target
 from sheepvirt.tables import pick
 
@@ -190,28 +188,6 @@ def order(
     for name in wanted:
         visit(name, ())
     return list(done.values())
-
-
-def for_hosts(package: Package, target: Target, hosts: Iterable[Host]) -> Package:
-    """Return the package with the macros that the inventory's hosts of ``target`` give it.
-
-    One RPM serves them all: raises ConfigError where they differ.
-    """
-    given: dict[str, str] = {}
-    for macro in package.host_macros:
-        said = {getattr(h, macro): h.name for h in hosts if h.target == target.name}
-        said.pop("", None)
-        if len(said) > 1:
-            rows = ", ".join(f"{name} {value!r}" for value, name in said.items())
-            raise ConfigError(
-                f"{package.name}: the hosts of {target.name} differ in {macro}: {rows}",
-                hint="one RPM serves them all: give them one value, or build with an inventory for "
-                "each ($SHEEPVIRT_INVENTORY)",
-            )
-        if said:
-            given[macro] = next(iter(said))
-    own = {**package.macros.get(target.name, {}), **given}
-    return replace(package, macros={**package.macros, target.name: own}) if given else package
 
 
 def buildable(packages: Mapping[str, Package], target: Target) -> list[str]:
