@@ -1,0 +1,293 @@
+"""A base from a registry or an archive, with the real engine and a real registry.
+
+The root file systems are made by hand (registry.py): what is proven is our way with what comes, and
+with what should not; not that a CentOS 6 works.
+"""
+
+from __future__ import annotations
+
+import http.server
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from local_registry import Files, Registry, compressed, digest_of, image, rootfs, running
+
+from sheepvirt import base_proof, bases, config, images, preflight, rpms, web
+from sheepvirt.engine import Engine
+from sheepvirt.errors import EngineError, RegistryError, SourceError, SourceHashError
+from sheepvirt.model import Target
+from sheepvirt.progress import Progress
+from sheepvirt.registry import refusal
+from sheepvirt.target_model import Image, Rootfs, RpmKey
+
+pytestmark = pytest.mark.engine
+EL6 = config.load_target("el6")
+KEYS = Path(__file__).parent.parent / "unit" / "data" / "keys"
+LASTING, EXPIRED = (
+    "a0d1c0776973771ad29c3b3b598966c5b1364278",
+    "4616a5ba3c3020628b5f17af931b66141443e364",
+)
+CENTOS: Files = {
+    "etc/centos-release": "CentOS release 6.10 (Final)\n",
+    "etc/redhat-release@": "centos-release",
+    "etc/pki/rpm-gpg/RPM-GPG-KEY-CentOS-6": (KEYS / "lasting.asc").read_bytes(),
+    "etc/yum.repos.d/CentOS-Base.repo": "[base]\n",
+}
+TAG = "sheepvirt/test-base:1"
+
+
+@pytest.fixture(scope="module")
+def engine() -> Engine:
+    return Engine()
+
+
+@pytest.fixture(scope="module")
+def served(engine: Engine) -> Iterator[Registry]:
+    with running(engine, image(engine, Progress())) as one:
+        yield one
+
+
+@pytest.fixture
+def tag(engine: Engine) -> Iterator[str]:
+    engine.remove_image(TAG)
+    yield TAG
+    engine.remove_image(TAG)
+
+
+Pack = Callable[[Files], Path]
+
+
+@pytest.fixture
+def pack(served: Registry, tmp_path: Path) -> Pack:
+    """Return ``pack(files)``: a root file system as an archive on the disk."""
+
+    def archive(files: Files) -> Path:
+        path = tmp_path / "c6.tar"
+        path.write_bytes(rootfs(served.container, files))
+        return path
+
+    return archive
+
+
+def mirrored(served: Registry, *names: str) -> Target:
+    return replace(EL6, images=tuple(Image(n) for n in names), registry_mirror=served.address)
+
+
+def forget(engine: Engine, served: Registry, target: Target) -> None:
+    """Take what was pulled out of the engine, so that the next pull really asks."""
+    for one in target.images:
+        engine.remove_image(f"{served.address}/library/{one.name.replace(':6@', '@')}")
+
+
+def test_a_pinned_image_is_pulled_from_the_mirror_and_proven(
+    engine: Engine, served: Registry, tag: str
+) -> None:
+    marked = {**CENTOS, "etc/motd": "pinned"}
+    digest = served.push("library/centos", "6", rootfs(served.container, marked))
+    target = mirrored(served, f"centos:6@{digest}")
+    found = {f.what: f for f in preflight.examine(replace(target, repos=(), keys=()))}
+    assert found["base image"].ok and served.address in found["base image"].detail
+    bases.make(engine, target, tag, Progress())
+    assert engine.labels(tag)[bases.ORIGIN] == f"{served.address}/library/centos:6@{digest}"
+    assert engine.read_file(tag, "/etc/redhat-release") == b"CentOS release 6.10 (Final)\n"
+    forget(engine, served, target)
+
+
+def test_the_next_image_is_taken_and_its_digest_told(
+    engine: Engine, served: Registry, tag: str
+) -> None:
+    marked = {**CENTOS, "etc/motd": "second"}
+    digest = served.push("centos/centos", "6", rootfs(served.container, marked))
+    target = mirrored(served, f"centos:6@sha256:{'a' * 64}", "quay.io/centos/centos:6")
+    bases.make(engine, target, tag, Progress())
+    origin = engine.labels(tag)[bases.ORIGIN]
+    assert origin == f"{served.address}/centos/centos:6 (unpinned: {digest})"
+    engine.remove_image(f"{served.address}/centos/centos:6")
+
+
+def test_a_truncated_image_is_said_to_be_that(engine: Engine, served: Registry, tag: str) -> None:
+    marked = {**CENTOS, "etc/motd": "truncated", "noise": bytes(range(256)) * 9000}
+    content = rootfs(served.container, marked)
+    digest = served.push("library/centos", "6", content)
+    layer = served.path_of(digest_of(content))
+    served.container.run(["truncate", "-s", "1000000", layer], check=True)
+    target = mirrored(served, f"centos:6@{digest}")
+    with pytest.raises(EngineError, match="truncated or altered") as caught:
+        bases.make(engine, target, tag, Progress())
+    assert served.address in caught.value.message and "damaged" in caught.value.hint
+    assert engine.image_id(tag) is None
+
+
+def test_what_a_mirror_has_not_is_named(engine: Engine, served: Registry, tag: str) -> None:
+    target = mirrored(served, f"nothing:6@sha256:{'b' * 64}")
+    with pytest.raises(EngineError, match="the registry has no such image"):
+        bases.make(engine, target, tag, Progress())
+    with pytest.raises(RegistryError):
+        engine.manifest(f"{served.address}/library/nothing:6")
+    found = {f.what: f for f in preflight.examine(replace(target, repos=(), keys=()))}
+    assert not found["base image"].ok and found["base image"].fix
+
+
+def test_a_mirror_that_is_no_registry_is_named(engine: Engine, page: str) -> None:
+    with pytest.raises(RegistryError) as caught:
+        engine.pull(f"{page.removeprefix('http://')}/library/centos:6", lambda _: None)
+    assert "web page" in refusal(caught.value.words).why
+
+
+@pytest.mark.parametrize(
+    ("files", "word"),
+    [
+        (
+            {"etc/os-release": 'PRETTY_NAME="Debian GNU/Linux 11 (bullseye)"\n'},
+            "is not 'CentOS release 6.': it is 'Debian GNU/Linux 11 (bullseye)'",
+        ),
+        (
+            {"etc/redhat-release": "CentOS Linux release 7.9.2009 (Core)\n"},
+            "it is 'CentOS Linux release 7.9.2009 (Core)'",
+        ),
+        (
+            {**CENTOS, "bin/rpm": None},
+            "says it is 'CentOS release 6.10 (Final)', but it has no rpm",
+        ),
+        ({**CENTOS, "bin/yum": None}, "but it has no yum"),
+        (
+            {**CENTOS, "bin/rpm": "#!/bin/sh\nsh -c 'kill -SEGV $$'\n"},
+            "rpm dies there with exit code 139",
+        ),
+        ({"manifest.json": "[]", "repositories": "{}"}, "`docker save`"),
+        ({"etc/redhat-release@": "/etc/redhat-release"}, "nothing that has a name"),
+    ],
+)
+def test_an_archive_of_something_else_is_named_for_what_it_is(
+    engine: Engine, tag: str, pack: Pack, files: Files, word: str
+) -> None:
+    path = pack(files)
+    with pytest.raises(EngineError) as caught:
+        bases.make(engine, replace(EL6, rootfs=Rootfs(str(path))), tag, Progress())
+    assert word in caught.value.message and str(path) in caught.value.message
+    assert caught.value.hint
+    assert engine.image_id(tag) is None and engine.image_id(f"{tag}-unproven") is None
+
+
+def test_the_rehearsals_own_base_is_no_centos(engine: Engine) -> None:
+    base = images.ensure(engine, config.load_target("rehearsal"), "base", Progress())
+    with pytest.raises(EngineError, match=r"it is 'Debian GNU/Linux 11 \(bullseye\)'"):
+        base_proof.prove(engine, EL6, base, base)
+
+
+def test_an_archive_is_imported_by_its_hash_and_said_to_be_unpinned_without(
+    engine: Engine, tag: str, pack: Pack
+) -> None:
+    path = pack(CENTOS)
+    digest = rpms.sha256(path)
+    bases.make(engine, replace(EL6, rootfs=Rootfs(str(path), digest)), tag, Progress())
+    assert engine.labels(tag)[bases.ORIGIN] == f"{path} (sha256 {digest})"
+    engine.remove_image(tag)
+    bases.make(engine, replace(EL6, rootfs=Rootfs(str(path))), tag, Progress())
+    assert engine.labels(tag)[bases.ORIGIN] == f"{path} (unpinned: sha256 {digest})"
+    engine.remove_image(tag)
+    with pytest.raises(SourceHashError, match="is not the pinned archive"):
+        bases.make(engine, replace(EL6, rootfs=Rootfs(str(path), "a" * 64)), tag, Progress())
+    assert engine.image_id(tag) is None
+
+
+@pytest.mark.parametrize("ending", ["", ".gz", ".xz"])
+def test_a_truncated_archive_is_named(
+    engine: Engine, tag: str, pack: Pack, tmp_path: Path, ending: str
+) -> None:
+    content = compressed(pack(CENTOS).read_bytes(), ending)
+    path = tmp_path / f"c6.tar{ending}"
+    path.write_bytes(content)
+    bases.make(engine, replace(EL6, rootfs=Rootfs(str(path))), tag, Progress())
+    engine.remove_image(tag)
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.raises((EngineError, SourceError)) as caught:
+        bases.make(engine, replace(EL6, rootfs=Rootfs(str(path))), tag, Progress())
+    assert "truncated" in str(caught.value) and str(path) in caught.value.message
+    assert engine.image_id(tag) is None
+
+
+class Page(http.server.BaseHTTPRequestHandler):
+    """Serves keys by name; a login page in place of everything else."""
+
+    def do_GET(self) -> None:
+        path = KEYS / self.path.rpartition("/")[2]
+        body = path.read_bytes() if path.is_file() else b"<!DOCTYPE html><html>log in</html>"
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_HEAD = do_GET
+
+    def log_message(self, format: str, *args: object) -> None:
+        return
+
+
+@pytest.fixture
+def page() -> Iterator[str]:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_el6s_builder_is_made_as_its_recipe_says(engine: Engine, pack: Pack, page: str) -> None:
+    """Its real Containerfile, on a base whose rpm and yum only write down how they are called."""
+    path = pack(CENTOS)
+    ours, epel = EL6.keys
+    target = replace(
+        EL6,
+        rootfs=Rootfs(str(path)),
+        keys=(
+            replace(ours, fingerprint=LASTING),
+            replace(epel, fingerprint=LASTING, urls=(f"{page}/lasting.asc",)),
+        ),
+    )
+    base = images.tag_of(target, "base")
+    try:
+        builder = images.ensure(engine, target, "builder", Progress())
+        log = (engine.read_file(builder, "/log") or b"").decode().splitlines()
+        assert f"rpm --import {' '.join(f'/etc/pki/rpm-gpg/{k.file}' for k in target.keys)}" in log
+        assert "yum -y install yum-plugin-ovl" in log and "yum clean all" in log
+        install = next(line for line in log if "rpm-build" in line and line.startswith("yum"))
+        assert "createrepo" in install.split() and "kernel-devel-2.6.32-754.el6" in install
+        repo = (engine.read_file(builder, "/etc/yum.repos.d/sheepvirt.repo") or b"").decode()
+        assert "https://vault.centos.org/6.10/os/$basearch/" in repo
+        assert engine.read_file(builder, "/etc/yum.repos.d/CentOS-Base.repo") is None
+        bundle = web.ca_bundle()
+        assert bundle is not None
+        assert engine.read_file(builder, "/etc/pki/tls/certs/ca-bundle.crt") == bundle.read_bytes()
+    finally:
+        engine.remove_image(images.tag_of(target, "builder"))
+        engine.remove_image(base)
+
+
+@pytest.mark.parametrize(
+    ("key", "word"),
+    [
+        (RpmKey("K", LASTING, ("{}/a-login-page",)), "no ASCII-armored OpenPGP public key"),
+        (RpmKey("K", EXPIRED, ("{}/expired.asc",)), "expired on 2021-01-01"),
+        (RpmKey("K", EXPIRED, ("{}/lasting.asc",)), f"its fingerprint is {LASTING}"),
+        (RpmKey("K", LASTING), "the base image has no /etc/pki/rpm-gpg/K"),
+    ],
+)
+def test_a_key_that_is_not_good_stops_the_builder(
+    engine: Engine, pack: Pack, page: str, key: RpmKey, word: str
+) -> None:
+    path = pack(CENTOS)
+    key = replace(key, urls=tuple(url.format(page) for url in key.urls))
+    target = replace(EL6, rootfs=Rootfs(str(path)), keys=(key,))
+    try:
+        with pytest.raises(SourceError) as caught:
+            images.ensure(engine, target, "builder", Progress())
+        assert word in caught.value.message and caught.value.hint
+        if key.urls:  # preflight sees it before anything is pulled or imported
+            found = {f.what: f for f in preflight.examine(target)}
+            assert not found["key K"].ok and word in found["key K"].detail
+    finally:
+        engine.remove_image(images.tag_of(target, "base"))
