@@ -1,0 +1,2 @@
+/* A definition in each file that includes it, as old code has them. */
+int shared;

@@ -1,0 +1,4 @@
+#ifdef COLLIE
+const char *virStorageBackendSheepdogProgram = COLLIE;
+#endif
+int virStorageBackendCount(void) { return 1; }

@@ -1,0 +1,145 @@
+"""From --source to the how-to's thirteen RPMs, for libvirt 1.0.3's recipe. Real engine, real rpm.
+
+The tarball is a miniature of the tests' own (miniature/README): it is not libvirt, and unpinned.
+What is real is the recipe: the intent, the patch for sources, the compiler's flags, build root and
+gates, the names that the RPMs ask a host for.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from sheepvirt import build, config, images, paths, repo, rpms
+from sheepvirt.engine import Engine
+from sheepvirt.errors import BuildError, ContractError, SourceUnreachableError, SpecError
+from sheepvirt.model import BuildRecord, Target
+from sheepvirt.progress import quiet
+
+pytestmark = pytest.mark.engine
+MINIATURE = Path(__file__).parent / "miniature"
+SUBPACKAGES = {
+    "", "-docs", "-daemon", "-daemon-config-network", "-daemon-config-nwfilter",
+    *(f"-daemon-driver-{name}" for name in (
+        "network", "nwfilter", "nodedev", "interface", "secret", "storage", "qemu", "lxc",
+    )),
+    "-daemon-kvm", "-daemon-lxc", "-client", "-devel", "-lock-sanlock", "-python",
+}  # fmt: skip
+TOOLS = """\
+Name: qemu
+Version: 1
+Release: 1%{?dist}
+Summary: Only a path, for a test
+License: Public Domain
+BuildArch: noarch
+Provides: qemu-kvm
+%description
+Only a path, for a test.
+%install
+mkdir -p %{buildroot}%{_bindir}
+touch %{buildroot}%{_bindir}/qemu-img
+%files
+%{_bindir}/qemu-img
+"""
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A checkout with the real recipes of libvirt and sheepdog, and a QEMU that is only a path."""
+    for name in ("DIST", "CACHE", "STATE"):
+        monkeypatch.setenv(f"SHEEPVIRT_{name}", str(tmp_path / name.lower()))
+    for name in ("libvirt", "sheepdog", "pocketsheep"):
+        shutil.copytree(paths.SPECS / name, tmp_path / "specs" / name)
+    old = tmp_path / "specs" / "libvirt" / "1.0.3.toml"
+    lines = old.read_text().splitlines(keepends=True)
+    old.write_text("".join(line for line in lines if not line.startswith("urls = ")))
+    home = tmp_path / "specs" / "qemu"
+    home.mkdir()
+    (home / "package.toml").write_text(
+        'version = "1"\nspec = "qemu.spec"\nspec_from = "here"\ninstall = ["qemu"]\n'
+    )
+    (home / "qemu.spec").write_text(TOOLS)
+    monkeypatch.setattr(paths, "SPECS", tmp_path / "specs")
+    return tmp_path
+
+
+def packed(world: Path, **changes: str) -> Path:
+    """Pack the miniature as a tarball, with the content of some files changed."""
+    tree = world / "tree" / "libvirt-1.0.3"
+    shutil.copytree(MINIATURE, tree, dirs_exist_ok=True)
+    for name, text in changes.items():
+        path = tree / {"spec": "libvirt.spec", "bridge": "src/util/virnetdevbridge.c"}[name]
+        path.write_text(text)
+    path = world / "mine.tar.gz"
+    with tarfile.open(path, "w:gz") as archive:
+        archive.add(tree, tree.name)
+    return path
+
+
+def run(target: Target, file: Path | None) -> dict[str, BuildRecord]:
+    words = ["libvirt=1.0.3", "qemu", "sheepdog=stand-in"]
+    given = [f"libvirt={file}"] if file else []
+    return {r.package: r for r in build.build_rpms(target, words, quiet(), given)}
+
+
+def test_the_thirteen_of_nineteen_go_onto_a_host_in_one_transaction(world: Path) -> None:
+    target = config.load_target("rehearsal")
+    record = run(target, packed(world))["libvirt"]
+    binary = [r for r in record.rpms if not r.nevra.endswith(".src")]
+    assert {r.name for r in binary} == {f"libvirt{name}" for name in SUBPACKAGES}
+    assert len(binary) == 19
+    assert all(r.nevra.endswith("-1.0.3-1.unpinned.rehearsal.x86_64") for r in binary)
+
+    folder = repo.home(target)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    kept = next(row for row in manifest["packages"] if row["package"] == "libvirt")
+    assert "mine.tar.gz" in kept["unpinned"]
+    assert all(e.ok for e in record.evidence)
+    claims = {(e.gate, e.claim) for e in record.evidence}
+    assert {
+        ("source", "UNPINNED source"), ("source", "it is version 1.0.3"),
+        ("spec", "BuildRequires: sheepdog"), ("spec", "Requires: sheepdog"),
+        ("spec", "0001-bridge-code-lives-with-old-kernel-headers.patch is applied"),
+        ("build", "configured in"), ("rpm", "Requires: sheepdog"),
+        ("rpm", "/usr/bin/collie is compiled in"),
+    } <= claims  # fmt: skip
+    assert "Hunk #1 succeeded" in (folder / "libvirt" / "build.log").read_text()
+    python = next(r for r in binary if r.name == "libvirt-python")
+    assert "/usr/lib64/python2.7/site-packages/libvirt.py" in rpms.read(folder / python.file).files
+
+    engine = Engine()
+    image = images.ensure(engine, target, "host", quiet())
+    assert len(record.install) == 13
+    argv = ["dnf", "-y", "--nogpgcheck", "--repofrompath=ours,/repo", "install", *record.install]
+    with engine.container(
+        image, mounts={folder.resolve(): ("/repo", "ro")}, network="none"
+    ) as host:
+        done = host.run(argv, env={"LC_ALL": "C"})
+        assert done.code == 0, done.stdout[-3000:] + done.stderr[-3000:]
+        there = host.run(["rpm", "-q", *record.install, "sheepdog", "pocketsheep"]).stdout
+        assert there.count("libvirt") == 13
+        assert there.count("1.unpinned.rehearsal") == 13
+        assert host.run(["sh", "-c", "libvirtd; rpm -V libvirt-daemon"]).stdout.startswith(
+            "this is not libvirt: device "
+        )
+
+    with pytest.raises(SourceUnreachableError, match=r"no place has libvirt-1\.0\.3\.tar\.gz"):
+        run(target, None)  # nothing unpinned is taken for the pinned source
+    assert repo.published(target)["libvirt"] == record
+
+
+def test_what_does_not_fit_the_recipe_is_named(world: Path) -> None:
+    target = config.load_target("rehearsal")
+    spec = (MINIATURE / "libvirt.spec").read_text()
+    with pytest.raises(ContractError, match=r"it is version 1\.0\.3: its spec says 1\.0\.4"):
+        run(target, packed(world, spec=spec.replace("Version: 1.0.3", "Version: 1.0.4")))
+    with pytest.raises(SpecError, match="no %setup"):
+        run(target, packed(world, spec=spec.replace("%setup -q", ":")))
+    with pytest.raises(BuildError, match=r"(?i)hunk #1 FAILED|Bad exit status"):
+        run(target, packed(world, bridge="/* moved */\n"))
+    Engine().remove_image("sheepvirt/rehearsal-failed:libvirt")
+    assert repo.published(target) == {}
