@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from invoke import Collection, Context, Exit, task
@@ -23,6 +24,7 @@ from sheepvirt import (
     rehearsal,
     report,
 )
+from sheepvirt import bundle as bundles
 from sheepvirt import prove as proving
 from sheepvirt import verify as verifying
 from sheepvirt import why as tracing
@@ -75,6 +77,7 @@ def doctor(_c: Context, target: str = "") -> None:
 @task(
     help={
         "target": "what to build for; without it, the best one that is reachable here",
+        "from_bundle": "take images and sources from this file of `invoke bundle`, and no network",
         "package": "build only this package (and what it needs); may be repeated; libvirt=1.0.3 "
         "is a version; sheepdog=real, sheepdog=stand-in: which of its two makers is used",
         "source": "NAME=FILE: take FILE for the package's source; where its hash is not the pinned "
@@ -86,17 +89,45 @@ def doctor(_c: Context, target: str = "") -> None:
 )
 @command
 def build_rpms(
-    _c: Context, package: list[str], source: list[str], target: str = "", explain: bool = False
+    _c: Context,
+    package: list[str],
+    source: list[str],
+    target: str = "",
+    explain: bool = False,
+    from_bundle: str = "",
 ) -> None:
     """Patch the spec, prove it, build the RPMs in a container, publish the repo in dist/TARGET."""
     progress = _progress("build-rpms")
-    chosen = pipeline.choose_target(target, progress)
+    if from_bundle:
+        offline = bundles.use(Path(from_bundle), target, progress)
+        chosen, shelf = offline.target, offline.shelf
+        package = package or list(offline.words)
+    else:
+        chosen, shelf = pipeline.choose_target(target, progress), None
     if explain:
-        report.plan(progress, build.explain(chosen, package, source))
+        report.plan(progress, build.explain(chosen, package, source, shelf))
         return
-    records = build.build_rpms(chosen, package, progress, source)
+    records = build.build_rpms(chosen, package, progress, source, shelf)
     report.builds(progress, chosen, records)
     progress.write_timings(paths.dist() / "timings.json")
+
+
+@task(
+    positional=["target"],
+    help={
+        "target": "what to build for, such as el6",
+        "package": "only what this package needs; the words of build-rpms",
+        "output": "the file to write; without it, dist/sheepvirt-TARGET.tar",
+    },
+    iterable=["package"],
+)
+@command
+def bundle(_c: Context, target: str, package: list[str], output: str = "") -> None:
+    """Write images, sources, repos, keys and lock to one file: builds without network."""
+    progress = _progress("bundle")
+    chosen = pipeline.choose_target(target, progress)
+    path = Path(output) if output else bundles.default_path(chosen)
+    bundles.make(chosen, package, path, progress)
 
 
 @task(
@@ -153,11 +184,17 @@ def why(_c: Context, host: str, package: str) -> None:
         )
 
 
-@task(name="all", help={"host": "a name of host/inventory.toml"})
+@task(
+    name="all",
+    help={
+        "host": "a name of host/inventory.toml",
+        "from_bundle": "take images and sources from this file of `invoke bundle`, and no network",
+    },
+)
 @command
-def everything(_c: Context, host: str = "tahiti") -> None:
+def everything(_c: Context, host: str = "tahiti", from_bundle: str = "") -> None:
     """Do the main job: RPMs, repo, host, guest, verification, summary. What `make` runs."""
-    pipeline.everything(host, _progress("all"))
+    pipeline.everything(host, _progress("all"), Path(from_bundle) if from_bundle else None)
 
 
 @task(help={"host": "a name of host/inventory.toml"})
@@ -203,5 +240,16 @@ def test(_c: Context) -> None:
 
 
 namespace = Collection(
-    doctor, engine, build_rpms, bootstrap, verify, everything, why, nightly, destroy, check, test
+    doctor,
+    engine,
+    build_rpms,
+    bundle,
+    bootstrap,
+    verify,
+    everything,
+    why,
+    nightly,
+    destroy,
+    check,
+    test,
 )

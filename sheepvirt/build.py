@@ -20,7 +20,16 @@ from sheepvirt import (
 from sheepvirt.engine import Engine
 from sheepvirt.errors import ConfigError
 from sheepvirt.locks import lock
-from sheepvirt.model import BuildPlan, BuildRecord, Choice, Package, PlannedBuild, Request, Target
+from sheepvirt.model import (
+    BuildPlan,
+    BuildRecord,
+    Choice,
+    Package,
+    PlannedBuild,
+    Request,
+    Shelf,
+    Target,
+)
 from sheepvirt.progress import Progress
 from sheepvirt.rpmbuild import Job, owner
 
@@ -31,18 +40,20 @@ def make_plan(
     image: str,
     published: Mapping[str, BuildRecord],
     files: Sequence[str] = (),
+    *,
+    shelf: Shelf | None = None,
 ) -> BuildPlan:
     """Return what is to be done for ``words`` (see ``plan.request``; no name: every package).
 
     ``files`` are sources given by hand (see ``given.parse``). Reads package folders and intents,
-    and asks after the source of a package that has a stand-in; changes nothing. Raises
-    UnknownNameError, ConfigError, SourceUnreachableError.
+    and asks after the source of a package that has a stand-in (on the ``shelf`` alone, where there
+    is one); changes nothing. Raises UnknownNameError, ConfigError, SourceUnreachableError.
     """
     asked, packages = _asked(words, target)
     by_hand = given.parse(files, packages)
     for name, path in by_hand.items():
         packages[name] = given.use(packages[name], path, rpms.sha256(path))
-    choices, wanted = _choices(packages, asked, target)
+    choices, wanted = _choices(packages, asked, target, shelf)
     makers = {c.package: c.maker for c in choices}
     keys: dict[str, str] = {}
     builds: list[PlannedBuild] = []
@@ -73,7 +84,7 @@ def _asked(words: Sequence[str], target: Target) -> tuple[Request, dict[str, Pac
 
 
 def _choices(
-    packages: Mapping[str, Package], asked: Request, target: Target
+    packages: Mapping[str, Package], asked: Request, target: Target, shelf: Shelf | None
 ) -> tuple[list[Choice], list[str]]:
     """Choose who makes what has a stand-in; return the choices and the names to build."""
     known = plan.stand_ins(packages, target)
@@ -88,23 +99,30 @@ def _choices(
     choices = []
     for name in undecided:
         force = forced.get(name, "")
-        reach = None if force == plan.STAND_IN else sources.reach_all(packages[name].sources)
+        reach = None if force == plan.STAND_IN else sources.reach_all(packages[name].sources, shelf)
         choices.append(plan.choose(name, known[name], force, reach))
     return choices, wanted
 
 
-def explain(target: Target, words: Sequence[str], files: Sequence[str] = ()) -> BuildPlan:
+def explain(
+    target: Target, words: Sequence[str], files: Sequence[str] = (), shelf: Shelf | None = None
+) -> BuildPlan:
     """Return what ``build_rpms`` would do now, in order. Needs no engine. Raises as make_plan."""
     image = images.tag_of(target, "builder")
-    return make_plan(target, words, image, repo.published(target), files)
+    return make_plan(target, words, image, repo.published(target), files, shelf=shelf)
 
 
 def build_rpms(
-    target: Target, words: Sequence[str], progress: Progress, files: Sequence[str] = ()
+    target: Target,
+    words: Sequence[str],
+    progress: Progress,
+    files: Sequence[str] = (),
+    shelf: Shelf | None = None,
 ) -> list[BuildRecord]:
     """Build what has changed of ``words`` (empty: everything) and publish the repo of ``target``.
 
-    ``files`` are sources given by hand. Returns the records of all published packages. Raises
+    ``files`` are sources given by hand. With a ``shelf`` the network is off: other sources come
+    from there, and the image must be here. Returns the records of all published packages. Raises
     SourceError, SpecError, EngineError, BuildError, ContractError, PreflightError; the published
     repo is then what it was.
     """
@@ -112,9 +130,14 @@ def build_rpms(
     with lock(f"target-{target.name}", progress):
         engine = Engine()
         engine.reap(owner(target))
-        image = images.ensure(engine, target, "builder", progress)
+        image = images.tag_of(target, "builder")
+        if not shelf:
+            image = images.ensure(engine, target, "builder", progress)
         published = repo.published(target)
-        planned = make_plan(target, words, image, published, files)
+        planned = make_plan(target, words, image, published, files, shelf=shelf)
+        if shelf:
+            needed = [s for row in planned.builds if row.build for s in row.package.sources]
+            sources.require(needed, shelf)
         for choice in planned.choices:
             progress.say(f"  {choice.sentence}")
         for row in planned.builds:
@@ -130,7 +153,7 @@ def build_rpms(
                 repo.keep(target, record, stage)
             for row in planned.builds:
                 if row.build:
-                    job = Job(engine, target, image, stage, progress)
+                    job = Job(engine, target, image, stage, progress, shelf=shelf)
                     records[row.package.name] = job.build(row, records)
             with progress.stage("repo: createrepo_c") as part:
                 repo.index(engine, target, image, stage, part)

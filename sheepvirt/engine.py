@@ -7,7 +7,7 @@ code are both wanted: ``exec_run`` loses the code when it streams).
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,40 @@ class Engine:
             return str(self._client.images.get(tag).id)
         except docker.errors.ImageNotFound:
             return None
+
+    def layers(self, image: str) -> tuple[str, ...]:
+        """Return the hashes of the layers of an image: its content, whatever engine has it."""
+        return tuple(self._client.images.get(image).attrs["RootFS"]["Layers"])
+
+    def save(self, image: str) -> Iterator[bytes]:
+        """Give an image as ``docker save`` does; by its id, so that it brings no tag along."""
+        return iter(self._client.api.get_image(image))
+
+    def load(self, content: Iterable[bytes]) -> str:
+        """Take in an image that ``save`` gave, compressed with gzip or not; return its id.
+
+        Raises EngineError: it is none, or more than one.
+        """
+        said: list[str] = []
+        try:
+            for row in self._client.api.load_image(content):  # type: ignore[no-untyped-call]
+                said.append(str(row.get("stream") or row.get("error") or ""))
+        except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
+            said.append(str(error))
+        found = [
+            line.partition("ID: ")[2] for line in "\n".join(said).splitlines() if "ID: " in line
+        ]
+        if len(found) != 1:
+            raise EngineError(
+                "the engine did not take one image in: " + " ".join(" ".join(said).split()),
+                hint="is the disk full?",
+            )
+        return found[0].strip()
+
+    def tag(self, image: str, tag: str) -> None:
+        """Give an image a tag; whatever had it loses it."""
+        name, _, version = tag.partition(":")
+        self._client.api.tag(image, name, version)
 
     def import_tar(self, path: Path, tag: str) -> str:
         """Make image ``tag`` of a root file system's tar file; return its id.
@@ -145,6 +179,7 @@ class Engine:
                 ident = api.create_container(
                     image,
                     ["sleep", "infinity"],
+                    hostname=LABEL,  # one name for all: builds write it into what they make
                     host_config=config,
                     labels={LABEL: "work", f"{LABEL}.owner": owner},
                 )["Id"]

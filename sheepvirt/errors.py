@@ -154,6 +154,12 @@ class PreflightError(SheepvirtError):
     exit_code = 12
 
 
+class BundleError(SheepvirtError):
+    """A bundle is cut short, changed, or not for this target or checkout."""
+
+    exit_code = 13
+
+
 def suggest(name: str, known: Iterable[str]) -> str:
     """Return ``did you mean 'x'?`` for the nearest of ``known``, else the list of what is known."""
     choices = sorted(known)

@@ -23,6 +23,7 @@ from sheepvirt.progress import Stage
 ASK = 10.0  # seconds that a server has to answer at all
 FETCH = 600.0  # seconds that a whole fetch may take
 KINDS = (".tar.gz", ".tar")
+PINNED = "refs/sheepvirt/pinned"
 # A tarball is the same whatever the user's git is told about line ends and modes.
 PLAIN = ("-c", "tar.umask=0022", "-c", "core.autocrlf=false", "-c", "core.attributesFile=/dev/null")
 # Where a caller's git (a hook, say) tells its children that their repository is.
@@ -45,15 +46,21 @@ def reach(git: GitSource) -> Reach:
     return Reach(True, f"{git.url} answers")
 
 
-def tarball(git: GitSource, file: str, stage: Stage) -> Path:
+def tarball(git: GitSource, file: str, stage: Stage, *, fetch: bool = True) -> Path:
     """Return the pinned tree as a tarball called ``file``; its top folder is ``file``'s stem.
 
-    Raises SourceUnreachableError (git could not fetch: says what it said) or SourceError (the
-    repository has no such commit, or git finds its content damaged).
+    Raises SourceUnreachableError (git could not fetch: says what it said; or ``fetch`` is off, and
+    the cache has it not) or SourceError (the repository has no such commit, or git finds its
+    content damaged).
     """
     repository = home(git)
     if _holds(repository, git.commit) and not _damage(repository):
         stage.line(f"{file}: commit {git.commit} is in the cache")
+    elif not fetch:
+        raise SourceUnreachableError(
+            f"{file}: commit {git.commit} is not whole in {repository}, and the network is off",
+            hint="run the command again: the bundle has it",
+        )
     else:
         stage.line(f"{file}: commit {git.commit} from {git.url}")
         _fetch(git, repository)
@@ -75,9 +82,8 @@ def _fetch(git: GitSource, repository: Path) -> None:
     repository.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=repository.parent) as scratch:
         new = Path(scratch) / "new.git"
-        argv = ("init", "--quiet", "--bare", "--template=", "--object-format=sha1", str(new))
-        _require(_git(*argv), f"git could not make a repository in {scratch}")
-        said = _ask(git, new, "--depth=1", f"{git.commit}:refs/sheepvirt/pinned")
+        _require(_init(new), f"git could not make a repository in {scratch}")
+        said = _ask(git, new, "--depth=1", f"{git.commit}:{PINNED}")
         if said.returncode and "unadvertised object" in said.stderr:
             # An old server gives what has a name, and no commit by its id alone.
             said = _ask(git, new, "+refs/*:refs/*")
@@ -100,8 +106,66 @@ def _fetch(git: GitSource, repository: Path) -> None:
                 f"{git.url}: what git fetched is damaged:\n    {damage}",
                 hint="nothing was kept; run it again, or take another mirror",
             )
-        shutil.rmtree(repository, ignore_errors=True)
-        new.replace(repository)
+        _keep(new, repository)
+
+
+def _keep(new: Path, repository: Path) -> None:
+    shutil.rmtree(repository, ignore_errors=True)
+    new.replace(repository)
+
+
+def pack(git: GitSource, file: Path) -> None:
+    """Write the objects of the cached commit, without its history, to ``file``: a pack of git's.
+
+    Raises SourceError: git refused.
+    """
+    repository = home(git)
+    listed = _git("rev-list", "--objects", "--no-walk", git.commit, repository=repository)
+    _require(listed, f"{git.commit}: git rev-list failed")
+    objects = "".join(f"{line.split()[0]}\n" for line in listed.stdout.splitlines())
+    with tempfile.TemporaryDirectory(dir=file.parent) as scratch:
+        argv = ("pack-objects", "--quiet", f"{scratch}/pack")
+        _require(_git(*argv, repository=repository, told=objects), "git pack-objects failed")
+        next(Path(scratch).glob("*.pack")).replace(file)
+
+
+def unpack(commit: str, file: Path) -> None:
+    """Take ``commit`` from a pack that ``pack`` made into the cache; git hashes every object.
+
+    Raises SourceError: the pack is damaged, or has not all of the commit.
+    """
+    repository = home(GitSource("", commit))
+    if _holds(repository, commit) and not _damage(repository):
+        return
+    repository.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=repository.parent) as scratch:
+        new = Path(scratch) / "new.git"
+        _require(_init(new), f"git could not make a repository in {scratch}")
+        inside = new / "objects" / "pack" / "pack-bundle.pack"
+        shutil.copyfile(file, inside)
+        (new / "shallow").write_text(f"{commit}\n", encoding="ascii")  # its history stayed behind
+        said = _git("index-pack", str(inside), repository=new)
+        said = said if said.returncode else _git("update-ref", PINNED, commit, repository=new)
+        damage = "\n    ".join(_words(said)) if said.returncode else _damage(new)
+        if damage or not _holds(new, commit):
+            raise SourceError(
+                f"the pack of commit {commit} is damaged:\n    {damage or 'it has no such commit'}",
+                hint="nothing was kept; make the bundle again",
+            )
+        _keep(new, repository)
+
+
+def revision(folder: Path) -> str:
+    """Return the commit id that ``folder`` is a checkout of, with "+" if changed; "" if none."""
+    head = _git("-C", str(folder), "rev-parse", "--verify", "HEAD")
+    if head.returncode:
+        return ""
+    changed = _git("-C", str(folder), "status", "--porcelain", "--untracked-files=no")
+    return head.stdout.strip() + ("+" if changed.stdout.strip() or changed.returncode else "")
+
+
+def _init(repository: Path) -> subprocess.CompletedProcess[str]:
+    return _git("init", "--quiet", "--bare", "--template=", "--object-format=sha1", str(repository))
 
 
 def _ask(git: GitSource, repository: Path, *what: str) -> subprocess.CompletedProcess[str]:
@@ -146,22 +210,25 @@ def _words(done: subprocess.CompletedProcess[str]) -> list[str]:
 
 
 def _git(
-    *argv: str, repository: Path | None = None, seconds: float = FETCH
+    *argv: str, repository: Path | None = None, seconds: float = FETCH, told: str = ""
 ) -> subprocess.CompletedProcess[str]:
-    """Run git away from any repository but ``repository``; it and its helpers end in time."""
+    """Run git away from any repository but ``repository``; it and its helpers end in time.
+
+    ``told`` is its standard input.
+    """
     where = ("--git-dir", str(repository)) if repository else ()
     env = {k: v for k, v in os.environ.items() if k not in ELSEWHERE}
     try:
         process = subprocess.Popen(
             ["git", *where, *argv], cwd="/", env={**env, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"},
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             errors="replace", start_new_session=True,  # no terminal for ssh to ask on, either
         )  # fmt: skip
     except FileNotFoundError:
         return subprocess.CompletedProcess(argv, 127, "", "git is not installed")
     with process:
         try:
-            out, err = process.communicate(timeout=seconds)
+            out, err = process.communicate(told, timeout=seconds)
         except subprocess.TimeoutExpired:
             _end(process)
             return subprocess.CompletedProcess(argv, -1, "", f"no answer within {seconds:.0f} s")

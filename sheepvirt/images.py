@@ -32,6 +32,12 @@ def parent(kind: str) -> str:
     return before if variant else "base"
 
 
+def kinds(target: Target) -> list[str]:
+    """Return the kinds of image that ``target`` has a recipe of, less base and variants of one."""
+    found = sorted(path.parent.name for path in target.folder.glob("*/Containerfile.j2"))
+    return [kind for kind in found if parent(kind) == "base"]
+
+
 def tag_of(target: Target, kind: str) -> str:
     """Return the tag of ``target``'s image ``kind`` by its recipe, whether it is there or not.
 

@@ -55,6 +55,18 @@ class Reach:
 
 
 @dataclass(frozen=True)
+class Shelf:
+    """The only sources that a run with the network off may use: those of one bundle."""
+
+    name: str  # the bundle's file
+    holds: frozenset[tuple[str, str]]  # pin and file name of each
+
+    def has(self, source: Source) -> bool:
+        """Tell whether ``source`` is on it."""
+        return (source.pin, source.file) in self.holds
+
+
+@dataclass(frozen=True)
 class Feature:
     """A feature a package promises. Each field is what a gate looks for as evidence."""
 
@@ -74,7 +86,7 @@ class Feature:
 class Adjustment:
     """What upstream's own spec needs to be built here: ``[adjust]`` of package.toml."""
 
-    substitute: Mapping[str, str]  # @version@ …: what upstream's makefile fills in
+    substitute: Mapping[str, str]  # texts: @version@ …, which upstream's makefile fills in
     define: Mapping[str, str]  # macros that the spec, or what builds with it, goes by
     without: tuple[str, ...]  # dependencies that it must not ask for
     build_requires: tuple[str, ...]  # what it must ask for; may be a macro that is empty

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import textwrap
+from pathlib import Path
 
-from sheepvirt import bootstrap, build, config, inventory, paths, preflight, report, verify
+from sheepvirt import bootstrap, build, bundle, config, inventory, paths, preflight, report, verify
 from sheepvirt.errors import ConfigError, suggest
 from sheepvirt.model import Target
 from sheepvirt.progress import Progress
@@ -37,15 +38,20 @@ def choose_target(name: str, progress: Progress) -> Target:
     return target
 
 
-def everything(host_name: str, progress: Progress) -> None:
+def everything(host_name: str, progress: Progress, from_bundle: Path | None = None) -> None:
     """Build, bootstrap ``host_name``, verify it across a reboot and print the summary.
 
+    ``from_bundle``: images and sources come from there, and the network is off.
     Raises whatever stage fails; timings of what ran are written in any case.
     """
     host = inventory.load_host(host_name)
     target = choose_target(host.target, progress)
     try:
-        records = build.build_rpms(target, [], progress)
+        words, shelf = [], None
+        if from_bundle:
+            offline = bundle.use(from_bundle, target.name, progress)
+            words, shelf = list(offline.words), offline.shelf
+        records = build.build_rpms(target, words, progress, shelf=shelf)
         changes = bootstrap.bootstrap(host, plan=False, progress=progress)
         outcome = verify.verify(host, reboot=True, progress=progress)
     finally:

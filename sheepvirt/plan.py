@@ -19,7 +19,7 @@ from sheepvirt.model import BuildRecord, Choice, Package, PlannedBuild, Reach, R
 from sheepvirt.tables import pick
 
 # Raised when build.py changes in a way that changes what comes out of the same inputs.
-RECIPE = "1"
+RECIPE = "2"
 REAL, STAND_IN = "real", "stand-in"
 
 
@@ -143,7 +143,8 @@ def choose(name: str, stand_in: str, forced: str, reach: Reach | None) -> Choice
         raise SourceUnreachableError(
             f"{name}={REAL}: its source is out of reach: {reach.why}",
             hint="mend the network, or point git at a mirror (`git config --global "
-            f"url.MIRROR.insteadOf URL`); without it, ask for {name}={STAND_IN}",
+            f"url.MIRROR.insteadOf URL`), or make the bundle with {name}={REAL}; without it, ask "
+            f"for {name}={STAND_IN}",
         )
     return Choice(name, maker=stand_in, other=name, why=reach.why)
 

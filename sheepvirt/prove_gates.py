@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from sheepvirt import buildlog, config, contract, images, locks, paths, repo, rpms, sources, staging
+from sheepvirt import buildlog, config, contract, images, locks, paths, repo, rpms, staging
 from sheepvirt.controls import Outcome
 from sheepvirt.engine import Engine
 from sheepvirt.errors import CompileError, ConfigError, ContractError
@@ -166,7 +166,7 @@ def _case(
     record = records[package.name]
     needed = [n.removeprefix("package ") for n in record.inputs if n.startswith("package ")]
     with progress.stage(f"{package.name}: sources") as stage:
-        files = tuple(sources.fetch(s, stage, debian=job.from_debian) for s in package.sources)
+        files = tuple(job.fetch(source, stage) for source in package.sources)
     return Case(
         package=package,
         record=record,

@@ -38,9 +38,11 @@ from sheepvirt.model import (
     PlannedBuild,
     PublishedRpm,
     Rpm,
+    Shelf,
+    Source,
     Target,
 )
-from sheepvirt.progress import Progress
+from sheepvirt.progress import Progress, Stage
 
 TOP = "/build"  # %_topdir of the build root
 KILLED = {-1, 128 + signal.SIGKILL, 128 + signal.SIGTERM}
@@ -55,6 +57,13 @@ ENVIRONMENT = {
     "PATH": "/usr/lib64/ccache:/usr/lib/ccache:/usr/local/sbin:/usr/local/bin:"
     "/usr/sbin:/usr/bin:/sbin:/bin",
 }
+# The same inputs give the same RPMs, byte for byte: no name of a container in them, and no date but
+# that of the sources (SOURCE_DATE_EPOCH). rpm 4.8 knows neither date macro and ignores them.
+REPRODUCIBLE = {
+    "_buildhost": "sheepvirt",
+    "use_source_date_epoch_as_buildtime": "1",
+    "clamp_mtime_to_source_date_epoch": "1",
+}
 
 
 def owner(target: Target) -> str:
@@ -67,7 +76,7 @@ def owner(target: Target) -> str:
 
 def defines(target: Target, package: Package) -> list[str]:
     """Return the arguments that give rpm the macros of a package on ``target``, and its place."""
-    macros = {"_topdir": TOP, **target.for_package(package).macros}
+    macros = {"_topdir": TOP, **REPRODUCIBLE, **target.for_package(package).macros}
     return [word for name, value in macros.items() for word in ("--define", f"{name} {value}")]
 
 
@@ -76,7 +85,7 @@ class Job:
 
     def __init__(
         self, engine: Engine, target: Target, image: str, stage: Path, progress: Progress,
-        *, keep_failed: bool = True,
+        *, keep_failed: bool = True, shelf: Shelf | None = None,
     ) -> None:  # fmt: skip
         self._engine = engine
         self._target = target
@@ -84,6 +93,7 @@ class Job:
         self._stage = stage
         self._progress = progress
         self._keep_failed = keep_failed
+        self._shelf = shelf  # where it is given, sources come from there alone
 
     def build(self, row: PlannedBuild, done: Mapping[str, BuildRecord]) -> BuildRecord:
         """Build one package; ``done`` has the records of what it needs. Returns its record.
@@ -94,15 +104,14 @@ class Job:
         package = row.package
         out = self._stage / package.name
         out.mkdir()
-        debian = self.from_debian if self._target.suite else None  # else its image has no apt
         with self._progress.stage(f"{package.name}: sources") as part:
-            files = [sources.fetch(s, part, debian=debian) for s in package.sources]
+            files = [self.fetch(source, part) for source in package.sources]
         spec_path = self._patched_spec(package, files, out)
         ours = [rpms.read(self._stage / r.file) for n in row.needs for r in done[n].rpms]
         needs = [r for r in ours if r.arch != "src"]
         with self.build_root(package, files, spec_path, needs) as container:
             evidence = self.prove(container, package, out)
-            seconds = self.compile(container, package, out)
+            seconds = self.compile(container, package, out, epoch=staging.epoch(files))
             with self._progress.stage(f"{package.name}: collect the RPMs") as part:
                 built = _collect(container, out)
                 evidence += self._check(container, package, out, built, needs)
@@ -121,7 +130,12 @@ class Job:
             unpinned=package.unpinned,
         )
 
-    def from_debian(self, source: DebianSource, folder: Path) -> Path:
+    def fetch(self, source: Source, part: Stage) -> Path:
+        """Return a file with a source's content. Raises SourceError."""
+        debian = self._from_debian if self._target.suite else None  # else its image has no apt
+        return sources.fetch(source, part, debian=debian, shelf=self._shelf)
+
+    def _from_debian(self, source: DebianSource, folder: Path) -> Path:
         """Bring a file of a Debian source package out of a container (it has the mirrors)."""
         with self._engine.container(self._image, owner=owner(self._target)) as container:
             for argv in (
@@ -150,12 +164,15 @@ class Job:
     def build_root(
         self, package: Package, files: Sequence[Path], spec_path: Path, needs: Sequence[Rpm]
     ) -> Iterator[Container]:
-        """Give a build root with a package's sources and spec, and RPMs of ours that it needs."""
+        """Give a build root with a package's sources and spec, and RPMs of ours that it needs.
+
+        It has no network: whatever a build needs is put in before.
+        """
         ccache = paths.cache() / "ccache" / self._target.name
         ccache.mkdir(parents=True, exist_ok=True)
         mounts = {ccache: ("/ccache", "rw")}
         with self._engine.container(
-            self._image, mounts=mounts, owner=owner(self._target)
+            self._image, mounts=mounts, owner=owner(self._target), network="none"
         ) as container:
             container.run(["mkdir", "-p", f"{TOP}/SOURCES", f"{TOP}/SPECS", f"{TOP}/NEEDS"])
             container.put(spec_path, f"{TOP}/SPECS")
@@ -163,6 +180,12 @@ class Job:
                 made = staging.made_sources(package, files, Path(scratch))
                 for path in [*files, *versions.patches(package), *made]:
                     container.put(path, f"{TOP}/SOURCES")
+            # Modes (by this user's umask) and dates get into source RPMs; libvirt's spec even asks
+            # for its own date.
+            inside = [f"{TOP}/SOURCES", f"{TOP}/SPECS"]
+            container.run(["chmod", "-R", "u=rwX,go=rX", *inside], check=True)
+            date = f"--date=@{staging.epoch(files)}"
+            container.run(["find", *inside, "-exec", "touch", date, "{}", "+"], check=True)
             for rpm in needs:
                 container.put(rpm.path, f"{TOP}/NEEDS")
             if needs:
@@ -202,13 +225,20 @@ class Job:
             *adjustment.configure,
             *filter(None, [adjustment.release]),
         ]
+        if not words:
+            return {}
         asked = [option for word in words for option in ("--eval", word)]
         argv = ["rpm", *defines(self._target, package), *asked]
         done = container.run(argv, env=ENVIRONMENT, check=True)
         return dict(zip(words, done.stdout.split("\n"), strict=False))
 
-    def compile(self, container: Container, package: Package, out: Path) -> float:
-        """Run rpmbuild; its output is in ``build.log``. Returns seconds. Raises CompileError."""
+    def compile(
+        self, container: Container, package: Package, out: Path, *, epoch: int = staging.EPOCH
+    ) -> float:
+        """Run rpmbuild; its output is in ``build.log``. Returns seconds. Raises CompileError.
+
+        ``epoch`` (seconds since 1970) is the date that everything built gets.
+        """
         argv = ["rpmbuild", "-ba", *defines(self._target, package), *package.rpmbuild_args,
                 f"{TOP}/SPECS/{package.spec_file}"]  # fmt: skip
         name = f"{package.name}: rpmbuild"
@@ -222,7 +252,8 @@ class Job:
                     handle.write(text + "\n")
                     part.line(text)
 
-                done = container.run(argv, env=ENVIRONMENT, on_line=line, keep=False)
+                env = {**ENVIRONMENT, "SOURCE_DATE_EPOCH": str(epoch)}
+                done = container.run(argv, env=env, on_line=line, keep=False)
             if done.code:
                 raise self._failure(container, package, log, done)
             return time.monotonic() - started

@@ -1,7 +1,8 @@
 """Fetch, verify, cache: a source is its sha256 (or git commit), whatever place gave the bytes.
 
 Locations are tried in order: the cache, each URL, Debian's source package (through the
-distribution's own client in a container, so that its mirror settings are the image's).
+distribution's own client in a container, so that its mirror settings are the image's). A run that
+has a shelf takes nothing but what is on it, and asks no network.
 """
 
 from __future__ import annotations
@@ -9,12 +10,13 @@ from __future__ import annotations
 import functools
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from sheepvirt import git, paths, web
 from sheepvirt.errors import SheepvirtError, SourceHashError, SourceUnreachableError, WebError
-from sheepvirt.model import DebianSource, Reach, Source
+from sheepvirt.model import DebianSource, Reach, Shelf, Source
 from sheepvirt.progress import Stage
 from sheepvirt.rpms import sha256
 
@@ -32,10 +34,16 @@ def cached(source: Source) -> Path | None:
     return None
 
 
-def reach(source: Source) -> Reach:
-    """Tell whether ``source`` can be had now: it is in the cache, or a place of it answers."""
+def reach(source: Source, shelf: Shelf | None = None) -> Reach:
+    """Tell whether ``source`` can be had now: it is in the cache, or a place of it answers.
+
+    Where there is a ``shelf``: whether it is on that.
+    """
     if source.given:
         return Reach(True, f"{source.given} is given by hand")
+    if shelf:
+        there = shelf.has(source)
+        return Reach(there, f"its source is {'' if there else 'not '}in {shelf.name}")
     if source.git:
         return git.reach(source.git)
     if cached(source):
@@ -50,26 +58,44 @@ def reach(source: Source) -> Reach:
     return Reach(False, refused)
 
 
-def reach_all(sources: Sequence[Source]) -> Reach:
+def reach_all(sources: Sequence[Source], shelf: Shelf | None = None) -> Reach:
     """Tell whether all of a package's sources can be had now; the first that cannot says why."""
-    found = [reach(source) for source in sources]
+    found = [reach(source, shelf) for source in sources]
     missing = next((one for one in found if not one.ok), None)
     return missing or next(iter(found), Reach(True, "it is made of files of ours"))
 
 
-def fetch(source: Source, stage: Stage, *, debian: DebianFetcher | None = None) -> Path:
+def fetch(
+    source: Source,
+    stage: Stage,
+    *,
+    debian: DebianFetcher | None = None,
+    shelf: Shelf | None = None,
+) -> Path:
     """Return a file with the content of ``source``, from the cache or the first place that has it.
+
+    With a ``shelf`` it comes from that or not at all, and no place is asked: what the user gave by
+    hand is here.
 
     Raises SourceHashError (some place answered with other content: both hashes are named, the
     file is not kept) or SourceUnreachableError (no place answered: each is named with its reason).
     A git source is fetched by git, and raises what ``git.tarball`` does.
     """
+    if shelf and source.given:  # it is here, and no network's affair
+        source, shelf = replace(source, urls=(), debian=None), None
+    if shelf:
+        require([source], shelf)
     if source.git:
-        return git.tarball(source.git, source.file, stage)
+        return git.tarball(source.git, source.file, stage, fetch=not shelf)
     found = cached(source)
     if found:
-        stage.line(f"{source.file}: in the cache")
+        stage.line(f"{source.file}: {f'from {shelf.name}' if shelf else 'in the cache'}")
         return found
+    if shelf:
+        raise SourceUnreachableError(
+            f"{source.file} is no longer in the cache, and the network is off",
+            hint="run the command again: the bundle has it",
+        )
     home = _home(source)
     home.parent.mkdir(parents=True, exist_ok=True)
     refused: list[str] = []
@@ -98,6 +124,39 @@ def fetch(source: Source, stage: Stage, *, debian: DebianFetcher | None = None) 
         f"no place has {source.file}:\n    {tried}",
         hint=f"mend the network, or put the file at {home} yourself; its hash is checked",
     )
+
+
+def require(sources: Iterable[Source], shelf: Shelf) -> None:
+    """Raise SourceUnreachableError, naming them, where some of ``sources`` are not on ``shelf``."""
+    missing = [source for source in sources if not source.given and not shelf.has(source)]
+    if missing:
+        names = "\n    ".join(
+            f"{s.file} ({'commit' if s.git else 'sha256'} {s.pin})" for s in missing
+        )
+        raise SourceUnreachableError(
+            f"the network is off, and {shelf.name} lacks what this build needs:\n    {names}",
+            hint="make the bundle from this very checkout, on a machine that reaches them (`invoke "
+            "bundle TARGET`, with the same --package words), and carry it over",
+        )
+
+
+def put(source: Source, content: Iterable[bytes]) -> None:
+    """Put a source's content into the cache. Raises SourceHashError: it is not that."""
+    if cached(source):
+        return
+    home = _home(source)
+    home.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=home.parent) as scratch:
+        beside = Path(scratch) / "file"
+        with beside.open("wb") as out:
+            out.writelines(content)
+        found = sha256(beside)
+        if found != source.sha256:
+            raise SourceHashError(
+                f"{source.file}: wanted sha256 {source.sha256}, it is {found}",
+                hint="the file was not kept",
+            )
+        beside.replace(home)
 
 
 def _home(source: Source) -> Path:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import lzma
 import tarfile
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
@@ -12,6 +14,7 @@ from sheepvirt.model import Package
 from sheepvirt.spec_model import Intent, Patched
 
 BYTES = "surrogateescape"  # a spec may have names in its changelog that are not UTF-8
+EPOCH = 1767225600  # 2026-01-01 UTC: the date of what has none of its own (a checkout's files)
 
 
 def made_sources(package: Package, files: Sequence[Path], folder: Path) -> list[Path]:
@@ -42,7 +45,25 @@ def _packed(info: tarfile.TarInfo) -> tarfile.TarInfo | None:
         return None
     info.uid = info.gid = 0
     info.uname = info.gname = "root"
+    info.mode = 0o755 if info.isdir() or info.mode & 0o100 else 0o644  # whatever git's umask was
+    info.mtime = EPOCH
     return info
+
+
+def epoch(files: Sequence[Path]) -> int:
+    """Return the date that RPMs made of these sources get, in seconds since 1970.
+
+    It is that of the first entry of the first tarball (of git: the commit's), else EPOCH.
+    """
+    for path in files:
+        try:
+            with tarfile.open(path) as archive:
+                first = archive.next()
+        except (tarfile.TarError, OSError, EOFError, zlib.error, lzma.LZMAError):
+            continue
+        if first and first.mtime > 0:
+            return int(first.mtime)
+    return EPOCH
 
 
 def patched_spec(package: Package, files: Sequence[Path], macros: Mapping[str, str]) -> Patched:

@@ -38,7 +38,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Record which sources are asked after; what is planned here is that none answers."""
     files: list[str] = []
 
-    def reach(wanted: Sequence[Source]) -> Reach:
+    def reach(wanted: Sequence[Source], shelf: object = None) -> Reach:
         files.extend(s.file for s in wanted)
         return Reach(False, "no route")
 
@@ -48,7 +48,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 @pytest.fixture
 def there(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sources, "reach_all", lambda _: Reach(True, "it answers"))
+    monkeypatch.setattr(sources, "reach_all", lambda *_: Reach(True, "it answers"))
 
 
 def make(*words: str, published: Sequence[BuildRecord] = ()) -> BuildPlan:

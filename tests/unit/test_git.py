@@ -15,7 +15,7 @@ import pytest
 
 from sheepvirt import git, sources
 from sheepvirt.errors import SourceError, SourceUnreachableError
-from sheepvirt.model import GitSource, Source
+from sheepvirt.model import GitSource, Shelf, Source
 from sheepvirt.progress import Stage, quiet
 
 URL = "https://upstream.invalid/tiny.git"
@@ -158,6 +158,62 @@ def test_out_of_reach_says_what_git_said_and_how_to_name_a_mirror(tmp_path: Path
     assert f"insteadOf {URL}" in caught.value.hint
     assert caught.value.exit_code == 3
     assert kept(tmp_path) == []
+
+
+def test_a_pack_takes_a_commit_without_its_history_to_another_machine(
+    upstream: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit(upstream, "zero\n")
+    pin = commit(upstream, "one\n")
+    first = fetch(pin).read_bytes()
+    pack = tmp_path / "a.pack"
+    git.pack(GitSource(URL, pin), pack)
+    upstream.rename(upstream.with_name("gone"))
+    monkeypatch.setenv("SHEEPVIRT_CACHE", str(tmp_path / "other"))
+    git.unpack(pin, pack)
+    wanted = Source(FILE, git=GitSource(URL, pin))
+    shelf = Shelf("b.tar", frozenset({(pin, FILE)}))
+    assert sources.fetch(wanted, Stage("sources", quiet()), shelf=shelf).read_bytes() == first
+    assert not git._damage(git.home(GitSource(URL, pin)))
+
+
+def test_a_pack_of_another_commit_or_a_damaged_one_is_not_kept(
+    upstream: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pin = commit(upstream, "one\n")
+    fetch(pin)
+    pack = tmp_path / "a.pack"
+    git.pack(GitSource(URL, pin), pack)
+    monkeypatch.setenv("SHEEPVIRT_CACHE", str(tmp_path / "cache2"))
+    with pytest.raises(SourceError, match=f"the pack of commit {'ab' * 20} is damaged"):
+        git.unpack("ab" * 20, pack)
+    data = bytearray(pack.read_bytes())
+    data[len(data) // 2] ^= 1
+    pack.write_bytes(data)
+    with pytest.raises(SourceError, match=f"the pack of commit {pin} is damaged"):
+        git.unpack(pin, pack)
+    pack.write_bytes(b"")
+    with pytest.raises(SourceError, match="is damaged"):
+        git.unpack(pin, pack)
+    assert list((tmp_path / "cache2" / "sources" / "git").iterdir()) == []
+
+
+def test_with_a_shelf_git_fetches_nothing(upstream: Path) -> None:
+    pin = commit(upstream, "one\n")
+    wanted = Source(FILE, git=GitSource(URL, pin))
+    shelf = Shelf("b.tar", frozenset({(pin, FILE)}))
+    with pytest.raises(SourceUnreachableError, match="the network is off"):
+        sources.fetch(wanted, Stage("sources", quiet()), shelf=shelf)
+
+
+def test_a_checkout_says_its_commit_and_whether_it_was_changed(
+    upstream: Path, tmp_path: Path
+) -> None:
+    assert git.revision(tmp_path) == ""
+    pin = commit(upstream, "one\n")
+    assert git.revision(upstream) == pin
+    (upstream / "spec").write_text("other\n")
+    assert git.revision(upstream) == f"{pin}+"
 
 
 def test_a_server_that_hangs_is_given_up_with_all_that_git_started(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from sheepvirt import sources
 from sheepvirt.errors import SourceHashError, SourceUnreachableError
-from sheepvirt.model import DebianSource, Source
+from sheepvirt.model import DebianSource, Shelf, Source
 from sheepvirt.progress import Stage, quiet
 
 GOOD = b"a tarball"
@@ -113,3 +114,41 @@ def test_no_place_in_reach_names_each_with_its_reason(tmp_path: Path, cache: Pat
     assert "No such file" in caught.value.message
     assert str(cache) in caught.value.hint
     assert kept(cache) == []
+
+
+def test_with_a_shelf_nothing_but_what_is_on_it_is_had(tmp_path: Path) -> None:
+    there = place(tmp_path / "there", GOOD)
+    wanted = source(there, debian=True)
+    empty, full = Shelf("b.tar", frozenset()), Shelf("b.tar", frozenset({(HASH, wanted.file)}))
+    sources.fetch(source(there), stage())  # even what is in the cache stays out of such a run
+    with pytest.raises(SourceUnreachableError, match=r"b\.tar lacks .*\n +a-1\.tar\.xz") as caught:
+        sources.fetch(wanted, stage(), debian=no_debian, shelf=empty)
+    assert HASH in caught.value.message
+    assert "`invoke bundle" in caught.value.hint
+    assert sources.fetch(wanted, stage(), debian=no_debian, shelf=full).read_bytes() == GOOD
+
+
+def test_with_a_shelf_no_place_is_asked(tmp_path: Path) -> None:
+    there = place(tmp_path / "there", GOOD)
+    wanted = source(there, debian=True)
+    shelf = Shelf("b.tar", frozenset({(HASH, wanted.file)}))
+    assert sources.reach(wanted, shelf).why == "its source is in b.tar"
+    missing = sources.reach_all([wanted], Shelf("b.tar", frozenset()))
+    assert (missing.ok, missing.why) == (False, "its source is not in b.tar")
+    with pytest.raises(SourceUnreachableError, match="no longer in the cache"):
+        sources.fetch(wanted, stage(), debian=no_debian, shelf=shelf)
+
+
+def test_what_is_put_into_the_cache_is_checked(cache: Path) -> None:
+    with pytest.raises(SourceHashError, match=r"a-1\.tar\.xz: wanted sha256"):
+        sources.put(source(), [b"a ", b"tarball?"])
+    assert kept(cache) == []
+    sources.put(source(), [b"a ", b"tarball"])
+    assert sources.fetch(source(), stage()).read_bytes() == GOOD
+
+
+def test_what_is_given_by_hand_needs_no_shelf(tmp_path: Path) -> None:
+    there = place(tmp_path / "there", GOOD)
+    wanted = replace(source(tmp_path / "absent", debian=True), given=there)
+    empty = Shelf("b.tar", frozenset())
+    assert sources.fetch(wanted, stage(), debian=no_debian, shelf=empty).read_bytes() == GOOD

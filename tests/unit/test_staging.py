@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tarfile
 from pathlib import Path
 
@@ -57,3 +58,27 @@ def test_the_stand_ins_spec_installs_what_is_packed() -> None:
         assert name in text
     source = (paths.SPECS / "pocketsheep" / "pocketsheep" / "__init__.py").read_text("utf-8")
     assert f'VERSION = "{package.version}"' in source
+
+
+def test_the_pack_is_the_same_whatever_the_checkouts_dates_and_modes(
+    ours: Package, tmp_path: Path
+) -> None:
+    first = staging.pack(ours, tmp_path).read_bytes()
+    for path in ours.folder.rglob("*"):
+        os.utime(path, (1, 1))
+        path.chmod(0o700 if path.is_dir() or path.stat().st_mode & 0o100 else 0o600)
+    assert staging.pack(ours, tmp_path).read_bytes() == first
+
+
+def test_the_date_of_a_build_is_that_of_its_first_tarball(tmp_path: Path) -> None:
+    patch, tar = tmp_path / "a.patch", tmp_path / "a.tar.xz"
+    patch.write_text("no tar")
+    with tarfile.open(tar, "w:xz") as archive:
+        for name, date in (("a", 1500000000), ("a/newer", 1600000000)):
+            info = tarfile.TarInfo(name)
+            info.mtime = date
+            archive.addfile(info)
+    assert staging.epoch([patch, tar]) == 1500000000
+    assert staging.epoch([patch]) == staging.epoch([]) == staging.EPOCH
+    tar.write_bytes(tar.read_bytes()[:40])
+    assert staging.epoch([tar]) == staging.EPOCH

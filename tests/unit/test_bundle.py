@@ -1,0 +1,186 @@
+"""A bundle is taken in whole or not at all; what does not fit the checkout is said. No engine."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from sheepvirt import archive, bundle, config, git, images, paths, sources
+from sheepvirt.bundle_lock import REQUIREMENTS, ImageRow, Lock, Member, SourceRow
+from sheepvirt.errors import BundleError
+from sheepvirt.model import Source
+from sheepvirt.progress import Progress, Stage, quiet
+
+LAYERS = (f"sha256:{'2' * 64}",)
+TARBALL = b"a tarball"
+PIN = hashlib.sha256(TARBALL).hexdigest()
+TARGET = config.load_target("rehearsal")
+KINDS = images.kinds(TARGET)
+
+
+class Engine:
+    """Answers as an engine that has ``here``; notes what it is made to do."""
+
+    def __init__(self, **here: str) -> None:
+        self.ids = {images.tag_of(TARGET, kind): ident for kind, ident in here.items()}
+        self.loaded: list[bytes] = []
+        self.layers_of_loaded = LAYERS
+
+    def __call__(self) -> Engine:
+        return self
+
+    def image_id(self, tag: str) -> str | None:
+        return self.ids.get(tag)
+
+    def layers(self, ident: str) -> tuple[str, ...]:
+        return self.layers_of_loaded if ident.startswith("new") else (ident,)
+
+    def load(self, content: Iterable[bytes]) -> str:
+        self.loaded.append(b"".join(content))
+        return f"new{len(self.loaded)}"
+
+    def tag(self, ident: str, tag: str) -> None:
+        self.ids[tag] = ident
+
+
+@pytest.fixture
+def engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Engine:
+    for name in ("CACHE", "STATE"):
+        monkeypatch.setenv(f"SHEEPVIRT_{name}", str(tmp_path / name.lower()))
+    one = Engine()
+    monkeypatch.setattr(bundle, "Engine", one)
+    return one
+
+
+def written(folder: Path, **changes: object) -> Path:
+    """Write a bundle for this checkout, less ``changes`` of its lock."""
+    contents = {f"images/{kind}.tar.gz": kind.encode() for kind in KINDS}
+    contents |= {f"sources/{PIN[:12]}/a.tar": TARBALL}
+    contents |= {REQUIREMENTS: (paths.ROOT / REQUIREMENTS).read_bytes()}
+    lock = Lock(
+        target="rehearsal",
+        version="0.1.0",
+        revision=git.revision(paths.ROOT),
+        made="2026-11-25 03:00:00 UTC",
+        words=("libvirt",),
+        images=tuple(
+            ImageRow(kind, images.tag_of(TARGET, kind), f"sha256:{'1' * 64}", LAYERS,
+                     f"images/{kind}.tar.gz")
+            for kind in KINDS
+        ),
+        sources=(SourceRow("a", "a.tar", PIN, False, f"sources/{PIN[:12]}/a.tar"),),
+        packages=(),
+        installed={"rpm": (), "dpkg": ()},
+        members=(),
+    )  # fmt: skip
+    lock = replace(lock, **changes)  # type: ignore[arg-type]
+    members, files = [], []
+    for number, (name, data) in enumerate(contents.items()):
+        members.append(Member(name, len(data), hashlib.sha256(data).hexdigest()))
+        files.append(folder / str(number))
+        files[-1].write_bytes(data)
+    used = {row.member for row in lock.images} | {row.member for row in lock.sources}
+    kept = [n for n, m in enumerate(members) if m.name in used or m.name == REQUIREMENTS]
+    path = folder / "b.tar"
+    lock = replace(lock, members=tuple(members[n] for n in kept))
+    archive.write(path, lock, [files[n] for n in kept])
+    return path
+
+
+def use(path: Path, target: str = "") -> tuple[bundle.Offline, str]:
+    """Return what is had by the bundle, and what was said."""
+    said = io.StringIO()
+    progress = Progress(console=Console(file=said, width=1000))
+    return bundle.use(path, target, progress), said.getvalue()
+
+
+def image(kind: str, tag: str) -> ImageRow:
+    return ImageRow(kind, tag, f"sha256:{'1' * 64}", LAYERS, f"images/{kind}.tar.gz")
+
+
+def test_images_and_sources_are_taken_in_and_the_words_kept(tmp_path: Path, engine: Engine) -> None:
+    offline, said = use(written(tmp_path))
+    assert engine.loaded == [kind.encode() for kind in KINDS]
+    assert set(engine.ids) == {images.tag_of(TARGET, kind) for kind in KINDS}
+    assert offline.target == TARGET
+    assert offline.words == ("libvirt",)
+    wanted = Source("a.tar", PIN)
+    assert offline.shelf.has(wanted)
+    found = sources.fetch(wanted, Stage("sources", quiet()), shelf=offline.shelf)
+    assert found.read_bytes() == TARBALL
+    assert "bundle for rehearsal, made 2026-11-25 03:00:00 UTC" in said
+    assert "lock: sha256 " in said
+    assert "recipe here is" not in said
+
+
+def test_what_is_here_already_is_not_loaded_again(tmp_path: Path, engine: Engine) -> None:
+    engine.ids = {images.tag_of(TARGET, kind): LAYERS[0] for kind in KINDS}
+    use(written(tmp_path))
+    assert engine.loaded == []
+
+
+def test_an_image_of_that_tag_with_other_layers_is_kept_by_its_id(
+    tmp_path: Path, engine: Engine
+) -> None:
+    tag = images.tag_of(TARGET, "builder")
+    engine.ids = {images.tag_of(TARGET, kind): LAYERS[0] for kind in KINDS}
+    engine.ids[tag] = "sha256:other"
+    _, said = use(written(tmp_path))
+    assert engine.loaded == [b"builder"]
+    assert f"{tag} was another image here, which has no tag any more: sha256:other" in said
+
+
+@pytest.mark.parametrize("cut", [1, 600, 2000])
+def test_of_a_broken_bundle_nothing_is_taken_in(tmp_path: Path, engine: Engine, cut: int) -> None:
+    path = written(tmp_path)
+    path.write_bytes(path.read_bytes()[:-cut])
+    with pytest.raises(BundleError, match="cut short"):
+        use(path)
+    assert engine.loaded == []
+    assert engine.ids == {}
+    assert sources.cached(Source("a.tar", PIN)) is None
+
+
+def test_of_a_bundle_for_another_recipe_nothing_is_taken_in(tmp_path: Path, engine: Engine) -> None:
+    other = "sheepvirt/rehearsal-builder:00ff00ff00ff00ff"
+    path = written(tmp_path, images=(image("builder", other),), revision="ab" * 20)
+    with pytest.raises(BundleError) as caught:
+        use(path)
+    assert f"its builder image is {other}" in caught.value.message
+    assert images.tag_of(TARGET, "builder") in caught.value.message
+    assert f"use the checkout that it was made from ({'ab' * 6})" in caught.value.hint
+    assert "`invoke bundle rehearsal`" in caught.value.hint
+    assert engine.loaded == []
+    with pytest.raises(BundleError, match="it has no builder image"):
+        use(written(tmp_path, images=()))
+
+
+def test_a_bundle_without_the_host_image_serves_builds_and_says_so(
+    tmp_path: Path, engine: Engine
+) -> None:
+    tag = images.tag_of(TARGET, "builder")
+    _, said = use(written(tmp_path, images=(image("builder", tag),), revision=""))
+    assert engine.loaded == [b"builder"]
+    assert "it serves builds alone: it has no host image" in said
+    assert "it was made at an unknown revision, this checkout is at " in said
+
+
+def test_another_target_is_refused(tmp_path: Path, engine: Engine) -> None:
+    with pytest.raises(BundleError, match="is for target 'rehearsal', not for 'el6'"):
+        use(written(tmp_path), "el6")
+    assert engine.loaded == []
+
+
+def test_an_image_that_is_not_what_the_lock_says_gets_no_tag(
+    tmp_path: Path, engine: Engine
+) -> None:
+    engine.layers_of_loaded = (f"sha256:{'3' * 64}",)
+    with pytest.raises(BundleError, match=r"images/builder\.tar\.gz is not the image of its lock"):
+        use(written(tmp_path))
+    assert engine.ids == {}
