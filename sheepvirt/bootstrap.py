@@ -28,7 +28,7 @@ from sheepvirt.facts import Question, gather
 from sheepvirt.host_model import Change, Facts, Host
 from sheepvirt.progress import Progress
 from sheepvirt.ssh import Connection
-from sheepvirt.steps import STEPS, kvm, repository, units
+from sheepvirt.steps import STEPS, ifcfg, kvm, repository, units
 from sheepvirt.steps.base import Hands, Step, Wanted, disk_path, vdi_note
 from sheepvirt.steps.network import DEFAULT
 from sheepvirt.steps.reboot import settle
@@ -82,8 +82,8 @@ def question(wanted: Wanted) -> Question:
         pools=(host.pool,),
         domains=tuple(g.name for g in host.guests),
         disks=tuple(disk_path(g) for g in host.guests),
-        files=(*repository.FILES, *units.FILES),
-        texts=(kvm.NOTE, *(vdi_note(g) for g in host.guests)),
+        files=(*repository.FILES, *units.FILES, ifcfg.IFUP, *ifcfg.paths_of(host)),
+        texts=(kvm.NOTE, *ifcfg.paths_of(host), *(vdi_note(g) for g in host.guests)),
     )
 
 

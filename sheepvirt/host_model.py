@@ -43,6 +43,9 @@ class Host:
     datapath: str = "system"  # of the bridge in Open vSwitch: system (kernel) or netdev (userspace)
     pool: str = "sheepdog"  # libvirt's storage pool of the sheepdog cluster
     kversion: str = ""  # kernel that its kernel modules are built for, as `uname -r` prints it
+    uplink: str = ""  # the host's interface that is the bridge's way out; "" for none
+    bridge_address: str = "dhcp"  # of a bridge with an uplink; or an IPv4 address and its prefix
+    gateway: str = ""
     init: str = "systemd"  # of a rehearsal host: systemd | sysv; a machine has what it has
     old_ssh: bool = False  # its sshd is of el6's age: RSA and SHA-1 are allowed, for it alone
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Iterable
 from dataclasses import replace
@@ -37,6 +38,11 @@ def _bridge(table: Table, key: str, value: str) -> str:
         table, key, value, r"[A-Za-z0-9_][A-Za-z0-9._-]{0,14}",
         "1 to 15 of A-Z a-z 0-9 . _ - (the first one no . or -)",
     )  # fmt: skip
+
+
+def _interface(table: Table, key: str, default: str) -> str:
+    value = table.get(key, str, default)
+    return _bridge(table, key, value) if value else ""
 
 
 def _visible(table: Table, key: str, value: str) -> str:
@@ -100,6 +106,9 @@ def _host(name: str, table: Table) -> Host:
             table, "kversion", table.get("kversion", str, ""),
             r"([0-9][A-Za-z0-9._-]*)?", "what `uname -r` prints there: 2.6.32-754.el6.x86_64",
         ),
+        uplink=_interface(table, "uplink", ""),
+        bridge_address=table.get("bridge_address", str, "dhcp"),
+        gateway=table.get("gateway", str, ""),
         init=table.get("init", str, "systemd"),
         old_ssh=table.get("old_ssh", bool, False),
     )  # fmt: skip
@@ -114,6 +123,7 @@ def _check_host(host: Host, table: Table) -> None:
             "datapath", f"is {host.datapath!r}",
             hint="use 'system' (the kernel's) or 'netdev' (userspace, where the kernel has none)",
         )  # fmt: skip
+    _check_addresses(host, table)
     if host.init not in INITS or (host.init != "systemd" and not host.rehearsal):
         table.refuse(
             "init", f"is {host.init!r}",
@@ -129,6 +139,32 @@ def _check_host(host: Host, table: Table) -> None:
                 "guests", f"{guest.name!r} is on network {guest.network!r}",
                 hint=f"put it on the host's network, {host.network!r}",
             )  # fmt: skip
+
+
+def _check_addresses(host: Host, table: Table) -> None:
+    if host.uplink == host.bridge:
+        table.refuse("uplink", "is the bridge itself", hint="name the interface behind it: eth0")
+    if host.bridge_address == "dhcp":
+        if host.gateway:
+            table.refuse("gateway", "is DHCP's affair", hint="give a static bridge_address as well")
+        return
+    try:
+        address = ipaddress.IPv4Interface(host.bridge_address)
+        whole = "/" in host.bridge_address
+    except ValueError:
+        whole = False
+    if not whole:
+        table.refuse(
+            "bridge_address", f"is {host.bridge_address!r}",
+            hint="use 'dhcp', or an IPv4 address with its prefix: 192.0.2.7/24",
+        )  # fmt: skip
+    if host.gateway:
+        try:
+            inside = ipaddress.IPv4Address(host.gateway) in address.network
+        except ValueError:
+            inside = False
+        if not inside:
+            table.refuse("gateway", f"is {host.gateway!r}", hint=f"an address in {address.network}")
 
 
 def load_hosts(path: Path | None = None) -> dict[str, Host]:

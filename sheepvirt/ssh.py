@@ -111,13 +111,15 @@ class Connection:
             raise _failed(self.host, argv, result)
         return result
 
-    def write(self, path: str, content: bytes, *, mode: int = 0o644) -> None:
-        """Write a small file (beside, then renamed), owned by root; its folder is made."""
+    def write(self, path: str, content: bytes, *, mode: int = 0o644, beside: str = ".new") -> None:
+        """Write a small file, owned by root; its folder is made.
+
+        It is written as ``path`` with ``beside`` behind it, then renamed.
+        """
         script = (
-            'mkdir -p "$(dirname "$1")" && cat > "$1.new" && chmod "$2" "$1.new" '
-            '&& mv -f "$1.new" "$1"'
+            'mkdir -p "$(dirname "$1")" && cat > "$1$3" && chmod "$2" "$1$3" && mv -f "$1$3" "$1"'
         )
-        self.run(["sh", "-c", script, "sh", path, f"{mode:o}"], stdin=content)
+        self.run(["sh", "-c", script, "sh", path, f"{mode:o}", beside], stdin=content)
 
     def put(self, source: Path, path: str, *, on_line: OnLine | None = None) -> None:
         """Copy the file ``source`` to ``path``: holes stay holes; beside, then renamed."""

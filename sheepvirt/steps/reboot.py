@@ -9,6 +9,7 @@ from sheepvirt.errors import BootstrapError, HostUnreachableError, RemoteCommand
 from sheepvirt.facts import BOOT
 from sheepvirt.host_model import Change, Facts
 from sheepvirt.ssh import Connection, OnLine
+from sheepvirt.steps import ifcfg
 from sheepvirt.steps.base import Hands, Step, Wanted
 
 NAME = "reboot"
@@ -26,17 +27,19 @@ fi
 pgrep -x 'dnf|yum|rpm' >/dev/null 2>&1 && echo "a transaction of RPMs is running"
 exit 0
 """
+WHY = "because packages or network files changed; proven by the boot's identity"
 SECONDS = 600.0  # a machine with much memory takes minutes before its own system starts
 
 
 def check(_wanted: Wanted, facts: Facts, earlier: Sequence[Change]) -> list[Change]:
-    """The host has booted since packages changed on it.
+    """The host has booted since packages or its network files changed.
 
     The note of that outlives a run that was cut off between the transaction and the reboot.
     """
-    planned = any(change.step in {"dependencies", "packages"} for change in earlier)
+    causes = {"dependencies", "packages", ifcfg.NAME}
+    planned = any(change.step in causes for change in earlier)
     if planned or (facts.boot and facts.reboot_wanted == facts.boot):
-        return [Change(NAME, "because packages changed; proven by the boot's identity")]
+        return [Change(NAME, WHY)]
     return []
 
 

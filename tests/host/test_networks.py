@@ -4,7 +4,10 @@ does not exist.
 
 from __future__ import annotations
 
+import re
 from typing import Any
+
+import pytest
 
 from .conftest import Wanted
 from .probe import Probe
@@ -48,3 +51,23 @@ def test_network_names_the_bridge_of_openvswitch(probe: Probe, wanted: Wanted) -
     }
     want = {"bridge": wanted.host.bridge, "forward": "bridge", "virtualport": "openvswitch"}
     assert said == want, f"network {wanted.host.network} says {said}, wanted {want}"
+
+
+def test_uplink_is_a_port_of_the_bridge(probe: Probe, wanted: Wanted) -> None:
+    uplink, bridge = wanted.host.uplink, wanted.host.bridge
+    if not uplink:
+        pytest.skip("the inventory gives the bridge no uplink")
+    found = probe.run("ovs-vsctl", "--timeout=10", "port-to-br", uplink)
+    on = found.stdout.strip() or f"none ({found.stderr.strip()})"
+    assert on == bridge, f"uplink {uplink} is on bridge {on}, wanted {bridge}"
+
+
+def test_bridge_has_the_address_of_the_host(probe: Probe, wanted: Wanted) -> None:
+    """With an uplink the address is the bridge's: by DHCP some, else the inventory's."""
+    if not wanted.host.uplink:
+        pytest.skip("the inventory gives the bridge no uplink")
+    said = probe.read("ip", "-o", "-4", "addr", "show", "dev", wanted.host.bridge)
+    addresses = re.findall(r" inet (\S+)", said)
+    want = wanted.host.bridge_address
+    good = bool(addresses) if want == "dhcp" else want in addresses
+    assert good, f"{wanted.host.bridge} has {', '.join(addresses) or 'no address'}, wanted {want}"

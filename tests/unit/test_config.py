@@ -134,6 +134,16 @@ def test_an_unknown_key_is_refused_with_the_nearest_known(
         (hosts, HOST + GUEST + 'disk = "vdi"\n', "'disk' is 'vdi'"),
         (hosts, HOST + "init = 'sysv'\n", "'init' is 'sysv'"),  # a real machine has its own
         (hosts, HOST + "rehearsal = true\ninit = 'upstart'\n", "'init' is 'upstart'"),
+        (hosts, HOST + "uplink = 'eth 0'\n", "'uplink' is 'eth 0'"),
+        (hosts, HOST + "uplink = 'b'\n", "'uplink' is the bridge itself"),
+        (hosts, HOST + "bridge_address = '192.0.2.7'\n", "'bridge_address' is '192.0.2.7'"),
+        (hosts, HOST + "bridge_address = 'x/24'\n", "'bridge_address' is 'x/24'"),
+        (hosts, HOST + "gateway = '192.0.2.1'\n", "'gateway' is DHCP's affair"),
+        (
+            hosts,
+            HOST + "bridge_address = '192.0.2.7/24'\ngateway = '198.51.100.1'\n",
+            "'gateway' is '198.51.100.1'",
+        ),
         (hosts, HOST + "pool = 'a/b'\n", "'pool' is 'a/b'"),
         (hosts, HOST + GUEST.replace('"l"', '"l\\u0007"'), "control character"),
         (hosts, HOST.replace('network = "n"\n', ""), "'network' is missing"),

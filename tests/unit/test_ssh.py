@@ -113,8 +113,8 @@ def test_files_are_written_beside_and_renamed(connect: Connect) -> None:
     connection.write("/etc/a b.repo", b"x", mode=0o600)
     argv, sent = recorder.asked[0]
     assert sent == b"x"
-    assert shlex.split(argv[-1])[-2:] == ["/etc/a b.repo", "600"]
-    assert 'mv -f "$1.new" "$1"' in argv[-1]
+    assert shlex.split(argv[-1])[-3:] == ["/etc/a b.repo", "600", ".new"]
+    assert 'mv -f "$1$3" "$1"' in argv[-1]
 
 
 def test_a_file_is_sent_as_a_tar_that_keeps_holes(connect: Connect, tmp_path: Path) -> None:
