@@ -246,8 +246,8 @@ def _compare(bundle: Archive, target: Target, progress: Progress) -> None:
     made_at, used_at = (r[:12] or "an unknown revision" for r in (lock.revision, here))
     tags = {row.kind: row.tag for row in lock.images}
     remedy = (
-        f"use the checkout that it was made from ({made_at}) with the same sheepvirt.toml (rootfs, "
-        f"mirrors), or make a bundle from this one ({used_at}): `invoke bundle {target.name}`"
+        f"use the checkout that it was made from ({made_at}) with the same rootfs in "
+        f"sheepvirt.toml, or make a bundle from this one ({used_at}): `invoke bundle {target.name}`"
     )
     if {row.kind for row in lock.images} - set(images.kinds(target)):
         progress.say(

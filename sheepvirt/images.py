@@ -51,7 +51,7 @@ def tag_of(target: Target, kind: str) -> str:
         for path in sorted(p for p in files if p.is_file() and p.suffix != ".pyc"):
             name = path.relative_to(target.folder).as_posix()
             recipe.update(name.encode() + b"\0" + path.read_bytes())
-        if target.repos:  # what the templates are filled with
+        if target.repos:  # what the templates are filled with, less the user's own mirrors (repr)
             filling = (target.repos, target.keys, target.macros, _host_packages())
             recipe.update(repr(filling).encode())
     return f"sheepvirt/{target.name}-{kind}:{recipe.hexdigest()[:16]}"

@@ -213,7 +213,7 @@ def look_at_rootfs(rootfs: Rootfs) -> Finding:
 def look_at_repo(target: Target, repo: YumRepo) -> Finding:
     """Tell which of a repo's places serves repodata; the first that does will do."""
     rows: list[Finding] = []
-    for url in repo.urls:
+    for url in repo.places:
         place = url.replace("$basearch", target.arch)
         try:
             content = web.read(place + METADATA, 1 << 16, seconds=SECONDS)

@@ -39,7 +39,7 @@ def checked(key: RpmKey, content: bytes | None) -> bytes:
 def fetch(key: RpmKey) -> bytes:
     """Return the file of ``key`` from the first of its URLs that answers. Raises SourceError."""
     refused = []
-    for url in key.urls:
+    for url in key.places:
         try:
             return web.read(url, LIMIT, seconds=SECONDS)
         except WebError as error:

@@ -123,13 +123,16 @@ def with_user_settings(target: Target, targets: Sequence[str]) -> Target:
         target,
         rootfs=own or target.rootfs,
         registry_mirror=mirror or target.registry_mirror,
-        repos=tuple(replace(r, urls=mirrored(r.urls, mirrors)) for r in target.repos),
-        keys=tuple(replace(k, urls=mirrored(k.urls, mirrors)) for k in target.keys),
+        repos=tuple(replace(r, mirrors=mirrored(r.urls, mirrors)) for r in target.repos),
+        keys=tuple(replace(k, mirrors=mirrored(k.urls, mirrors)) for k in target.keys),
     )
 
 
 def mirrored(urls: tuple[str, ...], mirrors: Mapping[str, str]) -> tuple[str, ...]:
-    """Return ``urls`` after those that ``mirrors`` has in their place."""
-    first = [new + u.removeprefix(old) for old, new in mirrors.items() for u in urls
-             if u.startswith(old)]  # fmt: skip
-    return (*first, *urls)
+    """Return what ``mirrors`` has in the place of ``urls``."""
+    return tuple(
+        new + url.removeprefix(old)
+        for old, new in mirrors.items()
+        for url in urls
+        if url.startswith(old)
+    )

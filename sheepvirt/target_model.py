@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,12 @@ class YumRepo:
     name: str
     urls: tuple[str, ...]
     key: str  # file name of the key that signs its RPMs
+    mirrors: tuple[str, ...] = field(default=(), repr=False)  # the user's own, tried first
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """Where it is, in order."""
+        return (*self.mirrors, *self.urls)
 
 
 @dataclass(frozen=True)
@@ -48,6 +54,12 @@ class RpmKey:
     fingerprint: str
     urls: tuple[str, ...] = ()  # none: the base image has it
     expired_ok: bool = False  # what it signed was signed before; rpm 4.8 never looks
+    mirrors: tuple[str, ...] = field(default=(), repr=False)  # the user's own, tried first
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """Where it is, in order; nowhere but in the base image, if empty."""
+        return (*self.mirrors, *self.urls)
 
 
 @dataclass(frozen=True)

@@ -60,6 +60,8 @@ def test_its_tags_need_neither_engine_nor_network(monkeypatch: pytest.MonkeyPatc
     assert base.startswith("sheepvirt/el6-base:") and builder.startswith("sheepvirt/el6-builder:")
     other = replace(EL6, repos=EL6.repos[:1])
     assert images.tag_of(other, "base") == base and images.tag_of(other, "builder") != builder
+    mine = replace(EL6, repos=tuple(replace(r, mirrors=("http://m.lan/",)) for r in EL6.repos))
+    assert images.tag_of(mine, "builder") == builder  # the same RPMs, whoever hands them over
     monkeypatch.setattr(machine, "vsyscall", lambda: "none")
     assert images.tag_of(EL6, "base") != base  # other images are left
 

@@ -39,11 +39,11 @@ def test_the_users_file_sets_a_rootfs_a_registry_and_mirrors(own: Path) -> None:
     assert target.rootfs == Rootfs(str(own.parent / "images/c6.tar"), HASH)
     assert target.registry_mirror == "registry.lan:5000/mirror"
     os_repo, epel = target.repos[0], target.repos[-1]
-    assert os_repo.urls[:2] == (
+    assert os_repo.places[:2] == (
         "http://mirror.lan/vault/6.10/os/$basearch/",
         "https://vault.centos.org/6.10/os/$basearch/",
     )
-    assert epel.urls[0].startswith("https://archives.fedoraproject.org/")
+    assert epel.places[0].startswith("https://archives.fedoraproject.org/")
     assert config.load_target("rehearsal").rootfs is None
 
 
