@@ -81,7 +81,8 @@ section reboot-wanted
 [ ! -r REBOOT_WANTED ] || cat REBOOT_WANTED
 section packages
 if has rpm; then
-  rpm -qa --qf '%{NAME}\t%{NAME}-%|EPOCH?{%{EPOCH}:}|%{VERSION}-%{RELEASE}.%{ARCH}\t%{SHA1HEADER}\n'
+  rpm -qa --qf '%{NAME}\t%{NAME}-%|EPOCH?{%{EPOCH}:}|%{VERSION}-%{RELEASE}.%{ARCH}\t'\
+'%{SHA1HEADER}\t%{SOURCERPM}\n'
 fi
 section bridges
 if has ovs-vsctl; then
@@ -182,7 +183,7 @@ def sections(text: str, boundary: str) -> dict[str, str]:
 def parse(found: Mapping[str, str]) -> Facts:
     """Turn sections into facts; an absent or empty section is a thing that is not there."""
     rows = [line.split("\t") for line in found.get("packages", "").splitlines()]
-    rows = [row for row in rows if len(row) == 3]
+    rows = [row for row in rows if len(row) == 4]
     runlevel = found.get("runlevel", "").strip()
     return Facts(
         os=found.get("os", "").strip(),
@@ -192,8 +193,9 @@ def parse(found: Mapping[str, str]) -> Facts:
         installer=found.get("installer", "").strip(),
         kernel_datapath=found.get("kernel-datapath", "").strip() == "yes",
         reboot_wanted=found.get("reboot-wanted", "").strip(),
-        packages={name: nevra for name, nevra, _ in rows},
-        headers={name: sha1 for name, _, sha1 in rows},
+        packages={name: nevra for name, nevra, _, _ in rows},
+        headers={name: sha1 for name, _, sha1, _ in rows},
+        source_rpms={name: source for name, _, _, source in rows},
         provided=frozenset(n for n, text in _of(found, "provided") if text.startswith("yes")),
         services={
             n: state

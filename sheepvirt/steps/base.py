@@ -38,6 +38,12 @@ class Wanted:
         return {r.name: r for r in rpms if not r.nevra.endswith((".src", ".nosrc"))}
 
     @property
+    def source_nevras(self) -> tuple[str, ...]:
+        """The NEVRAs of the source RPMs that those of the repo were built from."""
+        rpms = (rpm for record in self.records for rpm in record.rpms)
+        return tuple(r.nevra for r in rpms if r.nevra.endswith((".src", ".nosrc")))
+
+    @property
     def install(self) -> tuple[str, ...]:
         """Names of the RPMs that the host asks for; the installer adds what they require."""
         return tuple(name for record in self.records for name in record.install)

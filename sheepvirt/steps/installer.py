@@ -12,9 +12,13 @@ from sheepvirt.steps.base import STATE, Hands
 
 
 def transaction(
-    facts: Facts, hands: Hands, install: Sequence[str], reinstall: Sequence[str] = ()
+    facts: Facts,
+    hands: Hands,
+    install: Sequence[str],
+    reinstall: Sequence[str] = (),
+    remove: Sequence[str] = (),
 ) -> None:
-    """Install ``install`` (names or NEVRAs) and replace ``reinstall`` in one transaction.
+    """Install ``install`` (names or NEVRAs), replace ``reinstall``, take ``remove`` away: at once.
 
     Notes first that the host must reboot: a run that is cut off here is finished by the next one.
     Raises BootstrapError where the host has neither dnf nor yum, RemoteCommandError.
@@ -25,13 +29,12 @@ def transaction(
             hint="install one of them there; RPMs are never installed without resolving them",
         )
     hands.connection.write(REBOOT_WANTED, f"{facts.boot}\n".encode())
-    if not reinstall:
+    if not reinstall and not remove:
         _say_what_failed(hands.run(facts.installer, "-y", "install", *install), hands)
         return
-    # Only their shell can install and reinstall in one transaction.
-    lines = [f"reinstall {' '.join(reinstall)}"]
-    if install:
-        lines.insert(0, f"install {' '.join(install)}")
+    # Only their shell can do more than one of these in one transaction.
+    verbs = (("remove", remove), ("install", install), ("reinstall", reinstall))
+    lines = [f"{verb} {' '.join(names)}" for verb, names in verbs if names]
     script = f"{STATE}/transaction"
     hands.connection.write(script, "\n".join([*lines, "run", ""]).encode())
     _say_what_failed(hands.run(facts.installer, "-y", "shell", script), hands)

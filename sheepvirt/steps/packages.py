@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ from sheepvirt.steps import installer
 from sheepvirt.steps.base import Hands, Step, Wanted
 
 NAME = "packages"
+EPOCH = re.compile(r"-\d+:")
 
 
 @dataclass(frozen=True)
@@ -19,6 +21,7 @@ class Differences:
     absent: tuple[str, ...]  # names the host is to have and has not
     other: tuple[str, ...]  # NEVRAs to take the place of another version
     rebuilt: tuple[str, ...]  # same NEVRA, other build: its header's digest differs
+    left: tuple[str, ...] = ()  # names that another version of ours had, and this one has not
 
 
 def differences(wanted: Wanted, facts: Facts) -> Differences:
@@ -32,7 +35,29 @@ def differences(wanted: Wanted, facts: Facts) -> Differences:
             for r in installed
             if facts.packages[r.name] == r.nevra and facts.headers.get(r.name) != r.header_sha1
         ),
+        left=_left(wanted, facts),
     )
+
+
+def _left(wanted: Wanted, facts: Facts) -> tuple[str, ...]:
+    """Return the installed RPMs of a source of ours in another version, which the repo lacks now.
+
+    They ask for the former version of their kin, and would keep it from being replaced.
+    """
+    ours = {f"{EPOCH.sub('-', nevra)}.rpm" for nevra in wanted.source_nevras}
+    names = {_source_name(file) for file in ours}
+    return tuple(
+        sorted(
+            name
+            for name, source in facts.source_rpms.items()
+            if name not in wanted.rpms and source not in ours and _source_name(source) in names
+        )
+    )
+
+
+def _source_name(file: str) -> str:
+    """``name`` of ``name-version-release.src.rpm``."""
+    return file.rsplit("-", 2)[0]
 
 
 def check(wanted: Wanted, facts: Facts, _earlier: Sequence[Change]) -> list[Change]:
@@ -43,6 +68,7 @@ def check(wanted: Wanted, facts: Facts, _earlier: Sequence[Change]) -> list[Chan
         (found.absent, f"by {tool}, with what they require, in one transaction"),
         (found.other, f"by {tool}, in place of another version"),
         (found.rebuilt, f"by {tool}, in place of another build"),
+        (found.left, f"removed by {tool}: of another version, and not in this repo"),
     )
     return [Change(NAME, f"{', '.join(names)} {how}") for names, how in rows if names]
 
@@ -50,7 +76,8 @@ def check(wanted: Wanted, facts: Facts, _earlier: Sequence[Change]) -> list[Chan
 def apply(wanted: Wanted, facts: Facts, hands: Hands) -> None:
     """Run the one transaction."""
     found = differences(wanted, facts)
-    installer.transaction(facts, hands, (*found.absent, *found.other), found.rebuilt)
+    install = (*found.absent, *found.other)
+    installer.transaction(facts, hands, install, found.rebuilt, found.left)
 
 
 STEP = Step(NAME, check, apply)

@@ -55,8 +55,9 @@ def test_the_script_runs_where_nothing_of_ours_is_installed(shell: str) -> None:
 
 
 def test_rpms_are_read_with_epoch_and_header() -> None:
-    found = parse({"packages": "a\ta-1:2-3.el6.x86_64\tabc\nbroken line\n"})
+    found = parse({"packages": "a\ta-1:2-3.el6.x86_64\tabc\ta-2-3.src.rpm\nbroken line\n"})
     assert found.packages == {"a": "a-1:2-3.el6.x86_64"}
+    assert found.source_rpms == {"a": "a-2-3.src.rpm"}
     assert found.headers == {"a": "abc"}
 
 

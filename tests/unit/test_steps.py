@@ -85,6 +85,35 @@ def test_a_rebuilt_rpm_and_a_new_one_share_a_transaction(monkeypatch: pytest.Mon
     assert planned.sent[1].decode() == f"install new\nreinstall {RPM.nevra}\nrun\n"
 
 
+def test_what_only_another_version_had_goes_in_the_same_transaction(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    source = "libvirt-8.0.0-1.rehearsal.src.rpm"
+    facts = replace(
+        done(),
+        packages={"libvirt": "libvirt-8.0.0-1.rehearsal.x86_64", "libvirt-libs": "x", "glib": "y"},
+        source_rpms={
+            "libvirt": source,
+            "libvirt-libs": source,
+            "glib": "libvirt-glib-8.0.0-1.src.rpm",
+        },
+    )
+    assert changes(packages.STEP, facts) == [
+        f"{RPM.nevra} by dnf, in place of another version",
+        "libvirt-libs removed by dnf: of another version, and not in this repo",
+    ]
+    same = {"libvirt": "libvirt-7.0.0-1.rehearsal.src.rpm"}
+    assert not changes(packages.STEP, replace(done(), source_rpms=same))
+    worker, planned = hands(
+        monkeypatch,
+        ("reboot-wanted", 0, ""),
+        ("/var/lib/sheepvirt/transaction", 0, ""),
+        ("dnf -y shell /var/lib/sheepvirt/transaction", 0, ""),
+    )
+    packages.apply(WANTED, facts, worker)
+    assert planned.sent[1].decode() == f"remove libvirt-libs\ninstall {RPM.nevra}\nrun\n"
+
+
 def test_a_reboot_is_due_until_it_has_happened() -> None:
     assert changes(reboot.STEP, replace(done(), reboot_wanted="b/2"))
     assert not changes(reboot.STEP, replace(done(), reboot_wanted="b/1"))
