@@ -29,6 +29,17 @@ from sheepvirt.spec_lines import (
 
 _OPENING = {"if", "ifarch", "ifnarch", "ifos", "ifnos"}
 _NEXT = {"elif", "elifarch", "elifos", "else"}
+# What rpm's own file "macros" (here: 4.16's) gives an %ifarch to ask for.
+_ARCHES = {
+    "ix86": "i386 i486 i586 i686 pentium3 pentium4 athlon geode",
+    "arm": "armv3l armv4b armv4l armv4tl armv5tl armv5tel armv5tejl armv6l armv6hl armv7l armv7hl"
+    " armv7hnl armv8l armv8hl armv8hnl armv8hcnl",
+    "arm64": "aarch64",
+    "power64": "ppc64 ppc64p7 ppc64le",
+    "mips": "mips mipsel mipsr6 mipsr6el mips64 mips64el mips64r6 mips64r6el",
+    "sparc": "sparc sparcv8 sparcv9 sparcv9v sparc64 sparc64v",
+    "alpha": "alpha alphaev56 alphaev6 alphaev67",
+}
 
 
 def read(text: str, macros: Mapping[str, str]) -> Spec:
@@ -119,7 +130,7 @@ class _Reader:
     endings: dict[int, int] = field(default_factory=dict)
 
     def read(self, text: str) -> Spec:
-        for name, value in self.given.items():
+        for name, value in {**_ARCHES, **self.given}.items():
             self.registry.define(name, value, special=True)
         # Not this machine's: the same spec gives the same patch everywhere.
         self.registry.target = self.given.get("_target_cpu", "x86_64")
@@ -170,6 +181,8 @@ class _Reader:
         if word.endswith(("arch", "os")):
             names = (expand(expression, self.registry) or "").replace(",", " ").split()
             known = self.registry.target if word.endswith("arch") else "linux"
+            if known not in names and any("%" in name for name in names):
+                return None  # a macro of the target's own may stand for it
             return (known in names) != word.startswith("ifn")
         return evaluate(expression, self.registry)
 

@@ -194,7 +194,8 @@ def _refuse_if_it_follows(spec: Spec, line: Line, title: str, not_own: set[str])
     defined = {other.definition[0] for other in spec.lines if other.definition}
     own = (defined | set(spec.defined_at)) - not_own - _DISTRIBUTION
     for branch in line.branches:
-        for macro in sorted(spec.asks_about(branch.asked) & own):
+        asked = spec.asks_about(branch.asked) & own
+        for macro in sorted(asked, key=lambda name: (name not in branch.asked, name)):
             why = f"off because of {macro}, line {branch.line}: {branch.text}"
             raise _refuse(title, line, why, f"set {macro} as upstream does")
     body = line.definition[1] if line.definition else ""

@@ -165,7 +165,7 @@ def test_what_does_not_fit_is_named(case: str) -> None:
     ("extra", "said"),
     [
         ({"_without_libvirtd": "--without-libvirtd"}, "off because of with_libvirtd, line 29"),
-        ({"client_only": "1"}, "off because of server_drivers, line 29"),
+        ({"client_only": "1"}, "off because of with_libvirtd, line 29"),
         ({"_without_storage_sheepdog": "1"}, "the target itself defines _without_storage_sheepdog"),
     ],
 )

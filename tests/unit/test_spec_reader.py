@@ -73,6 +73,24 @@ def test_what_cannot_be_told_is_not_called_false() -> None:
 
 
 @pytest.mark.parametrize(
+    ("cpu", "names", "holds"),
+    [
+        ("i686", "%{ix86} x86_64 ia64", True),  # rpm's own macros, which a spec does not define
+        ("i686", "%ix86", True),
+        ("x86_64", "%{ix86} %{arm} %{power64}", False),
+        ("ppc64le", "x86_64 %{power64} aarch64", True),
+        ("aarch64", "%{arm}", False),
+        ("x86_64", "%{our_arches} x86_64", True),
+        ("x86_64", "%{our_arches} s390x", None),  # may be the target's macro
+    ],
+)
+def test_architectures(cpu: str, names: str, holds: bool | None) -> None:
+    for word, wanted in (("%ifarch", holds), ("%ifnarch", None if holds is None else not holds)):
+        line = read(f"{word} {names}\nx\n%endif\n", {"_target_cpu": cpu}).lines[1]
+        assert (line.live, line.unsure) == (bool(wanted), wanted is None)
+
+
+@pytest.mark.parametrize(
     ("text", "value"),
     [
         ("%define x 1\n", True),
