@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from pocketsheep import wire
 from pocketsheep.client import Connection, Refused
+from pocketsheep.files import Scratch
 from pocketsheep.server import Limits, Server
 from pocketsheep.service import Service
 from pocketsheep.store import Store
@@ -334,6 +335,30 @@ def test_a_full_disk_is_an_error_and_earlier_data_stays(
             sheep.create(b"another", MB)
     assert sheep.read(oid, 0, 4) == b"data"
     assert sheep.inode(oid.vid).owner(2) == oid.vid
+
+
+def test_what_is_written_into_an_object_that_a_full_disk_left_without_reference_stays(
+    server: Running, sheep: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """QEMU does not refer to it again: it takes it for made."""
+    oid = made(sheep, b"orphan")
+    orphan = ObjectId(Kind.DATA, oid.vid, 3)
+    sheep.write(orphan, 0, b"failed", create=True)
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as disk:
+        disk.setattr(Scratch, "replace", full)
+        for _ in range(2):
+            with refused(Result.NO_SPACE):
+                sheep.set_owner(oid.vid, 3, oid.vid)
+            with refused(Result.NO_SPACE):
+                sheep.write(orphan, 0, b"failed as well")
+    assert sheep.inode(oid.vid).owner(3) == 0
+    sheep.write(orphan, 0, b"written")
+    assert sheep.inode(oid.vid).owner(3) == oid.vid
+    assert sheep.read(orphan, 0, 7) == b"written"
 
 
 def test_a_defect_of_ours_is_an_answer(sheep: Connection, monkeypatch: pytest.MonkeyPatch) -> None:

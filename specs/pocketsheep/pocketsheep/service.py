@@ -121,6 +121,8 @@ class Service:
             raise Refusal(Result.READONLY)
         client.writes.add(oid.vid)
         if not create:
+            if oid.kind is Kind.DATA and found.owner(oid.index) != oid.vid:
+                self._refer(oid)
             self._objects.write(oid, args.offset, data, durable=durable)
             return SUCCESS
         if oid.kind is Kind.DATA and oid.index >= found.objects:
@@ -130,6 +132,16 @@ class Service:
             raise Refusal(Result.INVALID_PARMS)
         self._objects.create(oid, args.offset, data, base, durable=durable)
         return SUCCESS
+
+    def _refer(self, oid: ObjectId) -> None:
+        """Let the VDI refer to an object of its own that it does not refer to yet.
+
+        QEMU takes an object for made when that has been answered. Where its next request, which
+        refers to the object, finds the disk full, it fails that one write and does not ask again:
+        without a reference, whatever it writes into the object later would be lost.
+        """
+        entry = wire.INODE_HEADER + 4 * oid.index
+        self._catalog.update(oid.vid, entry, oid.vid.to_bytes(4, "little"))
 
     def _discard(self, request: Request, _data: bytes, _client: Client) -> Response:
         oid = ObjectId.unpack(request.object.oid)
