@@ -6,14 +6,13 @@ The tests build on one another, in file order: one host is bootstrapped, broken,
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from commands import INVENTORY, invoke, start
 
 from sheepvirt import inventory, paths, rehearsal
 from sheepvirt.engine import Engine
@@ -21,29 +20,6 @@ from sheepvirt.host_model import Host
 from sheepvirt.ssh import connect, write_config
 
 pytestmark = pytest.mark.engine
-INVENTORY = Path(__file__).parent / "inventory.toml"
-
-
-def start(*args: str) -> subprocess.Popen[str]:
-    """Start one command of ours, as a user would, its output in one pipe."""
-    env = {**os.environ, "SHEEPVIRT_INVENTORY": str(INVENTORY), "COLUMNS": "200"}
-    return subprocess.Popen(
-        [sys.executable, "-u", "-m", "invoke", *args],
-        cwd=paths.ROOT,
-        env=env,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-
-
-def invoke(*args: str, code: int = 0) -> str:
-    """Run one command of ours; return its output; its exit code must be ``code``."""
-    process = start(*args)
-    out, _ = process.communicate(timeout=1800)
-    assert process.returncode == code, out
-    return out
 
 
 def moorea() -> Host:

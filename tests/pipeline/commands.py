@@ -1,0 +1,34 @@
+"""Our commands as a user runs them, on the inventory of these tests."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from sheepvirt import paths
+
+INVENTORY = Path(__file__).parent / "inventory.toml"
+
+
+def start(*args: str) -> subprocess.Popen[str]:
+    """Start one command of ours, as a user would, its output in one pipe."""
+    env = {**os.environ, "SHEEPVIRT_INVENTORY": str(INVENTORY), "COLUMNS": "200"}
+    return subprocess.Popen(
+        [sys.executable, "-u", "-m", "invoke", *args],
+        cwd=paths.ROOT,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def invoke(*args: str, code: int = 0) -> str:
+    """Run one command of ours; return its output; its exit code must be ``code``."""
+    process = start(*args)
+    out, _ = process.communicate(timeout=1800)
+    assert process.returncode == code, out
+    return out
