@@ -66,6 +66,16 @@ def use(package: Package, path: Path, digest: str) -> Package:
     return replace(package, sources=sources, unpinned=unpinned)
 
 
+def recall(package: Package, record: BuildRecord) -> Package:
+    """Return the package with the sources that ``record`` was built of: one may be unpinned."""
+    pins = {name: pin for name, pin in record.inputs.items() if name.endswith(SIGN)}
+    sources = tuple(
+        Source(s.file, pin) if (pin := pins.get(f"source {s.file}{SIGN}")) else s
+        for s in package.sources
+    )
+    return replace(package, sources=sources, unpinned=record.unpinned)
+
+
 def _which(package: Package, path: Path, digest: str) -> int:
     """Return the index of the source that the file is: by its hash, by its name, the only one."""
     sources = package.sources

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from sheepvirt import build, config, images, paths, repo, rpms
+from sheepvirt import build, config, images, paths, prove_gates, repo, rpms
 from sheepvirt.engine import Engine
 from sheepvirt.errors import BuildError, ContractError, SourceUnreachableError, SpecError
 from sheepvirt.model import BuildRecord, Target
@@ -126,6 +126,10 @@ def test_the_thirteen_of_nineteen_go_onto_a_host_in_one_transaction(world: Path)
         assert host.run(["sh", "-c", "libvirtd; rpm -V libvirt-daemon"]).stdout.startswith(
             "this is not libvirt: device "
         )
+
+    controls = prove_gates.run(target, quiet())
+    assert len(controls) == 5
+    assert [c.control for c in controls if not c.ok] == []
 
     with pytest.raises(SourceUnreachableError, match=r"no place has libvirt-1\.0\.3\.tar\.gz"):
         run(target, None)  # nothing unpinned is taken for the pinned source

@@ -131,6 +131,15 @@ def test_evidence_names_both_hashes_and_the_version_that_is_in_it() -> None:
     assert given.evidence(package(), "") == []
 
 
+def test_what_was_built_is_found_again_in_the_cache_by_its_record() -> None:
+    made = given.use(package(), Path("/x.tgz"), OTHER)
+    inputs = plan.inputs(made, TARGET, "i", {}, {})
+    again = given.recall(package(), replace(record(made.unpinned), inputs=inputs))
+    assert again.sources == (Source("libvirt-1.0.3.tar.gz", OTHER),)
+    assert again.unpinned == made.unpinned
+    assert given.recall(package(), record()) == package()
+
+
 def test_the_manifest_keeps_it_and_one_of_before_has_none() -> None:
     row = {"package": "a", "version": "1", "key": "k", "inputs": {}, "rpms": [], "install": [],
            "evidence": [], "seconds": 1.0, "stand_in": ""}  # fmt: skip
