@@ -182,14 +182,17 @@ def _base(engine: Engine, target: Target) -> Finding:
 
 def _image(engine: Engine, target: Target, image: Image) -> Finding:
     name = registry.reference(image, target.registry_mirror)
+    shown = name.partition("@")[0]
     if engine.image_id(name) is not None:
-        return Finding(name, True, "is in the engine")
+        return Finding(shown, True, "is in the engine")
     try:
         digest = engine.manifest(name)
     except RegistryError as error:
         meaning = registry.refusal(error.words)
-        return Finding(name, False, f"{meaning.why} ({error.words})", meaning.fix)
-    return Finding(name, True, "answers" if image.pinned else f"answers (unpinned: {digest})")
+        return Finding(shown, False, f"{meaning.why} ({error.words})", meaning.fix)
+    return Finding(
+        shown, True, "answers (pinned)" if image.pinned else f"answers (unpinned: {digest})"
+    )
 
 
 def look_at_rootfs(rootfs: Rootfs) -> Finding:

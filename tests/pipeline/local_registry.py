@@ -123,6 +123,12 @@ def _serve(container: Container, argv: list[str]) -> None:
     container.run(argv, keep=False)  # ends with the container
 
 
+def tools(rpm: str, yum: str) -> dict[str, str]:
+    """Return an rpm and a yum that say these versions and write into /log how they are called."""
+    said = {"rpm": f"RPM version {rpm}", "yum": yum}
+    return {f"bin/{n}": f'#!/bin/sh\necho "{n} $*" >> /log\necho "{v}"\n' for n, v in said.items()}
+
+
 Files = Mapping[str, str | bytes | None]
 
 
@@ -141,8 +147,7 @@ def rootfs(container: Container, files: Files) -> bytes:
         "bin/busybox": busybox, "bin/sh": bash, "var/lib/rpm/Packages": "", "log": "",
     }  # fmt: skip
     rows |= {f"bin/{name}@": "busybox" for name in COMMANDS}
-    for tool, version in (("rpm", "RPM version 4.8.0"), ("yum", "3.2.29")):
-        rows[f"bin/{tool}"] = f'#!/bin/sh\necho "{tool} $*" >> /log\necho "{version}"\n'
+    rows |= tools("4.8.0", "3.2.29")
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         for name, content in {**rows, **files}.items():

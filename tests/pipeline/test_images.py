@@ -13,9 +13,18 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from local_registry import Files, Registry, compressed, digest_of, image, rootfs, running
+from local_registry import (
+    Files,
+    Registry,
+    compressed,
+    digest_of,
+    image,
+    rootfs,
+    running,
+    tools,
+)
 
-from sheepvirt import base_proof, bases, config, images, preflight, rpms, web
+from sheepvirt import base_proof, bases, config, images, preflight, rpm_keys, rpms, web
 from sheepvirt.engine import Engine
 from sheepvirt.errors import EngineError, RegistryError, SourceError, SourceHashError
 from sheepvirt.model import Target
@@ -236,28 +245,49 @@ def page() -> Iterator[str]:
         server.shutdown()
 
 
-def test_el6s_builder_is_made_as_its_recipe_says(engine: Engine, pack: Pack, page: str) -> None:
-    """Its real Containerfile, on a base whose rpm and yum only write down how they are called."""
-    path = pack(CENTOS)
-    ours, epel = EL6.keys
+@pytest.mark.parametrize(
+    ("name", "release", "rpm", "yum"),
+    [
+        ("el6", "CentOS release 6.10 (Final)", "4.8.0", "3.2.29"),
+        ("el7", "CentOS Linux release 7.9.2009 (Core)", "4.11.3", "3.4.3"),
+        ("el8", "CentOS Linux release 8.4.2105", "4.14.3", "4.7.0"),
+    ],
+)
+def test_a_builder_is_made_as_its_recipe_says(
+    engine: Engine, pack: Pack, page: str, *, name: str, release: str, rpm: str, yum: str
+) -> None:
+    """The real Containerfile, on a base whose rpm and yum only write down how they are called."""
+    target = config.load_target(name)
+    ours, epel = target.keys
+    path = pack(
+        {
+            **CENTOS,
+            **tools(rpm, yum),
+            "etc/centos-release": release,
+            rpm_keys.path_of(ours).lstrip("/"): (KEYS / "lasting.asc").read_bytes(),
+        }
+    )
     target = replace(
-        EL6,
+        target,
         rootfs=Rootfs(str(path)),
         keys=(
             replace(ours, fingerprint=LASTING),
-            replace(epel, fingerprint=LASTING, urls=(f"{page}/lasting.asc",)),
+            replace(epel, fingerprint=LASTING, mirrors=(f"{page}/lasting.asc",)),
         ),
     )
     base = images.tag_of(target, "base")
     try:
         builder = images.ensure(engine, target, "builder", Progress())
         log = (engine.read_file(builder, "/log") or b"").decode().splitlines()
-        assert f"rpm --import {' '.join(f'/etc/pki/rpm-gpg/{k.file}' for k in target.keys)}" in log
-        assert "yum -y install yum-plugin-ovl" in log and "yum clean all" in log
-        install = next(line for line in log if "rpm-build" in line and line.startswith("yum"))
-        assert {"createrepo", f"kernel-devel-{EL6.macros['kversion']}"} <= set(install.split())
+        assert f"rpm --import {' '.join(rpm_keys.path_of(k) for k in target.keys)}" in log
+        install = next(x for x in log if x.startswith("yum -y install") and "rpm-build" in x)
+        assert {"gcc", "userspace-rcu-devel", "libselinux-devel"} <= set(install.split())
+        assert target.createrepo[0] in install.split()
+        asked = next(x for x in log if x.startswith("rpm -q --whatprovides")).split()[3:]
+        assert asked == install.split()[3 : 3 + len(asked)]
+        assert "yum clean all" in log
         repo = (engine.read_file(builder, "/etc/yum.repos.d/sheepvirt.repo") or b"").decode()
-        assert "https://vault.centos.org/6.10/os/$basearch/" in repo
+        assert all(f"[{r.name}]" in repo and r.urls[0] in repo for r in target.repos)
         assert engine.read_file(builder, "/etc/yum.repos.d/CentOS-Base.repo") is None
         bundle = web.ca_bundle()
         assert bundle is not None

@@ -27,6 +27,15 @@ def test_the_target_is_data() -> None:
     assert [i.pinned for i in EL6.images] == [True, False, False]
 
 
+@pytest.mark.parametrize("name", ["el6", "el7", "el8"])
+def test_each_el_has_an_image_that_is_pinned_and_repos_that_are_signed(name: str) -> None:
+    target = config.load_target(name)
+    assert target.images[0].pinned and target.dist == f".{name}"
+    assert target.ceilings and "unverified" in target.summary
+    assert all(len(repo.urls) > 1 for repo in target.repos)
+    assert {repo.key for repo in target.repos} == {key.file for key in target.keys}
+
+
 @pytest.mark.parametrize("name", ["daemon.spec", "plugin.spec.in"])
 def test_a_spec_is_patched_for_it(name: str, tmp_path: Path) -> None:
     def run(file: Path) -> subprocess.CompletedProcess[str]:
