@@ -26,6 +26,7 @@ from sheepvirt import (
 from sheepvirt.errors import BootstrapError, ConfigError, RemoteCommandError
 from sheepvirt.facts import Question, gather
 from sheepvirt.host_model import Change, Facts, Host
+from sheepvirt.model import BuildRecord
 from sheepvirt.progress import Progress
 from sheepvirt.ssh import Connection
 from sheepvirt.steps import STEPS, ifcfg, kvm, repository, units
@@ -42,6 +43,7 @@ def bootstrap(host: Host, *, plan: bool, progress: Progress) -> list[Change]:
     """
     wanted = wanted_state(host)
     given.admit(host, wanted.records, progress)
+    _require_init(host, wanted.records)
     if plan:
         return make_plan(wanted, progress)
     with locks.lock(f"host-{host.name}", progress):
@@ -70,6 +72,19 @@ def wanted_state(host: Host) -> Wanted:
         schemas=schemas.load(folder, records),
         stand_ins=standin.words(config.load_package(r.package) for r in records),
     )
+
+
+def _require_init(host: Host, records: Sequence[BuildRecord]) -> None:
+    """Raise ConfigError where a rehearsal host does not start services as a package brings them."""
+    for record in records:
+        init = config.load_package(record.package, record.version).init
+        if host.rehearsal and init and init != host.init:
+            raise ConfigError(
+                f"{record.package} {record.version} comes with init scripts, and {host.name} is a "
+                f"rehearsal host with {host.init}",
+                hint=f'set `init = "{init}"` for it in {paths.inventory()}, and '
+                f"`invoke destroy {host.name}` where it is there already: it is made anew",
+            )
 
 
 def question(wanted: Wanted) -> Question:

@@ -10,6 +10,7 @@ from sheepvirt.compat_model import Ceilings
 from sheepvirt.errors import ConfigError, suggest
 from sheepvirt.git import KINDS
 from sheepvirt.model import Adjustment, DebianSource, Feature, GitSource, Package, Source, Target
+from sheepvirt.services import SYSV
 from sheepvirt.tables import Table, pick, read_toml
 
 # gzip alone, as in el6: yum 3.2.29 knows no other compression of metadata.
@@ -203,9 +204,12 @@ def load_package(name: str, version: str = "") -> Package:
         adjust=_adjustment(table.table("adjust")),
         versions=versions.known(folder) or (version,),
         macros=_macros(table),
+        init=table.get("init", str, ""),
         unpack=table.strings("unpack"),
     )
     table.done()
+    if package.init not in {"", SYSV}:
+        table.refuse("init", f"is {package.init!r}", hint=f"{SYSV!r}, or leave it out")
     if bool(package.stand_in) != bool(package.stands_in_for):
         table.refuse(
             "stand_in" if package.stands_in_for else "stands_in_for", "is missing",

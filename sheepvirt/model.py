@@ -114,6 +114,7 @@ class Package:
     stands_in_for: str = ""  # the package that it is a stand-in for, on its own targets
     adjust: Adjustment | None = None
     versions: tuple[str, ...] = ()  # all that stand side by side in its folder
+    init: str = ""  # "sysv": its services come as init scripts, so that a host must take those
     unpinned: str = ""  # non-empty: its source is a file that nobody pinned, and which
     macros: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # target: rpm macros
     unpack: tuple[str, ...] = ()  # paths in the tarball: further sources that its spec names

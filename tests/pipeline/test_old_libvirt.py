@@ -112,7 +112,7 @@ def test_the_thirteen_of_nineteen_go_onto_a_host_in_one_transaction(world: Path)
     assert "/usr/lib64/python2.7/site-packages/libvirt.py" in rpms.read(folder / python.file).files
 
     engine = Engine()
-    image = images.ensure(engine, target, "host", quiet())
+    image = images.ensure(engine, target, "host-sysv", quiet())
     assert len(record.install) == 13
     argv = ["dnf", "-y", "--nogpgcheck", "--repofrompath=ours,/repo", "install", *record.install]
     with engine.container(
@@ -120,6 +120,10 @@ def test_the_thirteen_of_nineteen_go_onto_a_host_in_one_transaction(world: Path)
     ) as host:
         done = host.run(argv, env={"LC_ALL": "C"})
         assert done.code == 0, done.stdout[-3000:] + done.stderr[-3000:]
+        assert "scriptlet failed" not in done.stdout + done.stderr
+        runs = host.run(["chkconfig", "--list", "libvirtd"]).stdout
+        assert "3:on" in runs, runs  # the RPM's script, in the place of the image's stand-in
+        assert "miniature" in host.run(["cat", "/etc/init.d/libvirtd"]).stdout
         there = host.run(["rpm", "-q", *record.install, "sheepdog", "pocketsheep"]).stdout
         assert there.count("libvirt") == 13
         assert there.count("1.unpinned.rehearsal") == 13

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -10,8 +11,9 @@ from finished import AnyXml
 from rich.console import Console
 
 from sheepvirt import bootstrap, locks, rehearsal, ssh
-from sheepvirt.errors import BootstrapError, RemoteCommandError
+from sheepvirt.errors import BootstrapError, ConfigError, RemoteCommandError
 from sheepvirt.host_model import Change, Dependencies, Facts, Host
+from sheepvirt.model import BuildRecord
 from sheepvirt.progress import Progress
 from sheepvirt.steps.base import Hands, Step, Wanted
 
@@ -55,6 +57,16 @@ def step(name: str, log: list[str], *, done_at: str, fail: Exception | None = No
             raise fail
 
     return Step(name, check, apply)
+
+
+def test_init_scripts_want_a_rehearsal_host_that_starts_them() -> None:
+    old, new = (BuildRecord("libvirt", v, "k", {}, (), (), (), 1.0) for v in ("1.0.3", "7.0.0"))
+    sysv = replace(HOST, init="sysv")
+    for host, record in ((HOST, new), (sysv, old), (replace(HOST, rehearsal=False), old)):
+        bootstrap._require_init(host, [record])
+    with pytest.raises(ConfigError, match=r"libvirt 1\.0\.3 comes with init scripts") as caught:
+        bootstrap._require_init(HOST, [new, old])
+    assert 'init = "sysv"' in caught.value.hint
 
 
 def test_only_what_differs_is_applied(monkeypatch: pytest.MonkeyPatch, progress: Progress) -> None:

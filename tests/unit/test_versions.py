@@ -81,6 +81,7 @@ def test_an_unknown_version_gets_a_suggestion() -> None:
         ("7.0.0.toml", "[features.f]\nrpm_fle = '/x'\n", "unknown key 'rpm_fle'"),
         ("7.0.0.toml", "[macros.rehersal]\na = '1'\n", "no target 'rehersal'"),
         ("7.0.0.toml", "[macros]\nrehearsal = '1'\n", "'rehearsal' is str, wanted dict"),
+        ("7.0.0.toml", 'init = "upstart"\n', "'init' is 'upstart'"),
         ("7.0.0.toml", "features = 1\n", "'features' is int, wanted dict"),
     ],
 )
