@@ -68,6 +68,20 @@ def info(text: str) -> dict[str, str]:
     return {key.strip(): value.strip() for key, _, value in pairs}
 
 
+def yum_knows(text: str) -> frozenset[str]:
+    """Return the packages that ``yum -q list`` of yum 3 lists: names, and NEVRAs as we write them.
+
+    A row is ``name.arch  [epoch:]version-release  repo``, broken behind the first or second column
+    where that is wide.
+    """
+    found = set()
+    rows = re.findall(r"(?m)^([^\s:]\S*)\.(\w+)\s+(?:(\d+):)?([^\s:]+)\s+\S+$", text)
+    for name, arch, epoch, version in rows:
+        shown = f"{epoch}:{version}" if epoch and epoch != "0" else version
+        found |= {name, f"{name}-{shown}.{arch}"}
+    return frozenset(found)
+
+
 def states(text: str) -> dict[str, str]:
     """Return the second column of a table of virsh by the first: pools to states, say."""
     rows = [line.split() for line in text.splitlines()[2:]]

@@ -40,6 +40,45 @@ def test_dependencies_go_in_by_one_transaction(monkeypatch: pytest.MonkeyPatch) 
     assert planned.sent[0] == b"b/2\n"  # noted before anything changes
 
 
+YUM = replace(done(), provided=frozenset(), installer="yum")
+LISTED = "Available Packages\ndbus.x86_64   1:1.2.24-8.el6   base\nnc.x86_64   1.84-22.el6   base\n"
+
+
+def test_yum_3_is_asked_first_whether_it_knows_the_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    worker, planned = hands(
+        monkeypatch,
+        ("yum -q list dbus nc", 0, LISTED),
+        ("reboot-wanted", 0, ""),
+        ("yum -y install dbus nc", 0, "Complete!\n"),
+    )
+    dependencies.apply(WANTED, YUM, worker)
+    assert planned.plan == []
+
+
+def test_a_name_that_yum_does_not_know_is_refused_before_the_rest_goes_in(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    known, _, _ = LISTED.partition("nc.")
+    worker, planned = hands(monkeypatch, ("yum -q list dbus nc", 0, known))
+    with pytest.raises(BootstrapError, match="yum knows no package nc") as caught:
+        dependencies.apply(WANTED, YUM, worker)
+    assert "yum repolist" in caught.value.hint
+    assert planned.plan == []
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["No package nc available.", "Error: Package: a-1 (sheepvirt)", "Transaction Check Error:"],
+)
+def test_what_yum_ends_well_with_is_no_success(monkeypatch: pytest.MonkeyPatch, said: str) -> None:
+    worker, _ = hands(
+        monkeypatch, ("list", 0, LISTED), ("reboot-wanted", 0, ""),
+        ("install", 0, f"Loaded plugins: fastestmirror\n{said}\nComplete!\n"),
+    )  # fmt: skip
+    with pytest.raises(BootstrapError, match="yum ended well, and said"):
+        dependencies.apply(WANTED, YUM, worker)
+
+
 def test_a_failed_scriptlet_is_said_though_rpm_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     said = "warning: %post(x-1.noarch) scriptlet failed, exit status 127\n"
     worker, _ = hands(monkeypatch, ("reboot-wanted", 0, ""), ("dnf -y install", 0, said))

@@ -7,6 +7,8 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sheepvirt import readings
 
@@ -156,3 +158,31 @@ def test_disks_over_a_network() -> None:
 )
 def test_what_opens_a_vdi(word: str, opens: bool) -> None:
     assert readings.opens_vdi(["qemu", "-x", word, ""], "a b") is opens
+
+
+def test_what_yum_3_lists_wrapped_or_not() -> None:
+    text = """\
+Installed Packages
+dbus.x86_64                     1:1.2.24-8.el6_6                   @anaconda-Base
+Available Packages
+libvirt-daemon-driver-interface.x86_64
+                                1.0.3-1.el6                        sheepvirt
+a.noarch                        0:2-3                              base
+qemu-kvm.x86_64                 2:2.12.1-1.something.rather.long.el6
+                                                                   sheepvirt
+"""
+    assert readings.yum_knows(text) == {
+        "dbus",
+        "dbus-1:1.2.24-8.el6_6.x86_64",
+        "libvirt-daemon-driver-interface",
+        "libvirt-daemon-driver-interface-1.0.3-1.el6.x86_64",
+        "a",
+        "a-2-3.noarch",
+        "qemu-kvm",
+        "qemu-kvm-2:2.12.1-1.something.rather.long.el6.x86_64",
+    }
+
+
+@given(st.text())
+def test_no_list_of_yum_breaks_the_reader(text: str) -> None:
+    assert all(readings.yum_knows(text))
