@@ -22,6 +22,10 @@ from sheepvirt.services import SYSTEMD
 START_SECONDS = 90.0
 ANSWER_SECONDS = 20.0  # of a running host: it may be in the middle of a reboot
 SSH_PORT = 22
+SYSV_STAND_INS = (
+    "SysV init, rc and sshd are real; chkconfig, the network scripts and the init scripts of what "
+    "our RPMs start are stand-ins"
+)
 HOST_KEY = "/etc/ssh/ssh_host_ed25519_key.pub"
 
 
@@ -50,6 +54,8 @@ def ensure(host: Host, progress: Progress) -> bool:
     engine = Engine()
     found = engine.find(container_name(host))
     target = config.load_target(host.target)
+    if host.init != SYSTEMD:
+        progress.say(f"  {host.name}: {SYSV_STAND_INS}")
     if found is not None:
         _say_if_outdated(engine, found, images.tag_of(target, _image(host)), host, progress)
         if found.running and _answers(host, progress):

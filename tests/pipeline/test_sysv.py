@@ -1,0 +1,128 @@
+"""The el6 host side for real: SysV init, chkconfig, network scripts, boot order, no python.
+
+What is a stand-in on that host is said in containers/rehearsal/host-sysv and in README. The tests
+build on one another, in file order.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sheepvirt import inventory, paths, rehearsal
+from sheepvirt.host_model import Host
+from sheepvirt.ssh import connect
+from sheepvirt.steps import ifcfg, units
+
+pytestmark = pytest.mark.engine
+INVENTORY = Path(__file__).parent / "inventory.toml"
+OVERRIDE = "/etc/chkconfig.d/libvirtd"
+
+
+def invoke(*args: str, code: int = 0) -> str:
+    """Run one command of ours, as a user would; return its output."""
+    env = {**os.environ, "SHEEPVIRT_INVENTORY": str(INVENTORY), "COLUMNS": "200"}
+    done = subprocess.run(
+        [sys.executable, "-u", "-m", "invoke", *args], cwd=paths.ROOT, env=env, timeout=1800,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    assert done.returncode == code, done.stdout
+    return done.stdout
+
+
+def maupiti() -> Host:
+    return inventory.load_host("maupiti", INVENTORY)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def host() -> Iterator[None]:
+    rehearsal.remove(maupiti())
+    yield
+    rehearsal.remove(maupiti())
+
+
+def on_host(script: str) -> str:
+    return connect(maupiti()).run(["sh", "-c", script]).stdout.strip()
+
+
+def test_a_bare_host_is_bootstrapped_without_systemd() -> None:
+    if not (paths.dist() / "rehearsal").is_dir():
+        invoke("build-rpms")
+    out = invoke("bootstrap", "maupiti")
+    assert "are stand-ins" in out
+    assert f"{units.AUTOSTART} enabled and started" in out
+    assert "boot " in out and " became " in out
+    assert on_host("cat /proc/1/comm; test -e /run/systemd/system || echo none") == "init\nnone"
+
+
+def test_what_was_switched_on_is_linked_in_order() -> None:
+    links = on_host("ls /etc/rc3.d").split()
+    ours = [n for n in links if n[3:] in {"openvswitch", "sheepdog", "libvirtd", units.AUTOSTART}]
+    assert ours == ["S09openvswitch", "S21sheepdog", "S97libvirtd", f"S98{units.AUTOSTART}"]
+
+
+def test_the_bridge_came_up_at_boot_by_its_files_with_an_address_of_its_own() -> None:
+    text = on_host(f"cat {ifcfg.path('ovsbr0')}")
+    assert text + "\n" == ifcfg.files(maupiti())[ifcfg.path("ovsbr0")]
+    assert on_host("ovs-vsctl port-to-br up0") == "ovsbr0"
+    assert "192.0.2." in on_host("ip -o -4 addr show dev ovsbr0")
+
+
+def test_a_second_run_changes_nothing() -> None:
+    assert "maupiti: no change" in invoke("bootstrap", "maupiti")
+
+
+def test_a_wrong_boot_order_is_refused_before_the_reboot_and_mended_as_the_hint_says() -> None:
+    on_host(f"echo '# chkconfig: 2345 05 95' >{OVERRIDE} && chkconfig --override libvirtd")
+    out = invoke("bootstrap", "maupiti", code=9)
+    assert "maupiti would boot in the wrong order" in out
+    assert "/etc/init.d/libvirtd (chkconfig line 05 95" in out
+    hint = out[out.rindex("what to do:") :]
+    line, again = hint.split("`")[1], hint.split("`")[3].replace("\n", " ")
+    on_host(f"echo '{line}' >{OVERRIDE}; {again}")
+    assert "no change" in invoke("bootstrap", "maupiti")
+    on_host(f"rm {OVERRIDE}; chkconfig libvirtd reset; chkconfig --level 2345 libvirtd on")
+
+
+def test_an_interface_that_is_not_there_is_refused_and_nothing_written(tmp_path: Path) -> None:
+    before = on_host(f"cat {ifcfg.path('ovsbr0')}")
+    other = tmp_path / "inventory.toml"
+    text = INVENTORY.read_text(encoding="utf-8").replace('uplink = "up0"', 'uplink = "em1"')
+    other.write_text(text, encoding="utf-8")
+    env = {**os.environ, "SHEEPVIRT_INVENTORY": str(other), "COLUMNS": "200"}
+    argv = [sys.executable, "-m", "invoke", "bootstrap", "maupiti"]
+    done = subprocess.run(argv, cwd=paths.ROOT, env=env, capture_output=True, text=True)
+    assert done.returncode == 9
+    assert "no network interface em1" in done.stdout + done.stderr
+    assert on_host(f"cat {ifcfg.path('ovsbr0')}; ls {ifcfg.FOLDER}").startswith(before)
+    assert "em1" not in on_host(f"ls {ifcfg.FOLDER}")
+
+
+def test_it_is_verified_before_and_after_a_reboot() -> None:
+    out = invoke("verify", "maupiti")
+    assert "services start in order" in out
+    assert "uplink is a port of the bridge" in out
+    assert "destroyed, host rebooted; marker" in out
+
+
+def test_pools_come_back_after_libvirtd_alone_was_restarted() -> None:
+    """libvirtd calls a sheepdog pool inactive then: systemd has a unit for that, here is ours."""
+    on_host("service libvirtd restart")
+    deadline = time.monotonic() + 60
+    while "active" not in (pools := on_host("virsh -q pool-list")) and time.monotonic() < deadline:
+        time.sleep(1)
+    assert "active" in pools
+
+
+def test_nothing_of_ours_has_called_python() -> None:
+    """python by its name fails on this host and leaves a line where it was called."""
+    assert on_host("command -v python3") == "/usr/local/sbin/python3"
+    assert on_host("cat /var/log/rehearsal-python 2>/dev/null || true") == ""
+    on_host("python3 -V || true")
+    assert "python3 -V" in on_host("cat /var/log/rehearsal-python")  # it would have been seen
