@@ -100,16 +100,19 @@ def build_rpms(
     progress = _progress("build-rpms")
     if from_bundle:
         offline = bundles.use(Path(from_bundle), target, progress)
-        chosen, shelf = offline.target, offline.shelf
+        chosen, shelf, why = offline.target, offline.shelf, ""
         package = package or list(offline.words)
     else:
-        chosen, shelf = pipeline.choose_target(target, progress), None
+        chosen, why = pipeline.choose_target(target, progress)
+        shelf = None
     if explain:
         report.plan(progress, build.explain(chosen, package, source, shelf))
         return
     records = build.build_rpms(chosen, package, progress, source, shelf)
     report.builds(progress, chosen, records)
     progress.write_timings(paths.dist() / "timings.json")
+    if why:
+        progress.say(why)
 
 
 @task(
@@ -125,7 +128,7 @@ def build_rpms(
 def bundle(_c: Context, target: str, package: list[str], output: str = "") -> None:
     """Write images, sources, repos, keys and lock to one file: builds without network."""
     progress = _progress("bundle")
-    chosen = pipeline.choose_target(target, progress)
+    chosen, _ = pipeline.choose_target(target, progress)
     path = Path(output) if output else bundles.default_path(chosen)
     bundles.make(chosen, package, path, progress)
 

@@ -6,6 +6,7 @@ code are both wanted: ``exec_run`` loses the code when it streams).
 
 from __future__ import annotations
 
+import os
 import posixpath
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -140,7 +141,7 @@ class Engine:
         tail: list[str] = []
         stream = self._client.api.build(
             path=str(context), dockerfile="Containerfile", tag=tag, rm=True, forcerm=True,
-            decode=True, labels={LABEL: "1"},
+            decode=True, labels={LABEL: "1"}, buildargs=proxies(),
         )  # fmt: skip
         for row in stream:
             for line in str(row.get("stream", "")).splitlines():
@@ -341,6 +342,16 @@ def _created(api: docker.APIClient, image: str, argv: Sequence[str] = ("-",)) ->
             yield ident
         finally:
             api.remove_container(ident, force=True, v=True)
+
+
+def proxies() -> dict[str, str]:
+    """Return the user's proxies, which the engine keeps out of what it builds and out of its cache.
+
+    Source: https://docs.docker.com/reference/dockerfile/#predefined-args
+    """
+    names = ("http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy")
+    both = (*names, *(name.upper() for name in names))
+    return {name: os.environ[name] for name in both if os.environ.get(name)}
 
 
 def _quoted(text: str) -> str:

@@ -15,27 +15,30 @@ PREFERENCE = ("el6", "rehearsal")
 SHOWN = 160  # characters of a finding in a line of its own
 
 
-def choose_target(name: str, progress: Progress) -> Target:
-    """Return the target called ``name``, or the best one that can be built here; say which, why."""
-    if name:
-        target = inventory.load_target(name)
-        progress.say(f"target {target.name}: asked for ({target.summary})")
-        return target
+def choose_target(name: str, progress: Progress) -> tuple[Target, str]:
+    """Return the target called ``name``, or the best one that can be built here, and why that.
+
+    The reason is one line, which is also said. Raises UnknownNameError, ConfigError.
+    """
+    target, why = _best() if not name else (inventory.load_target(name), "asked for")
+    sentence = f"target {target.name}: {why} ({target.summary})"
+    progress.say(sentence)
+    return target, sentence
+
+
+def _best() -> tuple[Target, str]:
     known = config.target_names()
     candidates = [inventory.load_target(one) for one in PREFERENCE if one in known]
     if not candidates:
         raise ConfigError("no target of containers/ can be used", hint=suggest("rehearsal", known))
+    lacks = ""
     for target in candidates[:-1]:
         missing = next((f for f in preflight.examine(target) if not f.ok), None)
         if missing is None:
-            progress.say(f"target {target.name}: it can be built here ({target.summary})")
-            return target
+            return target, "the best one, and it can be built here"
         found = textwrap.shorten(missing.sentence, SHOWN)
-        progress.say(f"not {target.name}: {found} (`invoke doctor` says more)")
-    target = candidates[-1]
-    why = "the embedded default: needs no image registry"
-    progress.say(f"target {target.name}: {why} ({target.summary})")
-    return target
+        lacks += f", since {target.name} cannot be built here: {found} (`invoke doctor` says more)"
+    return candidates[-1], f"the embedded default{lacks}"
 
 
 def everything(host_name: str, progress: Progress, from_bundle: Path | None = None) -> None:
@@ -45,7 +48,7 @@ def everything(host_name: str, progress: Progress, from_bundle: Path | None = No
     Raises whatever stage fails; timings of what ran are written in any case.
     """
     host = inventory.load_host(host_name)
-    target = choose_target(host.target, progress)
+    target, _ = choose_target(host.target, progress)
     try:
         words, shelf = [], None
         if from_bundle:

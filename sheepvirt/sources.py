@@ -116,7 +116,7 @@ def fetch(
     tried = "\n    ".join([*wrong, *refused]) or "it names no place"
     if wrong:
         raise SourceHashError(
-            f"{source.file} is not what package.toml pins.\n"
+            f"{source.file} is not what is pinned.\n"
             f"    wanted: sha256 {source.sha256}\n    {tried}",
             hint="the file was not kept; before changing a pin, compare it with what upstream says",
         )

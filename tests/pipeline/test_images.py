@@ -7,6 +7,9 @@ with what should not; not that a CentOS 6 works.
 from __future__ import annotations
 
 import http.server
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -24,7 +27,7 @@ from local_registry import (
     tools,
 )
 
-from sheepvirt import base_proof, bases, config, images, preflight, rpm_keys, rpms, web
+from sheepvirt import base_proof, bases, config, images, paths, preflight, rpm_keys, rpms, web
 from sheepvirt.engine import Engine
 from sheepvirt.errors import EngineError, RegistryError, SourceError, SourceHashError
 from sheepvirt.model import Target
@@ -321,3 +324,27 @@ def test_a_key_that_is_not_good_stops_the_builder(
             assert not found["key K"].ok and word in found["key K"].detail
     finally:
         engine.remove_image(images.tag_of(target, "base"))
+
+
+def doctor(config_file: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    env = {**os.environ, "SHEEPVIRT_CONFIG": str(config_file), "COLUMNS": "300"}
+    argv = [sys.executable, "-m", "invoke", "doctor", *words]
+    return subprocess.run(argv, cwd=paths.ROOT, env=env, capture_output=True, text=True)
+
+
+def test_doctor_says_what_is_missing_and_what_to_do(tmp_path: Path) -> None:
+    own = tmp_path / "sheepvirt.toml"
+    own.write_text('[el6]\nrootfs = "gone.tar"\n', encoding="utf-8")
+    lacking = doctor(own, "--target", "el6")
+    assert lacking.returncode == 12, lacking.stderr
+    lines = lacking.stdout.splitlines()
+    found = next(n for n, line in enumerate(lines) if "LACKS  rootfs" in line)
+    assert f"{tmp_path}/gone.tar: is no file here" in lines[found]
+    assert "what to do: mend `rootfs` in your sheepvirt.toml" in lines[found + 1]
+    able = doctor(own, "--target", "rehearsal")
+    assert able.returncode == 0 and "target rehearsal can be built here" in able.stdout
+    assert "LACKS" not in able.stdout
+    both = doctor(own)
+    assert both.returncode == 0
+    for name in config.target_names():
+        assert f"target {name} can" in both.stdout

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sheepvirt.container import Lines
-from sheepvirt.engine import Engine
+from sheepvirt.engine import Engine, proxies
 from sheepvirt.errors import EngineUnavailableError
 
 
@@ -17,6 +17,16 @@ def test_no_engine_says_how_to_start_one(monkeypatch: pytest.MonkeyPatch, tmp_pa
         Engine()
     assert "`make engine`" in caught.value.hint
     assert caught.value.exit_code == 5
+
+
+def test_proxies_of_the_user_reach_image_builds(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    assert proxies() == {}
+    monkeypatch.setenv("https_proxy", "http://proxy.lan:3128")
+    monkeypatch.setenv("NO_PROXY", "")
+    assert proxies() == {"https_proxy": "http://proxy.lan:3128"}
 
 
 def test_output_is_cut_into_lines_wherever_the_engine_cuts_it() -> None:

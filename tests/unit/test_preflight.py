@@ -131,8 +131,8 @@ def choose(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, found: Finding) -> s
         return (GOOD, found)
 
     monkeypatch.setattr(preflight, "examine", examine)
-    chosen = pipeline.choose_target("", Progress(log=tmp_path / "log"))
-    assert asked == ["el6"]
+    chosen, why = pipeline.choose_target("", Progress(log=tmp_path / "log"))
+    assert asked == ["el6"] and why.startswith(f"target {chosen.name}: ")
     return chosen.name
 
 
@@ -140,16 +140,18 @@ def test_el6_is_taken_where_nothing_is_missing(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert choose(monkeypatch, tmp_path, GOOD) == "el6"
-    assert "target el6: it can be built here" in capsys.readouterr().out
+    assert "target el6: the best one, and it can be built here" in capsys.readouterr().out
 
 
 def test_the_fall_back_says_in_one_line_what_made_it(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert choose(monkeypatch, tmp_path, BAD) == "rehearsal"
-    first, second, *_ = capsys.readouterr().out.splitlines()
-    assert first == "not el6: base image: the registry is out of reach (`invoke doctor` says more)"
-    assert second.startswith("target rehearsal: the embedded default")
+    line, *rest = capsys.readouterr().out.splitlines()
+    assert not rest and line.startswith(
+        "target rehearsal: the embedded default, since el6 cannot be built here: base image: the "
+        "registry is out of reach (`invoke doctor` says more) (Debian bullseye"
+    )
 
 
 class Page(http.server.BaseHTTPRequestHandler):
