@@ -32,6 +32,8 @@ ADDED_ATTRIBUTES = {
     "source@index",
     "network@connections",
 }
+# The same where it is this value: libvirt 1.0.3 spells the default out (see the how-to's dumpxml).
+ADDED_VALUES = {"driver@cache": "writethrough"}
 
 
 def difference(actual: str, wanted: str, *, live: bool = False) -> str:
@@ -72,7 +74,9 @@ def _without_additions(found: Element, goal: Element) -> Element:
     copy = Element(found.tag)
     copy.text = (found.text or "").strip() or None
     for name, value in found.items():
-        if name in goal.attrib or f"{found.tag}@{name}" not in ADDED_ATTRIBUTES:
+        key = f"{found.tag}@{name}"
+        added = key in ADDED_ATTRIBUTES or ADDED_VALUES.get(key) == value
+        if name in goal.attrib or not added:
             copy.set(name, _alias(name, value, goal.get(name, "")))
     left = list(goal)
     ranked: list[tuple[int, Element]] = []

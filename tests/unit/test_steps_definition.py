@@ -49,6 +49,51 @@ def test_what_libvirt_adds_to_sheepdog_is_no_difference() -> None:
     assert difference(pool.replace("127.0.0.1", "127.0.0.2"), wanted) != ""
 
 
+# What libvirt 1.0.3 makes of our definition, by the how-to's dumpxml of a guest like ours.
+OLD_DOMAIN = """<domain type='qemu'>
+  <name>papeete</name>
+  <uuid>00000000-45e8-015b-dfa0-f68d386ee87e</uuid>
+  <title>a title</title>
+  <memory unit='KiB'>250000</memory>
+  <currentMemory unit='KiB'>250000</currentMemory>
+  <vcpu placement='static'>1</vcpu>
+  <os><type arch='x86_64' machine='pc-0.14'>hvm</type><boot dev='hd'/><bootmenu enable='no'/></os>
+  <features><acpi/></features>
+  <clock offset='localtime'/>
+  <on_poweroff>destroy</on_poweroff><on_reboot>restart</on_reboot><on_crash>destroy</on_crash>
+  <devices>
+    <emulator>/usr/bin/qemu-system-x86_64</emulator>
+    <disk type='network' device='disk'>
+      <driver name='qemu' type='raw' cache='writethrough' io='threads'/>
+      <source protocol='sheepdog' name='papeete'><host name='127.0.0.1' port='7000'/></source>
+      <target dev='vda' bus='virtio'/>
+      <address type='pci' domain='0x0000' bus='0x00' slot='0x04' function='0x0'/>
+    </disk>
+    <controller type='usb' index='0'/>
+    <interface type='bridge'>
+      <mac address='52:54:00:00:00:01'/>
+      <source bridge='ovsbr0'/>
+      <virtualport type='openvswitch'><parameters interfaceid='x'/></virtualport>
+      <model type='virtio'/>
+      <address type='pci' domain='0x0000' bus='0x00' slot='0x03' function='0x0'/>
+    </interface>
+    <serial type='pty'><target port='0'/></serial>
+    <console type='pty'><target type='serial' port='0'/></console>
+    <memballoon model='virtio'>
+      <address type='pci' domain='0x0000' bus='0x00' slot='0x05' function='0x0'/>
+    </memballoon>
+  </devices>
+</domain>"""
+
+
+def test_what_libvirt_1_0_3_adds_is_no_difference() -> None:
+    wanted = domain(title="a title", disk="sheepdog")
+    assert difference(OLD_DOMAIN, wanted) == ""
+    # Another cache mode is somebody's doing.
+    changed = difference(OLD_DOMAIN.replace("writethrough", "none"), wanted)
+    assert 'cache="none"' in changed
+
+
 def test_memory_is_compared_as_an_amount() -> None:
     assert "-  <memory" in difference(DOMAIN, domain(memory=300))
     assert difference(LIVE, domain(memory=256), live=True) == ""

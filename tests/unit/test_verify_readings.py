@@ -186,3 +186,24 @@ qemu-kvm.x86_64                 2:2.12.1-1.something.rather.long.el6
 @given(st.text())
 def test_no_list_of_yum_breaks_the_reader(text: str) -> None:
     assert all(readings.yum_knows(text))
+
+
+OLD_POOLS = """\
+Name                 State      Autostart\x20
+-----------------------------------------
+sheepdog             active     yes\x20
+default              inactive   no\x20
+
+"""
+NEW_POOLS = """\
+ Name       State      Autostart
+----------------------------------
+ sheepdog   active     yes
+ default    inactive   no
+
+"""
+
+
+@pytest.mark.parametrize("text", [OLD_POOLS, NEW_POOLS], ids=["1.0.3", "7.0.0"])
+def test_tables_of_virsh_old_and_new(text: str) -> None:
+    assert readings.states(text) == {"sheepdog": "active", "default": "inactive"}

@@ -1,0 +1,56 @@
+"""What runs on a host is POSIX sh and nothing else: el6's Python is 2.6, its sh is bash 4.1."""
+
+import re
+import subprocess
+
+import pytest
+
+from sheepvirt import controls, facts, paths
+from sheepvirt.steps import ifcfg, kvm, reboot
+
+INLINE = {
+    "facts": facts.SCRIPT,
+    "kvm": kvm.SCRIPT,
+    "busy": reboot.BUSY,
+    "keep": ifcfg.KEEP,
+    "forget": controls.FORGET,
+    "remember": controls.REMEMBER,
+    "renumber": controls.RENUMBER,
+}
+FILES = {
+    path.name: path.read_text(encoding="utf-8")
+    for path in sorted((paths.HOST / "files").iterdir())
+    if path.read_text(encoding="utf-8").startswith("#!/bin/sh")
+}
+SCRIPTS = {**INLINE, **FILES}
+# What dash would take as well and a POSIX shell need not: https://mywiki.wooledge.org/Bashism
+BASHISMS = re.compile(r"\[\[|\bfunction \w|<<<|\blocal |\bsource |\$'|&>|\becho -e\b")
+
+
+@pytest.mark.parametrize("shell", [("dash", "-n"), ("bash", "--posix", "-n")], ids=lambda s: s[0])
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_a_script_is_read_by_every_shell(name: str, shell: tuple[str, ...]) -> None:
+    done = subprocess.run(list(shell), input=SCRIPTS[name], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert not BASHISMS.search(SCRIPTS[name])
+
+
+def test_our_init_script_is_among_them() -> None:
+    assert {"autostart.sh", "sheepvirt-autostart.init"} <= set(FILES)
+
+
+def test_nothing_on_a_host_asks_for_python() -> None:
+    """tests/pipeline/test_sysv.py tries it on a host where python fails; this names the line."""
+    sources = [
+        *(paths.ROOT / "sheepvirt" / "steps").glob("*.py"),
+        *(paths.HOST / "files").iterdir(),
+    ]
+    calls = re.compile(r"python[0-9.]*[\"' ] ?-|[\"'/]python[0-9.]*[\"' ]")
+    found = [
+        f"{path.name}: {line.strip()}"
+        for path in sources
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if calls.search(line)
+    ]
+    assert not found
+    assert not [name for name, text in SCRIPTS.items() if "python" in text]
