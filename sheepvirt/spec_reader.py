@@ -29,6 +29,7 @@ from sheepvirt.spec_lines import (
 
 _OPENING = {"if", "ifarch", "ifnarch", "ifos", "ifnos"}
 _NEXT = {"elif", "elifarch", "elifos", "else"}
+_DEEPEST = 100  # of conditions in conditions; a spec of libvirt has four
 # What rpm's own file "macros" (here: 4.16's) gives an %ifarch to ask for.
 _ARCHES = {
     "ix86": "i386 i486 i586 i686 pentium3 pentium4 athlon geode",
@@ -119,10 +120,32 @@ class _Chain:
     closed: bool = False  # %else was seen
 
 
+class _Registry(MacroRegistry):  # type: ignore[misc]  # norpm has no types
+    """norpm's registry, which also remembers what was defined since it was asked last."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.touched: dict[str, int] = {}  # name to how many definitions it had before
+
+    def define(self, name: str, value: object, special: bool = False) -> None:
+        before = len(self.db[name].stack) if name in self.db else 0
+        self.touched.setdefault(name, before)
+        super().define(name, value, special)
+
+    def news(self) -> list[str]:
+        """Return the names that have a definition more than when this was last called."""
+        touched, self.touched = self.touched, {}
+        return [
+            name
+            for name, before in touched.items()
+            if name in self.db and len(self.db[name].stack) > before
+        ]
+
+
 @dataclass
 class _Reader:
     given: Mapping[str, str]
-    registry: MacroRegistry = field(default_factory=MacroRegistry)
+    registry: _Registry = field(default_factory=_Registry)
     chains: list[_Chain] = field(default_factory=list)
     section: str = ""
     lines: list[Line] = field(default_factory=list)
@@ -187,6 +210,8 @@ class _Reader:
         return evaluate(expression, self.registry)
 
     def _open(self, number: int, word: str, rest: str) -> None:
+        if len(self.chains) == _DEEPEST:
+            self._refuse(number, f"conditions nest deeper than {_DEEPEST}", f"%{word} {rest}")
         holds = self._holds(word, rest) if self._live() else False
         branch = Branch(number, number, f"%{word} {rest}", rest, holds)
         self.chains.append(_Chain(branch, self.section, taken=False))
@@ -219,11 +244,10 @@ class _Reader:
         """Let norpm act on the definitions of a live line."""
         if "define" not in text and "global" not in text:
             return
-        before = {name: len(macro.stack) for name, macro in self.registry.db.items()}
+        self.registry.news()
         expand(text.replace("\r\n", "\n"), self.registry)
-        for name, macro in self.registry.db.items():
-            if len(macro.stack) > before.get(name, 0):
-                self.defined_at.setdefault(name, []).append(number)
+        for name in self.registry.news():
+            self.defined_at.setdefault(name, []).append(number)
 
     def _refuse(self, number: int, why: str, found: str = "") -> None:
         found = found or self.lines[number - 1].text

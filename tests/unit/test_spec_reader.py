@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from sheepvirt.errors import RuleMismatchError
 from sheepvirt.spec_reader import read
 
 
@@ -133,3 +134,18 @@ def test_sections() -> None:
     ]
     assert read(text, {}).lines[-1].section == "files -n b -f l"
     assert read(text, {}).lines[-3].section == "description a"
+
+
+def test_which_lines_define_a_macro() -> None:
+    text = (
+        "%define a 1\n%{!?a:%define b 1}%define c() %1\n%define a 2\n"
+        "%if 0\n%define c 1\n%endif\n%c x\n# %define d %{c 1}\n%undefine a\n"
+    )
+    assert dict(read(text, {"a": "0"}).defined_at) == {"a": (1, 3), "c": (2,), "d": (8,)}
+
+
+def test_conditions_do_not_nest_for_ever() -> None:
+    deep = "%if 1\n" * 100 + "== x\n" + "%endif\n" * 100
+    assert live(deep) == ["x"]
+    with pytest.raises(RuleMismatchError, match="line 101: conditions nest deeper than 100"):
+        read(f"%if 1\n{deep}%endif\n", {})
