@@ -15,6 +15,7 @@ from invoke import Collection, Context, Exit, task
 from sheepvirt import bootstrap as bootstrapping
 from sheepvirt import (
     build,
+    bundle_make,
     config,
     inventory,
     machine,
@@ -129,8 +130,8 @@ def bundle(_c: Context, target: str, package: list[str], output: str = "") -> No
     """Write images, sources, repos, keys and lock to one file: builds without network."""
     progress = _progress("bundle")
     chosen, _ = pipeline.choose_target(target, progress)
-    path = Path(output) if output else bundles.default_path(chosen)
-    bundles.make(chosen, package, path, progress)
+    path = Path(output) if output else bundle_make.default_path(chosen)
+    bundle_make.make(chosen, package, path, progress)
 
 
 @task(

@@ -52,8 +52,17 @@ class Engine:
         return tuple(self._client.images.get(image).attrs["RootFS"]["Layers"])
 
     def save(self, image: str) -> Iterator[bytes]:
-        """Give an image as ``docker save`` does; by its id, so that it brings no tag along."""
-        return iter(self._client.api.get_image(image))
+        """Give an image as ``docker save`` does; by its id, so that it brings no tag along.
+
+        Raises EngineError: the image or the engine went away.
+        """
+        try:
+            yield from self._client.api.get_image(image)
+        except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
+            raise EngineError(
+                f"the engine did not give image {image} out: {error}",
+                hint="is it still there (`docker images`)? run the command again",
+            ) from error
 
     def load(self, content: Iterable[bytes]) -> str:
         """Take in an image that ``save`` gave, compressed with gzip or not; return its id.

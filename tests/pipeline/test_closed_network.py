@@ -19,7 +19,18 @@ from pathlib import Path
 import docker
 import pytest
 
-from sheepvirt import archive, build, bundle, config, git, images, paths, repo, rpm_compare
+from sheepvirt import (
+    archive,
+    build,
+    bundle,
+    bundle_make,
+    config,
+    git,
+    images,
+    paths,
+    repo,
+    rpm_compare,
+)
 from sheepvirt.engine import Engine
 from sheepvirt.errors import BundleError
 from sheepvirt.model import Target
@@ -179,7 +190,7 @@ def test_a_build_root_has_no_route_and_the_check_would_see_one(world: World) -> 
 
 
 def test_from_a_bundle_without_network_come_the_same_rpms(world: World) -> None:
-    bundle.make(world.target, ["sheepdog=stand-in"], world.bundle, quiet())
+    bundle_make.make(world.target, ["sheepdog=stand-in"], world.bundle, quiet())
     build.build_rpms(world.target, ["sheepdog=stand-in"], quiet())
     opened = repo.home(world.target)
 
