@@ -101,7 +101,8 @@ def build_rpms(
     progress = _progress("build-rpms")
     if from_bundle:
         offline = bundles.use(Path(from_bundle), target, progress)
-        chosen, shelf, why = offline.target, offline.shelf, ""
+        chosen, shelf = offline.target, offline.shelf
+        why = f"target {chosen.name}: {offline.shelf.name} is for it ({chosen.summary})"
         package = package or list(offline.words)
     else:
         chosen, why = pipeline.choose_target(target, progress)
@@ -112,8 +113,7 @@ def build_rpms(
     records = build.build_rpms(chosen, package, progress, source, shelf)
     report.builds(progress, chosen, records)
     progress.write_timings(paths.dist() / "timings.json")
-    if why:
-        progress.say(why)
+    progress.say(why)
 
 
 @task(

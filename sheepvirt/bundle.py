@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from sheepvirt import archive, config, git, images, locks, paths, rpms, sources
+from sheepvirt import archive, git, images, inventory, locks, paths, rpms, sources
 from sheepvirt.archive import Archive
 from sheepvirt.bundle_lock import REQUIREMENTS, ImageRow, SourceRow
 from sheepvirt.engine import Engine
@@ -52,7 +52,7 @@ def use(path: Path, target: str, progress: Progress) -> Offline:
             f"{path} is for target {lock.target!r}, not for {target!r}",
             hint=f"leave --target out, or make one: `invoke bundle {target}`",
         )
-    chosen = config.load_target(lock.target)
+    chosen = inventory.load_target(lock.target)
     _compare(bundle, chosen, progress)
     with locks.lock(f"target-{chosen.name}", progress):
         engine = Engine()
