@@ -20,7 +20,6 @@ pytestmark = pytest.mark.engine
 URL = "https://upstream.invalid/flock.git"
 TREE = {
     "flock.spec.in": """\
-%define enable_zoo %{?_have_zookeeper}%{!?_have_zookeeper:0}
 Name: flock
 Version: @VERSION@
 Release: 1%{?dist}
@@ -41,13 +40,17 @@ make
 make install DESTDIR=%{buildroot}
 %files
 %{_sbindir}/dog
+%if 0%{_have_zookeeper}
+%{_sbindir}/zk_control
+%endif
 """,
     "configure": '#!/bin/sh\necho "configure: $*"\necho "CFLAGS = $CFLAGS" > flags.mk\n',
     # Two tentative definitions of one variable: what -fcommon is for.
     "a.c": "int herd;\nint main(void) { return herd; }\n",
     "b.c": "int herd;\n",
     "Makefile": "include flags.mk\ndog: a.o b.o\n\t$(CC) -o $@ $^\n"
-    "install:\n\tinstall -D dog $(DESTDIR)/usr/sbin/dog\n",
+    "install:\n\tinstall -D dog $(DESTDIR)/usr/sbin/dog\n"
+    "\tinstall dog $(DESTDIR)/usr/sbin/zk_control\n",
 }
 REAL = """\
 version = "1.2"
@@ -59,10 +62,12 @@ file = "flock-1.2.tar.gz"
 git = {{ url = "{url}", commit = "{commit}" }}
 [adjust]
 without = ["corosync", "corosynclib-devel", "%{{_requires}}"]
-build_requires = ["gcc", "%{{?_have_zookeeper:zookeeper-lib-devel}}"]
-configure = ["--disable-corosync", "%{{?_have_zookeeper:--enable-zookeeper}}"]
+build_requires = ["gcc", "%{{?_zookeeper:zookeeper-lib-devel}}"]
+configure = ["--disable-corosync", "%{{?_zookeeper:--enable-zookeeper}}"]
 substitute = {{ "@VERSION@" = "1.2" }}
-define = {{ optflags = "%{{optflags}} -fcommon" }}
+define = {{ optflags = "%{{optflags}} -fcommon", _have_zookeeper = "0%{{?_zookeeper}}" }}
+[macros.rehearsal]
+_zookeeper = "1"
 """
 SPEC = """\
 Name: {name}

@@ -178,12 +178,13 @@ BuildRequires: corosynclib-devel userspace-rcu-devel %{_buildrequires}
 def test_the_recipe_of_sheepdog_fits_the_shapes_that_upstream_has_had(text: str) -> None:
     package = config.load_package("sheepdog")
     assert package.adjust
-    macros = config.load_target("rehearsal").macros
+    macros = config.load_target("rehearsal").for_package(package).macros
     done = spec_adjust.apply(text, package.adjust, macros, name=package.spec_file)
     tags = [x for x in done.text.splitlines() if "equires:" in x]
     assert not any("corosync" in tag or "_requires}" in tag for tag in tags)
     assert [x for x in tags if "userspace-rcu-devel" in x]
-    assert "BuildRequires: %{?_have_zookeeper:zookeeper-lib-devel}" in tags
-    assert "--disable-corosync --enable-sheepfs %{?_have_zookeeper:--enable-zookeeper}" in done.text
-    assert macros["_have_zookeeper"] == "1"
+    assert "BuildRequires: %{?_zookeeper:zookeeper-lib-devel}" in tags
+    assert "--disable-corosync --enable-sheepfs %{?_zookeeper:--enable-zookeeper}" in done.text
+    assert macros["_zookeeper"] == "1"
+    assert "%global _have_zookeeper 0%{?_zookeeper}\n" in done.text
     assert "Version: 1.0.1\n" in done.text
