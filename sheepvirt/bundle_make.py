@@ -158,8 +158,12 @@ def _pack_repos(
         progress.stage("bundle repos, keys and requirements") as stage,
         engine.container(image, owner=owner(target), network="none") as container,
     ):
-        found = container.run(["find", *REPO_FILES, "-type", "f"]).stdout.split("\n")
-        for name in sorted(filter(None, found)):
+        found = container.run(["find", *REPO_FILES, "-type", "f"]).stdout.splitlines()
+        if not found:  # its exit code says nothing: no image has all of them
+            raise BundleError(
+                f"no repo file was found in {image}", hint="does it have apt, yum or dnf, and find?"
+            )
+        for name in sorted(found):
             folder = packer.new()
             folder.mkdir()
             packer.add(member_name(REPOS, name), container.get(name, folder))
@@ -171,8 +175,8 @@ def _pack_repos(
 
 
 def _names(container: Container, argv: Sequence[str]) -> tuple[str, ...]:
-    if container.run(["which", argv[0]]).code:
-        return ()
+    if container.run(["sh", "-c", f"command -v {argv[0]}"]).code:
+        return ()  # no such tool in this image
     return tuple(sorted(container.run(argv, check=True).stdout.split()))
 
 
