@@ -5,55 +5,21 @@ A check is named as ``verify`` names it (``Check.title``), without the word that
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from xml.etree import ElementTree
 
-from sheepvirt.host_model import Host
-from sheepvirt.model import Feature
-from sheepvirt.services import SYSV, commands
+from sheepvirt import controls_rpms
+from sheepvirt.control_model import Command, Control, Ground, each, switch, virsh, volumes
+from sheepvirt.host_model import Guest, Host
+from sheepvirt.services import SYSV
 
 MISSPELT = "obsbr0"  # the how-to's own slip, which libvirt takes without a word
 OTHER_CLUSTER = "127.0.0.2"
-BACKEND = re.compile(r"/libvirt_storage_backend_\w+\.so$")
-ASIDE = ".sheepvirt-prove"  # what a file is called while it is "removed"
-
-
-@dataclass(frozen=True)
-class Command:
-    """A command on the host; must succeed."""
-
-    argv: tuple[str, ...]
-    stdin: bytes = b""
-
-
-@dataclass(frozen=True)
-class Control:
-    """One thing that is broken. ``undo`` is for what a bootstrap does not see and thus not mend."""
-
-    name: str
-    breaks: tuple[Command, ...]
-    fails: frozenset[str]
-    undo: tuple[Command, ...] = ()  # does nothing where nothing is broken
-    data: bool = False  # judge the guests' data by the pass before the controls
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What came of a control: what had to fail and what failed, and what brought all back."""
-
-    control: str
-    expected: frozenset[str]
-    seen: frozenset[str]
-    mended: str
-    seconds: float
-
-    @property
-    def ok(self) -> bool:
-        """Whether exactly that failed which had to."""
-        return bool(self.expected) and self.expected == self.seen
-
+# Checks that no control makes fail, and why not. Any other check without one is a defect.
+UNTRIED: Mapping[str, str] = {
+    "networks: uplink is a port of the bridge": "the connection that would mend it goes through it",
+    "networks: bridge has the address of the host": "it is the address that we reach the host by",
+}
 
 # A guest's boot record is the first sector of its disk's second partition, whose start is at byte
 # 470 (of the MBR). It is kept aside, and the guest starts as on an empty disk.
@@ -78,48 +44,22 @@ virsh -q start --domain "$1"
 """
 
 
-def title(name: str, subject: str = "") -> str:
-    """Return a check's title."""
-    return f"{name} [{subject}]" if subject else name
-
-
-def plain(title: str) -> str:
-    """Return a check's title without the words that mark a stand-in or what is unpinned."""
-    return title.replace(" (stand-in)", "").replace(" (unpinned)", "")
-
-
-def on_host(
-    host: Host, features: Sequence[tuple[str, Feature]], network_xml: str, pool_xml: str
-) -> tuple[Control, ...]:
-    """Return the controls of ``host``, in order.
-
-    ``features`` are (package, feature) of what is published; the XML is libvirt's, of the host's
-    network and pool.
-    """
+def on_host(ground: Ground) -> tuple[Control, ...]:
+    """Return the controls of a host, in order."""
+    host = ground.host
     return (
         *_sheepdog(host),
         *(_boot_order() if host.init == SYSV else ()),
-        *_pool(host, pool_xml),
-        *_backends(host, features),
-        *_network(host, network_xml),
-        *_guest(host),
+        *_pool(host, ground.pool_xml),
+        *controls_rpms.of(ground),
+        *_network(host, ground.network_xml),
+        # One guest of each kind: the others are looked at by the same checks.
+        *(
+            c
+            for guest in {g.disk: g for g in reversed(host.guests)}.values()
+            for c in _guest(guest)
+        ),
     )
-
-
-def _virsh(*argv: str, stdin: bytes = b"") -> Command:
-    return Command(("virsh", "-q", "-c", "qemu:///system", *argv), stdin)
-
-
-def _switch(host: Host, verb: str, service: str) -> tuple[Command, ...]:
-    return tuple(Command(argv) for argv in commands(host.init, verb, service))
-
-
-def _each(subjects: Iterable[str], *names: str) -> frozenset[str]:
-    return frozenset(title(name, subject) for subject in subjects for name in names)
-
-
-def _volumes(host: Host) -> list[str]:
-    return [f"{g.name} on sheepdog" for g in host.guests if g.disk == "sheepdog"]
 
 
 def _sheepdog(host: Host) -> tuple[Control, ...]:
@@ -128,19 +68,19 @@ def _sheepdog(host: Host) -> tuple[Control, ...]:
         # libvirt goes on calling the pool active, and the guest running.
         Control(
             "sheepdog stopped",
-            _switch(host, "stop", "sheepdog"),
-            _each(
+            switch(host, "stop", "sheepdog"),
+            each(
                 ["sheepdog"],
                 "services: service is running",
                 "sheepdog: cluster answers and is formatted",
                 "sheepdog: node has joined",
             )
-            | _each(
-                _volumes(host),
+            | each(
+                volumes(host),
                 "sheepdog: volume is in the pool",
                 "sheepdog: guest boots through the driver",
             )
-            | _each(
+            | each(
                 living,
                 "guests: guest prints its line on the console",
                 "guests: guest counts its boots on its disk",
@@ -148,8 +88,8 @@ def _sheepdog(host: Host) -> tuple[Control, ...]:
         ),
         Control(
             "sheepdog not started at boot",
-            _switch(host, "disable", "sheepdog"),
-            _each(["sheepdog"], "services: service starts at boot"),
+            switch(host, "disable", "sheepdog"),
+            each(["sheepdog"], "services: service starts at boot"),
         ),
     )
 
@@ -181,46 +121,35 @@ def _pool(host: Host, pool_xml: str) -> tuple[Control, ...]:
     return (
         Control(
             "pool stopped",
-            (_virsh("pool-destroy", host.pool),),
-            _each([host.pool], "sheepdog: pool is active")
-            | _each(_volumes(host), "sheepdog: volume is in the pool"),
+            (virsh("pool-destroy", host.pool),),
+            each([host.pool], "sheepdog: pool is active")
+            | each(volumes(host), "sheepdog: volume is in the pool"),
         ),
         Control(
             "autostart of the pool undefined",
-            (_virsh("pool-autostart", host.pool, "--disable"),),
-            _each([host.pool], "sheepdog: pool starts by itself"),
+            (virsh("pool-autostart", host.pool, "--disable"),),
+            each([host.pool], "sheepdog: pool starts by itself"),
         ),
         Control(
             "pool names another cluster",
-            (_virsh("pool-define", "/dev/stdin", stdin=ElementTree.tostring(other)),),
-            _each([host.pool], "sheepdog: pool is of the local cluster"),
+            (virsh("pool-define", "/dev/stdin", stdin=ElementTree.tostring(other)),),
+            each([host.pool], "sheepdog: pool is of the local cluster"),
+        ),
+        # libvirt undefines no pool that is active.
+        Control(
+            "pool undefined, and started for this once",
+            (
+                virsh("pool-destroy", host.pool),
+                virsh("pool-undefine", host.pool),
+                virsh("pool-create", "/dev/stdin", stdin=pool_xml.encode()),
+            ),
+            each(
+                [host.pool],
+                "sheepdog: pool is persistent",
+                "sheepdog: pool starts by itself",
+            ),
         ),
     )
-
-
-def _backends(host: Host, features: Sequence[tuple[str, Feature]]) -> tuple[Control, ...]:
-    """Take away the file of each storage backend; `virsh -V` goes on listing it."""
-    found = []
-    for package, feature in features:
-        path = feature.rpm_file
-        if not BACKEND.search(path):  # libvirt 1.0.3 has all of them in its storage driver
-            continue
-        (restart,) = _switch(host, "restart", "libvirtd")
-        back = 'test ! -e "$1$2" || { mv -f "$1$2" "$1" && shift 2 && "$@"; }'
-        found.append(
-            Control(
-                f"{package}: {path.rpartition('/')[2]} removed",
-                (Command(("mv", path, f"{path}{ASIDE}")), restart),
-                _each(
-                    [f"{package}-{feature.name}"], "libvirt: daemon has loaded the storage backend"
-                )
-                | _each([package], "packages: files are as packaged")
-                | _each([host.pool], "sheepdog: pool is active")
-                | _each(_volumes(host), "sheepdog: volume is in the pool"),
-                undo=(Command(("sh", "-c", back, "sh", path, ASIDE, *restart.argv)),),
-            )
-        )
-    return tuple(found)
 
 
 def _network(host: Host, network_xml: str) -> tuple[Control, ...]:
@@ -232,75 +161,86 @@ def _network(host: Host, network_xml: str) -> tuple[Control, ...]:
         Control(
             "bridge deleted",
             (Command(("ovs-vsctl", "--timeout=30", "del-br", bridge)),),
-            _each([network], "networks: bridge of the network is there")
+            each([network], "networks: bridge of the network is there")
             | {"networks: bridge exists in openvswitch"}
-            | _each((g.name for g in host.guests), "guests: port of the guest is on the bridge"),
+            | each((g.name for g in host.guests), "guests: port of the guest is on the bridge"),
         ),
         # libvirt defines and starts it, and calls it active.
         Control(
             f"network names {MISSPELT}, which does not exist",
             (
-                _virsh("net-define", "/dev/stdin", stdin=ElementTree.tostring(wrong)),
-                _virsh("net-destroy", network),
-                _virsh("net-start", network),
+                virsh("net-define", "/dev/stdin", stdin=ElementTree.tostring(wrong)),
+                virsh("net-destroy", network),
+                virsh("net-start", network),
             ),
-            _each([network], "networks: bridge of the network is there")
+            each([network], "networks: bridge of the network is there")
             | {"networks: network names the bridge of openvswitch"},
         ),
         Control(
             "network stopped",
-            (_virsh("net-destroy", network),),
-            _each([network], "networks: network is active"),
+            (virsh("net-destroy", network),),
+            each([network], "networks: network is active"),
         ),
         Control(
             "autostart of the network undefined",
-            (_virsh("net-autostart", network, "--disable"),),
-            _each([network], "networks: network starts by itself"),
+            (virsh("net-autostart", network, "--disable"),),
+            each([network], "networks: network starts by itself"),
+        ),
+        Control(
+            "network undefined",
+            (virsh("net-undefine", network),),
+            each(
+                [network],
+                "networks: network is persistent",
+                "networks: network starts by itself",
+            ),
         ),
     )
 
 
-def _guest(host: Host) -> tuple[Control, ...]:
-    found: list[Control] = []
-    for guest in host.guests[:1]:  # the others are looked at by the same checks
-        on_sheepdog = [f"{guest.name} on sheepdog"] if guest.disk == "sheepdog" else []
-        if on_sheepdog:
-            script = ("sh", guest.name, KEPT)
-            found.append(
-                Control(
-                    f"data of {guest.name} lost",
-                    (Command(("sh", "-c", FORGET, *script)),),
-                    _each([guest.name], "guests: data outlives destruction and reboot"),
-                    undo=(Command(("sh", "-c", REMEMBER, *script)),),
-                    data=True,
-                )
+def _guest(guest: Guest) -> tuple[Control, ...]:
+    name = guest.name
+    on_sheepdog = [f"{name} on sheepdog"] if guest.disk == "sheepdog" else []
+    script = ("sh", name, KEPT)
+    data = Control(
+        f"data of {name} lost",
+        (Command(("sh", "-c", FORGET, *script)),),
+        each([name], "guests: data outlives destruction and reboot"),
+        undo=(Command(("sh", "-c", REMEMBER, *script)),),
+        data=True,
+    )
+    return (
+        *([data] if on_sheepdog else []),
+        Control(
+            f"title of {name} changed",
+            (virsh("desc", name, "--config", "--title", "another"),),
+            each([name], "guests: guest is defined as wanted"),
+        ),
+        Control(
+            f"autostart of {name} undefined",
+            (virsh("autostart", name, "--disable"),),
+            each([name], "guests: guest starts by itself"),
+        ),
+        # It goes on running, and will be gone when it stops.
+        Control(
+            f"{name} undefined",
+            (virsh("undefine", name),),
+            each([name], "guests: guest is persistent", "guests: guest starts by itself"),
+        ),
+        Control(
+            f"{name} destroyed",
+            (virsh("destroy", name),),
+            each(
+                [name],
+                "guests: guest is running",
+                "guests: port of the guest is on the bridge",
+                "guests: guest prints its line on the console",
+                "guests: guest counts its boots on its disk",
             )
-        found += [
-            Control(
-                f"title of {guest.name} changed",
-                (_virsh("desc", guest.name, "--config", "--title", "another"),),
-                _each([guest.name], "guests: guest is defined as wanted"),
+            | each(
+                on_sheepdog,
+                "sheepdog: guest runs from its volume",
+                "sheepdog: guest boots through the driver",
             ),
-            Control(
-                f"autostart of {guest.name} undefined",
-                (_virsh("autostart", guest.name, "--disable"),),
-                _each([guest.name], "guests: guest starts by itself"),
-            ),
-            Control(
-                f"{guest.name} destroyed",
-                (_virsh("destroy", guest.name),),
-                _each(
-                    [guest.name],
-                    "guests: guest is running",
-                    "guests: port of the guest is on the bridge",
-                    "guests: guest prints its line on the console",
-                    "guests: guest counts its boots on its disk",
-                )
-                | _each(
-                    on_sheepdog,
-                    "sheepdog: guest runs from its volume",
-                    "sheepdog: guest boots through the driver",
-                ),
-            ),
-        ]
-    return tuple(found)
+        ),
+    )

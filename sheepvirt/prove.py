@@ -1,9 +1,10 @@
 """Negative controls: break one thing at a time on a rehearsal host and require that exactly the
 checks fail that are there for it. A check that cannot fail is a defect.
 
-What a control breaks, ``bootstrap`` mends (what it does not see, the control undoes itself), and
-the checks that failed must pass again before the next control. A run that was cut off is mended by
-the next one: it begins as it ends.
+What a control breaks, ``bootstrap`` mends, and the checks that failed must pass again before the
+next control. What no step of it sees is undone by a script that is put on the host before anything
+is broken (``steps/undo.py``): a run that was cut off at any moment is mended by the next bootstrap,
+and a run begins with one.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 from sheepvirt import (
     bootstrap,
     config,
+    control_model,
     controls,
     locks,
     paths,
@@ -25,19 +27,28 @@ from sheepvirt import (
     ssh,
     verify,
 )
-from sheepvirt.controls import Control, Outcome
+from sheepvirt.control_model import Control, Ground, Outcome
 from sheepvirt.errors import ConfigError, VerifyError
 from sheepvirt.host_model import Check, Host
 from sheepvirt.progress import Progress
 from sheepvirt.ssh import Connection
+from sheepvirt.steps import undo
 from sheepvirt.steps.base import Wanted
+
+# The first of these names whose RPM can be removed: no other one requires it.
+REMOVABLE = """
+for name; do
+  ! rpm -e --test "$name" >/dev/null 2>&1 || { echo "$name"; exit 0; }
+done
+"""
 
 
 def prove(host: Host, progress: Progress) -> tuple[Outcome, ...]:
     """Run every control on ``host`` and at the gates before it; print the table.
 
     Raises ConfigError (no rehearsal host), VerifyError (a control did not make exactly its checks
-    fail, or the host is not what it was), and what bootstrap and verify raise.
+    fail, a check has no control, or the host is not what it was), and what bootstrap and verify
+    raise.
     """
     if not host.rehearsal:
         raise ConfigError(
@@ -47,14 +58,14 @@ def prove(host: Host, progress: Progress) -> tuple[Outcome, ...]:
     wanted = bootstrap.wanted_state(host)
     with locks.lock(f"host-{host.name}", progress), signals.terminate_as_exception():
         trial = Trial(wanted, progress)
+        trial.mend("what an earlier run may have left")
         table = trial.controls()
-        trial.mend(table, "what an earlier run may have left")
         every = trial.all_pass("before")
         outcomes = prove_gates.run(config.load_target(host.target), progress)
         outcomes += [trial.run(control) for control in table]
         trial.all_pass("after")
     untried = _untried(every, outcomes)
-    report.controls(progress, outcomes, untried)
+    report.controls(progress, outcomes, untried, controls.UNTRIED)
     wrong = [o for o in outcomes if not o.ok]
     if wrong:
         raise VerifyError(
@@ -62,6 +73,12 @@ def prove(host: Host, progress: Progress) -> tuple[Outcome, ...]:
             f"checks fail: {'; '.join(o.control for o in wrong)}",
             hint="a check that does not fail where it should proves nothing: mend the check (in "
             "tests/host or sheepvirt/contract.py) or what the control expects",
+        )
+    if unexcused := [name for name in untried if name not in controls.UNTRIED]:
+        raise VerifyError(
+            f"{host.name}: no control made these fail: {', '.join(unexcused)}",
+            hint="a check that nobody has seen fail proves nothing: add a control that breaks what "
+            "it looks at (sheepvirt/controls.py), or say in UNTRIED there why none can",
         )
     return tuple(outcomes)
 
@@ -77,6 +94,7 @@ class Trial:
         self._folder = paths.dist() / "verify" / wanted.host.name / "prove"
         shutil.rmtree(self._folder, ignore_errors=True)
         self._folder.mkdir(parents=True)
+        self._skipped: set[str] = set()  # what this host cannot show, whole or broken
         self._reports: list[Path] = []  # the first one is of all checks before the controls
 
     def controls(self) -> tuple[Control, ...]:
@@ -87,26 +105,26 @@ class Trial:
             for feature in config.load_package(record.package, record.version).features
             if feature.host_line
         ]
-        xml = [
+        network, pool = (
             self._connection.run(["virsh", verb, "--inactive", kind, name]).stdout
             for verb, kind, name in (
                 ("net-dumpxml", "--network", self._host.network),
                 ("pool-dumpxml", "--pool", self._host.pool),
             )
-        ]
-        return controls.on_host(self._host, features, *xml)
+        )
+        names = self._wanted.dependencies.packages
+        found = self._connection.run(["sh", "-c", REMOVABLE, "sh", *names]).stdout.strip()
+        ground = Ground(
+            self._host, self._wanted.records, tuple(features), network, pool, removable=found
+        )
+        return controls.on_host(ground)
 
-    def mend(self, table: Sequence[Control], what: str) -> str:
-        """Undo what ``table`` breaks, let bootstrap do the rest; return what that changed."""
+    def mend(self, what: str) -> str:
+        """Let bootstrap put back what was broken; return what it changed."""
         with self._progress.stage(f"mend {what}") as stage:
-            for control in table:
-                for command in control.undo:
-                    self._connection.run(command.argv, stdin=command.stdin, on_line=stage.line)
             changes = bootstrap.run(self._wanted, self._connection, self._progress)
-            done = [f"{c.step}: {c.what}" for c in changes]
-            undone = ["undone by the control"] if any(c.undo for c in table) else []
-            stage.note = f"{len(done)} changes by bootstrap"
-        return "; ".join(undone + done) or "nothing to mend"
+            stage.note = f"{len(changes)} changes by bootstrap"
+        return "; ".join(f"{c.step}: {c.what}" for c in changes) or "nothing to mend"
 
     def run(self, control: Control) -> Outcome:
         """Break, look, mend, look again. Raises VerifyError: what was broken is not whole again."""
@@ -114,21 +132,25 @@ class Trial:
         name = f"control: {control.name}"
         try:
             with self._progress.stage(name) as stage:
+                if control.undo:
+                    script = "".join(f"{ssh.quote(c.argv)}\n" for c in control.undo)
+                    self._connection.write(undo.SCRIPT, script.encode())
                 for command in control.breaks:
                     self._connection.run(command.argv, stdin=command.stdin, on_line=stage.line)
                 checks = self._look(name, data=control.data)
                 failed = [c for c in checks if c.result == "failed"]
+                skipped = {control_model.plain(c.title) for c in checks if c.result == "skipped"}
                 stage.note = f"{len(failed)} checks failed"
         finally:  # interrupted or not
-            mended = self.mend([control], control.name)
+            mended = self.mend(control.name)
         if failed:
             nodes = [c.node for c in failed]
             again = self._look(f"{control.name}: mended?", nodes, data=control.data)
             _require(self._host, again, f"after the control {control.name!r} was mended")
         return Outcome(
             control=control.name,
-            expected=control.fails,
-            seen=frozenset(controls.plain(c.title) for c in failed),
+            expected=control.fails - (skipped & self._skipped),
+            seen=frozenset(control_model.plain(c.title) for c in failed),
             mended=mended,
             seconds=time.monotonic() - started,
         )
@@ -136,6 +158,7 @@ class Trial:
     def all_pass(self, when: str) -> tuple[Check, ...]:
         """Require that every check passes ``when`` ("before" or "after" the controls)."""
         checks = self._look(f"verify {self._host.name} {when} the controls")
+        self._skipped = {control_model.plain(c.title) for c in checks if c.result == "skipped"}
         _require(self._host, checks, f"{when} the controls")
         return checks
 

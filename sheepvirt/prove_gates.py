@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sheepvirt import buildlog, config, contract, given, images, locks, paths, repo, rpms, staging
-from sheepvirt.controls import Outcome
+from sheepvirt.control_model import Outcome
 from sheepvirt.engine import Engine
 from sheepvirt.errors import CompileError, ConfigError, ContractError
 from sheepvirt.model import BuildRecord, Evidence, Package, Rpm, Target

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 
 from rich.table import Table
 from rich.text import Text
 
 from sheepvirt import given, paths, standin
-from sheepvirt.controls import Outcome
+from sheepvirt.control_model import Outcome
 from sheepvirt.host_model import Change, Check, Host, Link, VerifyOutcome
 from sheepvirt.model import BuildPlan, BuildRecord, Target
 from sheepvirt.progress import Progress
@@ -99,7 +99,12 @@ def checks(progress: Progress, title: str, rows: Sequence[Check]) -> None:
     progress.console.print(table)
 
 
-def controls(progress: Progress, rows: Sequence[Outcome], untried: Sequence[str]) -> None:
+def controls(
+    progress: Progress,
+    rows: Sequence[Outcome],
+    untried: Sequence[str],
+    reasons: Mapping[str, str],
+) -> None:
     """Print what each negative control had to make fail and what failed; what no control tried."""
     table = _table(
         "Negative controls", "control", "must fail, and nothing else", "seen", "mended", "seconds"
@@ -115,8 +120,10 @@ def controls(progress: Progress, rows: Sequence[Outcome], untried: Sequence[str]
     progress.console.print(table)
     good = sum(row.ok for row in rows)
     progress.say(f"{good} of {len(rows)} controls made exactly their checks fail")
-    if untried:
-        progress.say(f"no control made these fail: {', '.join(untried)}")
+    for name in untried:
+        progress.say(
+            f"no control made this fail: {name} ({reasons.get(name, 'and none says why')})"
+        )
 
 
 def _merged(rows: Sequence[Check]) -> list[Check]:

@@ -17,10 +17,12 @@ from sheepvirt.steps import (
     reboot,
     repository,
     services,
+    undo,
 )
 from sheepvirt.steps.base import Step
 
 STEPS: tuple[Step, ...] = (
+    undo.STEP,
     dependencies.STEP,
     repository.STEP,
     packages.STEP,

@@ -46,6 +46,8 @@ def check(wanted: Wanted, facts: Facts, _earlier: Sequence[Change]) -> list[Chan
             known = kvm.verdict(facts)
             why = f" as {known.type}: {known.why}" if known else ""
             changes.append(Change(NAME, f"{guest.name} defined{why}", diff))
+        elif state and not state.persistent:
+            changes.append(Change(NAME, f"{guest.name} made persistent"))
         if stale:
             changes.append(Change(NAME, f"{guest.name} restarted: it runs by another definition"))
         if state is None or not state.active:
@@ -60,7 +62,7 @@ def apply(wanted: Wanted, facts: Facts, hands: Hands) -> None:
     for guest in wanted.host.guests:
         state = facts.domains.get(guest.name)
         diff, stale = differences(wanted, guest, facts)
-        if diff:
+        if diff or (state and not state.persistent):
             path = f"{STATE}/domain-{guest.name}.xml"
             hands.connection.write(path, xml(wanted, guest, facts).encode())
             hands.virsh("define", path)

@@ -36,6 +36,8 @@ def check(wanted: Wanted, facts: Facts, _earlier: Sequence[Change]) -> list[Chan
         changes.append(Change(NAME, f"{DEFAULT} defined as libvirt brings it"))
     for network in (DEFAULT, name):
         now = facts.networks.get(network)
+        if now is not None and not now.persistent:
+            changes.append(Change(NAME, f"{network} made persistent"))
         if now is None or not now.active:
             changes.append(Change(NAME, f"{network} started"))
         if now is None or not now.autostart:
@@ -47,23 +49,30 @@ def apply(wanted: Wanted, facts: Facts, hands: Hands) -> None:
     """Define, start and autostart what is not."""
     name = wanted.host.network
     state = facts.networks.get(name)
-    active = {n for n, s in facts.networks.items() if s.active}
+    active = [n for n, s in facts.networks.items() if s.active]
     text = xml(wanted, state)
     if difference(state.xml if state else "", text):
-        path = f"{STATE}/network-{name}.xml"
-        hands.connection.write(path, text.encode())
-        hands.virsh("net-define", path)
+        _define(name, text, hands)
         if name in active:
             hands.virsh("net-destroy", name)
             active.remove(name)
     if DEFAULT not in facts.networks:
         hands.virsh("net-define", DEFAULT_XML)
+    for network in active:
+        if not facts.networks[network].persistent:
+            _define(network, facts.networks[network].xml, hands)  # as it runs
     for network in (DEFAULT, name):
         now = facts.networks.get(network)
         if network not in active:
             hands.virsh("net-start", network)
         if now is None or not now.autostart:
             hands.virsh("net-autostart", network)
+
+
+def _define(name: str, text: str, hands: Hands) -> None:
+    path = f"{STATE}/network-{name}.xml"
+    hands.connection.write(path, text.encode())
+    hands.virsh("net-define", path)
 
 
 STEP = Step(NAME, check, apply)

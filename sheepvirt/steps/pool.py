@@ -33,6 +33,8 @@ def check(wanted: Wanted, facts: Facts, _earlier: Sequence[Change]) -> list[Chan
     if diff:
         again = ", and started anew" if state and state.active else ""
         changes.append(Change(NAME, f"{name} defined{again}", diff))
+    elif state and not state.persistent:
+        changes.append(Change(NAME, f"{name} made persistent"))
     if state is None or not state.active:
         changes.append(Change(NAME, f"{name} started"))
     if state is None or not state.autostart:
@@ -46,10 +48,11 @@ def apply(wanted: Wanted, facts: Facts, hands: Hands) -> None:
     state = facts.pools.get(name)
     active = state is not None and state.active
     text = xml(wanted, state)
-    if difference(state.xml if state else "", text):
+    differs = bool(difference(state.xml if state else "", text))
+    if differs or (state and not state.persistent):
         path = f"{STATE}/pool-{name}.xml"
         hands.connection.write(path, text.encode())
-        if active:
+        if active and differs:
             hands.virsh("pool-destroy", name)
             active = False
         hands.virsh("pool-define", path)

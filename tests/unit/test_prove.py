@@ -10,10 +10,11 @@ import pytest
 from rich.console import Console
 
 from sheepvirt import bootstrap, config, controls, prove, prove_gates, ssh, verify
-from sheepvirt.controls import Command, Control, Outcome
+from sheepvirt.control_model import Command, Control, Outcome
 from sheepvirt.errors import ConfigError, VerifyError
-from sheepvirt.host_model import Change, Check, Guest, Host
+from sheepvirt.host_model import Change, Check, Dependencies, Guest, Host
 from sheepvirt.progress import Progress
+from sheepvirt.steps import undo
 
 GUEST = Guest("papeete", "title", 256, 1, "ovsbr0", "ia ora na")
 HOST = Host("tahiti", "rehearsal", True, "127.0.0.1", 0, "root", "ovsbr0", "ovsbr0", (GUEST,))
@@ -23,7 +24,7 @@ STOP = Control(
 )
 FILE = Control(
     "file away", (Command(("break", "file"), b"x"),), frozenset({"guests: guest is running [g]"}),
-    undo=(Command(("undo", "file")),), data=True,
+    undo=(Command(("undo", "a file")),), data=True,
 )  # fmt: skip
 
 
@@ -33,6 +34,7 @@ class Wanted:
     def __init__(self) -> None:
         self.host = HOST
         self.records = ()
+        self.dependencies = Dependencies(("dep",), ())
 
 
 class Stage:
@@ -52,12 +54,16 @@ class Stage:
         monkeypatch.setattr(verify, "one_pass", self.one_pass)
         monkeypatch.setattr(config, "load_target", lambda name: name)
         monkeypatch.setattr(prove_gates, "run", lambda _target, _progress: list(self.gates))
-        monkeypatch.setattr(controls, "on_host", lambda *_args: self.table)
+        monkeypatch.setattr(controls, "on_host", lambda _ground: self.table)
+        monkeypatch.setattr(controls, "UNTRIED", dict.fromkeys(CHECKS, "a test's excuse"))
 
     def run(self, argv: Sequence[str], **_options: Any) -> ssh.Result:
-        if argv[0] != "virsh":
+        if argv[0] not in {"virsh", "sh"}:  # what controls are made from
             self.log.append(" ".join(argv))
         return ssh.Result(0, "<x/>", "")
+
+    def write(self, path: str, content: bytes) -> None:
+        self.log.append(f"write {path}: {content.decode().strip()}")
 
     def bootstrap(self, *_args: object) -> list[Change]:
         self.log.append("bootstrap")
@@ -111,16 +117,31 @@ def test_break_look_mend_and_look_again(stage: Stage) -> None:
     ]  # fmt: skip
     assert "2 of 2 controls made exactly their checks fail" in said
     assert "network: n started" in said
-    assert "no control made these fail: guests: guest is running, packages: good" in said
+    assert "no control made this fail: guests: guest is running (a test's excuse)" in said
+    assert "no control made this fail: packages: good (a test's excuse)" in said
 
 
-def test_what_bootstrap_does_not_see_is_undone_first(stage: Stage) -> None:
+def test_a_check_without_a_control_is_a_defect(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(controls, "UNTRIED", {CHECKS[1]: "a guest that cannot be stopped"})
+    stage.plan = [set(), {CHECKS[0]}, set(), set()]
+    with pytest.raises(VerifyError, match="no control made these fail: packages: good\n") as caught:
+        stage.prove()
+    assert caught.value.exit_code == 10
+    assert "packages: good (and none says why)" in stage.said
+
+
+def test_what_bootstrap_does_not_see_is_undone_by_a_script_that_is_there_before(
+    stage: Stage,
+) -> None:
     stage.table = (FILE,)
     stage.plan = [set(), {CHECKS[1]}, set(), set()]
     stage.prove()
     assert stage.log == [
-        "undo file", "bootstrap", "look",  # an earlier run may have been cut off
-        "break file", "look", "undo file", "bootstrap", f"look at ::{CHECKS[1]}",
+        "bootstrap", "look",  # an earlier run may have been cut off
+        f"write {undo.SCRIPT}: undo 'a file'", "break file", "look", "bootstrap",
+        f"look at ::{CHECKS[1]}",
         "look",
     ]  # fmt: skip
     # A control of data is judged by the pass before all controls; the others by nothing.
@@ -175,4 +196,4 @@ def test_an_interrupted_control_is_mended(stage: Stage, stop: BaseException) -> 
     stage.plan = [set(), stop]
     with pytest.raises(type(stop)):
         stage.prove()
-    assert stage.log[-3:] == ["look", "undo file", "bootstrap"]
+    assert stage.log[-3:] == ["break file", "look", "bootstrap"]

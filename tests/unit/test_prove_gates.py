@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from sheepvirt import prove_gates
-from sheepvirt.controls import Outcome
+from sheepvirt.control_model import Outcome
 from sheepvirt.errors import CompileError, ContractError, EngineError
 from sheepvirt.model import BuildRecord, Evidence, Package
 from sheepvirt.progress import quiet

@@ -1,0 +1,78 @@
+"""What a host would lose at its next boot is made to stay; what a control broke is put back."""
+
+from dataclasses import replace
+
+import pytest
+from finished import WANTED, changes, done, hands
+
+from sheepvirt.errors import RemoteCommandError
+from sheepvirt.host_model import Definition, Facts
+from sheepvirt.steps import domain as domains
+from sheepvirt.steps import network, pool, undo
+
+
+def transient(state: Definition) -> Definition:
+    """As libvirt has it once it was undefined while it ran."""
+    return replace(state, persistent=False, autostart=False)
+
+
+def of(**kinds: dict[str, Definition]) -> Facts:
+    return replace(done(), **kinds)  # type: ignore[arg-type]
+
+
+def test_networks_are_defined_as_they_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    facts = of(networks={n: transient(s) for n, s in done().networks.items()})
+    assert changes(network.STEP, facts) == [
+        "default made persistent", "default autostarted",
+        "ovsbr0 made persistent", "ovsbr0 autostarted",
+    ]  # fmt: skip
+    worker, planned = hands(
+        monkeypatch,
+        ("network-default.xml", 0, ""), ("net-define", 0, ""),
+        ("network-ovsbr0.xml", 0, ""), ("net-define", 0, ""),
+        ("net-autostart default", 0, ""), ("net-autostart ovsbr0", 0, ""),
+    )  # fmt: skip
+    network.apply(WANTED, facts, worker)
+    assert planned.plan == []
+    assert planned.sent[0] == b"<network/>", "libvirt's own network keeps its identity"
+
+
+def test_a_pool_is_defined_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    facts = of(pools={"sheepdog": transient(done().pools["sheepdog"])})
+    assert changes(pool.STEP, facts) == ["sheepdog made persistent", "sheepdog autostarted"]
+    worker, planned = hands(
+        monkeypatch, ("pool-sheepdog.xml", 0, ""), ("pool-define", 0, ""),
+        ("pool-autostart sheepdog", 0, ""),
+    )  # fmt: skip
+    pool.apply(WANTED, facts, worker)
+    assert planned.plan == []
+
+
+def test_a_guest_is_defined_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    facts = of(domains={"papeete": transient(done().domains["papeete"])})
+    assert changes(domains.STEP, facts) == ["papeete made persistent", "papeete autostarted"]
+    worker, planned = hands(
+        monkeypatch, ("domain-papeete.xml", 0, ""), ("define", 0, ""),
+        ("autostart papeete", 0, ""),
+    )  # fmt: skip
+    domains.apply(WANTED, facts, worker)
+    assert planned.plan == []
+
+
+def test_what_a_control_broke_is_put_back_and_the_script_goes_last(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    facts = replace(done(), texts={**done().texts, undo.SCRIPT: "mv a b"})
+    assert changes(undo.STEP, facts) == ["what a control of `verify --prove` broke is put back"]
+    worker, planned = hands(
+        monkeypatch, (f"sh -e {undo.SCRIPT}", 0, ""), (f"rm {undo.SCRIPT}", 0, "")
+    )
+    undo.apply(WANTED, facts, worker)
+    assert planned.plan == []
+
+
+def test_a_script_that_fails_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    worker, planned = hands(monkeypatch, ("sh -e", 1, ""))
+    with pytest.raises(RemoteCommandError):
+        undo.apply(WANTED, done(), worker)
+    assert planned.plan == []
