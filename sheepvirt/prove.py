@@ -21,6 +21,7 @@ from sheepvirt import (
     controls,
     locks,
     paths,
+    prove_claims,
     prove_gates,
     report,
     signals,
@@ -61,11 +62,15 @@ def prove(host: Host, progress: Progress) -> tuple[Outcome, ...]:
         trial.mend("what an earlier run may have left")
         table = trial.controls()
         every = trial.all_pass("before")
-        outcomes = prove_gates.run(config.load_target(host.target), progress)
+        target = config.load_target(host.target)
+        outcomes = prove_gates.run(target, progress)
+        outcomes += prove_claims.run(target, wanted.records, progress)
+        claims = prove_claims.untried(wanted.records, outcomes)
         outcomes += [trial.run(control) for control in table]
         trial.all_pass("after")
-    untried = _untried(every, outcomes)
-    report.controls(progress, outcomes, untried, controls.UNTRIED)
+    reasons = {**controls.UNTRIED, **claims}
+    untried = [*_untried(every, outcomes), *sorted(claims)]
+    report.controls(progress, outcomes, untried, reasons)
     wrong = [o for o in outcomes if not o.ok]
     if wrong:
         raise VerifyError(
@@ -74,11 +79,12 @@ def prove(host: Host, progress: Progress) -> tuple[Outcome, ...]:
             hint="a check that does not fail where it should proves nothing: mend the check (in "
             "tests/host or sheepvirt/contract.py) or what the control expects",
         )
-    if unexcused := [name for name in untried if name not in controls.UNTRIED]:
+    if unexcused := [name for name in untried if not reasons.get(name)]:
         raise VerifyError(
             f"{host.name}: no control made these fail: {', '.join(unexcused)}",
             hint="a check that nobody has seen fail proves nothing: add a control that breaks what "
-            "it looks at (sheepvirt/controls.py), or say in UNTRIED there why none can",
+            "it looks at (controls.py or prove_claims.py of sheepvirt/), or say in UNTRIED there "
+            "why none can",
         )
     return tuple(outcomes)
 

@@ -1,5 +1,5 @@
-"""Negative controls of the gates before a host: a stock spec, a build root without the CLI, RPMs
-without the backend. Each must be stopped, by the gate that is there for it.
+"""Negative controls of the gates before a host: a stock spec, a build root without the CLI. Each
+must be stopped, by the gate that is there for it. (``prove_claims`` has those of what was built.)
 
 They run on the published packages whose spec is patched by an intent, with the real engine and the
 real rpm. Nothing of them is published or kept.
@@ -13,11 +13,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from sheepvirt import buildlog, config, contract, given, images, locks, paths, repo, rpms, staging
+from sheepvirt import buildlog, config, given, images, locks, paths, repo, rpms, staging
 from sheepvirt.control_model import Outcome
 from sheepvirt.engine import Engine
 from sheepvirt.errors import CompileError, ConfigError, ContractError
-from sheepvirt.model import BuildRecord, Evidence, Package, Rpm, Target
+from sheepvirt.model import BuildRecord, Package, Rpm, Target
 from sheepvirt.progress import Progress, Stage
 from sheepvirt.rpmbuild import Job, owner
 
@@ -78,29 +78,6 @@ def no_cli(case: Case, scratch: Path) -> None:
         case.job.compile(container, _short(case.package), scratch)
 
 
-def foreign_cli(case: Case, _scratch: Path) -> None:
-    """Hold the published build log against a build root in which no RPM of ours has the CLI."""
-    log = (case.published / "build.log").read_text(encoding="utf-8", errors="replace")
-    found = [
-        claim
-        for feature in case.package.features
-        for claim in contract.build_evidence(case.package.name, feature, log, ())
-    ]
-    contract.require(found, where="nothing: this is a control")
-
-
-def no_backend(case: Case, _scratch: Path) -> None:
-    """Hold the declaration against the published RPMs less the one with the feature's file."""
-    built = [rpms.read(case.published / Path(r.file).name) for r in case.record.rpms]
-    found: list[Evidence] = []
-    for feature in case.package.features:
-        rest = [r for r in built if feature.rpm_file not in r.files]
-        found += contract.rpm_evidence(
-            case.package.name, feature, rest, "", lambda rpm, path: rpms.read_member(rpm.path, path)
-        )
-    contract.require(found, where="nothing: this is a control")
-
-
 def _spec(case: Case) -> Path:
     return case.published / case.package.spec_file
 
@@ -132,8 +109,6 @@ CONTROLS = (
     ),
     GateControl("build root without sheepdog's RPM", lambda _case: frozenset({UNMET}), no_rpm),
     GateControl("build root without the CLI", lambda _case: frozenset({UNFOUND}), no_cli),
-    GateControl("CLI of no RPM of ours", _of_gate("build", "CLI"), foreign_cli),
-    GateControl("RPMs without the backend", _of_gate("rpm", "an RPM has"), no_backend),
 )
 
 

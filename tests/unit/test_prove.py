@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from sheepvirt import bootstrap, config, controls, prove, prove_gates, ssh, verify
+from sheepvirt import bootstrap, config, controls, prove, prove_claims, prove_gates, ssh, verify
 from sheepvirt.control_model import Command, Control, Outcome
 from sheepvirt.errors import ConfigError, VerifyError
 from sheepvirt.host_model import Change, Check, Dependencies, Guest, Host
@@ -45,6 +45,7 @@ class Stage:
         self.plan: list[set[str] | BaseException] = []
         self.before: list[Path | None] = []
         self.table: tuple[Control, ...] = (STOP,)
+        self.claims: dict[str, str] = {}
         self.gates = [Outcome("gate", frozenset({"x"}), frozenset({"x"}), "", 0)]
         monkeypatch.setenv("SHEEPVIRT_DIST", str(tmp_path / "dist"))
         monkeypatch.setenv("SHEEPVIRT_STATE", str(tmp_path / "state"))
@@ -54,6 +55,8 @@ class Stage:
         monkeypatch.setattr(verify, "one_pass", self.one_pass)
         monkeypatch.setattr(config, "load_target", lambda name: name)
         monkeypatch.setattr(prove_gates, "run", lambda _target, _progress: list(self.gates))
+        monkeypatch.setattr(prove_claims, "run", lambda *_args: [])
+        monkeypatch.setattr(prove_claims, "untried", lambda *_args: dict(self.claims))
         monkeypatch.setattr(controls, "on_host", lambda _ground: self.table)
         monkeypatch.setattr(controls, "UNTRIED", dict.fromkeys(CHECKS, "a test's excuse"))
 
@@ -130,6 +133,17 @@ def test_a_check_without_a_control_is_a_defect(
         stage.prove()
     assert caught.value.exit_code == 10
     assert "packages: good (and none says why)" in stage.said
+
+
+@pytest.mark.parametrize("reason", ["", "a reason"])
+def test_a_claim_of_a_gate_without_a_control_is_a_defect_as_well(stage: Stage, reason: str) -> None:
+    stage.claims = {"libvirt: rpm: it is good": reason}
+    stage.plan = [set(), {CHECKS[0]}, set(), set()]
+    if reason:
+        assert "libvirt: rpm: it is good (a reason)" in stage.prove()
+        return
+    with pytest.raises(VerifyError, match="no control made these fail: libvirt: rpm: it is good"):
+        stage.prove()
 
 
 def test_what_bootstrap_does_not_see_is_undone_by_a_script_that_is_there_before(

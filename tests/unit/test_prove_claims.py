@@ -1,0 +1,93 @@
+"""Each claim of a build is missed when what it tells of is taken out, and no other is."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from sheepvirt import config, prove_claims, versions
+from sheepvirt.control_model import Outcome
+from sheepvirt.model import BuildRecord, Evidence, Rpm
+from sheepvirt.prove_claims import LOSSES, Artifacts
+from sheepvirt.rpmbuild import TOP
+
+QEMU = config.load_package("qemu", "5.2.0")
+LIBVIRT = config.load_package("libvirt", "7.0.0")
+EMULATOR = "/usr/bin/qemu-system-x86_64"
+SO = "/usr/lib64/libvirt/storage-backend/libvirt_storage_backend_sheepdog.so"
+
+
+def rpm(name: str, files: tuple[str, ...], requires: tuple[str, ...] = ()) -> Rpm:
+    release = "1.rehearsal"
+    return Rpm(name, 0, "1", release, "x86_64", Path("/none"), "", files=files, requires=requires)
+
+
+def qemu() -> Artifacts:
+    patches = "".join(f"patch < {TOP}/SOURCES/{p.name}\n" for p in versions.patches(QEMU))
+    return Artifacts(
+        package=QEMU,
+        dist=".rehearsal",
+        expanded=f"%prep\n{patches}%build\n./configure \\\n  --enable-sheepdog\n",
+        log="sheepdog support:    YES\n" + "sheepdog support: YES\n",
+        built=(rpm("qemu-kvm", (EMULATOR,)),),
+        needs=(),
+        read=lambda _rpm, _path: b"the sheepdog block driver is deprecated",
+    )
+
+
+def libvirt() -> Artifacts:
+    spec = (
+        "Name: libvirt\nBuildRequires: sheepdog\n%build\n%meson -Dstorage_sheepdog=enabled\n"
+        "%package daemon-driver-storage-sheepdog\nRequires: sheepdog\n"
+        f"%files daemon-driver-storage-sheepdog\n{SO}\n"
+    )
+    backend = rpm("libvirt-daemon-driver-storage-sheepdog", (SO,), ("sheepdog",))
+    return Artifacts(
+        package=LIBVIRT,
+        dist=".rehearsal",
+        expanded=spec,
+        log="Program collie found: YES (/usr/bin/collie)\n  Sheepdog: YES\n",
+        built=(backend,),
+        needs=(rpm("pocketsheep", ("/usr/bin/collie",)),),
+        read=lambda _rpm, _path: b"/usr/bin/collie\0",
+    )
+
+
+@pytest.mark.parametrize("whole", [qemu(), libvirt()])
+def test_each_loss_makes_exactly_its_claims_fail(whole: Artifacts) -> None:
+    made = prove_claims.evidence(whole)
+    assert made
+    assert not [e for e in made if not e.ok]
+    outcomes = prove_claims.tried(whole)
+    assert not [o for o in outcomes if not o.ok]
+
+
+def test_every_loss_has_something_to_be_missed() -> None:
+    outcomes = [*prove_claims.tried(qemu()), *prove_claims.tried(libvirt())]
+    names = {o.control.partition(": ")[2] for o in outcomes}
+    assert names == {loss.name for loss in LOSSES}
+
+
+def test_a_claim_that_is_made_of_anything_is_found() -> None:
+    """An RPM gate that does not look at the file's words."""
+    careless = replace(qemu(), read=lambda _rpm, _path: b"")
+    assert all(e.ok for e in prove_claims.evidence(qemu()))
+    missed = [e.claim for e in prove_claims.evidence(careless) if not e.ok]
+    assert len(missed) == 1
+    controls = [o.control for o in prove_claims.tried(careless)]
+    assert "qemu: RPMs of empty files" not in controls, "what is not claimed cannot be lost"
+
+
+def test_what_no_control_has_missed_is_told_with_the_reason_if_there_is_one() -> None:
+    rows = (
+        Evidence("rpm", "qemu", "sheepdog", "seen", "", ok=True),
+        Evidence("rpm", "qemu", "sheepdog", "never seen", "", ok=True),
+        Evidence("rpm", "qemu", "usable on el6", "rpm 4.8 is enough", "", ok=True),
+    )
+    record = BuildRecord("qemu", "1", "k", {}, (), (), rows, 1.0)
+    seen = Outcome("qemu: a loss", frozenset({"rpm: seen"}), frozenset({"rpm: seen"}), "", 0)
+    other = replace(seen, control="libvirt: a loss", seen=frozenset({"rpm: never seen"}))
+    assert prove_claims.untried([record], [seen, other]) == {
+        "qemu: rpm: never seen": "",
+        "qemu: rpm: rpm 4.8 is enough": prove_claims.UNTRIED["usable"],
+    }
