@@ -84,8 +84,9 @@ def _virsh(package: str, feature: Feature) -> Control:
 def _rpms(ground: Ground) -> tuple[Control, ...]:
     """Take an RPM of ours and a dependency out of rpm's database, put another build there."""
     found: list[Control] = []
-    most = max(ground.records, key=lambda r: len(r.install), default=None)
-    if most and len(most.install) > 1:  # with a single one gone, nothing would be left to look at
+    # Of many RPMs, of which most are installed as well: others are left to look at.
+    most = max((r for r in ground.records if r.install), key=lambda r: len(r.rpms), default=None)
+    if most:
         found += _rpm(most, most.install[0])
     if ground.removable:
         found.append(

@@ -22,7 +22,7 @@ RPMS = tuple(
 )
 RECORDS = (
     BuildRecord("qemu", "5.2.0", "k", {}, (), ("qemu-kvm",), (), 1.0),
-    BuildRecord("libvirt", "7.0.0", "k", {}, RPMS, ("libvirt", "libvirt-client"), (), 1.0),
+    BuildRecord("libvirt", "7.0.0", "k", {}, RPMS, ("libvirt",), (), 1.0),
 )
 NETWORK = "<network><name>ovsbr0</name><uuid>u</uuid><bridge name='ovsbr0'/></network>"
 POOL = "<pool type='sheepdog'><source><host name='127.0.0.1' port='7000'/></source></pool>"
