@@ -122,7 +122,8 @@ def fetch(
         )
     raise SourceUnreachableError(
         f"no place has {source.file}:\n    {tried}",
-        hint=f"mend the network, or put the file at {home} yourself; its hash is checked",
+        hint="mend the network, or give the file by hand: `build-rpms --source NAME=FILE`, or put "
+        f"it at {home}; its hash is checked",
     )
 
 
