@@ -8,18 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from xml.etree import ElementTree
 
-from sheepvirt import controls_rpms
+from sheepvirt import controls_el, controls_rpms
 from sheepvirt.control_model import Command, Control, Ground, each, switch, virsh, volumes
 from sheepvirt.host_model import Guest, Host
-from sheepvirt.services import SYSV
 
 MISSPELT = "obsbr0"  # the how-to's own slip, which libvirt takes without a word
 OTHER_CLUSTER = "127.0.0.2"
 # Checks that no control makes fail, and why not. Any other check without one is a defect.
-UNTRIED: Mapping[str, str] = {
-    "networks: uplink is a port of the bridge": "the connection that would mend it goes through it",
-    "networks: bridge has the address of the host": "it is the address that we reach the host by",
-}
+UNTRIED: Mapping[str, str] = {}
 
 # A guest's boot record is the first sector of its disk's second partition, whose start is at byte
 # 470 (of the MBR). It is kept aside, and the guest starts as on an empty disk.
@@ -49,7 +45,7 @@ def on_host(ground: Ground) -> tuple[Control, ...]:
     host = ground.host
     return (
         *_sheepdog(host),
-        *(_boot_order() if host.init == SYSV else ()),
+        *controls_el.on_host(host),
         *_pool(host, ground.pool_xml),
         *controls_rpms.of(ground),
         *_network(host, ground.network_xml),
@@ -90,26 +86,6 @@ def _sheepdog(host: Host) -> tuple[Control, ...]:
             "sheepdog not started at boot",
             switch(host, "disable", "sheepdog"),
             each(["sheepdog"], "services: service starts at boot"),
-        ),
-    )
-
-
-# Moves a start link to another number in every runlevel that has it; nothing where it is there.
-RENUMBER = """
-for link in /etc/rc?.d/S[0-9][0-9]"$1"; do
-  [ ! -e "$link" ] || [ "$link" = "${link%/*}/S$2$1" ] || mv "$link" "${link%/*}/S$2$1"
-done
-"""
-
-
-def _boot_order() -> tuple[Control, ...]:
-    """On a host with SysV init, libvirtd before all that it stands on; 97 is its own number."""
-    return (
-        Control(
-            "libvirtd first at boot",
-            (Command(("sh", "-c", RENUMBER, "sh", "libvirtd", "01")),),
-            frozenset({"services: services start in order"}),
-            undo=(Command(("sh", "-c", RENUMBER, "sh", "libvirtd", "97")),),
         ),
     )
 

@@ -42,6 +42,11 @@ def test_services_are_broken_in_the_words_of_the_hosts_init() -> None:
     assert set(sysv) - set(table()) == {"libvirtd first at boot"}
 
 
+def test_an_uplink_is_unplugged_where_there_is_one() -> None:
+    uplink = table(replace(HOST, uplink="up0"))
+    assert set(uplink) - set(table()) == {"up0 unplugged", "ovsbr0 without its address"}
+
+
 def known_checks() -> set[str]:
     """The names of all checks there are, as verify makes them from the files of tests/host."""
     return {
@@ -53,14 +58,16 @@ def known_checks() -> set[str]:
 
 def test_every_check_that_must_fail_is_there() -> None:
     """A check that was renamed would be expected in vain."""
-    both = [*table().values(), *table(replace(HOST, init="sysv")).values()]
+    el = replace(HOST, init="sysv", uplink="up0")
+    both = [*table().values(), *table(el).values()]
     expected = {title.partition(" [")[0] for c in both for title in c.fails}
     assert expected <= known_checks()
 
 
 def test_every_check_can_be_seen_to_fail() -> None:
     """Or it says why not; no excuse is left over from a check that is gone or tried."""
-    both = [*table().values(), *table(replace(HOST, init="sysv")).values()]
+    el = replace(HOST, init="sysv", uplink="up0")
+    both = [*table().values(), *table(el).values()]
     tried = {title.partition(" [")[0] for c in both for title in c.fails}
     assert known_checks() - tried == set(controls.UNTRIED)
     assert all(controls.UNTRIED.values())

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from sheepvirt import controls, facts, paths
+from sheepvirt import controls, controls_el, facts, paths
 from sheepvirt.steps import ifcfg, kvm, reboot
 
 INLINE = {
@@ -15,7 +15,9 @@ INLINE = {
     "keep": ifcfg.KEEP,
     "forget": controls.FORGET,
     "remember": controls.REMEMBER,
-    "renumber": controls.RENUMBER,
+    "renumber": controls_el.RENUMBER,
+    "flush": controls_el.FLUSH,
+    "restore": controls_el.RESTORE,
 }
 FILES = {
     path.name: path.read_text(encoding="utf-8")
