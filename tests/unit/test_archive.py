@@ -201,6 +201,7 @@ def test_a_lock_of_another_shape_is_refused(change: dict[str, object]) -> None:
         bundle_lock.load(json.dumps({**rows, **change}).encode())
 
 
+@settings(deadline=None)  # no timing decides a test
 @given(st.binary(max_size=200) | st.recursive(st.integers(), st.lists).map(str).map(str.encode))
 def test_no_lock_at_all_is_refused(data: bytes) -> None:
     with pytest.raises(BundleError, match=r"bundle\.json"):
