@@ -76,19 +76,17 @@ def _pull(engine: Engine, target: Target, tag: str, stage: Stage) -> str:
         stage.line(f"pull {name}")
         try:
             digest = engine.pull(name, stage.line)
-            prove(engine, target, name, name)
+            origin = name if image.pinned else f"{name} (unpinned: {digest})"
+            engine.tag(name, _unproven(tag))
+            _adopt(engine, target, name, tag, origin)
+            return origin
         except RegistryError as error:
             meaning = registry.refusal(error.words)
             refused.append(f"{name}: {meaning.why} (the engine: {error.words})")
             fix = fix or meaning.fix
-            continue
         except EngineError as error:
             refused.append(error.message)
             fix = fix or error.hint
-            continue
-        origin = name if image.pinned else f"{name} (unpinned: {digest})"
-        engine.adopt(name, tag, {ORIGIN: origin})
-        return origin
     lines = "\n    ".join(refused) or "its target.toml names none that this kernel can run"
     raise EngineError(f"no base image for {target.name}:\n    {lines}", hint=fix)
 
@@ -98,7 +96,6 @@ def _pull(engine: Engine, target: Target, tag: str, stage: Stage) -> str:
 
 def _import(engine: Engine, target: Target, rootfs: Rootfs, tag: str, stage: Stage) -> str:
     """Make the base of an archive of a root file system; return what it is."""
-    unproven = f"{tag}-unproven"
     with tempfile.TemporaryDirectory(dir=paths.cache()) as scratch:
         path = _archive(rootfs, Path(scratch), stage)
         digest = sha256(path)
@@ -114,13 +111,9 @@ def _import(engine: Engine, target: Target, rootfs: Rootfs, tag: str, stage: Sta
                 f"{rootfs.place} {fault}",
                 hint="fetch or make it again; `tar -tf` must list it without an error",
             )
-        engine.import_tar(path, unproven)
-    try:
-        prove(engine, target, unproven, rootfs.place)
-        origin = f"{rootfs.place} ({'' if rootfs.sha256 else 'unpinned: '}sha256 {digest})"
-        engine.adopt(unproven, tag, {ORIGIN: origin})
-    finally:
-        engine.remove_image(unproven)
+        engine.import_tar(path, _unproven(tag))
+    origin = f"{rootfs.place} ({'' if rootfs.sha256 else 'unpinned: '}sha256 {digest})"
+    _adopt(engine, target, rootfs.place, tag, origin)
     return origin
 
 
@@ -169,6 +162,19 @@ def _stamp(rootfs: Rootfs) -> str:
         return rootfs.place
     status = Path(rootfs.place).stat()
     return f"{rootfs.place} {status.st_size} {status.st_mtime_ns}"
+
+
+def _unproven(tag: str) -> str:
+    return f"{tag}-unproven"
+
+
+def _adopt(engine: Engine, target: Target, name: str, tag: str, origin: str) -> None:
+    """Make the base ``tag`` of what has its unproven tag, once that has proven what it is."""
+    try:
+        prove(engine, target, _unproven(tag), name)
+        engine.adopt(_unproven(tag), tag, {ORIGIN: origin})
+    finally:
+        engine.remove_image(_unproven(tag))
 
 
 # ---- Debian -----------------------------------------------------------------------------------

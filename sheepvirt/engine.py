@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import posixpath
+import re
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +17,7 @@ from typing import Any
 
 import docker
 import docker.errors
+import docker.types
 import requests.exceptions
 
 from sheepvirt.container import Container, OnLine, Result
@@ -24,6 +27,10 @@ from sheepvirt.signals import terminate_as_exception
 
 LABEL = "sheepvirt"
 TRY_SECONDS = 30
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+# rpm before 4.14.2 closes every file that it might have open before each scriptlet: thousands of
+# millions where the engine has no limit (moby#23137: a yum install of six hours).
+OPEN_FILES = docker.types.Ulimit(name="nofile", soft=1024, hard=4096)
 
 
 class Engine:
@@ -184,7 +191,9 @@ class Engine:
         api = self._client.api
         binds = [f"{k}:{v[0]}:{v[1]}" for k, v in (mounts or {}).items()]
         try:
-            config = api.create_host_config(binds=binds, network_mode=network, init=True)
+            config = api.create_host_config(
+                binds=binds, network_mode=network, init=True, ulimits=[OPEN_FILES]
+            )
             with terminate_as_exception():
                 ident = api.create_container(
                     image,
@@ -218,7 +227,8 @@ class Engine:
     def try_command(self, image: str, argv: Sequence[str]) -> Result:
         """Run ``argv`` as the one process of a container of ``image``, without a network.
 
-        Its code is 139 where it died of SIGSEGV, 127 where the image has no such program.
+        Its code is 139 where it died of SIGSEGV, 127 where the image has no such program, or none
+        for this machine. Raises EngineError.
         """
         api = self._client.api
         with _created(api, image, argv) as ident:
@@ -229,17 +239,29 @@ class Engine:
                 err = api.logs(ident, stdout=False, stderr=True).decode(errors="replace")
                 return Result(code, out, err)
             except docker.errors.APIError as error:  # the process could not be started
-                return Result(127, "", str(error.explanation or error))
+                words = str(error.explanation or error)
+                if re.search(r"no such file|not found in|permission denied|format err", words):
+                    return Result(127, "", words)
+                raise EngineError(f"`{argv[0]}` of {image}: {words}", hint="mend that") from error
             except requests.exceptions.RequestException:
                 return Result(-1, "", f"no end after {TRY_SECONDS} s")
 
     def adopt(self, image: str, tag: str, labels: Mapping[str, str]) -> None:
-        """Make image ``tag`` of ``image``, with ``labels`` and a plain shell as its command."""
-        name, _, version = tag.partition(":")
-        changes = ["ENTRYPOINT []", 'CMD ["/bin/sh"]']
-        changes += [f'LABEL {key}="{_quoted(value)}"' for key, value in labels.items()]
-        with _created(self._client.api, image) as ident:
-            self._client.api.commit(ident, name, version or "latest", changes="\n".join(changes))
+        """Make image ``tag`` of the files of ``image`` (a tag), with ``labels``.
+
+        Nothing else of it stays: no user, entry point or folder, and variables (as of images with
+        a compiler of their own) are empty. Raises EngineError.
+        """
+        attributes: Any = self._client.images.get(image).attrs
+        names = {row.partition("=")[0] for row in attributes["Config"].get("Env") or ()}
+        # A build, since a commit would keep the entry point where it is to be none.
+        lines = [f"FROM {image}", "USER 0:0", "WORKDIR /", "ENTRYPOINT []", 'CMD ["/bin/sh"]']
+        lines += [f'ENV {key}=""' for key in sorted(names - {"PATH"})] + [f"ENV PATH={PATH}"]
+        lines += [f'LABEL {key}="{_quoted(value)}"' for key, value in labels.items()]
+        with tempfile.TemporaryDirectory() as scratch:
+            recipe = "".join(f"{line}\n" for line in lines)
+            (Path(scratch) / "Containerfile").write_text(recipe, encoding="utf-8")
+            self.build(Path(scratch), tag, lambda _: None)
 
     def labels(self, image: str) -> dict[str, str]:
         """Return the labels of ``image``; none where it is absent."""
@@ -340,8 +362,9 @@ def _created(api: docker.APIClient, image: str, argv: Sequence[str] = ("-",)) ->
     with terminate_as_exception():
         try:
             ident = api.create_container(
-                image, entrypoint=list(argv), host_config=config, labels={LABEL: "work"}
-            )["Id"]
+                image, entrypoint=list(argv), host_config=config, labels={LABEL: "work"},
+                user="0:0", environment={"PATH": PATH},
+            )["Id"]  # fmt: skip
         except docker.errors.APIError as error:
             raise EngineError(
                 f"no container of {image}: {error.explanation or error}",

@@ -57,12 +57,14 @@ class Registry:
     address: str
     container: Container
 
-    def push(self, repository: str, tag: str, rootfs: bytes) -> str:
+    def push(
+        self, repository: str, tag: str, rootfs: bytes, settings: Mapping[str, object] | None = None
+    ) -> str:
         """Put an image of one layer there, as a client does; return its digest."""
         layer = self._blob(repository, rootfs)
-        settings = {"architecture": "amd64", "os": "linux", "config": {},
+        whole = {"architecture": "amd64", "os": "linux", "config": dict(settings or {}),
                     "rootfs": {"type": "layers", "diff_ids": [layer]}}  # fmt: skip
-        data = json.dumps(settings).encode()
+        data = json.dumps(whole).encode()
         manifest = {
             "schemaVersion": 2,
             "mediaType": SCHEMA_2,
@@ -147,6 +149,7 @@ def rootfs(container: Container, files: Files) -> bytes:
         "bin/busybox": busybox, "bin/sh": bash, "var/lib/rpm/Packages": "", "log": "",
     }  # fmt: skip
     rows |= {f"bin/{name}@": "busybox" for name in COMMANDS}
+    rows["bin/sleep"] = "#!/bin/sh\nexec busybox sleep 100000\n"  # it knows no infinity
     rows |= tools("4.8.0", "3.2.29")
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:

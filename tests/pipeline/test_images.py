@@ -28,11 +28,12 @@ from local_registry import (
 )
 
 from sheepvirt import base_proof, bases, config, images, paths, preflight, rpm_keys, rpms, web
+from sheepvirt import engine as engine_module
 from sheepvirt.engine import Engine
 from sheepvirt.errors import EngineError, RegistryError, SourceError, SourceHashError
 from sheepvirt.model import Target
 from sheepvirt.progress import Progress
-from sheepvirt.registry import refusal
+from sheepvirt.registry import reference, refusal, repository_and_tag
 from sheepvirt.target_model import Image, Rootfs, RpmKey
 
 pytestmark = pytest.mark.engine
@@ -84,57 +85,89 @@ def pack(served: Registry, tmp_path: Path) -> Pack:
     return archive
 
 
-def mirrored(served: Registry, *names: str) -> Target:
-    return replace(EL6, images=tuple(Image(n) for n in names), registry_mirror=served.address)
+Mirrored = Callable[..., Target]
 
 
-def forget(engine: Engine, served: Registry, target: Target) -> None:
-    """Take what was pulled out of the engine, so that the next pull really asks."""
-    for one in target.images:
-        engine.remove_image(f"{served.address}/library/{one.name.replace(':6@', '@')}")
+@pytest.fixture
+def mirrored(engine: Engine, served: Registry) -> Iterator[Mirrored]:
+    """Return ``mirrored(*names)``: el6 with these images on the registry.
+
+    What was pulled of them goes afterwards, so that the next pull really asks.
+    """
+    pulled: list[str] = []
+
+    def target(*names: str) -> Target:
+        found = replace(EL6, images=tuple(Image(n) for n in names), registry_mirror=served.address)
+        pulled.extend(reference(one, served.address) for one in found.images)
+        return found
+
+    yield target
+    for name in pulled:
+        repository, tag = repository_and_tag(name)
+        engine.remove_image(f"{repository}@{tag}" if ":" in tag else f"{repository}:{tag}")
 
 
 def test_a_pinned_image_is_pulled_from_the_mirror_and_proven(
-    engine: Engine, served: Registry, tag: str
+    engine: Engine, served: Registry, tag: str, mirrored: Mirrored
 ) -> None:
     marked = {**CENTOS, "etc/motd": "pinned"}
     digest = served.push("library/centos", "6", rootfs(served.container, marked))
-    target = mirrored(served, f"centos:6@{digest}")
+    target = mirrored(f"centos:6@{digest}")
     found = {f.what: f for f in preflight.examine(replace(target, repos=(), keys=()))}
     assert found["base image"].ok and served.address in found["base image"].detail
     bases.make(engine, target, tag, Progress())
     assert engine.labels(tag)[bases.ORIGIN] == f"{served.address}/library/centos:6@{digest}"
     assert engine.read_file(tag, "/etc/redhat-release") == b"CentOS release 6.10 (Final)\n"
-    forget(engine, served, target)
 
 
 def test_the_next_image_is_taken_and_its_digest_told(
-    engine: Engine, served: Registry, tag: str
+    engine: Engine, served: Registry, tag: str, mirrored: Mirrored
 ) -> None:
     marked = {**CENTOS, "etc/motd": "second"}
     digest = served.push("centos/centos", "6", rootfs(served.container, marked))
-    target = mirrored(served, f"centos:6@sha256:{'a' * 64}", "quay.io/centos/centos:6")
+    target = mirrored(f"centos:6@sha256:{'a' * 64}", "quay.io/centos/centos:6")
     bases.make(engine, target, tag, Progress())
     origin = engine.labels(tag)[bases.ORIGIN]
     assert origin == f"{served.address}/centos/centos:6 (unpinned: {digest})"
-    engine.remove_image(f"{served.address}/centos/centos:6")
 
 
-def test_a_truncated_image_is_said_to_be_that(engine: Engine, served: Registry, tag: str) -> None:
+def test_only_the_files_of_an_image_are_taken(
+    engine: Engine, served: Registry, tag: str, mirrored: Mirrored
+) -> None:
+    """The no-vsyscall image has a compiler of its own, by its variables."""
+    settings = {
+        "Env": ["PATH=/opt/bin", "LD_LIBRARY_PATH=/opt/lib", 'QUOTED=a "b" $c'],
+        "User": "nobody", "Entrypoint": ["/bin/false"], "WorkingDir": "/opt",
+    }  # fmt: skip
+    marked = {**CENTOS, "etc/motd": "settings"}
+    digest = served.push("library/centos", "6", rootfs(served.container, marked), settings)
+    target = mirrored(f"centos:6@{digest}")
+    bases.make(engine, target, tag, Progress())
+    with engine.container(tag, network="none") as container:
+        script = 'echo "$PATH|$LD_LIBRARY_PATH|$QUOTED|$UID|$(ulimit -Sn)"'
+        said = container.run(["sh", "-c", script], check=True)
+    assert said.stdout == f"{engine_module.PATH}|||0|1024\n"
+
+
+def test_a_truncated_image_is_said_to_be_that(
+    engine: Engine, served: Registry, tag: str, mirrored: Mirrored
+) -> None:
     marked = {**CENTOS, "etc/motd": "truncated", "noise": bytes(range(256)) * 9000}
     content = rootfs(served.container, marked)
     digest = served.push("library/centos", "6", content)
     layer = served.path_of(digest_of(content))
     served.container.run(["truncate", "-s", "1000000", layer], check=True)
-    target = mirrored(served, f"centos:6@{digest}")
+    target = mirrored(f"centos:6@{digest}")
     with pytest.raises(EngineError, match="truncated or altered") as caught:
         bases.make(engine, target, tag, Progress())
     assert served.address in caught.value.message and "damaged" in caught.value.hint
     assert engine.image_id(tag) is None
 
 
-def test_what_a_mirror_has_not_is_named(engine: Engine, served: Registry, tag: str) -> None:
-    target = mirrored(served, f"nothing:6@sha256:{'b' * 64}")
+def test_what_a_mirror_has_not_is_named(
+    engine: Engine, tag: str, served: Registry, mirrored: Mirrored
+) -> None:
+    target = mirrored(f"nothing:6@sha256:{'b' * 64}")
     with pytest.raises(EngineError, match="the registry has no such image"):
         bases.make(engine, target, tag, Progress())
     with pytest.raises(RegistryError):
@@ -281,7 +314,8 @@ def test_a_builder_is_made_as_its_recipe_says(
     base = images.tag_of(target, "base")
     try:
         builder = images.ensure(engine, target, "builder", Progress())
-        log = (engine.read_file(builder, "/log") or b"").decode().splitlines()
+        with engine.container(builder, network="none") as container:  # as a build root
+            log = container.run(["cat", "/log"], check=True).stdout.splitlines()
         assert f"rpm --import {' '.join(rpm_keys.path_of(k) for k in target.keys)}" in log
         install = next(x for x in log if x.startswith("yum -y install") and "rpm-build" in x)
         assert {"gcc", "userspace-rcu-devel", "libselinux-devel"} <= set(install.split())
