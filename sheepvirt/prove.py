@@ -12,6 +12,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from sheepvirt import (
@@ -26,6 +27,7 @@ from sheepvirt import (
     report,
     signals,
     ssh,
+    standin,
     verify,
 )
 from sheepvirt.control_model import Control, Ground, Outcome
@@ -70,7 +72,7 @@ def prove(host: Host, progress: Progress) -> tuple[Outcome, ...]:
         trial.all_pass("after")
     reasons = {**controls.UNTRIED, **claims}
     untried = [*_untried(every, outcomes), *sorted(claims)]
-    report.controls(progress, outcomes, untried, reasons)
+    report.controls(progress, outcomes, untried, reasons, wanted.stand_ins)
     wrong = [o for o in outcomes if not o.ok]
     if wrong:
         raise VerifyError(
@@ -123,7 +125,8 @@ class Trial:
         ground = Ground(
             self._host, self._wanted.records, tuple(features), network, pool, removable=found
         )
-        return controls.on_host(ground)
+        signs = self._wanted.stand_ins
+        return tuple(replace(c, name=standin.sign(c.name, signs)) for c in controls.on_host(ground))
 
     def mend(self, what: str) -> str:
         """Let bootstrap put back what was broken; return what it changed."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import groupby
 
 from rich.table import Table
@@ -104,26 +104,34 @@ def controls(
     rows: Sequence[Outcome],
     untried: Sequence[str],
     reasons: Mapping[str, str],
+    stand_ins: Collection[str] = (),
 ) -> None:
-    """Print what each negative control had to make fail and what failed; what no control tried."""
+    """Print what each negative control had to make fail and what failed; what no control tried.
+
+    ``stand_ins`` are words for what is a stand-in on the host: each line about it says so.
+    """
+
+    def signed(titles: Collection[str]) -> list[str]:
+        return [standin.sign(title, stand_ins) for title in sorted(titles)]
+
     table = _table(
         "Negative controls", "control", "must fail, and nothing else", "seen", "mended", "seconds"
     )
     for row in rows:
         seen = "exactly that"
         if not row.ok:
-            missed = [f"DID NOT FAIL: {title}" for title in sorted(row.expected - row.seen)]
-            beyond = [f"FAILED AS WELL: {title}" for title in sorted(row.seen - row.expected)]
+            missed = [f"DID NOT FAIL: {title}" for title in signed(row.expected - row.seen)]
+            beyond = [f"FAILED AS WELL: {title}" for title in signed(row.seen - row.expected)]
             seen = "\n".join(missed + beyond) or "EXPECTS NOTHING"
-        must = "\n".join(sorted(row.expected))
-        _add(table, row.control, must, seen, row.mended, f"{row.seconds:.0f}")
+        must = "\n".join(signed(row.expected))
+        name = standin.sign(row.control, stand_ins)
+        _add(table, name, must, seen, row.mended, f"{row.seconds:.0f}")
     progress.console.print(table)
     good = sum(row.ok for row in rows)
     progress.say(f"{good} of {len(rows)} controls made exactly their checks fail")
     for name in untried:
-        progress.say(
-            f"no control made this fail: {name} ({reasons.get(name, 'and none says why')})"
-        )
+        about, why = standin.sign(name, stand_ins), reasons.get(name) or "and none says why"
+        progress.say(f"no control made this fail: {about} ({why})")
 
 
 def _merged(rows: Sequence[Check]) -> list[Check]:
@@ -158,8 +166,9 @@ def summary(
 ) -> None:
     """Print the stages' times and the last line: target, host, guests, verdict."""
     table = _table("Stages", "stage", "seconds", "note")
+    made = standin.makers(records)
     for timing in progress.timings:
-        _add(table, timing.stage, f"{timing.seconds:.1f}", timing.note)
+        _add(table, standin.sign(timing.stage, made), f"{timing.seconds:.1f}", timing.note)
     progress.console.print(table)
     rpms = sum(len(r.rpms) for r in records)
     guests = ", ".join(g.name for g in host.guests)

@@ -9,7 +9,17 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from sheepvirt import bootstrap, config, controls, prove, prove_claims, prove_gates, ssh, verify
+from sheepvirt import (
+    bootstrap,
+    config,
+    controls,
+    prove,
+    prove_claims,
+    prove_gates,
+    report,
+    ssh,
+    verify,
+)
 from sheepvirt.control_model import Command, Control, Outcome
 from sheepvirt.errors import ConfigError, VerifyError
 from sheepvirt.host_model import Change, Check, Dependencies, Guest, Host
@@ -35,6 +45,7 @@ class Wanted:
         self.host = HOST
         self.records = ()
         self.dependencies = Dependencies(("dep",), ())
+        self.stand_ins = frozenset({"sheepdog"})
 
 
 class Stage:
@@ -122,6 +133,24 @@ def test_break_look_mend_and_look_again(stage: Stage) -> None:
     assert "network: n started" in said
     assert "no control made this fail: guests: guest is running (a test's excuse)" in said
     assert "no control made this fail: packages: good (a test's excuse)" in said
+
+
+def test_each_line_about_a_stand_in_says_so(stage: Stage) -> None:
+    stage.table = (replace(STOP, name="sheepdog stopped"),)
+    stage.plan = [set(), {CHECKS[0]}, set(), set()]
+    assert "control: sheepdog stopped (stand-in)" in stage.prove()
+    rows = (
+        Outcome("sheepdog stopped", frozenset({"rpm: Requires: sheepdog"}), frozenset(), "", 0),
+        Outcome("no storage_backend_sheepdog.so", frozenset({"x"}), frozenset({"x"}), "", 0),
+    )
+    out = io.StringIO()
+    wide = Progress(console=Console(file=out, width=400, highlight=False))
+    report.controls(wide, rows, ["a: sheepdog"], {}, {"sheepdog"})
+    said = out.getvalue()
+    assert "sheepdog stopped (stand-in)" in said
+    assert "DID NOT FAIL: rpm: Requires: sheepdog (stand-in)" in said
+    assert "no control made this fail: a: sheepdog (stand-in) (and none says why)" in said
+    assert "sheepdog.so (stand-in)" not in said
 
 
 def test_a_check_without_a_control_is_a_defect(
