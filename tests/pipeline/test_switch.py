@@ -1,0 +1,124 @@
+"""A host goes from one version of a package to another and back, by dnf itself. Real engine.
+
+The newer one has a sub-package that the older one lacks and that asks for its own version, as
+libvirt 7.0.0's have it beside 1.0.3's.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from sheepvirt import build, config, facts, images, paths, repo
+from sheepvirt.container import Container
+from sheepvirt.engine import Engine
+from sheepvirt.host_model import Dependencies, Host
+from sheepvirt.model import BuildRecord, Target
+from sheepvirt.progress import quiet
+from sheepvirt.schemas import Schemas
+from sheepvirt.steps import packages
+from sheepvirt.steps.base import Wanted
+
+pytestmark = pytest.mark.engine
+HOST = Host("h", "rehearsal", True, "::1", 0, "root", "b", "n", ())
+SPEC = """\
+Name: tiny
+Version: {version}
+Release: 1%{{?dist}}
+Summary: A package of a test
+License: Public Domain
+BuildArch: noarch
+{more}
+%description
+A package of a test.
+%install
+mkdir -p %{{buildroot}}%{{_datadir}}/tiny
+touch %{{buildroot}}%{{_datadir}}/tiny/file
+%files {files}
+%{{_datadir}}/tiny
+"""
+LIBS = """\
+Requires: tiny-libs = %{version}
+%package libs
+Summary: A part of it
+Requires: tiny = %{version}
+%description libs
+What the older version has in its main package.
+%files
+"""
+
+
+@pytest.fixture
+def target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Target:
+    for name in ("DIST", "CACHE", "STATE"):
+        monkeypatch.setenv(f"SHEEPVIRT_{name}", str(tmp_path / name.lower()))
+    home = tmp_path / "specs" / "tiny"
+    home.mkdir(parents=True)
+    (home / "package.toml").write_text(
+        'version = "2"\nspec = "tiny.spec"\nspec_from = "here"\ninstall = ["tiny"]\n'
+    )
+    for version, more, files in (("1", "", ""), ("2", LIBS, "libs")):
+        (home / f"{version}.toml").write_text("")
+        (home / version).mkdir()
+        text = SPEC.format(version=version, more=more, files=files)
+        (home / version / "tiny.spec").write_text(text)
+    monkeypatch.setattr(paths, "SPECS", tmp_path / "specs")
+    monkeypatch.setattr(paths, "PATCHES", tmp_path / "none")
+    return config.load_target("rehearsal")
+
+
+def published(target: Target, version: str, shelf: Path) -> tuple[BuildRecord, ...]:
+    """Build a version; copy its repo to ``shelf``, which the host has."""
+    records = build.build_rpms(target, [f"tiny={version}"], quiet())
+    shutil.copytree(repo.home(target), shelf / version)
+    return tuple(records)
+
+
+def switch(host: Container, records: tuple[BuildRecord, ...], folder: str) -> list[str]:
+    """Let the step look, change what differs, look again; return what it said it would do."""
+    host.write(
+        "/etc/yum.repos.d/ours.repo", f"[ours]\nname=o\nbaseurl=file://{folder}\ngpgcheck=0\n"
+    )
+    wanted = Wanted(HOST, Dependencies((), ()), Path(), "", records, {}, Schemas(Path()))
+    listed = "%{NAME}\\t%{NEVRA}\\t%{SHA1HEADER}\\t%{SOURCERPM}\\n"
+
+    def look() -> Any:
+        rows = host.run(["rpm", "-qa", "--qf", listed], check=True).stdout
+        return facts.parse({"packages": rows, "installer": "dnf", "boot": "b"})
+
+    def write(path: str, content: bytes) -> None:
+        host.run(["mkdir", "-p", str(Path(path).parent)], check=True)
+        host.write(path, content.decode())
+
+    hands = SimpleNamespace(
+        connection=SimpleNamespace(host=HOST, write=write),
+        progress=quiet(),
+        run=lambda *argv: host.run([*argv], env={"LC_ALL": "C"}, check=True),
+    )
+    seen = look()
+    said = [change.what for change in packages.check(wanted, seen, ())]
+    packages.apply(wanted, seen, hands)  # type: ignore[arg-type]
+    assert packages.check(wanted, look(), ()) == []
+    return said
+
+
+def test_there_and_back(target: Target, tmp_path: Path) -> None:
+    shelf = tmp_path / "shelf"
+    new, old = (published(target, version, shelf) for version in ("2", "1"))
+    engine = Engine()
+    image = images.ensure(engine, target, "host", quiet())
+    with engine.container(image, mounts={shelf: ("/shelf", "ro")}, network="none") as host:
+        switch(host, new, "/shelf/2")
+        asked = switch(host, old, "/shelf/1")
+        assert asked == [
+            "tiny-1-1.rehearsal.noarch by dnf, in place of another version",
+            "tiny-libs removed by dnf: of another version, and not in this repo",
+        ]
+        assert host.run(["rpm", "-q", "tiny-libs"]).code
+        assert host.run(["rpm", "-q", "tiny"]).stdout.strip() == "tiny-1-1.rehearsal.noarch"
+        switch(host, new, "/shelf/2")
+        assert not host.run(["rpm", "-q", "tiny-libs"]).code
