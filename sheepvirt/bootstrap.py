@@ -29,7 +29,7 @@ from sheepvirt.host_model import Change, Facts, Host
 from sheepvirt.model import BuildRecord
 from sheepvirt.progress import Progress
 from sheepvirt.ssh import Connection
-from sheepvirt.steps import STEPS, ifcfg, kvm, repository, undo, units
+from sheepvirt.steps import STEPS, guard, ifcfg, kvm, repository, undo, units
 from sheepvirt.steps.base import Hands, Step, Wanted, disk_path, vdi_note
 from sheepvirt.steps.network import DEFAULT
 from sheepvirt.steps.reboot import settle
@@ -98,7 +98,13 @@ def question(wanted: Wanted) -> Question:
         domains=tuple(g.name for g in host.guests),
         disks=tuple(disk_path(g) for g in host.guests),
         files=(*repository.FILES, *units.FILES, ifcfg.IFUP, *ifcfg.paths_of(host)),
-        texts=(kvm.NOTE, undo.SCRIPT, *ifcfg.paths_of(host), *(vdi_note(g) for g in host.guests)),
+        texts=(
+            kvm.NOTE,
+            undo.SCRIPT,
+            guard.BOOT,
+            *ifcfg.paths_of(host),
+            *(vdi_note(g) for g in host.guests),
+        ),
     )
 
 

@@ -30,6 +30,7 @@ STEPS: tuple[Step, ...] = (
     ifcfg.STEP,
     bridge.STEP,
     reboot.STEP,
+    ifcfg.SEEN_STEP,
     cluster.STEP,
     network.STEP,
     pool.STEP,

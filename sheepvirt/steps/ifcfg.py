@@ -16,13 +16,14 @@ from collections.abc import Sequence
 from sheepvirt.errors import BootstrapError
 from sheepvirt.facts import REBOOT_WANTED
 from sheepvirt.host_model import Change, Facts, Host
-from sheepvirt.steps.base import STATE, Hands, Step, Wanted
+from sheepvirt.steps import guard
+from sheepvirt.steps.base import Hands, Step, Wanted
 from sheepvirt.steps.templates import render
 
 NAME = "network files"
+SEEN = "network files seen"  # by us, after the reboot
 FOLDER = "/etc/sysconfig/network-scripts"
 IFUP = f"{FOLDER}/ifup-ovs"  # Open vSwitch's RPM brings it
-KEPT = f"{STATE}/kept"
 # What el6's network script passes over when it lists interfaces: a file still being written.
 BESIDE = ".sheepvirt~"
 KEEP = r"""
@@ -78,28 +79,32 @@ def check(wanted: Wanted, facts: Facts, earlier: Sequence[Change]) -> list[Chang
                 "on the bridge) and take the key out of the inventory",
             )
         return []
-    differing = _differing(host, facts)
-    if differing:
+    found = differing(host, facts)
+    if found:
         _refuse(host, facts, installing=any(c.step == "packages" for c in earlier))
-    return [Change(NAME, f"{name} written; it counts from the reboot on") for name in differing]
+    return [Change(NAME, f"{name} written; it counts from the reboot on") for name in found]
 
 
 def apply(wanted: Wanted, facts: Facts, hands: Hands) -> None:
     """Keep the former files, write the new ones, note that the host must reboot."""
     host = wanted.host
     hands.connection.write(REBOOT_WANTED, f"{facts.boot}\n".encode())
-    differing = _differing(host, facts)
-    hands.run("sh", "-c", KEEP, "sh", KEPT, *differing)
-    for name, content in differing.items():
+    found = differing(host, facts)
+    hands.run("sh", "-c", KEEP, "sh", guard.KEPT, *found)
+    guard.set_up(facts, hands, tuple(found))
+    for name, content in found.items():
         hands.connection.write(name, content.encode(), beside=BESIDE)
     if host.uplink:
         hands.progress.say(
             f"  {host.name}: {host.uplink} becomes a port of {host.bridge} with the reboot. Should "
-            f"it not come back, the former files are in {KEPT} there"
+            f"it not come back, the former files are in {guard.KEPT} there"
         )
 
 
-def _differing(host: Host, facts: Facts) -> dict[str, str]:
+def differing(host: Host, facts: Facts) -> dict[str, str]:
+    """Return path to content of the files that a host with network scripts has not like that."""
+    if not facts.network_scripts:
+        return {}
     return {
         name: content
         for name, content in files(host).items()
@@ -154,4 +159,26 @@ def keys(text: str) -> dict[str, str]:
     return {key: value.strip("\"'") for key, value in rows}
 
 
+def check_seen(wanted: Wanted, facts: Facts, earlier: Sequence[Change]) -> list[Change]:
+    """No former files wait for us. Raises BootstrapError: the guard has put them back."""
+    note = facts.texts.get(guard.BOOT, "")
+    if note and note != facts.boot:
+        return [Change(SEEN, "the former ones let go: the host came back with the new ones")]
+    planned = any(change.step == NAME for change in earlier)
+    if facts.boot and not note and not planned and differing(wanted.host, facts):
+        raise BootstrapError(
+            f"{wanted.host.name} booted with the new network files and could not be reached: it "
+            "has put the former ones back and booted again",
+            hint=f"is the uplink the right one, and does DHCP (or the static address) reach it? "
+            f"{guard.KEPT} there has both, {guard.SERVICE}.log in /var/log says when",
+        )
+    return []
+
+
+def apply_seen(_wanted: Wanted, _facts: Facts, hands: Hands) -> None:
+    """Let go."""
+    guard.let_go(hands)
+
+
 STEP = Step(NAME, check, apply)
+SEEN_STEP = Step(SEEN, check_seen, apply_seen)

@@ -6,6 +6,7 @@ build on one another, in file order.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -16,9 +17,10 @@ from pathlib import Path
 import pytest
 
 from sheepvirt import inventory, paths, rehearsal
+from sheepvirt.errors import SshError
 from sheepvirt.host_model import Host
 from sheepvirt.ssh import connect
-from sheepvirt.steps import ifcfg, units
+from sheepvirt.steps import guard, ifcfg, reboot, units
 
 pytestmark = pytest.mark.engine
 INVENTORY = Path(__file__).parent / "inventory.toml"
@@ -102,6 +104,34 @@ def test_an_interface_that_is_not_there_is_refused_and_nothing_written(tmp_path:
     assert "no network interface em1" in done.stdout + done.stderr
     assert on_host(f"cat {ifcfg.path('ovsbr0')}; ls {ifcfg.FOLDER}").startswith(before)
     assert "em1" not in on_host(f"ls {ifcfg.FOLDER}")
+
+
+def test_network_files_that_nobody_could_reach_the_host_with_are_put_back() -> None:
+    """The guard, for real: the host boots with a port file that says nothing, and boots again."""
+    file = ifcfg.path("up0")
+    assert on_host(f"ls {guard.KEPT}/pending 2>/dev/null || echo none") == "none"  # it has let go
+    before = on_host(f"cat {file}")
+    connection = connect(maupiti())
+    connection.run(["sh", "-c", "echo seconds=2 >/etc/sysconfig/sheepvirt-network-guard"])
+    connection.run(["sh", "-c", guard.SET, "sh", guard.PENDING, "some boot", file])
+    connection.write(file, b"ONBOOT=no\n")
+    first = reboot.identity(connection)
+    reboot.reboot(connection, lambda _line: None)
+    deadline = time.monotonic() + 120
+    put_back = f"test ! -e {guard.PENDING} && cat {file}"
+    found = ""
+    while found != before and time.monotonic() < deadline:
+        with contextlib.suppress(SshError):
+            found = on_host(put_back)
+        time.sleep(1)
+    assert found == before
+    connection.close()
+    connection.wait(60)
+    reboot.settle(connection)
+    assert reboot.identity(connection) != first
+    assert "up0" in on_host("ovs-vsctl list-ports ovsbr0")
+    on_host(f"rm -rf /etc/sysconfig/sheepvirt-network-guard {guard.KEPT}/put-back.*")
+    invoke("bootstrap", "maupiti")  # guests take their time after two boots
 
 
 def test_it_is_verified_before_and_after_a_reboot() -> None:

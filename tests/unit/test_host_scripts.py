@@ -6,13 +6,14 @@ import subprocess
 import pytest
 
 from sheepvirt import controls, controls_el, facts, paths
-from sheepvirt.steps import ifcfg, kvm, reboot
+from sheepvirt.steps import guard, ifcfg, kvm, reboot
 
 INLINE = {
     "facts": facts.SCRIPT,
     "kvm": kvm.SCRIPT,
     "busy": reboot.BUSY,
     "keep": ifcfg.KEEP,
+    "guard": guard.SET,
     "forget": controls.FORGET,
     "remember": controls.REMEMBER,
     "renumber": controls_el.RENUMBER,
@@ -38,7 +39,9 @@ def test_a_script_is_read_by_every_shell(name: str, shell: tuple[str, ...]) -> N
 
 
 def test_our_init_script_is_among_them() -> None:
-    assert {"autostart.sh", "sheepvirt-autostart.init"} <= set(FILES)
+    assert {"autostart.sh", "sheepvirt-autostart.init", "sheepvirt-network-guard.init"} <= set(
+        FILES
+    )
 
 
 def test_nothing_on_a_host_asks_for_python() -> None:

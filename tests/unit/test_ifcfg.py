@@ -4,13 +4,15 @@ import hashlib
 import subprocess
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from finished import HOST, WANTED, changes, done, hands
 
+from sheepvirt import paths
 from sheepvirt.errors import BootstrapError
 from sheepvirt.host_model import Change, Facts, Host
-from sheepvirt.steps import STEPS, ifcfg, reboot
+from sheepvirt.steps import STEPS, guard, ifcfg, reboot
 from sheepvirt.steps.base import Wanted
 
 Golden = Callable[[str, str], None]
@@ -28,6 +30,12 @@ def el6(former: str = FORMER, ifup: str = ifcfg.IFUP) -> Facts:
         hashes={**done().hashes, ifup: "aa"},
         texts={**done().texts, PORT: former},
     )
+
+
+def seen(facts: Facts) -> Facts:
+    """The same host with the files of ours."""
+    hashes = {p: hashlib.sha256(t.encode()).hexdigest() for p, t in ifcfg.files(EL6).items()}
+    return replace(facts, hashes={**facts.hashes, **hashes}, texts={})
 
 
 def wanted(host: Host = EL6) -> Wanted:
@@ -69,13 +77,101 @@ def test_they_are_written_beside_the_former_ones_kept(monkeypatch: pytest.Monkey
     worker, planned = hands(
         monkeypatch,
         ("/var/lib/sheepvirt/reboot-wanted", 0, ""),
-        (f"{ifcfg.KEPT} {BRIDGE} {PORT}", 0, ""),
+        (f"{guard.KEPT} {BRIDGE} {PORT}", 0, ""),
         (f"{BRIDGE} 644 .sheepvirt~", 0, ""),
         (f"{PORT} 644 .sheepvirt~", 0, ""),
     )
     ifcfg.apply(wanted(), el6(), worker)
     assert planned.plan == []  # nothing is brought up or down
     assert planned.sent[2].decode() == ifcfg.files(EL6)[BRIDGE]
+
+
+def test_under_sysv_init_a_guard_keeps_a_way_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    worker, planned = hands(
+        monkeypatch,
+        ("/var/lib/sheepvirt/reboot-wanted", 0, ""),
+        (f"{guard.KEPT} {BRIDGE} {PORT}", 0, ""),
+        (f"{guard.PLACE} 755", 0, ""),
+        ("chkconfig --add sheepvirt-network-guard", 0, ""),
+        ("chkconfig --level 2345 sheepvirt-network-guard on", 0, ""),
+        (f"sh {guard.PENDING} b/2 {BRIDGE} {PORT}", 0, ""),
+        (f"{BRIDGE} 644", 0, ""),
+        (f"{PORT} 644", 0, ""),
+    )
+    ifcfg.apply(wanted(), replace(el6(), init="sysv"), worker)
+    assert planned.plan == []
+
+
+def test_the_guard_lets_go_when_the_host_was_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    facts = replace(seen(el6()), texts={guard.BOOT: "b/1"})
+    assert len(changes(ifcfg.SEEN_STEP, facts, wanted())) == 1
+    worker, planned = hands(monkeypatch, (f"rm -rf {guard.PENDING}", 0, ""))
+    ifcfg.apply_seen(wanted(), facts, worker)
+    assert planned.plan == []
+    assert changes(ifcfg.SEEN_STEP, seen(el6()), wanted()) == []
+    waiting = replace(el6(), texts={guard.BOOT: "b/2"})  # written, and not yet rebooted
+    assert changes(ifcfg.SEEN_STEP, waiting, wanted()) == []
+
+
+def test_files_that_were_put_back_are_no_success() -> None:
+    with pytest.raises(BootstrapError, match="has put the former ones back") as caught:
+        ifcfg.check_seen(wanted(), el6(), ())
+    assert "does DHCP" in caught.value.hint
+    # In a plan they are still to be written.
+    assert ifcfg.check_seen(wanted(), el6(), [Change(ifcfg.NAME, "x written")]) == []
+
+
+class Guarded:
+    """A host's folders, with the guard's script and a shutdown that is noted."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.scripts = folder, folder / "scripts"
+        self.pending = folder / "kept" / "pending"
+        (folder / "bin").mkdir()
+        for name, text in (("sleep", ""), ("shutdown", f"echo $* >>{folder}/shut\n")):
+            (folder / "bin" / name).write_text(f"#!/bin/sh\n{text}")
+            (folder / "bin" / name).chmod(0o755)
+        self.scripts.mkdir()
+        self.port, self.bridge = self.scripts / "ifcfg-eth0", self.scripts / "ifcfg-ovsbr0"
+
+    def run(self, *argv: str) -> None:
+        env = {
+            "PATH": f"{self.folder}/bin:/usr/bin:/bin",
+            "SHEEPVIRT_PENDING": str(self.pending),
+            "SHEEPVIRT_SCRIPTS": str(self.scripts),
+            "SHEEPVIRT_LOG": str(self.folder),
+        }
+        subprocess.run(["dash", *argv], env=env, check=True, timeout=60)
+
+    def set_up(self) -> None:
+        self.run("-c", guard.SET, "sh", str(self.pending), "b/1", str(self.bridge), str(self.port))
+
+    def watch(self) -> None:
+        self.run(str(paths.HOST / "files" / "sheepvirt-network-guard.init"), "watch")
+
+
+def test_the_guard_puts_back_what_was_there(tmp_path: Path) -> None:
+    host = Guarded(tmp_path)
+    host.port.write_text(FORMER)
+    host.set_up()
+    for file in (host.port, host.bridge):
+        file.write_text("NEW=yes\n")
+    host.set_up()  # a run that was cut off before its reboot does it again
+    host.watch()
+    assert host.port.read_text() == FORMER
+    assert not host.bridge.exists()  # there was none
+    assert (tmp_path / "shut").read_text() == "-r now\n"
+    assert not host.pending.exists()
+    host.watch()  # and only once
+    assert (tmp_path / "shut").read_text() == "-r now\n"
+
+
+def test_the_guard_does_nothing_when_it_was_told_to_let_go(tmp_path: Path) -> None:
+    host = Guarded(tmp_path)
+    host.port.write_text("NEW=yes\n")
+    host.watch()
+    assert host.port.read_text() == "NEW=yes\n"
+    assert not (tmp_path / "shut").exists()
 
 
 def test_the_reboot_comes_after_them() -> None:
@@ -85,13 +181,10 @@ def test_the_reboot_comes_after_them() -> None:
 
 
 def test_a_second_run_changes_nothing() -> None:
-    hashes = {p: hashlib.sha256(t.encode()).hexdigest() for p, t in ifcfg.files(EL6).items()}
-    facts = el6()
-    facts = replace(facts, hashes={**facts.hashes, **hashes}, texts={})
-    assert changes(ifcfg.STEP, facts, wanted()) == []
+    assert changes(ifcfg.STEP, seen(el6()), wanted()) == []
 
 
-def test_what_was_there_is_really_kept(tmp_path: object) -> None:
+def test_what_was_there_is_really_kept(tmp_path: Path) -> None:
     folder = str(tmp_path)
     with open(f"{folder}/ifcfg-eth0", "w", encoding="ascii") as handle:
         handle.write(FORMER)
