@@ -87,7 +87,8 @@ def _rpms(ground: Ground) -> tuple[Control, ...]:
     # Of many RPMs, of which most are installed as well: others are left to look at.
     most = max((r for r in ground.records if r.install), key=lambda r: len(r.rpms), default=None)
     if most:
-        found += _rpm(most, most.install[0])
+        # The last one asked for is libvirt's own meta-package in all versions: no RPM requires it.
+        found += _rpm(most, most.install[-1])
     if ground.removable:
         found.append(
             Control(
