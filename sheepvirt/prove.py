@@ -142,8 +142,7 @@ class Trial:
         try:
             with self._progress.stage(name) as stage:
                 if control.undo:
-                    script = "".join(f"{ssh.quote(c.argv)}\n" for c in control.undo)
-                    self._connection.write(undo.SCRIPT, script.encode())
+                    self._connection.write(undo.SCRIPT, undo_script(control))
                 for command in control.breaks:
                     self._connection.run(command.argv, stdin=command.stdin, on_line=stage.line)
                 checks = self._look(name, data=control.data)
@@ -179,6 +178,11 @@ class Trial:
         return verify.one_pass(
             self._host, self._reports[-1], title, self._progress, before=before, nodes=nodes
         )
+
+
+def undo_script(control: Control) -> bytes:
+    """Return what undoes a control, for the shell of its host."""
+    return "".join(f"{ssh.quote(c.argv)}\n" for c in control.undo).encode()
 
 
 def _require(host: Host, checks: Sequence[Check], when: str) -> None:

@@ -14,10 +14,12 @@ from pathlib import Path
 import pytest
 from commands import INVENTORY, invoke, start
 
-from sheepvirt import inventory, paths, rehearsal
+from sheepvirt import bootstrap, inventory, paths, prove, rehearsal
 from sheepvirt.engine import Engine
 from sheepvirt.host_model import Host
+from sheepvirt.progress import quiet
 from sheepvirt.ssh import connect, write_config
+from sheepvirt.steps import undo
 
 pytestmark = pytest.mark.engine
 
@@ -133,6 +135,19 @@ def test_bootstrap_mends_what_was_broken_and_only_that() -> None:
     out = invoke("bootstrap", "moorea")
     assert "ovsbr0" in out
     assert "dnf" not in out
+    assert "no change" in invoke("bootstrap", "moorea")
+    invoke("verify", "moorea", "--no-reboot")
+
+
+@pytest.mark.parametrize("what", ["virsh without", "backend_sheepdog.so removed", "data of"])
+def test_a_control_that_was_cut_off_is_undone_by_the_next_bootstrap(what: str) -> None:
+    trial = prove.Trial(bootstrap.wanted_state(moorea()), quiet())
+    control = next(c for c in trial.controls() if what in c.name)
+    connect(moorea()).write(undo.SCRIPT, prove.undo_script(control))
+    for command in control.breaks:  # and nobody comes back to mend it
+        on_host(*command.argv)
+    assert "undo: what a control" in invoke("bootstrap", "moorea", "--plan")
+    assert "undo: what a control" in invoke("bootstrap", "moorea")
     assert "no change" in invoke("bootstrap", "moorea")
     invoke("verify", "moorea", "--no-reboot")
 
