@@ -12,8 +12,9 @@ from pathlib import Path
 
 from sheepvirt import machine, paths, registry, sources, web
 from sheepvirt.base_proof import prove
-from sheepvirt.engine import LABEL, Engine
+from sheepvirt.engine import Engine
 from sheepvirt.errors import EngineError, RegistryError, SourceError, SourceHashError
+from sheepvirt.image_store import LABEL
 from sheepvirt.model import Source, Target
 from sheepvirt.progress import Progress, Stage
 from sheepvirt.rpms import sha256

@@ -27,8 +27,18 @@ from local_registry import (
     tools,
 )
 
-from sheepvirt import base_proof, bases, config, images, paths, preflight, rpm_keys, rpms, web
-from sheepvirt import engine as engine_module
+from sheepvirt import (
+    base_proof,
+    bases,
+    config,
+    image_store,
+    images,
+    paths,
+    preflight,
+    rpm_keys,
+    rpms,
+    web,
+)
 from sheepvirt.engine import Engine
 from sheepvirt.errors import EngineError, RegistryError, SourceError, SourceHashError
 from sheepvirt.model import Target
@@ -146,7 +156,7 @@ def test_only_the_files_of_an_image_are_taken(
     with engine.container(tag, network="none") as container:
         script = 'echo "$PATH|$LD_LIBRARY_PATH|$QUOTED|$UID|$(ulimit -Sn)"'
         said = container.run(["sh", "-c", script], check=True)
-    assert said.stdout == f"{engine_module.PATH}|||0|1024\n"
+    assert said.stdout == f"{image_store.PATH}|||0|1024\n"
 
 
 def test_a_truncated_image_is_said_to_be_that(

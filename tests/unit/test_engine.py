@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from sheepvirt.container import Lines
-from sheepvirt.engine import Engine, proxies
+from sheepvirt.engine import Engine
 from sheepvirt.errors import EngineUnavailableError
+from sheepvirt.image_store import proxies
 
 
 def test_no_engine_says_how_to_start_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
