@@ -18,10 +18,10 @@ import time
 from pathlib import Path
 
 from sheepvirt import build, config, images, paths, repo, rpms
+from sheepvirt.buildroot import ENVIRONMENT, TOP, defines
 from sheepvirt.engine import Engine
 from sheepvirt.model import Package, Target
 from sheepvirt.progress import Progress
-from sheepvirt.rpmbuild import ENVIRONMENT, TOP, defines
 
 
 def pipeline(target: Target, package: Package) -> tuple[float, float]:

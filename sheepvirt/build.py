@@ -17,6 +17,7 @@ from sheepvirt import (
     sources,
     versions,
 )
+from sheepvirt.buildroot import owner
 from sheepvirt.engine import Engine
 from sheepvirt.errors import ConfigError
 from sheepvirt.locks import lock
@@ -31,7 +32,7 @@ from sheepvirt.model import (
     Target,
 )
 from sheepvirt.progress import Progress
-from sheepvirt.rpmbuild import Job, owner
+from sheepvirt.rpmbuild import Job
 
 
 def make_plan(

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from sheepvirt import archive, build, git, images, locks, paths, preflight, rpms
+from sheepvirt.buildroot import owner
 from sheepvirt.bundle import BUILDER, disk_errors, size_of
 from sheepvirt.bundle_lock import (
     REPOS,
@@ -30,7 +31,7 @@ from sheepvirt.engine import Engine
 from sheepvirt.errors import BundleError
 from sheepvirt.model import BuildPlan, Target
 from sheepvirt.progress import Progress
-from sheepvirt.rpmbuild import Job, owner
+from sheepvirt.rpmbuild import Job
 from sheepvirt.signals import terminate_as_exception
 
 FAST = 3  # of gzip: 5 % larger than 6, in half the time

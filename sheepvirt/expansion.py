@@ -32,6 +32,17 @@ def expand(
     return _by_pieces(container, spec, defines, env, scratch)
 
 
+def values(
+    container: Container, words: Sequence[str], defines: Sequence[str], env: Mapping[str, str]
+) -> dict[str, str]:
+    """Return to what rpm expands each of ``words``."""
+    if not words:
+        return {}
+    asked = [option for word in words for option in ("--eval", word)]
+    done = container.run(["rpm", *defines, *asked], env=env, check=True)
+    return dict(zip(words, done.stdout.split("\n"), strict=False))
+
+
 def _by_pieces(
     container: Container, spec: str, defines: Sequence[str], env: Mapping[str, str], scratch: str
 ) -> str:

@@ -13,11 +13,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sheepvirt import config, contract, repo, rpms, spec, staging, versions
+from sheepvirt.buildroot import TOP
 from sheepvirt.contract import ReadMember
 from sheepvirt.control_model import Outcome
 from sheepvirt.model import BuildRecord, Evidence, Package, Rpm, Target
 from sheepvirt.progress import Progress
-from sheepvirt.rpmbuild import TOP
 
 # Claims that no control misses, by the first word of their feature, and why.
 UNTRIED: Mapping[str, str] = {

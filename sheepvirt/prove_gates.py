@@ -14,12 +14,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sheepvirt import buildlog, config, given, images, locks, paths, repo, rpms, staging
+from sheepvirt.buildroot import owner
 from sheepvirt.control_model import Outcome
 from sheepvirt.engine import Engine
 from sheepvirt.errors import CompileError, ConfigError, ContractError
 from sheepvirt.model import BuildRecord, Package, Rpm, Target
 from sheepvirt.progress import Progress, Stage
-from sheepvirt.rpmbuild import Job, owner
+from sheepvirt.rpmbuild import Job
 
 # In place of the compilation: a build that gets there was not stopped by its configuration.
 NO_COMPILATION = ("--define", "meson_build exit 97", "--define", "_smp_mflags --no-compilation")

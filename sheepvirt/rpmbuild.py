@@ -13,24 +13,18 @@ from pathlib import Path
 
 from sheepvirt import (
     buildlog,
-    compat,
-    contract,
-    expansion,
-    given,
-    locks,
+    gates,
     paths,
     rpms,
     sources,
-    spec,
-    spec_adjust,
     staging,
     versions,
 )
+from sheepvirt.buildroot import ENVIRONMENT, TOP, defines, owner
 from sheepvirt.container import Container, Result
 from sheepvirt.engine import Engine
 from sheepvirt.errors import BuildError, CompileError
 from sheepvirt.model import (
-    Adjustment,
     BuildRecord,
     DebianSource,
     Evidence,
@@ -44,40 +38,7 @@ from sheepvirt.model import (
 )
 from sheepvirt.progress import Progress, Stage
 
-TOP = "/build"  # %_topdir of the build root
 KILLED = {-1, 128 + signal.SIGKILL, 128 + signal.SIGTERM}
-ENVIRONMENT = {
-    "CCACHE_DIR": "/ccache",
-    "CCACHE_MAXSIZE": "4G",
-    # ccache distrusts headers that are as new as all files of a fresh container (they might change
-    # under the compiler; here nothing changes them) and would preprocess three of four sources.
-    "CCACHE_SLOPPINESS": "include_file_mtime,include_file_ctime",
-    "LC_ALL": "C.UTF-8",
-    # ccache's links: where el has them, where Debian has them.
-    "PATH": "/usr/lib64/ccache:/usr/lib/ccache:/usr/local/sbin:/usr/local/bin:"
-    "/usr/sbin:/usr/bin:/sbin:/bin",
-}
-# The same inputs give the same RPMs, byte for byte: no name of a container in them, and no date but
-# that of the sources (SOURCE_DATE_EPOCH). rpm 4.8 knows neither date macro and ignores them.
-REPRODUCIBLE = {
-    "_buildhost": "sheepvirt",
-    "use_source_date_epoch_as_buildtime": "1",
-    "clamp_mtime_to_source_date_epoch": "1",
-}
-
-
-def owner(target: Target) -> str:
-    """Return the label of the build containers of ``target``: the lock that they live under.
-
-    Whoever holds that lock may remove such containers: their run is dead.
-    """
-    return str(locks.path_of(f"target-{target.name}"))
-
-
-def defines(target: Target, package: Package) -> list[str]:
-    """Return the arguments that give rpm the macros of a package on ``target``, and its place."""
-    macros = {"_topdir": TOP, **REPRODUCIBLE, **target.for_package(package).macros}
-    return [word for name, value in macros.items() for word in ("--define", f"{name} {value}")]
 
 
 class Job:
@@ -114,7 +75,9 @@ class Job:
             seconds = self.compile(container, package, out, epoch=staging.epoch(files))
             with self._progress.stage(f"{package.name}: collect the RPMs") as part:
                 built = _collect(container, out)
-                evidence += self._check(container, package, out, built, needs)
+                evidence += gates.build_gates(
+                    container, self._target, package, out, built=built, build_root=needs
+                )
                 part.note = f"{len(built)} RPMs, {len(evidence)} claims seen"
         self._engine.remove_image(self._failed_tag(package))
         return BuildRecord(
@@ -196,41 +159,9 @@ class Job:
     def prove(self, container: Container, package: Package, out: Path) -> list[Evidence]:
         """Let rpm expand the spec for this target; require what package and intents promise."""
         with self._progress.stage(f"{package.name}: prove the spec") as part:
-            words = defines(self._target, package)
-            text = expansion.expand(
-                container, f"{TOP}/SPECS/{package.spec_file}", words, ENVIRONMENT,
-                scratch=f"{TOP}/EXPANSION",
-            )  # fmt: skip
-            (out / "spec.expanded").write_text(text, encoding="utf-8")
-            patches = [f"{TOP}/SOURCES/{p.name}" for p in versions.patches(package)]
-            found = contract.patch_evidence(package.name, patches, text)
-            if package.adjust:
-                values = self._values(container, package, package.adjust)
-                found += spec_adjust.prove(package.adjust, values, text, package=package.name)
-            for feature in package.features:
-                found += contract.spec_evidence(package.name, feature, text)
-            for name, intent in staging.intents(package).items():
-                found += spec.prove(intent, text, package=package.name, feature=name)
-            found += given.evidence(package, contract.spec_version(text))
-            contract.require(found, where="the intent in patches/ and the spec's diff above")
+            found = gates.spec_gate(container, self._target, package, out)
             part.note = f"{len(found)} claims seen in rpm's own expansion" if found else ""
         return found
-
-    def _values(
-        self, container: Container, package: Package, adjustment: Adjustment
-    ) -> dict[str, str]:
-        """Return to what rpm expands the words that an adjustment wants in the spec."""
-        words = [
-            *adjustment.build_requires,
-            *adjustment.configure,
-            *filter(None, [adjustment.release]),
-        ]
-        if not words:
-            return {}
-        asked = [option for word in words for option in ("--eval", word)]
-        argv = ["rpm", *defines(self._target, package), *asked]
-        done = container.run(argv, env=ENVIRONMENT, check=True)
-        return dict(zip(words, done.stdout.split("\n"), strict=False))
 
     def compile(
         self, container: Container, package: Package, out: Path, *, epoch: int = staging.EPOCH
@@ -286,26 +217,6 @@ class Job:
 
     def _failed_tag(self, package: Package) -> str:
         return f"sheepvirt/{self._target.name}-failed:{package.name}"
-
-    def _check(
-        self, container: Container, package: Package, out: Path, built: Sequence[Rpm],
-        build_root: Sequence[Rpm],
-    ) -> list[Evidence]:  # fmt: skip
-        """Hold the built RPMs and the build log against what the package declares."""
-        log = (out / "build.log").read_text(encoding="utf-8", errors="replace")
-        found = [contract.release_evidence(package.name, self._target.dist, built)]
-        for feature in package.features:
-            tool = contract.tool_path(feature, log)
-            end = container.run(["readlink", "-f", tool]).stdout.strip() if tool else ""
-            found += contract.build_evidence(package.name, feature, log, build_root, end)
-            found += contract.rpm_evidence(
-                package.name, feature, built, tool,
-                lambda rpm, path: rpms.read_member(rpm.path, path),
-            )  # fmt: skip
-        contract.require(found, where="the build log and the intent in patches/")
-        usable = compat.rpm_evidence(package.name, self._target, [r.path for r in built])
-        contract.require(usable, where=f"what {self._target.name}'s [ceilings] allow: target.toml")
-        return found + usable
 
 
 def _collect(container: Container, out: Path) -> list[Rpm]:

@@ -19,11 +19,11 @@ import pytest
 from docker.models.containers import Container
 
 from sheepvirt import build, config, paths, repo
+from sheepvirt.buildroot import owner
 from sheepvirt.errors import BuildError, CompileError, ConfigError, ContractError, SheepvirtError
 from sheepvirt.locks import lock
 from sheepvirt.model import BuildRecord, Target
 from sheepvirt.progress import Progress, quiet
-from sheepvirt.rpmbuild import owner
 
 pytestmark = pytest.mark.engine
 PACKAGE = 'version = "1"\nspec = "tiny.spec"\nspec_from = "here"\ninstall = ["tiny"]\n'

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from sheepvirt import config, expansion, images
+from sheepvirt.buildroot import ENVIRONMENT, defines
 from sheepvirt.engine import Engine
 from sheepvirt.progress import quiet
-from sheepvirt.rpmbuild import ENVIRONMENT, defines
 from sheepvirt.spec_lines import by_section
 
 pytestmark = pytest.mark.engine

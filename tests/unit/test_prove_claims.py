@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from sheepvirt import config, prove_claims, versions
+from sheepvirt.buildroot import TOP
 from sheepvirt.control_model import Outcome
 from sheepvirt.model import BuildRecord, Evidence, Rpm
 from sheepvirt.prove_claims import LOSSES, Artifacts
-from sheepvirt.rpmbuild import TOP
 
 QEMU = config.load_package("qemu", "5.2.0")
 LIBVIRT = config.load_package("libvirt", "7.0.0")
