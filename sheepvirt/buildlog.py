@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 
-# Most telling first. What rpm, meson, autoconf, compilers, linkers and make print when they fail.
+# Most telling first: what rpm, patch, meson, autoconf, compilers, linkers and make print.
 _FIRST = (
     re.compile(r"^error: Failed build dependencies:"),
     re.compile(r"^error: (?:Bad (?:source|file)|line \d+:|File not found|Installed \(but)"),
+    re.compile(r"^\d+ out of \d+ hunks? FAILED|^patch: \*\*\*\* "),
     re.compile(r"^\S+:\d+(?::\d+)?: (?:fatal )?error: "),
     re.compile(r"^\S*meson\.build:\d+:\d+: ERROR: "),
     re.compile(r"^configure: error: "),

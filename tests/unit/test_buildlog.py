@@ -37,6 +37,11 @@ def test_a_compilers_error_comes_before_what_follows_from_it() -> None:
         ("/usr/bin/ld: a.o: undefined reference to `foo'\nmake: *** [a] Error 1", "foo"),
         ("error: line 12: Unknown tag: Foo: bar\n", "Unknown tag"),
         ("make[2]: *** [Makefile:10: all] Error 2\n", "Makefile:10"),
+        (
+            "Hunk #1 FAILED at 39.\n1 out of 1 hunk FAILED -- saving rejects to file b.c.rej\n"
+            "error: Bad exit status from /var/tmp/rpm-tmp.x (%prep)\n",
+            "saving rejects to file b.c.rej",
+        ),
         ("a.c:3:1: note: x\ncp: error writing 'a': No space left on device\n", "No space left"),
     ],
 )
