@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 from sheepvirt import build, config, images, paths, repo, rpms
-from sheepvirt.buildroot import ENVIRONMENT, TOP, defines
+from sheepvirt.buildroot import TOP, defines, environment
 from sheepvirt.engine import Engine
 from sheepvirt.model import Package, Target
 from sheepvirt.progress import Progress
@@ -59,7 +59,7 @@ def bare(target: Target, package: Package, image: str, ccache: Path) -> float:
         started = time.monotonic()
         container.run(
             ["sh", "-c", script, "sh", *argv, f"{TOP}/{package.spec_file}"],
-            env=ENVIRONMENT,
+            env=environment(target),
             check=True,
         )
         return time.monotonic() - started

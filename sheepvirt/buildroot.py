@@ -6,13 +6,12 @@ from sheepvirt import locks
 from sheepvirt.model import Package, Target
 
 TOP = "/build"  # %_topdir of the build root
-ENVIRONMENT = {
+_ENVIRONMENT = {
     "CCACHE_DIR": "/ccache",
     "CCACHE_MAXSIZE": "4G",
     # ccache distrusts headers that are as new as all files of a fresh container (they might change
     # under the compiler; here nothing changes them) and would preprocess three of four sources.
     "CCACHE_SLOPPINESS": "include_file_mtime,include_file_ctime",
-    "LC_ALL": "C.UTF-8",
     # ccache's links: where el has them, where Debian has them.
     "PATH": "/usr/lib64/ccache:/usr/lib/ccache:/usr/local/sbin:/usr/local/bin:"
     "/usr/sbin:/usr/bin:/sbin:/bin",
@@ -24,6 +23,11 @@ REPRODUCIBLE = {
     "use_source_date_epoch_as_buildtime": "1",
     "clamp_mtime_to_source_date_epoch": "1",
 }
+
+
+def environment(target: Target) -> dict[str, str]:
+    """Return the environment of every command in a build root of ``target``."""
+    return {**_ENVIRONMENT, "LC_ALL": target.locale}
 
 
 def owner(target: Target) -> str:

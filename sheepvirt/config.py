@@ -49,6 +49,7 @@ def load_target(name: str) -> Target:
         folder=folder,
         ceilings=_ceilings(table.table("ceilings")),
         versions=table.macros("versions"),
+        locale=table.get("locale", str, "C.UTF-8"),
         host_macros=table.strings("host_macros"),
         images=target_config.images(table),
         rootfs=target_config.rootfs(table, folder),

@@ -20,7 +20,7 @@ from sheepvirt import (
     staging,
     versions,
 )
-from sheepvirt.buildroot import ENVIRONMENT, TOP, defines
+from sheepvirt.buildroot import TOP, defines, environment
 from sheepvirt.container import Container
 from sheepvirt.model import Adjustment, Evidence, Package, Rpm, Target
 
@@ -30,14 +30,14 @@ def spec_gate(container: Container, target: Target, package: Package, out: Path)
 
     The expansion is left in ``out``. Raises SpecError, ContractError.
     """
-    words = defines(target, package)
+    words, env = defines(target, package), environment(target)
     path = f"{TOP}/SPECS/{package.spec_file}"
-    text = expansion.expand(container, path, words, ENVIRONMENT, scratch=f"{TOP}/EXPANSION")
+    text = expansion.expand(container, path, words, env, scratch=f"{TOP}/EXPANSION")
     (out / "spec.expanded").write_text(text, encoding="utf-8")
     patches = [f"{TOP}/SOURCES/{p.name}" for p in versions.patches(package)]
     found = contract.patch_evidence(package.name, patches, text)
     if package.adjust:
-        values = expansion.values(container, _wanted(package.adjust), words, ENVIRONMENT)
+        values = expansion.values(container, _wanted(package.adjust), words, env)
         found += spec_adjust.prove(package.adjust, values, text, package=package.name)
     for feature in package.features:
         found += contract.spec_evidence(package.name, feature, text)

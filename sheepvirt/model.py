@@ -137,6 +137,7 @@ class Target:
     folder: Path
     ceilings: Ceilings | None = None  # none: its tools are as new as ours
     versions: Mapping[str, str] = field(default_factory=dict)  # package: which of its versions
+    locale: str = "C.UTF-8"  # LC_ALL of its build root
     host_macros: tuple[str, ...] = ()  # those that the inventory's hosts may give, by the same name
     images: tuple[Image, ...] = ()  # of a registry, best first
     rootfs: Rootfs | None = None  # taken instead of an image

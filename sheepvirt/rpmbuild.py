@@ -20,7 +20,7 @@ from sheepvirt import (
     staging,
     versions,
 )
-from sheepvirt.buildroot import ENVIRONMENT, TOP, defines, owner
+from sheepvirt.buildroot import TOP, defines, environment, owner
 from sheepvirt.container import Container, Result
 from sheepvirt.engine import Engine
 from sheepvirt.errors import BuildError, CompileError
@@ -152,8 +152,10 @@ class Job:
             for rpm in needs:
                 container.put(rpm.path, f"{TOP}/NEEDS")
             if needs:
+                # overlayfs and an old rpm: its database has to be copied up before (el6's recipe).
                 names = [f"{TOP}/NEEDS/{r.path.name}" for r in needs]
-                container.run(["rpm", "-U", *names], check=True)
+                script = 'find /var/lib/rpm -type f -exec touch {} + ; exec rpm -U "$@"'
+                container.run(["sh", "-c", script, "sh", *names], check=True)
             yield container
 
     def prove(self, container: Container, package: Package, out: Path) -> list[Evidence]:
@@ -183,7 +185,7 @@ class Job:
                     handle.write(text + "\n")
                     part.line(text)
 
-                env = {**ENVIRONMENT, "SOURCE_DATE_EPOCH": str(epoch)}
+                env = {**environment(self._target), "SOURCE_DATE_EPOCH": str(epoch)}
                 done = container.run(argv, env=env, on_line=line, keep=False)
             if done.code:
                 raise self._failure(container, package, log, done)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sheepvirt import config, expansion, images
-from sheepvirt.buildroot import ENVIRONMENT, defines
+from sheepvirt.buildroot import defines, environment
 from sheepvirt.engine import Engine
 from sheepvirt.progress import quiet
 from sheepvirt.spec_lines import by_section
@@ -49,6 +49,7 @@ echo %{?rhel} is the release
 
 def test_an_old_rpm_shows_the_same_as_rpmspec(tmp_path: Path) -> None:
     engine, target = Engine(), config.load_target("rehearsal")
+    env = environment(target)
     words = defines(target, config.load_package("pocketsheep"))
     image = images.ensure(engine, target, "builder", quiet())
     path = tmp_path / "flock.spec"
@@ -60,10 +61,10 @@ def test_an_old_rpm_shows_the_same_as_rpmspec(tmp_path: Path) -> None:
         # Newer rpms run rpmspec for `rpm -q --specfile` by its path: it is hidden, not removed.
         hide = "mkdir /old && ln -sf /usr/bin/* /bin/* /old && rm /old/rpmspec"
         container.run(["sh", "-c", hide], check=True)
-        for search, scratch in ((ENVIRONMENT["PATH"], "/build/one"), ("/old", "/build/two")):
-            env = {**ENVIRONMENT, "PATH": search}
+        for search, scratch in ((env["PATH"], "/build/one"), ("/old", "/build/two")):
+            old = {**env, "PATH": search}
             text = expansion.expand(
-                container, "/build/SPECS/flock.spec", words, env, scratch=scratch
+                container, "/build/SPECS/flock.spec", words, old, scratch=scratch
             )
             shown.append(by_section(text))
     new, old = shown
