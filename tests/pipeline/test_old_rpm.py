@@ -62,9 +62,9 @@ def test_an_old_rpm_shows_the_same_as_rpmspec(tmp_path: Path) -> None:
         hide = "mkdir /old && ln -sf /usr/bin/* /bin/* /old && rm /old/rpmspec"
         container.run(["sh", "-c", hide], check=True)
         for search, scratch in ((env["PATH"], "/build/one"), ("/old", "/build/two")):
-            old = {**env, "PATH": search}
+            told = {**env, "PATH": search}
             text = expansion.expand(
-                container, "/build/SPECS/flock.spec", words, old, scratch=scratch
+                container, "/build/SPECS/flock.spec", words, told, scratch=scratch
             )
             shown.append(by_section(text))
     new, old = shown
