@@ -139,6 +139,7 @@ def _network(host: Host, network_xml: str) -> tuple[Control, ...]:
             (Command(("ovs-vsctl", "--timeout=30", "del-br", bridge)),),
             each([network], "networks: bridge of the network is there")
             | {"networks: bridge exists in openvswitch"}
+            | controls_el.without_bridge(host)
             | each((g.name for g in host.guests), "guests: port of the guest is on the bridge"),
         ),
         # libvirt defines and starts it, and calls it active.

@@ -12,6 +12,8 @@ for link in /etc/rc?.d/S[0-9][0-9]"$1"; do
   [ ! -e "$link" ] || [ "$link" = "${link%/*}/S$2$1" ] || mv "$link" "${link%/*}/S$2$1"
 done
 """
+PLUGGED = "networks: uplink is a port of the bridge"
+ADDRESSED = "networks: bridge has the address of the host"
 # The bridge's addresses, kept aside while it has none.
 KEPT = "/var/lib/sheepvirt/prove-addresses"
 FLUSH = """
@@ -24,6 +26,11 @@ RESTORE = """
 while read -r address; do ip addr replace "$address" dev "$1"; done <"$2"
 rm "$2"
 """
+
+
+def without_bridge(host: Host) -> frozenset[str]:
+    """Return the checks of an uplink that fail where the bridge is gone."""
+    return frozenset({PLUGGED, ADDRESSED} if host.uplink else ())
 
 
 def on_host(host: Host) -> tuple[Control, ...]:
@@ -54,13 +61,13 @@ def _uplink(host: Host) -> tuple[Control, ...]:
         Control(
             f"{host.uplink} unplugged",
             (Command((*vsctl, "--if-exists", "del-port", host.bridge, host.uplink)),),
-            frozenset({"networks: uplink is a port of the bridge"}),
+            frozenset({PLUGGED}),
             undo=(plug,),
         ),
         Control(
             f"{host.bridge} without its address",
             (Command(("sh", "-c", FLUSH, "sh", host.bridge, KEPT)),),
-            frozenset({"networks: bridge has the address of the host"}),
+            frozenset({ADDRESSED}),
             undo=(Command(("sh", "-c", RESTORE, "sh", host.bridge, KEPT)),),
         ),
     )

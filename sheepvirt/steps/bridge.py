@@ -7,19 +7,26 @@ from collections.abc import Sequence
 from sheepvirt.errors import BootstrapError
 from sheepvirt.host_model import Change, Facts
 from sheepvirt.services import commands
+from sheepvirt.steps import ifcfg
 from sheepvirt.steps.base import Hands, Step, Wanted
 
 NAME = "bridge"
 LOG = "/var/log/openvswitch/ovs-vswitchd.log"
 
 
-def check(wanted: Wanted, facts: Facts, _earlier: Sequence[Change]) -> list[Change]:
-    """The bridge is in Open vSwitch's database, on the right datapath, and the kernel sees it."""
+def check(wanted: Wanted, facts: Facts, earlier: Sequence[Change]) -> list[Change]:
+    """The bridge is in Open vSwitch's database, on the right datapath, and the kernel sees it.
+
+    Its uplink is plugged in, where network files are in force that say so.
+    """
     host = wanted.host
     state = facts.bridges.get(host.bridge)
-    if state is None:
-        return [Change(NAME, f"{host.bridge} added to Open vSwitch ({host.datapath} datapath)")]
     changes = []
+    if _unplugged(wanted, facts) and not any(change.step == ifcfg.NAME for change in earlier):
+        changes.append(Change(NAME, f"{host.uplink} brought up as the uplink of {host.bridge}"))
+    if state is None:
+        what = f"{host.bridge} added to Open vSwitch ({host.datapath} datapath)"
+        return [Change(NAME, what), *changes]
     if state.datapath != host.datapath:
         what = f"{host.bridge} moved from the {state.datapath} to the {host.datapath} datapath"
         changes.append(Change(NAME, what))
@@ -36,6 +43,10 @@ def apply(wanted: Wanted, facts: Facts, hands: Hands) -> None:
     if state is not None and not state.device and state.datapath == datapath:
         for argv in commands(facts.init, "restart", "openvswitch"):
             hands.run(*argv)
+    if _unplugged(wanted, facts):
+        if state is None:  # a DHCP client of the former bridge may be left
+            hands.run("ifdown", name, check=False)
+        hands.run("ifup", wanted.host.uplink)
     hands.run(
         *vsctl, "--may-exist", "add-br", name,
         "--", "set", "bridge", name, f"datapath_type={datapath}",
@@ -51,6 +62,15 @@ def apply(wanted: Wanted, facts: Facts, hands: Hands) -> None:
             f"{said}",
             hint=hint,
         )
+
+
+def _unplugged(wanted: Wanted, facts: Facts) -> bool:
+    """Tell whether the uplink is off the bridge; before the reboot it has to be."""
+    host = wanted.host
+    state = facts.bridges.get(host.bridge)
+    in_force = facts.network_scripts and facts.boot != facts.reboot_wanted
+    ports = state.ports if state else ()
+    return bool(host.uplink and in_force and facts.boot and host.uplink not in ports)
 
 
 STEP = Step(NAME, check, apply)

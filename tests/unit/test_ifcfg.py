@@ -11,8 +11,8 @@ from finished import HOST, WANTED, changes, done, hands
 
 from sheepvirt import paths
 from sheepvirt.errors import BootstrapError
-from sheepvirt.host_model import Change, Facts, Host
-from sheepvirt.steps import STEPS, guard, ifcfg, reboot
+from sheepvirt.host_model import BridgeState, Change, Facts, Host
+from sheepvirt.steps import STEPS, bridge, guard, ifcfg, reboot
 from sheepvirt.steps.base import Wanted
 
 Golden = Callable[[str, str], None]
@@ -178,6 +178,28 @@ def test_the_reboot_comes_after_them() -> None:
     names = [step.name for step in STEPS]
     assert names.index("packages") < names.index(ifcfg.NAME) < names.index("reboot")
     assert reboot.check(WANTED, done(), [Change(ifcfg.NAME, "written")])
+
+
+def test_an_uplink_that_is_off_the_bridge_is_brought_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = replace(seen(el6()), bridges={"ovsbr0": BridgeState("system", ("vnet1",), True)})
+    assert changes(bridge.STEP, here, wanted()) == ["eth0 brought up as the uplink of ovsbr0"]
+    worker, planned = hands(monkeypatch, ("ifup eth0", 0, ""), ("add-br ovsbr0", 0, ""),
+                            ("test -e", 0, ""))  # fmt: skip
+    bridge.apply(wanted(), here, worker)
+    assert planned.plan == []
+    gone = replace(here, bridges={})
+    assert len(changes(bridge.STEP, gone, wanted())) == 2
+    worker, planned = hands(monkeypatch, ("ifdown ovsbr0", 1, ""), ("ifup eth0", 0, ""),
+                            ("add-br ovsbr0", 0, ""), ("test -e", 0, ""))  # fmt: skip
+    bridge.apply(wanted(), gone, worker)
+    assert planned.plan == []
+
+
+def test_before_the_reboot_the_uplink_is_left_alone() -> None:
+    """We come in over it, and its file does not count yet."""
+    here = replace(el6(), bridges={"ovsbr0": BridgeState("system", (), True)})
+    assert changes(bridge.STEP, replace(here, reboot_wanted="b/2"), wanted()) == []
+    assert bridge.check(wanted(), here, [Change(ifcfg.NAME, "written")]) == []
 
 
 def test_a_second_run_changes_nothing() -> None:
