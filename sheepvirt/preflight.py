@@ -88,7 +88,7 @@ def side_by_side(looks: Sequence[Look], patience: float = PATIENCE) -> tuple[Fin
     for thread in threads:
         thread.join(max(0.0, deadline - time.monotonic()))
     late = f"nothing answered within {patience:.0f} s"
-    fix = "does the network's name server answer? a mirror in sheepvirt.toml helps (README.md)"
+    fix = "does the network's name server answer? a mirror in sheepvirt.toml helps (docs/el6.md)"
     return tuple(
         one or Finding(what, False, late, fix) for one, (what, _) in zip(found, looks, strict=True)
     )
@@ -122,12 +122,12 @@ def judge_repomd(url: str, content: bytes) -> Finding:
         return Finding(
             what, False, "answers a web page (HTML) instead of repodata",
             "does a login page of your network answer in its place? name a mirror in your "
-            "sheepvirt.toml (README.md)",
+            "sheepvirt.toml (docs/el6.md)",
         )  # fmt: skip
     shown = content[:40].decode(errors="replace").strip()
     return Finding(
         what, False, f"answers something that is no repodata: {shown!r}",
-        "name a mirror in your sheepvirt.toml (README.md)",
+        "name a mirror in your sheepvirt.toml (docs/el6.md)",
     )  # fmt: skip
 
 
@@ -249,7 +249,7 @@ def _web_fix(error: WebError) -> str:
             "TLS: is this machine's clock right, and its CA bundle whole (`apt-get install "
             "ca-certificates`)? $SSL_CERT_FILE names another bundle"
         )
-    return "mend the network, or name a mirror in your sheepvirt.toml (README.md)"
+    return "mend the network, or name a mirror in your sheepvirt.toml (docs/el6.md)"
 
 
 def _here(engine: Engine | None, make_images: bool) -> list[Finding]:

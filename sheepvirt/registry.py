@@ -68,7 +68,7 @@ RULES: tuple[tuple[str, Refusal], ...] = (
         Refusal(
             "its manifest is of schema 1, which this engine refuses",
             "pull it with an older engine (Docker before 26), `docker export` a container of it, "
-            "and name that archive as `rootfs` in your sheepvirt.toml (README.md)",
+            "and name that archive as `rootfs` in your sheepvirt.toml (docs/el6.md)",
         ),
     ),
     (
@@ -126,7 +126,7 @@ RULES: tuple[tuple[str, Refusal], ...] = (
         r"|Client\.Timeout|Read timed out",
         Refusal(
             "the registry is out of reach",
-            "name a `registry_mirror` or a `rootfs` in your sheepvirt.toml (README.md)",
+            "name a `registry_mirror` or a `rootfs` in your sheepvirt.toml (docs/el6.md)",
             offline=True,
         ),
     ),

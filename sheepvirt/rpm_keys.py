@@ -47,7 +47,7 @@ def fetch(key: RpmKey) -> bytes:
     lines = "\n    ".join(refused)
     raise SourceError(
         f"no place has the key {key.file}:\n    {lines}",
-        hint="mend the network, or name a mirror in your sheepvirt.toml (README.md)",
+        hint="mend the network, or name a mirror in your sheepvirt.toml (docs/el6.md)",
     )
 
 

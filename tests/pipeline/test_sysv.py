@@ -1,7 +1,7 @@
 """The el6 host side for real: SysV init, chkconfig, network scripts, boot order, no python.
 
-What is a stand-in on that host is said in containers/rehearsal/host-sysv and in README. The tests
-build on one another, in file order.
+What is a stand-in on that host is said in containers/rehearsal/host-sysv and in docs/el6.md. The
+tests build on one another, in file order.
 """
 
 from __future__ import annotations
