@@ -156,7 +156,7 @@ def build_rpms(
                 if row.build:
                     job = Job(engine, target, image, stage, progress, shelf=shelf)
                     records[row.package.name] = job.build(row, records)
-            with progress.stage("repo: createrepo_c") as part:
+            with progress.stage(f"repo: {target.createrepo[0]}") as part:
                 repo.index(engine, target, image, stage, part)
                 usable = compat.repo_evidence(target, stage)
                 contract.require(usable, where=f"[ceilings] of {target.name}'s target.toml")

@@ -43,12 +43,12 @@ def patch_evidence(package: str, patches: Sequence[str], expanded: str) -> list[
 
 
 def build_evidence(
-    package: str, feature: Feature, log: str, build_root: Sequence[Rpm], leads_to: str = ""
+    package: str, feature: Feature, log: str, build_root: Sequence[Rpm]
 ) -> tuple[Evidence, ...]:
     """Return what the build log says: the feature is on, and the tool for it is one of ours.
 
-    ``build_root`` are the RPMs of ours that were installed into the build root; ``leads_to`` is
-    where the tool's path ends there: sheepdog makes ``collie`` in %post, a link to its ``dog``.
+    ``build_root`` are the RPMs of ours that were installed into the build root. A tool may be a
+    link to one of theirs: sheepdog makes ``collie`` in %post, a link to its ``dog``.
     """
     found: list[Evidence] = []
     if feature.build_log:
@@ -59,9 +59,10 @@ def build_evidence(
         )
     if feature.build_tool:
         path = tool_path(feature, log)
-        ends = {path, leads_to} - {""}
-        owners = [r.nevra for r in build_root if ends & set(r.files)]
-        shown = f"{path} → {leads_to}" if leads_to not in {"", path} else path or "no path"
+        end = link_end(path, log)
+        owners = [r.nevra for r in build_root if {path, end} & set(r.files)]
+        shown = path if end == path else f"{path} → {end}"
+        shown = shown or "no path"
         seen = f"{shown} of {owners[0]}" if owners else f"{shown}: not in an RPM of ours"
         claim = "its CLI was in the build root"
         found.append(Evidence("build", package, feature.name, claim, seen, ok=bool(owners)))
@@ -72,6 +73,17 @@ def tool_path(feature: Feature, log: str) -> str:
     """Return the path of the tool that configure found for ``feature``, or ""."""
     match = re.search(feature.build_tool, log) if feature.build_tool else None
     return match.group(1) if match else ""
+
+
+def link_line(path: str, end: str) -> str:
+    """Return the line of a build log that says that ``path`` is a link, and where it ends."""
+    return f"sheepvirt: {path} is a link to {end}"
+
+
+def link_end(path: str, log: str) -> str:
+    """Return where ``path`` ended in the build root, as the build log says: itself, if nothing."""
+    match = re.search(rf"(?m)^{re.escape(link_line(path, ''))}(/\S+)$", log)
+    return match.group(1) if match else path
 
 
 def rpm_evidence(

@@ -285,8 +285,8 @@ def _definition(found: Mapping[str, str], kind: str, name: str) -> Definition | 
     return Definition(
         xml=found.get(f"{kind}-xml:{name}", "").strip(),
         active=active,
-        persistent=info.get("Persistent", "yes")
-        == "yes",  # a pool without its backend says neither
+        # A pool without its backend says neither.
+        persistent=info.get("Persistent", "yes") == "yes",
         autostart=info.get("Autostart") in {"yes", "enable"},
         live_xml=found.get(f"{kind}-live-xml:{name}", "").strip() if active else "",
     )

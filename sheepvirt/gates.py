@@ -22,6 +22,7 @@ from sheepvirt import (
 )
 from sheepvirt.buildroot import TOP, defines, environment
 from sheepvirt.container import Container
+from sheepvirt.contract import ReadMember
 from sheepvirt.model import Adjustment, Evidence, Package, Rpm, Target
 
 
@@ -34,17 +35,23 @@ def spec_gate(container: Container, target: Target, package: Package, out: Path)
     path = f"{TOP}/SPECS/{package.spec_file}"
     text = expansion.expand(container, path, words, env, scratch=f"{TOP}/EXPANSION")
     (out / "spec.expanded").write_text(text, encoding="utf-8")
-    patches = [f"{TOP}/SOURCES/{p.name}" for p in versions.patches(package)]
-    found = contract.patch_evidence(package.name, patches, text)
+    found = of_spec(package, text)
     if package.adjust:
         values = expansion.values(container, _wanted(package.adjust), words, env)
         found += spec_adjust.prove(package.adjust, values, text, package=package.name)
-    for feature in package.features:
-        found += contract.spec_evidence(package.name, feature, text)
-    for name, intent in staging.intents(package).items():
-        found += spec.prove(intent, text, package=package.name, feature=name)
     found += given.evidence(package, contract.spec_version(text))
     contract.require(found, where="the intent in patches/ and the spec's diff above")
+    return found
+
+
+def of_spec(package: Package, expanded: str) -> list[Evidence]:
+    """Pure: what a spec, as rpm expands it, says of the package's patches and features."""
+    patches = [f"{TOP}/SOURCES/{p.name}" for p in versions.patches(package)]
+    found = contract.patch_evidence(package.name, patches, expanded)
+    for feature in package.features:
+        found += contract.spec_evidence(package.name, feature, expanded)
+    for name, intent in staging.intents(package).items():
+        found += spec.prove(intent, expanded, package=package.name, feature=name)
     return found
 
 
@@ -61,16 +68,40 @@ def build_gates(
 
     ``build_root`` are the RPMs of ours that were in the build root. Raises ContractError.
     """
-    log = (out / "build.log").read_text(encoding="utf-8", errors="replace")
-    found = [contract.release_evidence(package.name, target.dist, built)]
-    for feature in package.features:
-        tool = contract.tool_path(feature, log)
-        end = container.run(["readlink", "-f", tool]).stdout.strip() if tool else ""
-        found += contract.build_evidence(package.name, feature, log, build_root, end)
-        found += contract.rpm_evidence(
-            package.name, feature, built, tool, lambda rpm, path: rpms.read_member(rpm.path, path)
-        )
+    path = out / "build.log"
+    log = path.read_text(encoding="utf-8", errors="replace")
+    links = "".join(f"{line}\n" for line in _links(container, package, log))
+    if links:
+        with path.open("a", encoding="utf-8") as handle:
+            handle.write(links)
+    found = of_build(
+        package, target.dist, log + links, built=built, build_root=build_root,
+        read=lambda rpm, name: rpms.read_member(rpm.path, name),
+    )  # fmt: skip
     contract.require(found, where="the build log and the intent in patches/")
     usable = compat.rpm_evidence(package.name, target, [r.path for r in built])
     contract.require(usable, where=f"what {target.name}'s [ceilings] allow: target.toml")
     return found + usable
+
+
+def of_build(
+    package: Package, dist: str, log: str, *,
+    built: Sequence[Rpm], build_root: Sequence[Rpm], read: ReadMember,
+) -> list[Evidence]:  # fmt: skip
+    """Pure but for ``read``: what a build log and the built RPMs say of the package's features."""
+    found = [contract.release_evidence(package.name, dist, built)]
+    for feature in package.features:
+        tool = contract.tool_path(feature, log)
+        found += contract.build_evidence(package.name, feature, log, build_root)
+        found += contract.rpm_evidence(package.name, feature, built, tool, read)
+    return found
+
+
+def _links(container: Container, package: Package, log: str) -> list[str]:
+    """Return a line for the log about each tool that configure found and that is a link."""
+    found = []
+    for tool in filter(None, (contract.tool_path(f, log) for f in package.features)):
+        end = container.run(["readlink", "-f", tool]).stdout.strip()
+        if end not in {"", tool}:
+            found.append(contract.link_line(tool, end))
+    return found

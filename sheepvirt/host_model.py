@@ -131,9 +131,7 @@ class Facts:
     reboot_wanted: str = ""  # the boot during which packages changed, as a step noted it
     packages: Mapping[str, str] = field(default_factory=dict)  # rpm name to NEVRA
     headers: Mapping[str, str] = field(default_factory=dict)  # rpm name to SHA1HEADER
-    source_rpms: Mapping[str, str] = field(
-        default_factory=dict
-    )  # rpm name to its source RPM's file
+    source_rpms: Mapping[str, str] = field(default_factory=dict)  # rpm name to its source's file
     provided: frozenset[str] = frozenset()  # of the names asked for, those that an rpm provides
     services: Mapping[str, ServiceState] = field(default_factory=dict)
     bridges: Mapping[str, BridgeState] = field(default_factory=dict)

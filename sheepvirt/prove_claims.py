@@ -12,8 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from sheepvirt import config, contract, repo, rpms, spec, staging, versions
-from sheepvirt.buildroot import TOP
+from sheepvirt import config, gates, repo, rpms, staging, versions
 from sheepvirt.contract import ReadMember
 from sheepvirt.control_model import Outcome
 from sheepvirt.model import BuildRecord, Evidence, Package, Rpm, Target
@@ -113,18 +112,9 @@ LOSSES = (
 
 def evidence(a: Artifacts) -> list[Evidence]:
     """Return what the gates say of a build, once more."""
-    name = a.package.name
-    patches = [f"{TOP}/SOURCES/{p.name}" for p in versions.patches(a.package)]
-    found = contract.patch_evidence(name, patches, a.expanded)
-    found.append(contract.release_evidence(name, a.dist, a.built))
-    for feature, intent in staging.intents(a.package).items():
-        found += spec.prove(intent, a.expanded, package=name, feature=feature)
-    for one in a.package.features:
-        tool = contract.tool_path(one, a.log)
-        found += contract.spec_evidence(name, one, a.expanded)
-        found += contract.build_evidence(name, one, a.log, a.needs)
-        found += contract.rpm_evidence(name, one, a.built, tool, a.read)
-    return found
+    return gates.of_spec(a.package, a.expanded) + gates.of_build(
+        a.package, a.dist, a.log, built=a.built, build_root=a.needs, read=a.read
+    )
 
 
 def run(target: Target, published: Sequence[BuildRecord], progress: Progress) -> list[Outcome]:

@@ -20,7 +20,6 @@ class Refusal:
 
     why: str
     fix: str
-    offline: bool = False  # the registry was not reached at all
 
 
 def reference(image: Image, mirror: str) -> str:
@@ -127,7 +126,6 @@ RULES: tuple[tuple[str, Refusal], ...] = (
         Refusal(
             "the registry is out of reach",
             "name a `registry_mirror` or a `rootfs` in your sheepvirt.toml (docs/el6.md)",
-            offline=True,
         ),
     ),
 )  # fmt: skip

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import time
+from collections.abc import Callable
 
 from sheepvirt import config, hostkeys, images, locks, ssh
 from sheepvirt.container import Container
@@ -131,18 +132,11 @@ def _wait_for_systemd(container: Container, host: Host, stage: Stage) -> None:
     A fresh host with a failed unit is a defect of the image, an old one's may be the very thing
     that the bootstrap mends.
     """
-    deadline = time.monotonic() + START_SECONDS
-    state = ""
-    while state not in {"running", "degraded"}:
-        if time.monotonic() >= deadline:
-            raise EngineError(
-                f"{host.name}: systemd is {state or 'not there'!r} after {START_SECONDS:.0f} s",
-                hint=f"`docker exec {container_name(host)} systemctl --failed` and `docker logs "
-                f"{container_name(host)}` say more; `invoke destroy {host.name}` starts afresh",
-            )
-        time.sleep(0.2)
-        with contextlib.suppress(EngineError):  # between two boots nothing can be run inside
-            state = container.run(["systemctl", "is-system-running"]).stdout.strip()
+    name = container_name(host)
+    state = _wait(
+        container, host, ["systemctl", "is-system-running"], {"running", "degraded"}.__contains__,
+        f"`docker exec {name} systemctl --failed` and `docker logs {name}` say more",
+    )  # fmt: skip
     if state == "degraded":
         failed = container.run(["systemctl", "--failed", "--plain", "--no-legend"]).stdout
         for line in failed.splitlines():
@@ -152,18 +146,32 @@ def _wait_for_systemd(container: Container, host: Host, stage: Stage) -> None:
 
 def _wait_for_runlevel(container: Container, host: Host) -> None:
     """Wait until SysV init is in a runlevel; its scripts may still be at work."""
+    _wait(
+        container, host, ["runlevel"], lambda said: bool(said) and "unknown" not in said,
+        f"`docker logs {container_name(host)}` says more",
+    )  # fmt: skip
+
+
+def _wait(
+    container: Container, host: Host, argv: list[str], ready: Callable[[str], bool], more: str
+) -> str:
+    """Return what the host's init says of itself once it is ``ready``. Raises EngineError.
+
+    ``more`` names the commands that say why it is not.
+    """
     deadline = time.monotonic() + START_SECONDS
     said = ""
-    while not said or "unknown" in said:
+    while not ready(said):
         if time.monotonic() >= deadline:
             raise EngineError(
-                f"{host.name}: init is in no runlevel after {START_SECONDS:.0f} s",
-                hint=f"`docker logs {container_name(host)}` says more; "
-                f"`invoke destroy {host.name}` starts afresh",
+                f"{host.name}: its init is not ready after {START_SECONDS:.0f} s: `{argv[0]}` says "
+                f"{said or 'nothing'!r}",
+                hint=f"{more}; `invoke destroy {host.name}` starts afresh",
             )
         time.sleep(0.2)
         with contextlib.suppress(EngineError):  # between two boots nothing can be run inside
-            said = container.run(["runlevel"]).stdout.strip()
+            said = container.run(argv).stdout.strip()
+    return said
 
 
 def _introduce(container: Container, host: Host) -> None:

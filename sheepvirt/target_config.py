@@ -100,14 +100,15 @@ def repos(table: Table, known: Mapping[str, RpmKey]) -> tuple[YumRepo, ...]:
 def with_user_settings(target: Target, targets: Sequence[str]) -> Target:
     """Return ``target`` with what the user's own file says of it; as it is where there is none.
 
-    ``targets`` has the names that the file may use. Raises ConfigError.
+    ``targets`` has the names of all targets, each of which may have a table. Raises ConfigError.
     """
     path = paths.user_config()
     if not path.exists():
         return target
     file = read_toml(path)
-    table = [file.table(name) for name in (*targets, target.name)][-1]
+    tables = {name: file.table(name) for name in targets}
     file.done()
+    table = tables[target.name]
     own = rootfs(table, path.parent)
     mirror = registry_mirror(table)
     mirrors = table.macros("mirrors")

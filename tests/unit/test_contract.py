@@ -76,13 +76,14 @@ def test_another_rpm_than_the_files_may_be_the_one_that_requires() -> None:
 
 def test_a_tool_that_is_a_link_to_one_of_ours_is_ours() -> None:
     log = "checking for collie... /usr/sbin/collie\nconfigure: Sheepdog: yes\n"
-    for end, ok in (("/usr/bin/dog", True), ("/opt/dog", False), ("", False)):
-        found = contract.build_evidence("libvirt", FEATURE, log, [DOG], end)[-1]
+    for end, ok in (("/usr/bin/dog", True), ("/opt/dog", False), ("/usr/sbin/collie", False)):
+        said = f"{log}{contract.link_line('/usr/sbin/collie', end)}\n"
+        found = contract.build_evidence("libvirt", FEATURE, said, [DOG])[-1]
         assert (found.ok, found.claim) == (ok, "its CLI was in the build root")
-    assert (
-        "/usr/sbin/collie → /usr/bin/dog of sheepdog"
-        in contract.build_evidence("libvirt", FEATURE, log, [DOG], "/usr/bin/dog")[-1].observed
-    )
+    assert contract.build_evidence("libvirt", FEATURE, log, [DOG])[-1].ok is False
+    said = f"{log}{contract.link_line('/usr/sbin/collie', '/usr/bin/dog')}\n"
+    seen = contract.build_evidence("libvirt", FEATURE, said, [DOG])[-1].observed
+    assert seen.startswith("/usr/sbin/collie → /usr/bin/dog of sheepdog")
 
 
 @pytest.mark.parametrize(
