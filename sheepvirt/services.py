@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Container, Iterable
 
 from sheepvirt import initscripts
 from sheepvirt.host_model import ServiceState
@@ -30,6 +31,16 @@ def commands(init: str, verb: str, name: str) -> tuple[Argv, ...]:
         "enable": (("chkconfig", "--add", name), ("chkconfig", "--level", "2345", name, "on")),
         "disable": (("chkconfig", "--level", "2345", name, "off"),),
     }[verb]
+
+
+def asked(init: str, names: Iterable[str], optional: Container[str]) -> tuple[str, ...]:
+    """Return those of ``names`` that a host with this init is asked for, in their order.
+
+    Optional ones under systemd alone, where sockets start them. Upstream's SysV script of virtlockd
+    has libvirtd's number, so it starts after it, and its "status" reads another pid file than the
+    daemon writes; only a lock manager that somebody sets in qemu.conf would want it.
+    """
+    return tuple(name for name in names if init != SYSV or name not in optional)
 
 
 def log_hint(init: str, name: str) -> str:

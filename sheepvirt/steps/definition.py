@@ -14,7 +14,8 @@ from sheepvirt import readings
 
 # Elements that libvirt adds (parent/tag), and those of a running domain.
 ADDED = {
-    "network/uuid",
+    # Upgrades of libvirt's RPMs of 2013 write a mac into every network that has none.
+    "network/uuid", "network/mac",
     "pool/uuid", "pool/capacity", "pool/allocation", "pool/available", "pool/target",
     "domain/uuid", "domain/cpu", "domain/resource", "domain/seclabel",
     "devices/controller", "devices/input", "devices/audio",

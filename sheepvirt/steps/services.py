@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from sheepvirt import initscripts
 from sheepvirt.errors import BootstrapError
 from sheepvirt.host_model import Change, Facts, ServiceState
-from sheepvirt.services import INITS, SYSV, commands
+from sheepvirt.services import INITS, SYSV, asked, commands
 from sheepvirt.steps import units
 from sheepvirt.steps.base import Hands, Step, Wanted
 
@@ -29,7 +29,7 @@ def names(wanted: Wanted, facts: Facts) -> tuple[str, ...]:
     unseen = not facts.boot
     found = tuple(
         name
-        for name in dependencies.services
+        for name in asked(facts.init, dependencies.services, dependencies.optional)
         if unseen or name not in dependencies.optional or name in facts.services
     )
     return (*found, units.AUTOSTART) if facts.init == SYSV else found

@@ -288,6 +288,19 @@ def test_what_a_host_may_lack_is_not_asked_of_it() -> None:
     assert "virtlogd enabled and started" in changes(service_step.STEP, Facts(), wanted)
 
 
+def test_a_sysv_host_is_not_asked_for_what_only_systemd_starts_well() -> None:
+    """Upstream's script of virtlockd starts after libvirtd and does not know its own daemon."""
+    dependencies = replace(
+        WANTED.dependencies, services=("openvswitch", "virtlockd", "libvirtd"),
+        optional=frozenset({"virtlockd"}),
+    )  # fmt: skip
+    wanted = replace(WANTED, dependencies=dependencies)
+    host = sysv(virtlockd=97)
+    assert changes(service_step.STEP, host, wanted) == []
+    dead = {**host.services, "virtlockd": replace(UP, active=False)}
+    assert changes(service_step.STEP, replace(host, services=dead), wanted) == []
+
+
 def test_a_wrong_network_is_defined_and_started_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     wrong = Definition(NETWORK.replace("bridge name='ovsbr0'", "bridge name='obsbr0'"), True, True,
                        False)  # fmt: skip

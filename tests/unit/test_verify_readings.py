@@ -58,13 +58,25 @@ def test_altered_files_and_other_complaints() -> None:
         "Unsatisfied dependencies for libvirt-7.0.0-1.x86_64:\n"
     )
     rows = readings.altered(text)
-    assert [(r.path, r.what, r.config) for r in rows] == [
-        ("/etc/libvirt/qemu.conf", "S.5....T.", True),
-        ("/usr/bin/a file", "missing", False),
-        ("/var/lib/x", ".....UG..", False),
-        ("", "Unsatisfied dependencies for libvirt-7.0.0-1.x86_64:", False),
+    assert [(r.path, r.what, r.kind) for r in rows] == [
+        ("/etc/libvirt/qemu.conf", "S.5....T.", "c"),
+        ("/usr/bin/a file", "missing", ""),
+        ("/var/lib/x", ".....UG..", ""),
+        ("", "Unsatisfied dependencies for libvirt-7.0.0-1.x86_64:", ""),
     ]
+    assert not any(readings.made_by_libvirtd(row) for row in rows)
     assert readings.altered("\n") == []
+
+
+def test_what_libvirtd_makes_itself_is_no_alteration() -> None:
+    text = (
+        ".M.......  g /var/run/libvirt/qemu\n"
+        "S.5....T.    /etc/libvirt/nwfilter/no-arp-spoofing.xml\n"
+        "missing      /etc/libvirt/nwfilter/allow-arp.xml\n"
+        "S.5....T.    /etc/libvirt/storage/x\n"
+    )
+    made = [readings.made_by_libvirtd(row) for row in readings.altered(text)]
+    assert made == [True, True, False, False]
 
 
 @pytest.mark.parametrize(
