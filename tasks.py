@@ -12,25 +12,16 @@ from typing import Any
 
 from invoke import Collection, Context, Exit, task
 
-from sheepvirt import bootstrap as bootstrapping
-from sheepvirt import (
-    build,
-    bundle_make,
-    config,
-    inventory,
-    machine,
-    paths,
-    pipeline,
-    preflight,
-    rehearsal,
-    report,
-)
-from sheepvirt import bundle as bundles
-from sheepvirt import prove as proving
-from sheepvirt import verify as verifying
-from sheepvirt import why as tracing
+from sheepvirt import config, machine, paths, pipeline, preflight, report
+from sheepvirt.builds import execute
+from sheepvirt.bundle import intake, writer
 from sheepvirt.errors import PreflightError, SheepvirtError, VerifyError
+from sheepvirt.host import bootstrap as bootstrapping
+from sheepvirt.host import inventory, rehearsal
 from sheepvirt.progress import Progress
+from sheepvirt.prove import trials
+from sheepvirt.prove import verify as verifying
+from sheepvirt.prove import why as tracing
 
 
 def command(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -100,7 +91,7 @@ def build_rpms(
     """Patch the spec, prove it, build the RPMs in a container, publish the repo in dist/TARGET."""
     progress = _progress("build-rpms")
     if from_bundle:
-        offline = bundles.use(Path(from_bundle), target, progress)
+        offline = intake.use(Path(from_bundle), target, progress)
         chosen, shelf = offline.target, offline.shelf
         why = f"target {chosen.name}: {offline.shelf.name} is for it ({chosen.summary})"
         package = package or list(offline.words)
@@ -108,9 +99,9 @@ def build_rpms(
         chosen, why = pipeline.choose_target(target, progress)
         shelf = None
     if explain:
-        report.plan(progress, build.explain(chosen, package, source, shelf))
+        report.plan(progress, execute.explain(chosen, package, source, shelf))
         return
-    records = build.build_rpms(chosen, package, progress, source, shelf)
+    records = execute.build_rpms(chosen, package, progress, source, shelf)
     report.builds(progress, chosen, records)
     progress.write_timings(paths.dist() / "timings.json")
     progress.say(why)
@@ -130,8 +121,8 @@ def bundle(_c: Context, target: str, package: list[str], output: str = "") -> No
     """Write images, sources, repos, keys and lock to one file: builds without network."""
     progress = _progress("bundle")
     chosen, _ = pipeline.choose_target(target, progress)
-    path = Path(output) if output else bundle_make.default_path(chosen)
-    bundle_make.make(chosen, package, path, progress)
+    path = Path(output) if output else writer.default_path(chosen)
+    writer.make(chosen, package, path, progress)
 
 
 @task(
@@ -165,7 +156,7 @@ def verify(_c: Context, host: str, reboot: bool = True, prove: bool = False) -> 
     """Prove that HOST works with testinfra, before and after a reboot. Writes JUnit XML."""
     progress = _progress("verify")
     if prove:
-        proving.prove(inventory.load_host(host), progress)
+        trials.prove(inventory.load_host(host), progress)
         return
     verifying.verify(inventory.load_host(host), reboot=reboot, progress=progress)
 

@@ -17,9 +17,11 @@ import tempfile
 import time
 from pathlib import Path
 
-from sheepvirt import build, config, images, paths, repo, rpms
-from sheepvirt.buildroot import TOP, defines, environment
-from sheepvirt.engine import Engine
+from sheepvirt import config, paths, rpms
+from sheepvirt.builds import execute, repo
+from sheepvirt.builds.buildroot import TOP, defines, environment
+from sheepvirt.docker.engine import Engine
+from sheepvirt.images import recipes
 from sheepvirt.model import Package, Target
 from sheepvirt.progress import Progress
 
@@ -28,9 +30,9 @@ def pipeline(target: Target, package: Package) -> tuple[float, float]:
     """Build ``package`` and publish it; return seconds of the whole and of rpmbuild in it."""
     shutil.rmtree(paths.dist(), ignore_errors=True)
     progress = Progress()
-    build.build_rpms(target, package.needs, progress)
+    execute.build_rpms(target, package.needs, progress)
     started = time.monotonic()
-    build.build_rpms(target, [package.name], progress)
+    execute.build_rpms(target, [package.name], progress)
     whole = time.monotonic() - started
     inner = next(t for t in progress.timings if t.stage == f"{package.name}: rpmbuild")
     return whole, inner.seconds
@@ -72,7 +74,7 @@ def main() -> None:
     parser.add_argument("--target", default="rehearsal")
     options = parser.parse_args()
     target, package = config.load_target(options.target), config.load_package(options.package)
-    image = images.ensure(Engine(), target, "builder", Progress())
+    image = recipes.ensure(Engine(), target, "builder", Progress())
     own = paths.cache() / "sources"
     with tempfile.TemporaryDirectory(prefix="sheepvirt-bench-") as scratch:
         os.environ["SHEEPVIRT_DIST"] = f"{scratch}/dist"

@@ -16,10 +16,13 @@ import statistics
 import tempfile
 from pathlib import Path
 
-from sheepvirt import config, images, inventory, paths, repo, ssh
-from sheepvirt.engine import Engine
+from sheepvirt import config, paths
+from sheepvirt.builds import repo
+from sheepvirt.docker.engine import Engine
+from sheepvirt.host import inventory, ssh
+from sheepvirt.host.ssh import Connection
+from sheepvirt.images import recipes
 from sheepvirt.progress import Progress
-from sheepvirt.ssh import Connection
 
 MB = 256 * 2**20 / 10**6
 FOLDER = "/var/lib/sheepvirt/bench"
@@ -31,7 +34,7 @@ SECONDS = 120
 def kernel(folder: Path, progress: Progress) -> None:
     """Put the measuring guest's ``vmlinuz`` and ``initramfs`` into ``folder``."""
     engine = Engine()
-    tag = images.ensure(engine, config.load_target("rehearsal"), "guest", progress)
+    tag = recipes.ensure(engine, config.load_target("rehearsal"), "guest", progress)
     script = (Path(__file__).parent / "storage_init.sh").read_text(encoding="utf-8")
     with engine.container(tag, network="none") as container:
         container.write("/tmp/init", script, mode=0o755)

@@ -5,17 +5,18 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from sheepvirt import paths, target_config, versions
-from sheepvirt.compat_model import Ceilings
+from sheepvirt import paths, target_config
+from sheepvirt.builds import versions
+from sheepvirt.builds.git import KINDS
+from sheepvirt.compat.model import Ceilings
 from sheepvirt.errors import ConfigError, suggest
-from sheepvirt.git import KINDS
+from sheepvirt.host.services import SYSV
 from sheepvirt.model import Adjustment, DebianSource, Feature, GitSource, Package, Source, Target
-from sheepvirt.services import SYSV
 from sheepvirt.tables import Table, pick, read_toml
 
 # gzip alone, as in el6: yum 3.2.29 knows no other compression of metadata.
 CREATEREPO = ("createrepo_c", "--general-compress-type=gz", "--compatibility")
-HOST_MACROS = {"kversion"}  # of host_model.Host
+HOST_MACROS = {"kversion"}  # of host.model.Host
 
 
 def _names(folder: Path, file: str) -> list[str]:
@@ -183,7 +184,7 @@ def _feature(name: str, table: Table) -> Feature:
 def load_package(name: str, version: str = "") -> Package:
     """Read one version (the default one, without ``version``) of a package from its folder.
 
-    Raises UnknownNameError, ConfigError. See versions.py.
+    Raises UnknownNameError, ConfigError. See builds/versions.py.
     """
     folder = paths.SPECS / pick("package", name, package_names())
     version, table = versions.table(folder, version)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
-from sheepvirt.compat_model import Ceilings
+from sheepvirt.compat.model import Ceilings
 from sheepvirt.target_model import Image, Rootfs, RpmKey, YumRepo
 
 

@@ -5,10 +5,14 @@ from __future__ import annotations
 import textwrap
 from pathlib import Path
 
-from sheepvirt import bootstrap, build, bundle, config, inventory, paths, preflight, report, verify
+from sheepvirt import config, paths, preflight, report
+from sheepvirt.builds import execute
+from sheepvirt.bundle import intake
 from sheepvirt.errors import ConfigError, suggest
+from sheepvirt.host import bootstrap, inventory
 from sheepvirt.model import Target
 from sheepvirt.progress import Progress
+from sheepvirt.prove import verify
 
 # From the real thing to the embedded default; the first that can be built here is taken.
 PREFERENCE = ("el6", "rehearsal")
@@ -52,9 +56,9 @@ def everything(host_name: str, progress: Progress, from_bundle: Path | None = No
     try:
         words, shelf = [], None
         if from_bundle:
-            offline = bundle.use(from_bundle, target.name, progress)
+            offline = intake.use(from_bundle, target.name, progress)
             words, shelf = list(offline.words), offline.shelf
-        records = build.build_rpms(target, words, progress, shelf=shelf)
+        records = execute.build_rpms(target, words, progress, shelf=shelf)
         changes = bootstrap.bootstrap(host, plan=False, progress=progress)
         outcome = verify.verify(host, reboot=True, progress=progress)
     finally:

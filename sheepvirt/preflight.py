@@ -14,8 +14,8 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from sheepvirt import bases, images, machine, paths, registry, rpm_keys, web
-from sheepvirt.engine import Engine
+from sheepvirt import machine, paths, web
+from sheepvirt.docker.engine import Engine
 from sheepvirt.errors import (
     EngineUnavailableError,
     PreflightError,
@@ -23,6 +23,7 @@ from sheepvirt.errors import (
     SheepvirtError,
     WebError,
 )
+from sheepvirt.images import bases, recipes, registry, rpm_keys
 from sheepvirt.model import Target
 from sheepvirt.target_model import Finding, Image, Rootfs, RpmKey, YumRepo
 
@@ -45,7 +46,7 @@ def examine(target: Target) -> tuple[Finding, ...]:
         engine = Engine(seconds=int(PATIENCE))
     except EngineUnavailableError as error:
         return (Finding("container engine", False, error.message, error.hint), *_here(None, True))
-    ready = engine.image_id(images.tag_of(target, "builder")) is not None
+    ready = engine.image_id(recipes.tag_of(target, "builder")) is not None
     found = [Finding("container engine", True, "answers")]
     looks: list[Look] = []
     if any(image.no_vsyscall for image in target.images):
@@ -160,8 +161,8 @@ def judge_memory(mb: int | None) -> Finding:
 
 def _base(engine: Engine, target: Target) -> Finding:
     what = "base image"
-    if engine.image_id(images.tag_of(target, "base")) is not None:
-        origin = engine.labels(images.tag_of(target, "base")).get(bases.ORIGIN, target.suite)
+    if engine.image_id(recipes.tag_of(target, "base")) is not None:
+        origin = engine.labels(recipes.tag_of(target, "base")).get(bases.ORIGIN, target.suite)
         return Finding(what, True, f"is here: {origin}")
     if target.rootfs:
         return look_at_rootfs(target.rootfs)

@@ -8,11 +8,12 @@ from itertools import groupby
 from rich.table import Table
 from rich.text import Text
 
-from sheepvirt import given, paths, standin
-from sheepvirt.control_model import Outcome
-from sheepvirt.host_model import Change, Check, Host, Link, VerifyOutcome
+from sheepvirt import paths, standin
+from sheepvirt.builds import given
+from sheepvirt.host.model import Change, Check, Host, Link, VerifyOutcome
 from sheepvirt.model import BuildPlan, BuildRecord, Target
 from sheepvirt.progress import Progress
+from sheepvirt.prove.model import Outcome
 from sheepvirt.target_model import Finding
 
 

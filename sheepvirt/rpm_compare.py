@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sheepvirt import payload, rpms, traits
+from sheepvirt import rpms
+from sheepvirt.compat import payload, traits
 from sheepvirt.errors import BuildError, SheepvirtError
 
 IDENTICAL, SAME, DIFFERENT = "identical", "same contents", "different"

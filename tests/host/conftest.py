@@ -12,11 +12,13 @@ import pytest
 from testinfra.backend.base import BaseBackend
 
 from sheepvirt import config as configuration
-from sheepvirt import inventory, paths, readings, repo
+from sheepvirt import paths
+from sheepvirt.builds import repo
 from sheepvirt.errors import SheepvirtError
-from sheepvirt.host_model import Guest, Host
+from sheepvirt.host import inventory, readings
+from sheepvirt.host.model import Guest, Host
+from sheepvirt.host.readings import Beat
 from sheepvirt.model import BuildRecord, Feature
-from sheepvirt.readings import Beat
 from sheepvirt.tables import pick
 
 from .probe import Probe

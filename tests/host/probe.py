@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from xml.etree import ElementTree
 
-from sheepvirt import readings, services
+from sheepvirt.host import readings, services
 
 
 class Probe:

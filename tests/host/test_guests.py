@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from sheepvirt import readings
-from sheepvirt.host_model import Guest
-from sheepvirt.readings import Beat
+from sheepvirt.host import readings
+from sheepvirt.host.model import Guest
+from sheepvirt.host.readings import Beat
 
 from .conftest import CONSOLE_SECONDS, Hear, Wanted
 from .probe import Probe

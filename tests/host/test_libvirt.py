@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from sheepvirt import readings
+from sheepvirt.host import readings
 from sheepvirt.model import Feature
 
 from .probe import Probe

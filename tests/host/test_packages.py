@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sheepvirt import readings
+from sheepvirt.host import readings
 from sheepvirt.model import BuildRecord, PublishedRpm
 
 from .probe import Probe

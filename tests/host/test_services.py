@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from sheepvirt import initscripts, services
-from sheepvirt.host_model import ServiceState
-from sheepvirt.steps import units
+from sheepvirt.host import initscripts, services
+from sheepvirt.host.model import ServiceState
+from sheepvirt.host.steps import units
 
 from .conftest import Wanted
 from .probe import Probe

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import pytest
 
-from sheepvirt import readings
-from sheepvirt.host_model import Guest
+from sheepvirt.host import readings
+from sheepvirt.host.model import Guest
 
 from .conftest import SHEEPDOG, Hear, Wanted
 from .probe import Probe

@@ -23,9 +23,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from sheepvirt import config, images
-from sheepvirt.container import Container
-from sheepvirt.engine import Engine
+from sheepvirt import config
+from sheepvirt.docker.container import Container
+from sheepvirt.docker.engine import Engine
+from sheepvirt.images import recipes
 from sheepvirt.progress import Progress
 
 STORE = "/var/lib/docker-registry"
@@ -36,7 +37,7 @@ PARTS = "application/vnd.docker."
 
 def image(engine: Engine, progress: Progress) -> str:
     """Return the image with the registry and a static busybox; make it if absent."""
-    base = images.ensure(engine, config.load_target("rehearsal"), "base", progress)
+    base = recipes.ensure(engine, config.load_target("rehearsal"), "base", progress)
     tag = f"sheepvirt/test-registry:{base.rpartition(':')[2]}"
     if engine.image_id(tag) is None:
         with tempfile.TemporaryDirectory() as context:

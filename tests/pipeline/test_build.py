@@ -18,8 +18,9 @@ import docker
 import pytest
 from docker.models.containers import Container
 
-from sheepvirt import build, config, paths, repo
-from sheepvirt.buildroot import owner
+from sheepvirt import config, paths
+from sheepvirt.builds import execute, repo
+from sheepvirt.builds.buildroot import owner
 from sheepvirt.errors import BuildError, CompileError, ConfigError, ContractError, SheepvirtError
 from sheepvirt.locks import lock
 from sheepvirt.model import BuildRecord, Target
@@ -49,12 +50,13 @@ RUN = """\
 import signal
 import sys
 from pathlib import Path
-from sheepvirt import build, config, paths
+from sheepvirt import config, paths
+from sheepvirt.builds import execute
 from sheepvirt.progress import Progress
 # What a shell starts in the background ignores SIGINT, and so would this run of the test's.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 paths.SPECS = paths.PATCHES = Path(sys.argv[1])
-build.build_rpms(config.load_target("rehearsal"), [], Progress(Path(sys.argv[1]) / "run.log"))
+execute.build_rpms(config.load_target("rehearsal"), [], Progress(Path(sys.argv[1]) / "run.log"))
 """
 
 
@@ -74,7 +76,7 @@ class World:
 
     def build(self, progress: Progress | None = None) -> list[BuildRecord]:
         """Build what is there now."""
-        return build.build_rpms(self.target, [], progress or quiet())
+        return execute.build_rpms(self.target, [], progress or quiet())
 
     def start(self) -> subprocess.Popen[str]:
         """Build in a process of its own, which can be ended."""

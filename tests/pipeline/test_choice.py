@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from sheepvirt import build, config, paths, repo
+from sheepvirt import config, paths
+from sheepvirt.builds import execute, repo
 from sheepvirt.errors import ContractError, SourceUnreachableError
 from sheepvirt.model import BuildRecord, Target
 from sheepvirt.progress import quiet
@@ -125,7 +126,7 @@ def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def run(target: Target, *words: str) -> dict[str, BuildRecord]:
-    found = {r.package: r for r in build.build_rpms(target, words, quiet())}
+    found = {r.package: r for r in execute.build_rpms(target, words, quiet())}
     assert found == repo.published(target)
     folders = {p.name for p in repo.home(target).iterdir() if p.is_dir()}
     assert folders == {*found, "repodata"}

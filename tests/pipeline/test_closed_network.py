@@ -19,20 +19,12 @@ from pathlib import Path
 import docker
 import pytest
 
-from sheepvirt import (
-    archive,
-    build,
-    bundle,
-    bundle_make,
-    config,
-    git,
-    images,
-    paths,
-    repo,
-    rpm_compare,
-)
-from sheepvirt.engine import Engine
+from sheepvirt import config, paths, rpm_compare
+from sheepvirt.builds import execute, git, repo
+from sheepvirt.bundle import archive, intake, writer
+from sheepvirt.docker.engine import Engine
 from sheepvirt.errors import BundleError
+from sheepvirt.images import recipes
 from sheepvirt.model import Target
 from sheepvirt.progress import quiet
 
@@ -68,7 +60,9 @@ HEAD = 'version = "1"\nspec = "{name}.spec"\nspec_from = "here"\ninstall = ["{na
 RUN = """\
 import socket, sys
 from pathlib import Path
-from sheepvirt import build, bundle, paths
+from sheepvirt import paths
+from sheepvirt.builds import execute
+from sheepvirt.bundle import intake
 from sheepvirt.errors import SheepvirtError
 from sheepvirt.progress import quiet
 paths.SPECS, paths.CONTAINERS = Path(sys.argv[2]), Path(sys.argv[3])
@@ -77,8 +71,8 @@ try:
 except OSError as error:
     print("network:", error.strerror)
 try:
-    offline = bundle.use(Path(sys.argv[1]), "", quiet())
-    build.build_rpms(offline.target, offline.words, quiet(), shelf=offline.shelf)
+    offline = intake.use(Path(sys.argv[1]), "", quiet())
+    execute.build_rpms(offline.target, offline.words, quiet(), shelf=offline.shelf)
 except SheepvirtError as error:
     sys.exit(f"{type(error).__name__}: {error}")
 """
@@ -101,7 +95,7 @@ class World:
     @property
     def tag(self) -> str:
         """The tag of the test's own builder image."""
-        return images.tag_of(self.target, "builder")
+        return recipes.tag_of(self.target, "builder")
 
     def closed(self, file: Path | None = None) -> subprocess.CompletedProcess[str]:
         """Build on the closed side."""
@@ -119,7 +113,7 @@ class World:
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     folder = tmp_path_factory.mktemp("bundle")
     engine = Engine()
-    real = images.ensure(engine, config.load_target("rehearsal"), "builder", quiet())
+    real = recipes.ensure(engine, config.load_target("rehearsal"), "builder", quiet())
     with pytest.MonkeyPatch.context() as patch:
         # An image of the test's own, so that it can be taken away: the real one, labelled.
         containers = folder / "containers" / "rehearsal"
@@ -183,15 +177,15 @@ def _repository(folder: Path, patch: pytest.MonkeyPatch) -> str:
 
 def test_a_build_root_has_no_route_and_the_check_would_see_one(world: World) -> None:
     engine = Engine()
-    image = images.ensure(engine, world.target, "builder", quiet())
+    image = recipes.ensure(engine, world.target, "builder", quiet())
     for network, code in (("none", 0), ("bridge", 1)):
         with engine.container(image, network=network) as container:
             assert container.run(["sh", "-c", NO_ROUTE]).code == code
 
 
 def test_from_a_bundle_without_network_come_the_same_rpms(world: World) -> None:
-    bundle_make.make(world.target, ["sheepdog=stand-in"], world.bundle, quiet())
-    build.build_rpms(world.target, ["sheepdog=stand-in"], quiet())
+    writer.make(world.target, ["sheepdog=stand-in"], world.bundle, quiet())
+    execute.build_rpms(world.target, ["sheepdog=stand-in"], quiet())
     opened = repo.home(world.target)
 
     # Over there: no image, no upstream, no cache, no network.
@@ -259,4 +253,4 @@ def test_a_checkout_with_another_recipe_is_told_apart(
     recipe = paths.CONTAINERS / "rehearsal" / "builder" / "Containerfile.j2"
     recipe.write_text(recipe.read_text() + "RUN true\n")
     with pytest.raises(BundleError, match="does not fit this checkout: its builder image is"):
-        bundle.use(world.bundle, "rehearsal", quiet())
+        intake.use(world.bundle, "rehearsal", quiet())

@@ -14,12 +14,14 @@ from pathlib import Path
 import pytest
 from commands import INVENTORY, invoke, start
 
-from sheepvirt import bootstrap, inventory, paths, prove, rehearsal
-from sheepvirt.engine import Engine
-from sheepvirt.host_model import Host
+from sheepvirt import paths
+from sheepvirt.docker.engine import Engine
+from sheepvirt.host import bootstrap, inventory, rehearsal
+from sheepvirt.host.model import Host
+from sheepvirt.host.ssh import connect, write_config
+from sheepvirt.host.steps import undo
 from sheepvirt.progress import quiet
-from sheepvirt.ssh import connect, write_config
-from sheepvirt.steps import undo
+from sheepvirt.prove import trials
 
 pytestmark = pytest.mark.engine
 
@@ -141,9 +143,9 @@ def test_bootstrap_mends_what_was_broken_and_only_that() -> None:
 
 @pytest.mark.parametrize("what", ["virsh without", "backend_sheepdog.so removed", "data of"])
 def test_a_control_that_was_cut_off_is_undone_by_the_next_bootstrap(what: str) -> None:
-    trial = prove.Trial(bootstrap.wanted_state(moorea()), quiet())
+    trial = trials.Trial(bootstrap.wanted_state(moorea()), quiet())
     control = next(c for c in trial.controls() if what in c.name)
-    connect(moorea()).write(undo.SCRIPT, prove.undo_script(control))
+    connect(moorea()).write(undo.SCRIPT, trials.undo_script(control))
     for command in control.breaks:  # and nobody comes back to mend it
         on_host(*command.argv)
     assert "undo: what a control" in invoke("bootstrap", "moorea", "--plan")

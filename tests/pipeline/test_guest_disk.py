@@ -19,11 +19,13 @@ from pathlib import Path
 import pytest
 from commands import INVENTORY, invoke
 
-from sheepvirt import config, images, inventory, rehearsal
-from sheepvirt.engine import Engine
-from sheepvirt.host_model import Host
+from sheepvirt import config
+from sheepvirt.docker.engine import Engine
+from sheepvirt.host import inventory, rehearsal
+from sheepvirt.host.model import Host
+from sheepvirt.host.ssh import Result, connect
+from sheepvirt.images import recipes
 from sheepvirt.progress import quiet
-from sheepvirt.ssh import Result, connect
 
 pytestmark = pytest.mark.engine
 GUEST = "uturoa"
@@ -102,7 +104,7 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def obedient_disk(folder: Path) -> Path:
     """Make a disk as bootstrap makes a guest's, with another first process."""
     engine = Engine()
-    parts = images.ensure(engine, config.load_target("rehearsal"), "guest", quiet())
+    parts = recipes.ensure(engine, config.load_target("rehearsal"), "guest", quiet())
     with tempfile.TemporaryDirectory() as scratch:
         over = Path(scratch) / "over"
         over.mkdir()

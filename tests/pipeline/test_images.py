@@ -27,23 +27,14 @@ from local_registry import (
     tools,
 )
 
-from sheepvirt import (
-    base_proof,
-    bases,
-    config,
-    image_store,
-    images,
-    paths,
-    preflight,
-    rpm_keys,
-    rpms,
-    web,
-)
-from sheepvirt.engine import Engine
+from sheepvirt import config, paths, preflight, rpms, web
+from sheepvirt.docker import image_store
+from sheepvirt.docker.engine import Engine
 from sheepvirt.errors import EngineError, RegistryError, SourceError, SourceHashError
+from sheepvirt.images import base_proof, bases, recipes, rpm_keys
+from sheepvirt.images.registry import reference, refusal, repository_and_tag
 from sheepvirt.model import Target
 from sheepvirt.progress import Progress
-from sheepvirt.registry import reference, refusal, repository_and_tag
 from sheepvirt.target_model import Image, Rootfs, RpmKey
 
 pytestmark = pytest.mark.engine
@@ -228,7 +219,7 @@ def test_an_archive_of_something_else_is_named_for_what_it_is(
 
 
 def test_the_rehearsals_own_base_is_no_centos(engine: Engine) -> None:
-    base = images.ensure(engine, config.load_target("rehearsal"), "base", Progress())
+    base = recipes.ensure(engine, config.load_target("rehearsal"), "base", Progress())
     with pytest.raises(EngineError, match=r"it is 'Debian GNU/Linux 11 \(bullseye\)'"):
         base_proof.prove(engine, EL6, base, base)
 
@@ -321,9 +312,9 @@ def test_a_builder_is_made_as_its_recipe_says(
             replace(epel, fingerprint=LASTING, mirrors=(f"{page}/lasting.asc",)),
         ),
     )
-    base = images.tag_of(target, "base")
+    base = recipes.tag_of(target, "base")
     try:
-        builder = images.ensure(engine, target, "builder", Progress())
+        builder = recipes.ensure(engine, target, "builder", Progress())
         with engine.container(builder, network="none") as container:  # as a build root
             log = container.run(["cat", "/log"], check=True).stdout.splitlines()
         assert f"rpm --import {' '.join(rpm_keys.path_of(k) for k in target.keys)}" in log
@@ -340,7 +331,7 @@ def test_a_builder_is_made_as_its_recipe_says(
         assert bundle is not None
         assert engine.read_file(builder, "/etc/pki/tls/certs/ca-bundle.crt") == bundle.read_bytes()
     finally:
-        engine.remove_image(images.tag_of(target, "builder"))
+        engine.remove_image(recipes.tag_of(target, "builder"))
         engine.remove_image(base)
 
 
@@ -361,13 +352,13 @@ def test_a_key_that_is_not_good_stops_the_builder(
     target = replace(EL6, rootfs=Rootfs(str(path)), keys=(key,))
     try:
         with pytest.raises(SourceError) as caught:
-            images.ensure(engine, target, "builder", Progress())
+            recipes.ensure(engine, target, "builder", Progress())
         assert word in caught.value.message and caught.value.hint
         if key.urls:  # preflight sees it before anything is pulled or imported
             found = {f.what: f for f in preflight.examine(target)}
             assert not found["key K"].ok and word in found["key K"].detail
     finally:
-        engine.remove_image(images.tag_of(target, "base"))
+        engine.remove_image(recipes.tag_of(target, "base"))
 
 
 def doctor(config_file: Path, *words: str) -> subprocess.CompletedProcess[str]:

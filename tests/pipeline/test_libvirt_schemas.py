@@ -6,12 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sheepvirt import build, config, repo, schemas
+from sheepvirt import config
+from sheepvirt.builds import execute, repo
 from sheepvirt.errors import BootstrapError
-from sheepvirt.host_model import Guest
+from sheepvirt.host import schemas
+from sheepvirt.host.model import Guest
+from sheepvirt.host.schemas import Schemas
+from sheepvirt.host.steps.templates import render
 from sheepvirt.progress import quiet
-from sheepvirt.schemas import Schemas
-from sheepvirt.steps.templates import render
 
 pytestmark = pytest.mark.engine
 TITLE = 'it\'s "quoted" <b>&amp; $(touch /tmp/pwned) `x` 日本語'
@@ -24,7 +26,7 @@ VISIBLE = st.text(st.characters(exclude_categories=["Cs", "Cc", "Cn"]), min_size
 @pytest.fixture(scope="module")
 def libvirts() -> Schemas:
     target = config.load_target("rehearsal")
-    records = build.build_rpms(target, [], quiet())
+    records = execute.build_rpms(target, [], quiet())
     return schemas.load(repo.home(target), records)
 
 

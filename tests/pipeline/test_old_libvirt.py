@@ -14,11 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from sheepvirt import build, config, images, paths, prove_claims, prove_gates, repo, rpms
-from sheepvirt.engine import Engine
+from sheepvirt import config, paths, rpms
+from sheepvirt.builds import execute, repo
+from sheepvirt.docker.engine import Engine
 from sheepvirt.errors import BuildError, ContractError, SourceUnreachableError, SpecError
+from sheepvirt.images import recipes
 from sheepvirt.model import BuildRecord, Target
 from sheepvirt.progress import quiet
+from sheepvirt.prove import controls_claims, controls_gates
 
 pytestmark = pytest.mark.engine
 MINIATURE = Path(__file__).parent / "miniature"
@@ -83,7 +86,7 @@ def packed(world: Path, **changes: str) -> Path:
 def run(target: Target, file: Path | None) -> dict[str, BuildRecord]:
     words = ["libvirt=1.0.3", "qemu", "sheepdog=stand-in"]
     given = [f"libvirt={file}"] if file else []
-    return {r.package: r for r in build.build_rpms(target, words, quiet(), given)}
+    return {r.package: r for r in execute.build_rpms(target, words, quiet(), given)}
 
 
 def test_the_thirteen_of_nineteen_go_onto_a_host_in_one_transaction(world: Path) -> None:
@@ -112,7 +115,7 @@ def test_the_thirteen_of_nineteen_go_onto_a_host_in_one_transaction(world: Path)
     assert "/usr/lib64/python2.7/site-packages/libvirt.py" in rpms.read(folder / python.file).files
 
     engine = Engine()
-    image = images.ensure(engine, target, "host-sysv", quiet())
+    image = recipes.ensure(engine, target, "host-sysv", quiet())
     assert len(record.install) == 13
     argv = ["dnf", "-y", "--nogpgcheck", "--repofrompath=ours,/repo", "install", *record.install]
     with engine.container(
@@ -131,12 +134,12 @@ def test_the_thirteen_of_nineteen_go_onto_a_host_in_one_transaction(world: Path)
             "this is not libvirt: device "
         )
 
-    controls = prove_gates.run(target, quiet())
+    controls = controls_gates.run(target, quiet())
     assert len(controls) == 3
     published = repo.read_manifest(repo.home(target))
-    controls += prove_claims.run(target, published, quiet())
+    controls += controls_claims.run(target, published, quiet())
     assert [
-        c for c, reason in prove_claims.untried(published, controls).items() if not reason
+        c for c, reason in controls_claims.untried(published, controls).items() if not reason
     ] == []
     assert [c.control for c in controls if not c.ok] == []
 

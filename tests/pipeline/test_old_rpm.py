@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from sheepvirt import config, expansion, images
-from sheepvirt.buildroot import defines, environment
-from sheepvirt.engine import Engine
+from sheepvirt import config
+from sheepvirt.builds.buildroot import defines, environment
+from sheepvirt.docker.engine import Engine
+from sheepvirt.images import recipes
 from sheepvirt.progress import quiet
-from sheepvirt.spec_lines import by_section
+from sheepvirt.spec import expansion
+from sheepvirt.spec.lines import by_section
 
 pytestmark = pytest.mark.engine
 SPEC = """\
@@ -51,7 +53,7 @@ def test_an_old_rpm_shows_the_same_as_rpmspec(tmp_path: Path) -> None:
     engine, target = Engine(), config.load_target("rehearsal")
     env = environment(target)
     words = defines(target, config.load_package("pocketsheep"))
-    image = images.ensure(engine, target, "builder", quiet())
+    image = recipes.ensure(engine, target, "builder", quiet())
     path = tmp_path / "flock.spec"
     path.write_text(SPEC)
     shown = []

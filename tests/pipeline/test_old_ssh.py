@@ -15,11 +15,13 @@ from pathlib import Path
 
 import pytest
 
-from sheepvirt import config, hostkeys, images, ssh
-from sheepvirt.container import Container
-from sheepvirt.engine import Engine
+from sheepvirt import config
+from sheepvirt.docker.container import Container
+from sheepvirt.docker.engine import Engine
 from sheepvirt.errors import HostKeyChangedError, HostUnreachableError, SshError
-from sheepvirt.host_model import Host
+from sheepvirt.host import hostkeys, ssh
+from sheepvirt.host.model import Host
+from sheepvirt.images import recipes
 from sheepvirt.progress import quiet
 
 pytestmark = pytest.mark.engine
@@ -38,7 +40,7 @@ SSHD = "ssh-keygen -A && mkdir -p /run/sshd && exec /usr/sbin/sshd -D -e "
 @pytest.fixture(scope="module")
 def sshd() -> Iterator[Container]:
     engine = Engine()
-    tag = images.ensure(engine, config.load_target("rehearsal"), "host", quiet())
+    tag = recipes.ensure(engine, config.load_target("rehearsal"), "host", quiet())
     options = " ".join(f"-o {key}={value}" for key, value in OLD.items())
     name = f"sheepvirt-test-old-ssh-{os.getpid()}"
     port = 20000 + os.getpid() % 20000

@@ -13,15 +13,18 @@ from typing import Any
 
 import pytest
 
-from sheepvirt import build, config, facts, images, paths, repo
-from sheepvirt.container import Container
-from sheepvirt.engine import Engine
-from sheepvirt.host_model import Dependencies, Host
+from sheepvirt import config, paths
+from sheepvirt.builds import execute, repo
+from sheepvirt.docker.container import Container
+from sheepvirt.docker.engine import Engine
+from sheepvirt.host import facts
+from sheepvirt.host.model import Dependencies, Host
+from sheepvirt.host.schemas import Schemas
+from sheepvirt.host.steps import packages
+from sheepvirt.host.steps.base import Wanted
+from sheepvirt.images import recipes
 from sheepvirt.model import BuildRecord, Target
 from sheepvirt.progress import quiet
-from sheepvirt.schemas import Schemas
-from sheepvirt.steps import packages
-from sheepvirt.steps.base import Wanted
 
 pytestmark = pytest.mark.engine
 HOST = Host("h", "rehearsal", True, "::1", 0, "root", "b", "n", ())
@@ -73,7 +76,7 @@ def target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Target:
 
 def published(target: Target, version: str, shelf: Path) -> tuple[BuildRecord, ...]:
     """Build a version; copy its repo to ``shelf``, which the host has."""
-    records = build.build_rpms(target, [f"tiny={version}"], quiet())
+    records = execute.build_rpms(target, [f"tiny={version}"], quiet())
     shutil.copytree(repo.home(target), shelf / version)
     return tuple(records)
 
@@ -110,7 +113,7 @@ def test_there_and_back(target: Target, tmp_path: Path) -> None:
     shelf = tmp_path / "shelf"
     new, old = (published(target, version, shelf) for version in ("2", "1"))
     engine = Engine()
-    image = images.ensure(engine, target, "host", quiet())
+    image = recipes.ensure(engine, target, "host", quiet())
     with engine.container(image, mounts={shelf: ("/shelf", "ro")}, network="none") as host:
         switch(host, new, "/shelf/2")
         asked = switch(host, old, "/shelf/1")

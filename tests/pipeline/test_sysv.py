@@ -16,11 +16,12 @@ from pathlib import Path
 
 import pytest
 
-from sheepvirt import inventory, paths, rehearsal
+from sheepvirt import paths
 from sheepvirt.errors import SshError
-from sheepvirt.host_model import Host
-from sheepvirt.ssh import connect
-from sheepvirt.steps import guard, ifcfg, reboot, units
+from sheepvirt.host import inventory, rehearsal
+from sheepvirt.host.model import Host
+from sheepvirt.host.ssh import connect
+from sheepvirt.host.steps import guard, ifcfg, reboot, units
 
 pytestmark = pytest.mark.engine
 INVENTORY = Path(__file__).parent / "inventory.toml"

@@ -11,8 +11,8 @@ from xml.etree import ElementTree
 import pytest
 from rich.console import Console
 
-from sheepvirt import ssh
-from sheepvirt.host_model import (
+from sheepvirt.host import ssh
+from sheepvirt.host.model import (
     BridgeState,
     ClusterState,
     Definition,
@@ -22,11 +22,11 @@ from sheepvirt.host_model import (
     Host,
     ServiceState,
 )
+from sheepvirt.host.schemas import Schemas
+from sheepvirt.host.steps import repository, units
+from sheepvirt.host.steps.base import Hands, Step, Wanted
 from sheepvirt.model import BuildRecord, PublishedRpm
 from sheepvirt.progress import Progress
-from sheepvirt.schemas import Schemas
-from sheepvirt.steps import repository, units
-from sheepvirt.steps.base import Hands, Step, Wanted
 
 DATA = Path(__file__).parent / "data" / "libvirt-7.0.0"
 DOMAIN = (DATA / "domain-sheepdog.xml").read_text(encoding="utf-8")

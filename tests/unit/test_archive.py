@@ -13,8 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sheepvirt import archive, bundle_lock
-from sheepvirt.bundle_lock import ImageRow, Lock, Member, PackageRow, SourceRow
+from sheepvirt.bundle import archive, lockfile
+from sheepvirt.bundle.lockfile import ImageRow, Lock, Member, PackageRow, SourceRow
 from sheepvirt.errors import BundleError
 
 NAMES = ("sources/aaaa/one.tar.xz", "images/builder.tar.gz", "repos/etc/apt/sources.list",
@@ -82,7 +82,7 @@ def test_tar_itself_reads_it_and_sha256sum_its_seal(bundle: Path, tmp_path: Path
     assert tuple((out / name).read_bytes() for name in NAMES) == CONTENTS
     subprocess.run(["sha256sum", "--quiet", "-c", archive.SEAL], cwd=out, check=True)
     with tarfile.open(bundle) as opened:
-        assert opened.getnames() == [bundle_lock.NAME, archive.SEAL, *NAMES]
+        assert opened.getnames() == [lockfile.NAME, archive.SEAL, *NAMES]
 
 
 @FILES_OK
@@ -111,7 +111,7 @@ def test_no_byte_of_its_end_may_be_missing(bundle: Path, left: int) -> None:
         bundle.write_bytes(good)
 
 
-@pytest.mark.parametrize("name", [bundle_lock.NAME, archive.SEAL, *NAMES[:2], NAMES[3]])
+@pytest.mark.parametrize("name", [lockfile.NAME, archive.SEAL, *NAMES[:2], NAMES[3]])
 def test_what_was_changed_or_cut_is_named(bundle: Path, name: str) -> None:
     with tarfile.open(bundle) as opened:
         start = opened.getmember(name).offset_data
@@ -152,7 +152,7 @@ def test_a_tar_of_somebody_else_is_refused(bundle: Path, tmp_path: Path) -> None
     out.mkdir()
     subprocess.run(["tar", "-xf", bundle, "-C", out], check=True)
     again = tmp_path / "again.tar"
-    names = [bundle_lock.NAME, archive.SEAL, *NAMES]
+    names = [lockfile.NAME, archive.SEAL, *NAMES]
     subprocess.run(["tar", "-cf", again, "-C", out, *names], check=True)
     with pytest.raises(BundleError, match="no bundle"):
         archive.read(again)
@@ -165,7 +165,7 @@ def test_a_name_that_leads_elsewhere_is_refused_when_it_is_read(tmp_path: Path, 
     names = (*NAMES[:2], name, NAMES[3])
     lock = lock_of(*CONTENTS, names=names)
     with pytest.raises(BundleError, match="'name'"):
-        bundle_lock.load(bundle_lock.dump(lock))
+        lockfile.load(lockfile.dump(lock))
 
 
 def test_a_file_name_of_a_source_is_one(tmp_path: Path) -> None:
@@ -173,7 +173,7 @@ def test_a_file_name_of_a_source_is_one(tmp_path: Path) -> None:
     for file in ("..", "a/b", "", "/a", "a\0"):
         evil = replace(lock, sources=(replace(lock.sources[0], file=file),))
         with pytest.raises(BundleError, match="'file'"):
-            bundle_lock.load(bundle_lock.dump(evil))
+            lockfile.load(lockfile.dump(evil))
 
 
 def test_members_and_what_they_are_for_must_match() -> None:
@@ -185,7 +185,7 @@ def test_members_and_what_they_are_for_must_match() -> None:
     }
     for words, members in cases.items():
         with pytest.raises(BundleError, match=words):
-            bundle_lock.load(bundle_lock.dump(replace(lock, members=members)))
+            lockfile.load(lockfile.dump(replace(lock, members=members)))
 
 
 @pytest.mark.parametrize(
@@ -196,18 +196,18 @@ def test_members_and_what_they_are_for_must_match() -> None:
      {"members": [{"name": "a", "size": 1, "sha256": "0" * 63}]}],
 )  # fmt: skip
 def test_a_lock_of_another_shape_is_refused(change: dict[str, object]) -> None:
-    rows = json.loads(bundle_lock.dump(lock_of(*CONTENTS)))
+    rows = json.loads(lockfile.dump(lock_of(*CONTENTS)))
     with pytest.raises(BundleError, match=r"bundle\.json"):
-        bundle_lock.load(json.dumps({**rows, **change}).encode())
+        lockfile.load(json.dumps({**rows, **change}).encode())
 
 
 @settings(deadline=None)  # no timing decides a test
 @given(st.binary(max_size=200) | st.recursive(st.integers(), st.lists).map(str).map(str.encode))
 def test_no_lock_at_all_is_refused(data: bytes) -> None:
     with pytest.raises(BundleError, match=r"bundle\.json"):
-        bundle_lock.load(data)
+        lockfile.load(data)
     with pytest.raises(BundleError, match=r"bundle\.json"):
-        bundle_lock.load(b"[" * 100_000 + data)
+        lockfile.load(b"[" * 100_000 + data)
 
 
 def test_a_file_that_changes_meanwhile_leaves_the_former_bundle(tmp_path: Path) -> None:
@@ -226,13 +226,13 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 
 
 def test_odd_names_of_files_in_an_image_become_plain_ones() -> None:
-    assert bundle_lock.member_name("repos", "/etc/a b@c.gpg") == "repos/etc/a%20b%40c.gpg"
+    assert lockfile.member_name("repos", "/etc/a b@c.gpg") == "repos/etc/a%20b%40c.gpg"
     for name in ("/etc/../x", "/" + "a" * 120):
         with pytest.raises(BundleError, match="under its name"):
-            bundle_lock.member_name("repos", name)
+            lockfile.member_name("repos", name)
 
 
 def test_a_header_is_what_tar_writes(tmp_path: Path) -> None:
     info = tarfile.TarInfo.frombuf(archive.header("a/b", 12345), "ascii", "strict")
     assert (info.name, info.size, info.mode, info.isreg()) == ("a/b", 12345, 0o644, True)
-    assert len(archive.header("a" * 100, bundle_lock.BIGGEST)) == archive.BLOCK
+    assert len(archive.header("a" * 100, lockfile.BIGGEST)) == archive.BLOCK

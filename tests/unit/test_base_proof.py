@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from sheepvirt import bases, config
-from sheepvirt.base_proof import Seen, judge
-from sheepvirt.container import Result
+from sheepvirt import config
+from sheepvirt.docker.container import Result
+from sheepvirt.images import bases
+from sheepvirt.images.base_proof import Seen, judge
 
 EL6 = config.load_target("el6")
 GOOD = Seen(

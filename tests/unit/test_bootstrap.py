@@ -10,12 +10,13 @@ import pytest
 from finished import AnyXml
 from rich.console import Console
 
-from sheepvirt import bootstrap, locks, rehearsal, ssh
+from sheepvirt import locks
 from sheepvirt.errors import BootstrapError, ConfigError, RemoteCommandError
-from sheepvirt.host_model import Change, Dependencies, Facts, Host
+from sheepvirt.host import bootstrap, rehearsal, ssh
+from sheepvirt.host.model import Change, Dependencies, Facts, Host
+from sheepvirt.host.steps.base import Hands, Step, Wanted
 from sheepvirt.model import BuildRecord
 from sheepvirt.progress import Progress
-from sheepvirt.steps.base import Hands, Step, Wanted
 
 HOST = Host("tahiti", "rehearsal", True, "127.0.0.1", 0, "root", "ovsbr0", "ovsbr0", ())
 WANTED = Wanted(HOST, Dependencies((), ()), Path("/repo"), "", (), {}, AnyXml(Path("/none")))

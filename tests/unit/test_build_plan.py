@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from sheepvirt import build, paths, sources
+from sheepvirt import paths
+from sheepvirt.builds import execute, sources
 from sheepvirt.errors import ConfigError, SourceUnreachableError
 from sheepvirt.model import BuildPlan, BuildRecord, Reach, Source, Target
 
@@ -52,7 +53,7 @@ def there(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def make(*words: str, published: Sequence[BuildRecord] = ()) -> BuildPlan:
-    return build.make_plan(TARGET, words, "builder:1", {r.package: r for r in published})
+    return execute.make_plan(TARGET, words, "builder:1", {r.package: r for r in published})
 
 
 def names(planned: BuildPlan) -> list[str]:
@@ -82,7 +83,7 @@ def test_a_source_that_does_not_matter_is_not_asked_after(
 
 
 def test_where_there_is_no_stand_in_there_is_no_choice(asked: list[str]) -> None:
-    planned = build.make_plan(EL6, [], "builder:1", {})
+    planned = execute.make_plan(EL6, [], "builder:1", {})
     assert names(planned) == ["sheepdog", "libvirt", "qemu"]
     assert planned.choices == ()
     assert asked == []
@@ -117,6 +118,6 @@ def test_a_repo_never_keeps_both_makers(words: list[str]) -> None:
     former = {r.package: r for r in records(make("sheepdog=stand-in"))}
     former["former stand-in"] = replace(former["pocket"], package="former stand-in")
     planned = make(*words, published=list(former.values()))
-    kept = build._kept(planned, former)
+    kept = execute._kept(planned, former)
     assert not {"pocket", "former stand-in"} & kept
     assert "qemu" in kept

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sheepvirt.buildlog import first_error
+from sheepvirt.builds.buildlog import first_error
 
 COMPILE = """\
 [61/1141] cc -c ../src/util/a.c

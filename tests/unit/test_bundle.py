@@ -11,9 +11,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from sheepvirt import archive, bundle, config, git, images, paths, sources
-from sheepvirt.bundle_lock import REQUIREMENTS, ImageRow, Lock, Member, SourceRow
+from sheepvirt import config, paths
+from sheepvirt.builds import git, sources
+from sheepvirt.bundle import archive, intake
+from sheepvirt.bundle.lockfile import REQUIREMENTS, ImageRow, Lock, Member, SourceRow
 from sheepvirt.errors import BundleError
+from sheepvirt.images import recipes
 from sheepvirt.model import Source
 from sheepvirt.progress import Progress, Stage, quiet
 
@@ -21,14 +24,14 @@ LAYERS = (f"sha256:{'2' * 64}",)
 TARBALL = b"a tarball"
 PIN = hashlib.sha256(TARBALL).hexdigest()
 TARGET = config.load_target("rehearsal")
-KINDS = images.kinds(TARGET)
+KINDS = recipes.kinds(TARGET)
 
 
 class Engine:
     """Answers as an engine that has ``here``; notes what it is made to do."""
 
     def __init__(self, **here: str) -> None:
-        self.ids = {images.tag_of(TARGET, kind): ident for kind, ident in here.items()}
+        self.ids = {recipes.tag_of(TARGET, kind): ident for kind, ident in here.items()}
         self.loaded: list[bytes] = []
         self.layers_of_loaded = LAYERS
 
@@ -54,7 +57,7 @@ def engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Engine:
     for name in ("CACHE", "STATE"):
         monkeypatch.setenv(f"SHEEPVIRT_{name}", str(tmp_path / name.lower()))
     one = Engine()
-    monkeypatch.setattr(bundle, "Engine", one)
+    monkeypatch.setattr(intake, "Engine", one)
     return one
 
 
@@ -70,7 +73,7 @@ def written(folder: Path, **changes: object) -> Path:
         made="2026-11-25 03:00:00 UTC",
         words=("libvirt",),
         images=tuple(
-            ImageRow(kind, images.tag_of(TARGET, kind), f"sha256:{'1' * 64}", LAYERS,
+            ImageRow(kind, recipes.tag_of(TARGET, kind), f"sha256:{'1' * 64}", LAYERS,
                      f"images/{kind}.tar.gz")
             for kind in KINDS
         ),
@@ -93,11 +96,11 @@ def written(folder: Path, **changes: object) -> Path:
     return path
 
 
-def use(path: Path, target: str = "") -> tuple[bundle.Offline, str]:
+def use(path: Path, target: str = "") -> tuple[intake.Offline, str]:
     """Return what is had by the bundle, and what was said."""
     said = io.StringIO()
     progress = Progress(console=Console(file=said, width=1000))
-    return bundle.use(path, target, progress), said.getvalue()
+    return intake.use(path, target, progress), said.getvalue()
 
 
 def image(kind: str, tag: str) -> ImageRow:
@@ -107,7 +110,7 @@ def image(kind: str, tag: str) -> ImageRow:
 def test_images_and_sources_are_taken_in_and_the_words_kept(tmp_path: Path, engine: Engine) -> None:
     offline, said = use(written(tmp_path))
     assert engine.loaded == [kind.encode() for kind in KINDS]
-    assert set(engine.ids) == {images.tag_of(TARGET, kind) for kind in KINDS}
+    assert set(engine.ids) == {recipes.tag_of(TARGET, kind) for kind in KINDS}
     assert offline.target == TARGET
     assert offline.words == ("libvirt",)
     wanted = Source("a.tar", PIN)
@@ -120,7 +123,7 @@ def test_images_and_sources_are_taken_in_and_the_words_kept(tmp_path: Path, engi
 
 
 def test_what_is_here_already_is_not_loaded_again(tmp_path: Path, engine: Engine) -> None:
-    engine.ids = {images.tag_of(TARGET, kind): LAYERS[0] for kind in KINDS}
+    engine.ids = {recipes.tag_of(TARGET, kind): LAYERS[0] for kind in KINDS}
     use(written(tmp_path))
     assert engine.loaded == []
 
@@ -128,8 +131,8 @@ def test_what_is_here_already_is_not_loaded_again(tmp_path: Path, engine: Engine
 def test_an_image_of_that_tag_with_other_layers_is_kept_by_its_id(
     tmp_path: Path, engine: Engine
 ) -> None:
-    tag = images.tag_of(TARGET, "builder")
-    engine.ids = {images.tag_of(TARGET, kind): LAYERS[0] for kind in KINDS}
+    tag = recipes.tag_of(TARGET, "builder")
+    engine.ids = {recipes.tag_of(TARGET, kind): LAYERS[0] for kind in KINDS}
     engine.ids[tag] = "sha256:other"
     _, said = use(written(tmp_path))
     assert engine.loaded == [b"builder"]
@@ -153,7 +156,7 @@ def test_of_a_bundle_for_another_recipe_nothing_is_taken_in(tmp_path: Path, engi
     with pytest.raises(BundleError) as caught:
         use(path)
     assert f"its builder image is {other}" in caught.value.message
-    assert images.tag_of(TARGET, "builder") in caught.value.message
+    assert recipes.tag_of(TARGET, "builder") in caught.value.message
     assert f"use the checkout that it was made from ({'ab' * 6})" in caught.value.hint
     assert "`invoke bundle rehearsal`" in caught.value.hint
     assert engine.loaded == []
@@ -164,7 +167,7 @@ def test_of_a_bundle_for_another_recipe_nothing_is_taken_in(tmp_path: Path, engi
 def test_a_bundle_without_the_host_image_serves_builds_and_says_so(
     tmp_path: Path, engine: Engine
 ) -> None:
-    tag = images.tag_of(TARGET, "builder")
+    tag = recipes.tag_of(TARGET, "builder")
     _, said = use(written(tmp_path, images=(image("builder", tag),), revision=""))
     assert engine.loaded == [b"builder"]
     assert "it serves builds alone: it has no host image" in said

@@ -12,8 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from sheepvirt import compat, config, contract, paths, traits
-from sheepvirt.compat_model import Metadata, Traits
+from sheepvirt import config, paths
+from sheepvirt.builds import contract
+from sheepvirt.compat import old_tools, traits
+from sheepvirt.compat.__main__ import main
+from sheepvirt.compat.model import Metadata, Traits
 from sheepvirt.errors import BuildError, ContractError
 
 DATA = Path(__file__).parent / "data"
@@ -36,7 +39,7 @@ RSA_V6 = bytes([0xC2, 0xC1, 0x10, 6, 0, 1, 14])
 
 
 def rules(rpm: Traits) -> list[tuple[str, str]]:
-    return [(v.rule, v.found) for v in compat.check(rpm, EL6)]
+    return [(v.rule, v.found) for v in old_tools.check(rpm, EL6)]
 
 
 def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -46,7 +49,7 @@ def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("path", [OLD, XZ])
 def test_what_is_old_enough_is_let_through(path: Path) -> None:
-    assert compat.check(traits.read(path), EL6) == []
+    assert old_tools.check(traits.read(path), EL6) == []
 
 
 def test_fine_is_fine() -> None:
@@ -120,7 +123,7 @@ def test_a_signature_beyond_in_two_ways_is_named_twice() -> None:
 
 
 def test_a_line_says_file_rule_found_and_ceiling() -> None:
-    (violation,) = compat.check(replace(FINE, compressor="zstd"), EL6)
+    (violation,) = old_tools.check(replace(FINE, compressor="zstd"), EL6)
     assert str(violation) == (
         "a.rpm: payload compressor: zstd; rpm 4.8 knows gzip, bzip2, lzma, xz"
     )
@@ -131,22 +134,22 @@ def test_a_newer_target_allows_more() -> None:
     el7 = replace(EL6, ceilings=replace(EL6.ceilings, rpm="4.11", yum="3.4.3", glibc="2.17"))
     new = traits.read(NEW)
     assert "/usr/bin/new-tool" in new.symbol_versions
-    left = {v.rule for v in compat.check(new, el7)}
+    left = {v.rule for v in old_tools.check(new, el7)}
     assert left == {"rich dependency", "rpmlib feature", "weak dependency"}
-    assert compat.check_metadata([Metadata("p", "primary", ("xz", "xz"))], el7) == []
+    assert old_tools.check_metadata([Metadata("p", "primary", ("xz", "xz"))], el7) == []
 
 
 def test_without_ceilings_nothing_is_looked_at() -> None:
     rehearsal = config.load_target("rehearsal")
-    assert compat.check(traits.read(NEW), rehearsal) == []
-    assert compat.rpm_evidence("a", rehearsal, [Path("not there")]) == []
-    assert compat.repo_evidence(rehearsal, Path("not there")) == []
+    assert old_tools.check(traits.read(NEW), rehearsal) == []
+    assert old_tools.rpm_evidence("a", rehearsal, [Path("not there")]) == []
+    assert old_tools.repo_evidence(rehearsal, Path("not there")) == []
 
 
 def test_the_gate_of_a_build_stops_it_and_names_all() -> None:
-    contract.require(compat.rpm_evidence("a", EL6, [OLD, XZ]), where="x")
+    contract.require(old_tools.rpm_evidence("a", EL6, [OLD, XZ]), where="x")
     with pytest.raises(ContractError) as caught:
-        contract.require(compat.rpm_evidence("a", EL6, [OLD, NEW]), where="x")
+        contract.require(old_tools.rpm_evidence("a", EL6, [OLD, NEW]), where="x")
     assert "new-tools-1-rc1.rpm: symbol versions" in caught.value.message
     assert "GLIBC_2.14" in caught.value.message and "Recommends" in caught.value.message
 
@@ -177,7 +180,7 @@ def test_metadata_is_judged_by_name_and_by_content(tmp_path: Path) -> None:
             "2-primary.xml.bz2": ("primary", b"BZh9"),
         },
     )
-    found = compat.check_metadata(traits.read_metadata(repo), EL6)
+    found = old_tools.check_metadata(traits.read_metadata(repo), EL6)
     assert [(Path(v.file).name, v.found) for v in found] == [
         ("1-filelists.xml.zck", "zck (filelists_zck)"),
         ("1-other.xml.gz", "xz (other)"),
@@ -230,10 +233,10 @@ def test_a_mistake_is_named_and_the_rest_still_looked_at(tmp_path: Path) -> None
 def test_a_target_that_cannot_judge(
     target: str, says: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert compat.main(["--target", target, str(OLD)]) == 2
+    assert main(["--target", target, str(OLD)]) == 2
     assert says in capsys.readouterr().err
 
 
 def test_an_empty_folder_is_a_mistake(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert compat.main(["--target", "el6", str(tmp_path)]) == 2
+    assert main(["--target", "el6", str(tmp_path)]) == 2
     assert "no RPM and no repodata" in capsys.readouterr().err

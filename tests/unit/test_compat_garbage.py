@@ -10,7 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sheepvirt import elf, openpgp, payload, rpms, traits
+from sheepvirt import rpms
+from sheepvirt.compat import elf, openpgp, payload, traits
 from sheepvirt.errors import BuildError
 
 DATA = Path(__file__).parent / "data" / "compat"

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from sheepvirt import config, inventory, paths
+from sheepvirt import config, paths
 from sheepvirt.errors import ConfigError, UnknownNameError
+from sheepvirt.host import inventory
 
 HASH = "a" * 64
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from sheepvirt import config, contract
+from sheepvirt import config
+from sheepvirt.builds import contract
 from sheepvirt.errors import ContractError
 from sheepvirt.model import Evidence, Feature, Rpm
 

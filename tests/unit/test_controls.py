@@ -8,10 +8,11 @@ from xml.etree import ElementTree
 
 import pytest
 
-from sheepvirt import controls, controls_rpms, paths
-from sheepvirt.control_model import Control, Ground, Outcome, plain
-from sheepvirt.host_model import Guest, Host
+from sheepvirt import paths
+from sheepvirt.host.model import Guest, Host
 from sheepvirt.model import BuildRecord, Feature, PublishedRpm
+from sheepvirt.prove import controls, controls_rpms
+from sheepvirt.prove.model import Control, Ground, Outcome, plain
 
 SO = "/usr/lib64/libvirt/storage-backend/libvirt_storage_backend_sheepdog.so"
 GUEST = Guest("papeete", "title", 256, 1, "ovsbr0", "ia ora na")

@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from sheepvirt import build, config, images, machine, paths, preflight
-from sheepvirt.compat_model import Ceilings
+from sheepvirt import config, machine, paths, preflight
+from sheepvirt.builds import execute
+from sheepvirt.compat.model import Ceilings
 from sheepvirt.errors import PreflightError
+from sheepvirt.images import recipes
 from sheepvirt.progress import Progress
 from sheepvirt.target_model import Finding, Rootfs
 
@@ -58,21 +60,21 @@ def test_building_on_it_says_what_is_missing_before_anything_is_begun(
 
     missing = Finding("base image", False, "out of reach", "name a mirror")
     monkeypatch.setattr(preflight, "examine", lambda _target: (missing,))
-    monkeypatch.setattr(build, "lock", begun)
+    monkeypatch.setattr(execute, "lock", begun)
     with pytest.raises(PreflightError, match=r"base image: out of reach\n.*name a mirror"):
-        build.build_rpms(EL6, [], Progress(log=tmp_path / "log"))
+        execute.build_rpms(EL6, [], Progress(log=tmp_path / "log"))
 
 
 def test_its_tags_need_neither_engine_nor_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "vsyscall", lambda: "xonly")
-    base, builder = images.tag_of(EL6, "base"), images.tag_of(EL6, "builder")
+    base, builder = recipes.tag_of(EL6, "base"), recipes.tag_of(EL6, "builder")
     assert base.startswith("sheepvirt/el6-base:") and builder.startswith("sheepvirt/el6-builder:")
     other = replace(EL6, repos=EL6.repos[:1])
-    assert images.tag_of(other, "base") == base and images.tag_of(other, "builder") != builder
+    assert recipes.tag_of(other, "base") == base and recipes.tag_of(other, "builder") != builder
     mine = replace(EL6, repos=tuple(replace(r, mirrors=("http://m.lan/",)) for r in EL6.repos))
-    assert images.tag_of(mine, "builder") == builder  # the same RPMs, whoever hands them over
+    assert recipes.tag_of(mine, "builder") == builder  # the same RPMs, whoever hands them over
     monkeypatch.setattr(machine, "vsyscall", lambda: "none")
-    assert images.tag_of(EL6, "base") != base  # other images are left
+    assert recipes.tag_of(EL6, "base") != base  # other images are left
 
 
 def test_a_rootfs_is_known_by_its_hash_else_by_its_file(tmp_path: Path) -> None:
@@ -80,7 +82,7 @@ def test_a_rootfs_is_known_by_its_hash_else_by_its_file(tmp_path: Path) -> None:
     path.write_text("one", encoding="utf-8")
 
     def tag(sha256: str = "") -> str:
-        return images.tag_of(replace(EL6, rootfs=Rootfs(str(path), sha256)), "base")
+        return recipes.tag_of(replace(EL6, rootfs=Rootfs(str(path), sha256)), "base")
 
     unpinned, pinned = tag(), tag("a" * 64)
     path.write_text("another", encoding="utf-8")
@@ -88,7 +90,7 @@ def test_a_rootfs_is_known_by_its_hash_else_by_its_file(tmp_path: Path) -> None:
 
 
 def test_the_builder_is_what_it_was(tmp_path: Path, golden: Callable[[str, str], None]) -> None:
-    images.write_context(EL6, "builder", "sheepvirt/el6-base:0", tmp_path / "context")
+    recipes.write_context(EL6, "builder", "sheepvirt/el6-base:0", tmp_path / "context")
     files = sorted(p.name for p in (tmp_path / "context").iterdir())
     assert files == ["Containerfile", "sheepvirt.repo"]
     for name in files:
@@ -96,7 +98,7 @@ def test_the_builder_is_what_it_was(tmp_path: Path, golden: Callable[[str, str],
 
 
 def test_its_repos_can_be_read_as_yum_does(tmp_path: Path) -> None:
-    images.write_context(EL6, "builder", "b", tmp_path / "context")
+    recipes.write_context(EL6, "builder", "b", tmp_path / "context")
     parser = configparser.ConfigParser(interpolation=None)
     parser.read(tmp_path / "context" / "sheepvirt.repo", encoding="utf-8")
     assert parser.sections() == ["os", "updates", "extras", "epel"]

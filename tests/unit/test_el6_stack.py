@@ -10,10 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from sheepvirt import config, inventory, plan, spec_adjust, staging
+from sheepvirt import config
+from sheepvirt.builds import plan, staging
 from sheepvirt.errors import ConfigError, SourceError, SpecError
-from sheepvirt.host_model import Host
+from sheepvirt.host import inventory
+from sheepvirt.host.model import Host
 from sheepvirt.model import Package
+from sheepvirt.spec import adjust
 
 EL6 = config.load_target("el6")
 PACKAGES = {n: config.load_package(n, EL6.versions.get(n, "")) for n in config.package_names()}
@@ -89,7 +92,7 @@ def test_a_spec_below_a_folder_gets_a_release_of_the_target(tmp_path: Path) -> N
     (made,) = staging.made_sources(package, [archive], tmp_path)
     assert made.name == "bridge.files" and made.read_text() == "/etc/bridge\n"
     assert package.adjust
-    assert spec_adjust.apply(patched.text, package.adjust, EL6.macros, name="b").already
+    assert adjust.apply(patched.text, package.adjust, EL6.macros, name="b").already
 
 
 def test_what_a_tarball_lacks_is_named(tmp_path: Path) -> None:

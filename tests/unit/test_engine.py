@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from sheepvirt.container import Lines
-from sheepvirt.engine import Engine
+from sheepvirt.docker.container import Lines
+from sheepvirt.docker.engine import Engine
+from sheepvirt.docker.image_store import proxies
 from sheepvirt.errors import EngineUnavailableError
-from sheepvirt.image_store import proxies
 
 
 def test_no_engine_says_how_to_start_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

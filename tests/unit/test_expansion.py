@@ -7,10 +7,10 @@ from typing import Any, cast
 
 import pytest
 
-from sheepvirt import expansion
-from sheepvirt.container import Container, Result
+from sheepvirt.docker.container import Container, Result
 from sheepvirt.errors import SpecError
-from sheepvirt.spec_lines import by_section
+from sheepvirt.spec import expansion
+from sheepvirt.spec.lines import by_section
 
 DEFINES = ["--define", "rhel 6"]
 SOURCE = "Name: a\nVersion: 1\nRelease: 2.el6\nBuildRequires: sheepdog  \n"

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sheepvirt import facts
-from sheepvirt.facts import Question, parse, sections
-from sheepvirt.host_model import BridgeState, ClusterState, Facts, ServiceState
+from sheepvirt.host import facts
+from sheepvirt.host.facts import Question, parse, sections
+from sheepvirt.host.model import BridgeState, ClusterState, Facts, ServiceState
 
 BOUNDARY = "@@0123456789ab"
 NAMES = st.from_regex(r"[a-z][a-z:./-]{0,20}", fullmatch=True)

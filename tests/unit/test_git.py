@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from sheepvirt import git, sources
+from sheepvirt.builds import git, sources
 from sheepvirt.errors import SourceError, SourceUnreachableError
 from sheepvirt.model import GitSource, Shelf, Source
 from sheepvirt.progress import Stage, quiet

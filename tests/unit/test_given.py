@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from sheepvirt import build, given, paths, plan, repo, report, sources
+from sheepvirt import paths, report
+from sheepvirt.builds import execute, given, plan, repo, sources
 from sheepvirt.errors import BootstrapError, ConfigError, SheepvirtError
-from sheepvirt.host_model import Host
+from sheepvirt.host.model import Host
 from sheepvirt.model import BuildRecord, Package, Source, Target
 from sheepvirt.progress import Progress, quiet
 
@@ -54,8 +55,8 @@ def record(unpinned: str = "") -> BuildRecord:
 
 
 def test_a_file_with_the_pinned_hash_is_the_pinned_source(data: Path) -> None:
-    row = build.make_plan(TARGET, [], "i", {}, [f"libvirt={data / 'copy.tgz'}"]).builds[0]
-    plain = build.make_plan(TARGET, [], "i", {}).builds[0]
+    row = execute.make_plan(TARGET, [], "i", {}, [f"libvirt={data / 'copy.tgz'}"]).builds[0]
+    plain = execute.make_plan(TARGET, [], "i", {}).builds[0]
     assert (row.package.unpinned, row.key) == ("", plain.key)
     with quiet().stage("sources") as stage:
         home = sources.fetch(row.package.sources[0], stage)
@@ -65,7 +66,7 @@ def test_a_file_with_the_pinned_hash_is_the_pinned_source(data: Path) -> None:
 
 def test_any_other_file_is_unpinned_and_no_pinned_build_is_taken_for_it(data: Path) -> None:
     words = [f"libvirt={data / 'mine.tgz'}"]
-    row = build.make_plan(TARGET, ["libvirt"], "i", {}, words).builds[0]
+    row = execute.make_plan(TARGET, ["libvirt"], "i", {}, words).builds[0]
     assert OTHER in row.package.unpinned
     assert PINNED in row.package.unpinned
     assert row.inputs["source libvirt-1.0.3.tar.gz (unpinned)"] == OTHER
@@ -74,14 +75,14 @@ def test_any_other_file_is_unpinned_and_no_pinned_build_is_taken_for_it(data: Pa
         home = sources.fetch(row.package.sources[0], stage)
     assert (home.name, home.read_bytes()) == ("libvirt-1.0.3.tar.gz", b"somebody's")
     done = {"libvirt": replace(record("so"), key=row.key, inputs=row.inputs)}
-    assert not build.make_plan(TARGET, ["libvirt"], "i", done, words).builds[0].build
-    later = build.make_plan(TARGET, ["libvirt"], "i", done).builds[0]
+    assert not execute.make_plan(TARGET, ["libvirt"], "i", done, words).builds[0].build
+    later = execute.make_plan(TARGET, ["libvirt"], "i", done).builds[0]
     assert later.build
     assert "source libvirt-1.0.3.tar.gz (unpinned)" in later.reason
 
 
 def test_a_file_that_changes_or_goes_between_plan_and_build_is_not_taken(data: Path) -> None:
-    row = build.make_plan(TARGET, [], "i", {}, [f"libvirt={data / 'mine.tgz'}"]).builds[0]
+    row = execute.make_plan(TARGET, [], "i", {}, [f"libvirt={data / 'mine.tgz'}"]).builds[0]
     (data / "mine.tgz").write_bytes(b"another")
     with quiet().stage("sources") as stage, pytest.raises(SheepvirtError, match="given by hand"):
         sources.fetch(row.package.sources[0], stage)
@@ -104,13 +105,13 @@ def test_a_file_that_changes_or_goes_between_plan_and_build_is_not_taken(data: P
 def test_what_is_no_source_is_refused(data: Path, word: str, says: str, hint: str) -> None:
     file = word.replace("FILE", str(data / "mine.tgz"))
     with pytest.raises(ConfigError, match=says) as caught:
-        build.make_plan(TARGET, [], "i", {}, [file])
+        execute.make_plan(TARGET, [], "i", {}, [file])
     assert hint in caught.value.hint
 
 
 def test_a_source_that_nothing_needs_is_refused(data: Path) -> None:
     with pytest.raises(ConfigError, match="changes nothing: no libvirt is built"):
-        build.make_plan(TARGET, ["qemu"], "i", {}, [f"libvirt={data / 'mine.tgz'}"])
+        execute.make_plan(TARGET, ["qemu"], "i", {}, [f"libvirt={data / 'mine.tgz'}"])
 
 
 def test_of_several_sources_it_is_the_one_of_its_hash_or_name() -> None:

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from sheepvirt import guest as guests
-from sheepvirt import images
 from sheepvirt.errors import ConfigError
-from sheepvirt.host_model import Guest
+from sheepvirt.host.model import Guest
+from sheepvirt.images import guest as guests
+from sheepvirt.images import recipes
 from sheepvirt.progress import quiet
 
 GUEST = Guest("papeete", "a title", 256, 1, "ovsbr0", "papeete: ia ora na")
@@ -18,7 +18,7 @@ GUEST = Guest("papeete", "a title", 256, 1, "ovsbr0", "papeete: ia ora na")
 def recipe(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The tag of the image of the parts, which a test may change."""
     tag = ["guest:1"]
-    monkeypatch.setattr(images, "tag_of", lambda _target, _kind: tag[0])
+    monkeypatch.setattr(recipes, "tag_of", lambda _target, _kind: tag[0])
     return tag
 
 

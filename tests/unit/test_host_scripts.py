@@ -5,8 +5,10 @@ import subprocess
 
 import pytest
 
-from sheepvirt import controls, controls_el, facts, paths
-from sheepvirt.steps import guard, ifcfg, kvm, reboot
+from sheepvirt import paths
+from sheepvirt.host import facts
+from sheepvirt.host.steps import guard, ifcfg, kvm, reboot
+from sheepvirt.prove import controls, controls_el
 
 INLINE = {
     "facts": facts.SCRIPT,

@@ -11,9 +11,9 @@ from finished import HOST, WANTED, changes, done, hands
 
 from sheepvirt import paths
 from sheepvirt.errors import BootstrapError
-from sheepvirt.host_model import BridgeState, Change, Facts, Host
-from sheepvirt.steps import STEPS, bridge, guard, ifcfg, reboot
-from sheepvirt.steps.base import Wanted
+from sheepvirt.host.model import BridgeState, Change, Facts, Host
+from sheepvirt.host.steps import STEPS, bridge, guard, ifcfg, reboot
+from sheepvirt.host.steps.base import Wanted
 
 Golden = Callable[[str, str], None]
 EL6 = replace(HOST, rehearsal=False, datapath="system", uplink="eth0")

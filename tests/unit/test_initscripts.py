@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sheepvirt import initscripts
-from sheepvirt.host_model import Script
-from sheepvirt.initscripts import LEVELS, boot_order, links, listed, misplaced, numbers, read
+from sheepvirt.host import initscripts
+from sheepvirt.host.initscripts import LEVELS, boot_order, links, listed, misplaced, numbers, read
+from sheepvirt.host.model import Script
 
 # The numbers and dependencies of the real ones; the words around them are ours.
 OPENVSWITCH = """#!/bin/sh

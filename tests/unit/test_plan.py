@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sheepvirt import plan
+from sheepvirt.builds import plan
 from sheepvirt.errors import ConfigError, SourceUnreachableError, UnknownNameError
 from sheepvirt.model import BuildRecord, Package, Reach, Request, Target
 

@@ -9,22 +9,14 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from sheepvirt import (
-    bootstrap,
-    config,
-    controls,
-    prove,
-    prove_claims,
-    prove_gates,
-    report,
-    ssh,
-    verify,
-)
-from sheepvirt.control_model import Command, Control, Outcome
+from sheepvirt import config, report
 from sheepvirt.errors import ConfigError, VerifyError
-from sheepvirt.host_model import Change, Check, Dependencies, Guest, Host
+from sheepvirt.host import bootstrap, ssh
+from sheepvirt.host.model import Change, Check, Dependencies, Guest, Host
+from sheepvirt.host.steps import undo
 from sheepvirt.progress import Progress
-from sheepvirt.steps import undo
+from sheepvirt.prove import controls, controls_claims, controls_gates, trials, verify
+from sheepvirt.prove.model import Command, Control, Outcome
 
 GUEST = Guest("papeete", "title", 256, 1, "ovsbr0", "ia ora na")
 HOST = Host("tahiti", "rehearsal", True, "127.0.0.1", 0, "root", "ovsbr0", "ovsbr0", (GUEST,))
@@ -65,9 +57,9 @@ class Stage:
         monkeypatch.setattr(bootstrap, "run", self.bootstrap)
         monkeypatch.setattr(verify, "one_pass", self.one_pass)
         monkeypatch.setattr(config, "load_target", lambda name: name)
-        monkeypatch.setattr(prove_gates, "run", lambda _target, _progress: list(self.gates))
-        monkeypatch.setattr(prove_claims, "run", lambda *_args: [])
-        monkeypatch.setattr(prove_claims, "untried", lambda *_args: dict(self.claims))
+        monkeypatch.setattr(controls_gates, "run", lambda _target, _progress: list(self.gates))
+        monkeypatch.setattr(controls_claims, "run", lambda *_args: [])
+        monkeypatch.setattr(controls_claims, "untried", lambda *_args: dict(self.claims))
         monkeypatch.setattr(controls, "on_host", lambda _ground: self.table)
         monkeypatch.setattr(controls, "UNTRIED", dict.fromkeys(CHECKS, "a test's excuse"))
 
@@ -103,7 +95,7 @@ class Stage:
         out = io.StringIO()
         progress = Progress(console=Console(file=out, width=160, highlight=False))
         try:
-            prove.prove(HOST, progress)
+            trials.prove(HOST, progress)
         finally:
             self.said = out.getvalue()
         return self.said
@@ -116,7 +108,7 @@ def stage(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Stage:
 
 def test_a_real_machine_is_not_touched(stage: Stage) -> None:
     with pytest.raises(ConfigError, match="tahiti is a real machine") as caught:
-        prove.prove(replace(HOST, rehearsal=False), Progress())
+        trials.prove(replace(HOST, rehearsal=False), Progress())
     assert caught.value.exit_code == 2
     assert not stage.log
 

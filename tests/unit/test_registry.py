@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sheepvirt import registry
+from sheepvirt.images import registry
 from sheepvirt.target_model import Image
 
 DIGEST = "sha256:" + "a" * 64

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from sheepvirt import hostkeys, images, rehearsal, ssh
-from sheepvirt.container import Result
+from sheepvirt.docker.container import Result
 from sheepvirt.errors import EngineError
-from sheepvirt.host_model import Host
+from sheepvirt.host import hostkeys, rehearsal, ssh
+from sheepvirt.host.model import Host
+from sheepvirt.images import recipes
 from sheepvirt.progress import Progress
 
 HOST = Host("moorea", "rehearsal", True, "127.0.0.1", 0, "root", "ovsbr0", "ovsbr0", (),
@@ -88,7 +89,7 @@ class Answering:
 @pytest.fixture(autouse=True)
 def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("SHEEPVIRT_STATE", str(tmp_path / "state"))
-    monkeypatch.setattr(images, "ensure", lambda *_: "tag")
+    monkeypatch.setattr(recipes, "ensure", lambda *_: "tag")
     monkeypatch.setattr(ssh, "connect", lambda _host: Answering())
     monkeypatch.setattr("time.sleep", lambda _: None)
     yield
@@ -127,12 +128,12 @@ def test_a_host_with_sysv_init_is_another_image_and_is_waited_for_by_its_runleve
         kinds.append(kind)
         return "tag"
 
-    monkeypatch.setattr(images, "ensure", image)
+    monkeypatch.setattr(recipes, "ensure", image)
     machine = Machine(["", "unknown", "N 3"])
     created, _ = ensure(FakeEngine(None, machine), monkeypatch, replace(HOST, init="sysv"))
     assert created
     assert kinds == ["host-sysv"]
-    assert images.parent("host-sysv") == "host"
+    assert recipes.parent("host-sysv") == "host"
     assert machine.states == []
 
 
@@ -142,7 +143,7 @@ def test_an_existing_host_is_kept_and_an_older_image_said(monkeypatch: pytest.Mo
 
     hostkeys.ensure_key(HOST)
     hostkeys.pin(HOST, 40022, KEY)
-    monkeypatch.setattr(images, "ensure", refuse)
+    monkeypatch.setattr(recipes, "ensure", refuse)
     created, said = ensure(FakeEngine(Machine()), monkeypatch)
     assert not created
     assert "older host image and is kept" in said

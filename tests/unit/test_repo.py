@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sheepvirt import repo
+from sheepvirt.builds import repo
 from sheepvirt.errors import BuildError, ConfigError
 from sheepvirt.model import BuildRecord, Evidence, PublishedRpm, Target
 

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sheepvirt import openpgp, rpm_keys
+from sheepvirt.compat import openpgp
 from sheepvirt.errors import SourceError, SourceHashError
+from sheepvirt.images import rpm_keys
 from sheepvirt.target_model import RpmKey
 
 DATA = Path(__file__).parent / "data" / "keys"

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from finished import RECORD, WANTED
 
-from sheepvirt import schemas
 from sheepvirt.errors import ConfigError
+from sheepvirt.host import schemas
 
 
 def test_the_schemas_come_from_the_published_rpm_once(

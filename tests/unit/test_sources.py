@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sheepvirt import sources
+from sheepvirt.builds import sources
 from sheepvirt.errors import SourceHashError, SourceUnreachableError
 from sheepvirt.model import DebianSource, Shelf, Source
 from sheepvirt.progress import Stage, quiet

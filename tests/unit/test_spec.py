@@ -7,15 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from sheepvirt import paths, spec
+from sheepvirt import paths
 from sheepvirt.errors import ConfigError, RuleMismatchError
-from sheepvirt.spec_model import Patched
+from sheepvirt.spec import by_intent
+from sheepvirt.spec.model import Patched
 
 DATA = Path(__file__).parent / "data" / "spec"
 DAEMON = (DATA / "daemon.spec").read_text(encoding="utf-8")
 PLUGIN = (DATA / "plugin.spec.in").read_text(encoding="utf-8")
 TOML = paths.PATCHES / "libvirt" / "enable-sheepdog.toml"
-INTENT = spec.load_intent(TOML)
+INTENT = by_intent.load_intent(TOML)
 
 RHEL6 = {"rhel": "6", "dist": ".el6"}
 FEDORA = {"fedora": "33", "dist": ".fc33"}
@@ -24,7 +25,7 @@ OFF = "    %define with_storage_sheepdog 0\n"
 
 
 def patch(text: str, macros: dict[str, str] | None = None) -> Patched:
-    return spec.patch(text, INTENT, macros or RHEL6, name="x.spec")
+    return by_intent.patch(text, INTENT, macros or RHEL6, name="x.spec")
 
 
 def swap(text: str, old: str, new: str) -> str:
@@ -36,9 +37,9 @@ def swap(text: str, old: str, new: str) -> str:
 @pytest.mark.parametrize("name", ["daemon.spec", "plugin.spec.in"])
 def test_what_changes(name: str, target: str, golden: Callable[[str, str], None]) -> None:
     text = (DATA / name).read_text(encoding="utf-8")
-    done = spec.patch(text, INTENT, TARGETS[target], name=name)
+    done = by_intent.patch(text, INTENT, TARGETS[target], name=name)
     golden(f"{name}.{target}.txt", "".join(f"{a}\n" for a in done.actions) + done.diff)
-    again = spec.patch(done.text, INTENT, TARGETS[target], name=name)
+    again = by_intent.patch(done.text, INTENT, TARGETS[target], name=name)
     assert (again.text, again.diff, again.already) == (done.text, "", True)
 
 
@@ -202,7 +203,7 @@ mingw-meson -Dstorage_sheepdog=disabled
 
 
 def prove(expanded: str) -> dict[str, bool]:
-    found = spec.prove(INTENT, expanded, package="libvirt", feature="sheepdog")
+    found = by_intent.prove(INTENT, expanded, package="libvirt", feature="sheepdog")
     assert {(e.gate, e.package, e.feature) for e in found} == {("spec", "libvirt", "sheepdog")}
     return {evidence.claim.split()[0]: evidence.ok for evidence in found}
 
@@ -251,5 +252,5 @@ def test_a_typo_in_an_intent_is_refused(tmp_path: Path, old: str, new: str, said
     path = tmp_path / "typo.toml"
     path.write_text(swap(TOML.read_text(encoding="utf-8"), old, new), encoding="utf-8")
     with pytest.raises(ConfigError) as caught:
-        spec.load_intent(path)
+        by_intent.load_intent(path)
     assert said in str(caught.value)

@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sheepvirt import config, spec_adjust
+from sheepvirt import config
 from sheepvirt.errors import SpecError
 from sheepvirt.model import Adjustment
-from sheepvirt.spec_model import Patched
+from sheepvirt.spec import adjust
+from sheepvirt.spec.model import Patched
 
 MACROS = {"dist": ".x", "rhel": "8"}
 SPEC = """\
@@ -43,7 +44,7 @@ def adjustment(
 
 
 def apply(wanted: Adjustment, text: str = SPEC) -> Patched:
-    return spec_adjust.apply(text, wanted, MACROS, name="tiny.spec")
+    return adjust.apply(text, wanted, MACROS, name="tiny.spec")
 
 
 def test_what_upstreams_makefile_fills_in_is_filled_in() -> None:
@@ -115,7 +116,7 @@ def missing(requires: str = "fuse", more: str = "") -> list[str]:
         "--with-unitdir=%{_unitdir}": "--with-unitdir=/u",
     }
     text = EXPANDED.format(requires=requires, more=f"--with-unitdir=/u {more}")
-    return [e.claim for e in spec_adjust.prove(wanted, values, text, package="tiny") if not e.ok]
+    return [e.claim for e in adjust.prove(wanted, values, text, package="tiny") if not e.ok]
 
 
 def test_rpms_expansion_proves_what_was_adjusted() -> None:
@@ -179,7 +180,7 @@ def test_the_recipe_of_sheepdog_fits_the_shapes_that_upstream_has_had(text: str)
     package = config.load_package("sheepdog")
     assert package.adjust
     macros = config.load_target("rehearsal").for_package(package).macros
-    done = spec_adjust.apply(text, package.adjust, macros, name=package.spec_file)
+    done = adjust.apply(text, package.adjust, macros, name=package.spec_file)
     tags = [x for x in done.text.splitlines() if "equires:" in x]
     assert not any("corosync" in tag or "_requires}" in tag for tag in tags)
     assert [x for x in tags if "userspace-rcu-devel" in x]

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from sheepvirt import paths, spec
+from sheepvirt import paths
+from sheepvirt.spec.__main__ import main
 
 DATA = Path(__file__).parent / "data" / "spec"
 PLUGIN = DATA / "plugin.spec.in"
@@ -27,11 +28,11 @@ def test_the_command_prints_the_patched_spec(
     path = tmp_path / "libvirt.spec.in"
     text = PLUGIN.read_text(encoding="utf-8").replace("A text.", "Caf\xe9.")
     path.write_bytes(text.encode("latin-1"))  # not UTF-8: must come through
-    assert spec.main(["--target", "rehearsal", str(path)]) == 0
+    assert main(["--target", "rehearsal", str(path)]) == 0
     first = capfdbinary.readouterr()
     assert first.out.count(b"Caf\xe9.") == 3 and b"already enabled" not in first.err
     path.write_bytes(first.out)
-    assert spec.main(["--target", "rehearsal", str(path)]) == 0
+    assert main(["--target", "rehearsal", str(path)]) == 0
     second = capfdbinary.readouterr()
     assert second.out == first.out and b"already enabled" in second.err
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from sheepvirt import spec_patches
 from sheepvirt.errors import SpecError
-from sheepvirt.spec_model import Patched
+from sheepvirt.spec import own_patches
+from sheepvirt.spec.model import Patched
 
 SPEC = """\
 Name: tiny
@@ -27,7 +27,7 @@ TWO = ["0001-a.patch", "0002-b.patch"]
 
 
 def apply(text: str = SPEC, patches: list[str] | None = None) -> Patched:
-    return spec_patches.apply(text, TWO if patches is None else patches, {}, name="tiny.spec")
+    return own_patches.apply(text, TWO if patches is None else patches, {}, name="tiny.spec")
 
 
 def test_each_patch_has_its_tag_and_its_command_in_order() -> None:

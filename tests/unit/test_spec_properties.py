@@ -9,12 +9,13 @@ from hypothesis import strategies as st
 from norpm.macro import MacroRegistry
 from norpm.specfile import specfile_expand_string
 
-from sheepvirt import paths, spec
+from sheepvirt import paths
 from sheepvirt.errors import SpecError
+from sheepvirt.spec import by_intent
 
 DATA = Path(__file__).parent / "data" / "spec"
 WHOLE = [path.read_text(encoding="utf-8") for path in sorted(DATA.iterdir())]
-INTENT = spec.load_intent(paths.PATCHES / "libvirt" / "enable-sheepdog.toml")
+INTENT = by_intent.load_intent(paths.PATCHES / "libvirt" / "enable-sheepdog.toml")
 TARGETS = [{"rhel": "6"}, {"rhel": "7"}, {"rhel": "8"}, {"rhel": "9"}, {"fedora": "33"}]
 
 ON = "0%{!?_without_storage_sheepdog:1}"
@@ -84,8 +85,8 @@ def value(text: str, macros: dict[str, str]) -> str:
 @settings(max_examples=60, deadline=None)
 @given(specs(), st.sampled_from(TARGETS))
 def test_patched(text: str, macros: dict[str, str]) -> None:
-    done = spec.patch(text, INTENT, macros)
-    assert spec.patch(done.text, INTENT, macros).text == done.text
+    done = by_intent.patch(text, INTENT, macros)
+    assert by_intent.patch(done.text, INTENT, macros).text == done.text
     assert value(done.text, macros) == "01"
     assert done.text.count("BuildRequires: sheepdog") == 1
     assert done.already == (done.diff == "") == (done.text == text)
@@ -122,11 +123,11 @@ def test_torn_specs_are_patched_or_refused(data: st.DataObject) -> None:
                 lines.insert(at, data.draw(st.text(max_size=8)) + "\n")
     text = "".join(lines)
     try:
-        done = spec.patch(text, INTENT, {"rhel": "6"})
+        done = by_intent.patch(text, INTENT, {"rhel": "6"})
     except SpecError as error:
         assert "line " in error.message
         return
-    assert spec.patch(done.text, INTENT, {"rhel": "6"}).already
+    assert by_intent.patch(done.text, INTENT, {"rhel": "6"}).already
 
 
 FRAGMENTS = ["%if ", "%else", "%elif 1", "%endif", "%define ", "%global ", f"{MACRO} ", "0", "\\\n"]
@@ -137,6 +138,6 @@ FRAGMENTS += ["%{", "}", "%(", ")", "%[", "]", "%%", "%", "!?", "%build\n", "Req
 @given(st.lists(st.sampled_from(FRAGMENTS) | st.text(max_size=4), max_size=40))
 def test_garbage_is_refused(parts: list[str]) -> None:
     try:
-        spec.patch("".join(parts), INTENT, {"rhel": "6"})
+        by_intent.patch("".join(parts), INTENT, {"rhel": "6"})
     except SpecError as error:
         assert "line " in error.message

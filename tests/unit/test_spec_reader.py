@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sheepvirt.errors import RuleMismatchError
-from sheepvirt.spec_reader import read
+from sheepvirt.spec.reader import read
 
 
 def live(text: str, **macros: str) -> list[str]:

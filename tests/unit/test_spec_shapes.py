@@ -12,13 +12,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sheepvirt import paths, spec
+from sheepvirt import paths
 from sheepvirt.errors import RuleMismatchError
-from sheepvirt.spec_lines import Line, has_tags
-from sheepvirt.spec_reader import read
-from sheepvirt.spec_rules import asks_for
+from sheepvirt.spec import by_intent
+from sheepvirt.spec.lines import Line, has_tags
+from sheepvirt.spec.reader import read
+from sheepvirt.spec.rules import asks_for
 
-INTENT = spec.load_intent(paths.PATCHES / "libvirt" / "enable-sheepdog.toml")
+INTENT = by_intent.load_intent(paths.PATCHES / "libvirt" / "enable-sheepdog.toml")
 PLUGIN = (Path(__file__).parent / "data" / "spec" / "plugin.spec.in").read_text(encoding="utf-8")
 TARGETS: dict[str, dict[str, str]] = {
     **{f"rhel{n}": {"rhel": str(n), "dist": f".el{n}"} for n in (5, 6, 7, 8)},
@@ -147,8 +148,8 @@ def build(*names: str) -> str:
 
 
 def check(text: str, macros: dict[str, str]) -> None:
-    done = spec.patch(text, INTENT, macros)
-    assert spec.patch(done.text, INTENT, macros).already
+    done = by_intent.patch(text, INTENT, macros)
+    assert by_intent.patch(done.text, INTENT, macros).already
     now = read(done.text, macros)
     assert now.is_true("with_storage_sheepdog")
     for rule, section in zip(INTENT.dependencies, ("", "package daemon"), strict=True):
@@ -215,5 +216,5 @@ BACKEND = "%{_libdir}/%{name}/storage-backend/libvirt_storage_backend_sheepdog.s
 def test_a_sub_package_that_is_not_whole_is_refused(old: str, new: str, said: str) -> None:
     assert old in PLUGIN and lines_of(PLUGIN, f"files {NAME}")
     with pytest.raises(RuleMismatchError) as caught:
-        spec.patch(PLUGIN.replace(old, new), INTENT, TARGETS["rhel8"])
+        by_intent.patch(PLUGIN.replace(old, new), INTENT, TARGETS["rhel8"])
     assert "line " in caught.value.message and said in caught.value.message

@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sheepvirt import hostkeys, ssh
 from sheepvirt.errors import (
     HostKeyChangedError,
     HostKeyUnknownError,
@@ -20,7 +19,8 @@ from sheepvirt.errors import (
     RemoteCommandError,
     SshError,
 )
-from sheepvirt.host_model import Host
+from sheepvirt.host import hostkeys, ssh
+from sheepvirt.host.model import Host
 
 TAHITI = Host("tahiti", "rehearsal", False, "192.0.2.7", 2222, "root", "ovsbr0", "ovsbr0", ())
 CHANGED = (

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from sheepvirt import config, paths, staging, versions
+from sheepvirt import config, paths
+from sheepvirt.builds import staging, versions
 from sheepvirt.model import Package
 
 

@@ -8,11 +8,21 @@ import pytest
 from finished import DOMAIN, HOST, LIVE, NETWORK, RECORD, RPM, UP, WANTED, changes, done, hands
 
 from sheepvirt.errors import BootstrapError
-from sheepvirt.host_model import BridgeState, Change, Definition, Facts, Script
-from sheepvirt.steps import STEPS, bridge, dependencies, ifcfg, packages, port, reboot, undo, units
-from sheepvirt.steps import domain as domains
-from sheepvirt.steps import network as networks
-from sheepvirt.steps import services as service_step
+from sheepvirt.host.model import BridgeState, Change, Definition, Facts, Script
+from sheepvirt.host.steps import (
+    STEPS,
+    bridge,
+    dependencies,
+    ifcfg,
+    packages,
+    port,
+    reboot,
+    undo,
+    units,
+)
+from sheepvirt.host.steps import domain as domains
+from sheepvirt.host.steps import network as networks
+from sheepvirt.host.steps import services as service_step
 
 
 def test_nothing_is_left_to_do_on_a_finished_host() -> None:
@@ -166,7 +176,7 @@ def test_ssh_that_answers_again_is_no_proof_of_a_reboot(monkeypatch: pytest.Monk
     monkeypatch.setattr(worker.connection, "close", lambda: None)
     monkeypatch.setattr("time.sleep", lambda _: None)
     clock = iter([0.0, 0.1, 0.2, 0.3, 99.0])
-    monkeypatch.setattr("sheepvirt.steps.reboot.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("sheepvirt.host.steps.reboot.time.monotonic", lambda: next(clock))
     with pytest.raises(BootstrapError, match="it has not rebooted: its boot is still boot/7"):
         reboot.reboot(worker.connection, worker.line, seconds=10.0)
 

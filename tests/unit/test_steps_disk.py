@@ -7,9 +7,9 @@ import pytest
 from finished import GUEST, HOST, WANTED, changes, done, hands
 
 from sheepvirt.errors import BootstrapError, ConfigError, RemoteCommandError
-from sheepvirt.host_model import ClusterState, Guest
-from sheepvirt.steps import disk
-from sheepvirt.steps.base import Wanted
+from sheepvirt.host.model import ClusterState, Guest
+from sheepvirt.host.steps import disk
+from sheepvirt.host.steps.base import Wanted
 
 PATH = "/var/lib/libvirt/images/papeete.img"
 NOTE = "/var/lib/sheepvirt/vdi-papeete.from"
@@ -27,7 +27,7 @@ FILE = wanted(replace(GUEST, disk="file"))
 def image(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     path = tmp_path / "papeete-1.img"
     path.write_bytes(b"")
-    monkeypatch.setattr("sheepvirt.guest.ensure_image", lambda *_: path)
+    monkeypatch.setattr("sheepvirt.images.guest.ensure_image", lambda *_: path)
     return path
 
 
@@ -151,7 +151,7 @@ def test_a_disk_that_was_written_to_is_kept(
 ) -> None:
     image = tmp_path / "papeete-1.img"
     image.write_bytes(b"x")
-    monkeypatch.setattr("sheepvirt.guest.ensure_image", lambda *_: image)
+    monkeypatch.setattr("sheepvirt.images.guest.ensure_image", lambda *_: image)
     facts = replace(done(), disks={PATH: origin}, domains={})
     assert "made anew" in changes(disk.STEP, facts, FILE)[0]
     aside = ("mv -f", 0, "") if kept else ("rm -f", 0, "")
@@ -169,7 +169,7 @@ def test_a_disk_whose_record_was_cut_off_is_only_recorded(
 ) -> None:
     image = tmp_path / "papeete-1.img"
     image.write_bytes(b"")
-    monkeypatch.setattr("sheepvirt.guest.ensure_image", lambda *_: image)
+    monkeypatch.setattr("sheepvirt.images.guest.ensure_image", lambda *_: image)
     worker, planned = hands(
         monkeypatch, ("sha256sum", 0, f"{EMPTY}  x\n"), ("test -e", 0, ""), (".from", 0, "")
     )

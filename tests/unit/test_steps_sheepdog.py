@@ -6,10 +6,10 @@ import pytest
 from finished import POOL, WANTED, changes, done, hands
 
 from sheepvirt.errors import BootstrapError
-from sheepvirt.host_model import ClusterState, Definition, Facts
-from sheepvirt.steps import cluster, kvm, pool, units
-from sheepvirt.steps import domain as domains
-from sheepvirt.steps import services as service_step
+from sheepvirt.host.model import ClusterState, Definition, Facts
+from sheepvirt.host.steps import cluster, kvm, pool, units
+from sheepvirt.host.steps import domain as domains
+from sheepvirt.host.steps import services as service_step
 
 INFO = "timeout 5 dog cluster info"
 UNFORMATTED = "Cluster status: Waiting for cluster to be formatted\n"
@@ -60,7 +60,7 @@ def test_the_wait_for_a_cluster_has_an_end(monkeypatch: pytest.MonkeyPatch) -> N
     other = "Cluster status: The sheepdog is stopped doing IO, short of living nodes\n"
     worker, _ = hands(monkeypatch, (INFO, 0, other), (INFO, 0, other))
     clock = iter([0.0, 1.0, 99.0])
-    monkeypatch.setattr("sheepvirt.steps.cluster.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("sheepvirt.host.steps.cluster.time.monotonic", lambda: next(clock))
     with pytest.raises(BootstrapError, match="short of living nodes"):
         cluster.apply(WANTED, done(), worker)
 
@@ -137,7 +137,7 @@ def test_a_device_is_tried_once_for_each_qemu_and_kernel(note: str) -> None:
 def test_only_a_guests_own_line_speaks_for_kvm(
     said: str, verdict: str, monkeypatch: pytest.MonkeyPatch, tmp_path: object
 ) -> None:
-    monkeypatch.setattr("sheepvirt.guest.ensure_image", lambda *_: None)
+    monkeypatch.setattr("sheepvirt.images.guest.ensure_image", lambda *_: None)
     worker, planned = hands(
         monkeypatch, ("sh -s -- /var/lib/sheepvirt/kvm-probe.img up 20", 0, said),
         ("rm -f", 0, ""), ("/var/lib/sheepvirt/kvm", 0, ""),

@@ -6,9 +6,9 @@ import pytest
 from finished import WANTED, changes, done, hands
 
 from sheepvirt.errors import RemoteCommandError
-from sheepvirt.host_model import Definition, Facts
-from sheepvirt.steps import domain as domains
-from sheepvirt.steps import network, pool, undo
+from sheepvirt.host.model import Definition, Facts
+from sheepvirt.host.steps import domain as domains
+from sheepvirt.host.steps import network, pool, undo
 
 
 def transient(state: Definition) -> Definition:

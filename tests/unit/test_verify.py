@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from sheepvirt import paths, ssh, verify
+from sheepvirt import paths
 from sheepvirt import report as report_
 from sheepvirt.errors import VerifyError
-from sheepvirt.host_model import Check, Guest, Host
+from sheepvirt.host import ssh
+from sheepvirt.host.model import Check, Guest, Host
 from sheepvirt.progress import Progress, Stage, quiet
+from sheepvirt.prove import verify
 
 GUEST = Guest("papeete", "title", 256, 1, "ovsbr0", "ia ora na")
 HOST = Host("tahiti", "rehearsal", True, "127.0.0.1", 0, "root", "ovsbr0", "ovsbr0", (GUEST,))

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sheepvirt import build, config, paths, versions
+from sheepvirt import config, paths
+from sheepvirt.builds import execute, versions
 from sheepvirt.errors import ConfigError, UnknownNameError
 from sheepvirt.model import BuildRecord, Target
 
@@ -114,15 +115,15 @@ def test_patches_and_files_are_those_of_the_version() -> None:
 
 
 def test_a_change_of_one_version_builds_no_other_and_a_switch_replaces() -> None:
-    (row,) = build.make_plan(TARGET, [], "builder:1", {}).builds
+    (row,) = execute.make_plan(TARGET, [], "builder:1", {}).builds
     done = {"a": BuildRecord("a", "7.0.0", row.key, row.inputs, (), (), (), 1.0)}
     put("specs/a/1.0.3.toml", OLD + "# more\n")
-    assert not build.make_plan(TARGET, [], "builder:1", done).builds[0].build
-    switched = build.make_plan(TARGET, ["a=1.0.3"], "builder:1", done)
+    assert not execute.make_plan(TARGET, [], "builder:1", done).builds[0].build
+    switched = execute.make_plan(TARGET, ["a=1.0.3"], "builder:1", done)
     assert switched.builds[0].package.version == "1.0.3"
     assert switched.builds[0].reason == "in place of version 7.0.0"
-    assert build._kept(switched, done) == set()
-    assert not build._kept(build.make_plan(TARGET, [], "builder:1", {}), done)
+    assert execute._kept(switched, done) == set()
+    assert not execute._kept(execute.make_plan(TARGET, [], "builder:1", {}), done)
 
 
 VALUES = st.recursive(

@@ -9,10 +9,13 @@ from typing import Any
 
 import pytest
 
-from sheepvirt import inventory, paths, repo, ssh, why
+from sheepvirt import paths
+from sheepvirt.builds import repo
 from sheepvirt.errors import UnknownNameError
-from sheepvirt.host_model import Link
+from sheepvirt.host import inventory, ssh
+from sheepvirt.host.model import Link
 from sheepvirt.model import BuildRecord, Evidence, PublishedRpm, Target
+from sheepvirt.prove import why
 from sheepvirt.rpms import sha256
 
 HOST = inventory.load_host("tahiti")

@@ -1,0 +1,139 @@
+"""Pure: evidence against declaration. A feature that is declared and not seen stops the run.
+
+The gates are spec (by_intent.py proves it), build and rpm (here) and host (tests/host).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import PurePosixPath
+
+from sheepvirt.errors import ContractError
+from sheepvirt.model import Evidence, Feature, Rpm
+
+# Content of a file of an RPM.
+ReadMember = Callable[[Rpm, str], bytes]
+
+
+def spec_evidence(package: str, feature: Feature, expanded: str) -> tuple[Evidence, ...]:
+    """Return what a spec of ours says, as rpm expands it. (An intent proves its own: spec/.)"""
+    if not feature.spec_text:
+        return ()
+    match = re.search(feature.spec_text, expanded)
+    seen = match.group().strip() if match else "rpm's expansion does not say so"
+    return (Evidence("spec", package, feature.name, "switched on", seen, ok=bool(match)),)
+
+
+def spec_version(expanded: str) -> str:
+    """Return the version that a spec, as rpm expands it, has in its preamble, or ""."""
+    match = re.search(r"(?mi)^version:[ \t]*(\S+)", expanded)
+    return match.group(1) if match else ""
+
+
+def patch_evidence(package: str, patches: Sequence[str], expanded: str) -> list[Evidence]:
+    """Return whether the spec, as rpm expands it, applies each patch (a path in the build root)."""
+    found: list[Evidence] = []
+    for path in patches:
+        ok = path in expanded
+        seen = "it is" if ok else "%prep does not name it (%autosetup -p1 does)"
+        claim = f"{PurePosixPath(path).name} is applied"
+        found.append(Evidence("spec", package, "patches", claim, seen, ok))
+    return found
+
+
+def build_evidence(
+    package: str, feature: Feature, log: str, build_root: Sequence[Rpm]
+) -> tuple[Evidence, ...]:
+    """Return what the build log says: the feature is on, and the tool for it is one of ours.
+
+    ``build_root`` are the RPMs of ours that were installed into the build root. A tool may be a
+    link to one of theirs: sheepdog makes ``collie`` in %post, a link to its ``dog``.
+    """
+    found: list[Evidence] = []
+    if feature.build_log:
+        match = re.search(feature.build_log, log)
+        seen = match.group().strip() if match else "configure does not say so"
+        found.append(
+            Evidence("build", package, feature.name, "configured in", seen, ok=bool(match))
+        )
+    if feature.build_tool:
+        path = tool_path(feature, log)
+        end = link_end(path, log)
+        owners = [r.nevra for r in build_root if {path, end} & set(r.files)]
+        shown = path if end == path else f"{path} → {end}"
+        shown = shown or "no path"
+        seen = f"{shown} of {owners[0]}" if owners else f"{shown}: not in an RPM of ours"
+        claim = "its CLI was in the build root"
+        found.append(Evidence("build", package, feature.name, claim, seen, ok=bool(owners)))
+    return tuple(found)
+
+
+def tool_path(feature: Feature, log: str) -> str:
+    """Return the path of the tool that configure found for ``feature``, or ""."""
+    match = re.search(feature.build_tool, log) if feature.build_tool else None
+    return match.group(1) if match else ""
+
+
+def link_line(path: str, end: str) -> str:
+    """Return the line of a build log that says that ``path`` is a link, and where it ends."""
+    return f"sheepvirt: {path} is a link to {end}"
+
+
+def link_end(path: str, log: str) -> str:
+    """Return where ``path`` ended in the build root, as the build log says: itself, if nothing."""
+    match = re.search(rf"(?m)^{re.escape(link_line(path, ''))}(/\S+)$", log)
+    return match.group(1) if match else path
+
+
+def rpm_evidence(
+    package: str, feature: Feature, rpms: Sequence[Rpm], tool: str, read_member: ReadMember
+) -> tuple[Evidence, ...]:
+    """Return what the built RPMs say: file there, tool compiled into it, requirement there."""
+    found: list[Evidence] = []
+
+    def add(claim: str, observed: str, ok: bool) -> None:
+        found.append(Evidence("rpm", package, feature.name, claim, observed, ok))
+
+    if not feature.rpm_file:
+        return ()
+    owner = next((r for r in rpms if feature.rpm_file in r.files and r.arch != "src"), None)
+    add(
+        f"an RPM has {feature.rpm_file}", owner.nevra if owner else "none has it", owner is not None
+    )
+    asks = next((r for r in rpms if r.name == feature.rpm_requires_by and r.arch != "src"), None)
+    if not feature.rpm_requires_by:
+        asks = owner
+    if owner and feature.rpm_requires:
+        ok = asks is not None and feature.rpm_requires in asks.requires
+        name = asks.name if asks else feature.rpm_requires_by
+        seen = f"{name} requires it" if ok else f"{name} does not require it"
+        add(f"Requires: {feature.rpm_requires}", seen, ok)
+    if owner and feature.rpm_text:
+        ok = feature.rpm_text.encode() in read_member(owner, feature.rpm_file)
+        seen = "it does" if ok else "it does not"
+        add(f"{feature.rpm_file} says {feature.rpm_text!r}", seen, ok)
+    if owner and tool:
+        ok = tool.encode() + b"\0" in read_member(owner, feature.rpm_file)
+        add(f"{tool} is compiled in", "it is" if ok else "it is not", ok)
+    return tuple(found)
+
+
+def release_evidence(package: str, dist: str, rpms: Iterable[Rpm]) -> Evidence:
+    """Return whether the release of every RPM ends in the target's %dist."""
+    wrong = [r.nevra for r in rpms if not r.release.endswith(dist)]
+    seen = f"not so: {', '.join(wrong)}" if wrong else "it does"
+    return Evidence("rpm", package, "release", f"every release ends in {dist}", seen, not wrong)
+
+
+def require(evidence: Iterable[Evidence], *, where: str) -> None:
+    """Raise ContractError naming each claim that was not seen; ``where`` is where to look."""
+    missing = [e for e in evidence if not e.ok]
+    if missing:
+        rows = "\n".join(f"    {e.feature}: {e.claim}: {e.observed}" for e in missing)
+        first = missing[0]
+        raise ContractError(
+            f"{first.package}: no evidence at the {first.gate} gate:\n{rows}",
+            hint=f"nothing was published; look into {where}",
+            claims=tuple(f"{e.gate}: {e.claim}" for e in missing),
+        )

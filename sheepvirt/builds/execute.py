@@ -1,0 +1,167 @@
+"""Carry a build plan out: build what changed, keep the rest, publish the repo of a target."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from sheepvirt import config, preflight, rpms
+from sheepvirt.builds import contract, given, plan, repo, sources, versions
+from sheepvirt.builds.buildroot import owner
+from sheepvirt.builds.rpmbuild import Job
+from sheepvirt.compat import old_tools
+from sheepvirt.docker.engine import Engine
+from sheepvirt.errors import ConfigError
+from sheepvirt.images import recipes
+from sheepvirt.locks import lock
+from sheepvirt.model import (
+    BuildPlan,
+    BuildRecord,
+    Choice,
+    Package,
+    PlannedBuild,
+    Request,
+    Shelf,
+    Target,
+)
+from sheepvirt.progress import Progress
+
+
+def make_plan(
+    target: Target,
+    words: Sequence[str],
+    image: str,
+    published: Mapping[str, BuildRecord],
+    files: Sequence[str] = (),
+    *,
+    shelf: Shelf | None = None,
+) -> BuildPlan:
+    """Return what is to be done for ``words`` (see ``plan.request``; no name: every package).
+
+    ``files`` are sources given by hand (see ``given.parse``). Reads package folders and intents,
+    and asks after the source of a package that has a stand-in (on the ``shelf`` alone, where there
+    is one); changes nothing. Raises UnknownNameError, ConfigError, SourceUnreachableError.
+    """
+    asked, packages = _asked(words, target)
+    by_hand = given.parse(files, packages)
+    for name, path in by_hand.items():
+        packages[name] = given.use(packages[name], path, rpms.sha256(path))
+    choices, wanted = _choices(packages, asked, target, shelf)
+    makers = {c.package: c.maker for c in choices}
+    keys: dict[str, str] = {}
+    builds: list[PlannedBuild] = []
+    for package in plan.order(packages, wanted, target, makers):
+        own = {p: rpms.sha256(p) for p in versions.files(package)}
+        needs = [makers.get(name, name) for name in package.needs]
+        inputs = plan.inputs(package, target, image, own, {name: keys[name] for name in needs})
+        row = plan.decide(package, inputs, published.get(package.name), needs)
+        keys[package.name] = row.key
+        builds.append(row)
+    for name in by_hand.keys() - {row.package.name for row in builds}:
+        raise ConfigError(
+            f"--source {name}=… changes nothing: no {name} is built",
+            hint=f"leave it out, or add `--package {name}`",
+        )
+    return BuildPlan(tuple(choices), tuple(builds), everything=not asked.names)
+
+
+def _asked(words: Sequence[str], target: Target) -> tuple[Request, dict[str, Package]]:
+    """Return what ``words`` ask for, and every package in the version that is wanted of it."""
+    names = config.package_names()
+    default = plan.chosen_versions(names, {}, target)
+    packages = {n: config.load_package(n, default.get(n, "")) for n in names}
+    asked = plan.request(words, packages, plan.stand_ins(packages, target), target)
+    for name, version in asked.versions.items():
+        packages[name] = config.load_package(name, version)
+    return asked, packages
+
+
+def _choices(
+    packages: Mapping[str, Package], asked: Request, target: Target, shelf: Shelf | None
+) -> tuple[list[Choice], list[str]]:
+    """Choose who makes what has a stand-in; return the choices and the names to build."""
+    known = plan.stand_ins(packages, target)
+    forced = asked.makers
+    wanted = list(asked.names) or plan.buildable(packages, target)
+    undecided = plan.asked_about(packages, wanted, known)
+    for name in forced.keys() & known.keys() - set(undecided):
+        raise ConfigError(
+            f"{name}={forced[name]} changes nothing: {', '.join(wanted)} need no {name}",
+            hint=f"leave it out, or add `--package {name}`",
+        )
+    choices = []
+    for name in undecided:
+        force = forced.get(name, "")
+        reach = None if force == plan.STAND_IN else sources.reach_all(packages[name].sources, shelf)
+        choices.append(plan.choose(name, known[name], force, reach))
+    return choices, wanted
+
+
+def explain(
+    target: Target, words: Sequence[str], files: Sequence[str] = (), shelf: Shelf | None = None
+) -> BuildPlan:
+    """Return what ``build_rpms`` would do now, in order. Needs no engine. Raises as make_plan."""
+    image = recipes.tag_of(target, "builder")
+    return make_plan(target, words, image, repo.published(target), files, shelf=shelf)
+
+
+def build_rpms(
+    target: Target,
+    words: Sequence[str],
+    progress: Progress,
+    files: Sequence[str] = (),
+    shelf: Shelf | None = None,
+) -> list[BuildRecord]:
+    """Build what has changed of ``words`` (empty: everything) and publish the repo of ``target``.
+
+    ``files`` are sources given by hand. With a ``shelf`` the network is off: other sources come
+    from there, and the image must be here. Returns the records of all published packages. Raises
+    SourceError, SpecError, EngineError, BuildError, ContractError, PreflightError; the published
+    repo is then what it was.
+    """
+    preflight.require(target, preflight.examine(target))
+    with lock(f"target-{target.name}", progress):
+        engine = Engine()
+        engine.reap(owner(target))
+        image = recipes.tag_of(target, "builder")
+        if not shelf:
+            image = recipes.ensure(engine, target, "builder", progress)
+        published = repo.published(target)
+        planned = make_plan(target, words, image, published, files, shelf=shelf)
+        if shelf:
+            needed = [s for row in planned.builds if row.build for s in row.package.sources]
+            sources.require(needed, shelf)
+        for choice in planned.choices:
+            progress.say(f"  {choice.sentence}")
+        for row in planned.builds:
+            progress.say(f"  {row.package.name} {row.package.version}: {row.reason}")
+            if row.package.unpinned:
+                progress.say(f"  UNPINNED: {row.package.unpinned}")
+        kept = _kept(planned, published)
+        if kept == published.keys() and not any(row.build for row in planned.builds):
+            return list(published.values())
+        records = {name: published[name] for name in published if name in kept}
+        with repo.staging(target) as stage:
+            for record in records.values():
+                repo.keep(target, record, stage)
+            for row in planned.builds:
+                if row.build:
+                    job = Job(engine, target, image, stage, progress, shelf=shelf)
+                    records[row.package.name] = job.build(row, records)
+            with progress.stage(f"repo: {target.createrepo[0]}") as part:
+                repo.index(engine, target, image, stage, part)
+                usable = old_tools.repo_evidence(target, stage)
+                contract.require(usable, where=f"[ceilings] of {target.name}'s target.toml")
+                repo.publish(target, stage, list(records.values()))
+                part.note = str(repo.home(target))
+        return list(records.values())
+
+
+def _kept(planned: BuildPlan, published: Mapping[str, BuildRecord]) -> set[str]:
+    """Return which published packages stay: those that need no build, and those nobody asked for.
+
+    What a choice was made against goes, and what is no longer in specs/: it may be a former maker.
+    """
+    kept = {row.package.name for row in planned.builds if not row.build}
+    if not planned.everything:
+        kept |= published.keys() - {row.package.name for row in planned.builds}
+    return kept & set(config.package_names()) - {choice.other for choice in planned.choices}

@@ -1,0 +1,100 @@
+"""The gates of one build: its spec as rpm expands it, its log, its RPMs, against what is declared.
+
+What is asked of the build root and of files is looked up here; contract.py, spec/ and
+compat/ judge it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from sheepvirt import rpms
+from sheepvirt.builds import contract, given, staging, versions
+from sheepvirt.builds.buildroot import TOP, defines, environment
+from sheepvirt.builds.contract import ReadMember
+from sheepvirt.compat import old_tools
+from sheepvirt.docker.container import Container
+from sheepvirt.model import Adjustment, Evidence, Package, Rpm, Target
+from sheepvirt.spec import adjust, by_intent, expansion
+
+
+def spec_gate(container: Container, target: Target, package: Package, out: Path) -> list[Evidence]:
+    """Let the build root's rpm expand the spec; return the evidence for what is promised of it.
+
+    The expansion is left in ``out``. Raises SpecError, ContractError.
+    """
+    words, env = defines(target, package), environment(target)
+    path = f"{TOP}/SPECS/{package.spec_file}"
+    text = expansion.expand(container, path, words, env, scratch=f"{TOP}/EXPANSION")
+    (out / "spec.expanded").write_text(text, encoding="utf-8")
+    found = of_spec(package, text)
+    if package.adjust:
+        values = expansion.values(container, _wanted(package.adjust), words, env)
+        found += adjust.prove(package.adjust, values, text, package=package.name)
+    found += given.evidence(package, contract.spec_version(text))
+    contract.require(found, where="the intent in patches/ and the spec's diff above")
+    return found
+
+
+def of_spec(package: Package, expanded: str) -> list[Evidence]:
+    """Pure: what a spec, as rpm expands it, says of the package's patches and features."""
+    patches = [f"{TOP}/SOURCES/{p.name}" for p in versions.patches(package)]
+    found = contract.patch_evidence(package.name, patches, expanded)
+    for feature in package.features:
+        found += contract.spec_evidence(package.name, feature, expanded)
+    for name, intent in staging.intents(package).items():
+        found += by_intent.prove(intent, expanded, package=package.name, feature=name)
+    return found
+
+
+def _wanted(adjustment: Adjustment) -> list[str]:
+    ending = [adjustment.release] if adjustment.release else []
+    return [*adjustment.build_requires, *adjustment.configure, *ending]
+
+
+def build_gates(
+    container: Container, target: Target, package: Package, out: Path, *,
+    built: Sequence[Rpm], build_root: Sequence[Rpm],
+) -> list[Evidence]:  # fmt: skip
+    """Hold the built RPMs and the build log in ``out`` against what the package declares.
+
+    ``build_root`` are the RPMs of ours that were in the build root. Raises ContractError.
+    """
+    path = out / "build.log"
+    log = path.read_text(encoding="utf-8", errors="replace")
+    links = "".join(f"{line}\n" for line in _links(container, package, log))
+    if links:
+        with path.open("a", encoding="utf-8") as handle:
+            handle.write(links)
+    found = of_build(
+        package, target.dist, log + links, built=built, build_root=build_root,
+        read=lambda rpm, name: rpms.read_member(rpm.path, name),
+    )  # fmt: skip
+    contract.require(found, where="the build log and the intent in patches/")
+    usable = old_tools.rpm_evidence(package.name, target, [r.path for r in built])
+    contract.require(usable, where=f"what {target.name}'s [ceilings] allow: target.toml")
+    return found + usable
+
+
+def of_build(
+    package: Package, dist: str, log: str, *,
+    built: Sequence[Rpm], build_root: Sequence[Rpm], read: ReadMember,
+) -> list[Evidence]:  # fmt: skip
+    """Pure but for ``read``: what a build log and the built RPMs say of the package's features."""
+    found = [contract.release_evidence(package.name, dist, built)]
+    for feature in package.features:
+        tool = contract.tool_path(feature, log)
+        found += contract.build_evidence(package.name, feature, log, build_root)
+        found += contract.rpm_evidence(package.name, feature, built, tool, read)
+    return found
+
+
+def _links(container: Container, package: Package, log: str) -> list[str]:
+    """Return a line for the log about each tool that configure found and that is a link."""
+    found = []
+    for tool in filter(None, (contract.tool_path(f, log) for f in package.features)):
+        end = container.run(["readlink", "-f", tool]).stdout.strip()
+        if end not in {"", tool}:
+            found.append(contract.link_line(tool, end))
+    return found

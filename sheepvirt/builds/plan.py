@@ -1,0 +1,243 @@
+"""Pure: what to build, in what order, by whom, and why.
+
+A package is rebuilt when the hash over its inputs differs from the published one's. Inputs are
+named, so that the reason for a build can name what changed.
+
+A package may have a stand-in on a target. What needs the package then needs its chosen maker: the
+real one where its source can be had, else the stand-in.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from sheepvirt.builds import given
+from sheepvirt.errors import ConfigError, SourceUnreachableError, UnknownNameError, suggest
+from sheepvirt.model import BuildRecord, Choice, Package, PlannedBuild, Reach, Request, Target
+from sheepvirt.tables import pick
+
+# Raised when execute.py changes in a way that changes what comes out of the same inputs.
+RECIPE = "2"
+REAL, STAND_IN = "real", "stand-in"
+
+
+def stand_ins(packages: Mapping[str, Package], target: Target) -> dict[str, str]:
+    """Return the stand-in of each package that has one on ``target``. Raises ConfigError."""
+    found: dict[str, str] = {}
+    for name, package in sorted(packages.items()):
+        real = package.stands_in_for
+        if not real or (package.targets and target.name not in package.targets):
+            continue
+        if real not in packages or packages[real].stands_in_for:
+            what = "is a stand-in itself" if real in packages else "does not exist"
+            raise ConfigError(
+                f"{name!r} stands in for {real!r}, which {what}",
+                hint=suggest(real, {n for n, p in packages.items() if not p.stands_in_for}),
+            )
+        if real in found:
+            raise ConfigError(
+                f"{found[real]!r} and {name!r} both stand in for {real!r} on {target.name!r}",
+                hint="one stand-in is enough: take the other out of specs/ or off this target",
+            )
+        found[real] = name
+    return found
+
+
+def request(
+    words: Sequence[str], packages: Mapping[str, Package], known: Mapping[str, str], target: Target
+) -> Request:
+    """Return what ``--package`` words ask for.
+
+    ``known`` has the stand-ins of ``target``. ``NAME=real`` and ``NAME=stand-in`` force a maker and
+    name nothing to build; ``NAME=VERSION`` names the real one to build, in that version. Raises
+    UnknownNameError, ConfigError.
+    """
+    names: list[str] = []
+    makers: dict[str, str] = {}
+    versions: dict[str, str] = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        package = packages[pick("package", name, packages)]
+        if package.stands_in_for:
+            raise ConfigError(
+                f"{name!r} is a stand-in, and no package by itself",
+                hint=f"ask for {package.stands_in_for}={STAND_IN}",
+            )
+        if not equals or value in package.versions:
+            names.append(name)
+        if not equals:
+            continue
+        if value in package.versions:
+            _agree(versions, name, value)
+            if name not in known:
+                continue
+            value = REAL  # a version is the real one's
+        _check_maker(word, package, known, target)
+        _agree(makers, name, value)
+    return Request(tuple(dict.fromkeys(names)), makers, versions)
+
+
+def _check_maker(word: str, package: Package, known: Mapping[str, str], target: Target) -> None:
+    name, _, value = word.partition("=")
+    if value not in {REAL, STAND_IN, *package.versions}:
+        have = {REAL, STAND_IN, *package.versions}
+        raise UnknownNameError(
+            f"{word}: {value!r} is no version of {name!r} and no maker", hint=suggest(value, have)
+        )
+    if value == STAND_IN and name not in known:
+        raise ConfigError(
+            f"{name!r} has no stand-in on target {target.name!r}",
+            hint=f"those that have one: {', '.join(sorted(known)) or 'none'}",
+        )
+
+
+def _agree(table: dict[str, str], name: str, value: str) -> None:
+    """Note what is asked for. Raises ConfigError where something else was asked for before."""
+    if table.setdefault(name, value) != value:
+        both = sorted({table[name], value})
+        raise ConfigError(
+            f"{name!r} is asked for both as {' and as '.join(both)}", hint="take one out"
+        )
+
+
+def chosen_versions(
+    packages: Iterable[str], asked: Mapping[str, str], target: Target
+) -> dict[str, str]:
+    """Return which version of each package is wanted: as asked, else as the target chooses.
+
+    A package that is not in it comes in its default version. Raises UnknownNameError: the target
+    chooses a version of a package that does not exist.
+    """
+    for name in target.versions:
+        pick(f"package (in [versions] of target {target.name})", name, packages)
+    return {**target.versions, **asked}
+
+
+def asked_about(
+    packages: Mapping[str, Package], wanted: Sequence[str], known: Mapping[str, str]
+) -> list[str]:
+    """Return which packages that have a stand-in ``wanted`` comes down to: those to choose for."""
+    seen: set[str] = set()
+    waiting = list(wanted)
+    while waiting:
+        name = waiting.pop()
+        if name not in seen and name in packages:
+            seen.add(name)
+            waiting += packages[name].needs
+    return sorted(seen & known.keys())
+
+
+def choose(name: str, stand_in: str, forced: str, reach: Reach | None) -> Choice:
+    """Choose who makes ``name``. ``reach`` tells of its source; None: it matters not.
+
+    Raises SourceUnreachableError: the real one is forced and its source is out of reach.
+    """
+    if forced == STAND_IN or reach is None:
+        return Choice(name, maker=stand_in, other=name, why="asked for")
+    if reach.ok:
+        why = f"asked for; {reach.why}" if forced == REAL else reach.why
+        return Choice(name, maker=name, other=stand_in, why=why)
+    if forced == REAL:
+        raise SourceUnreachableError(
+            f"{name}={REAL}: its source is out of reach: {reach.why}",
+            hint="mend the network, or point git at a mirror (`git config --global "
+            f"url.MIRROR.insteadOf URL`), or make the bundle with {name}={REAL}; without it, ask "
+            f"for {name}={STAND_IN}",
+        )
+    return Choice(name, maker=stand_in, other=name, why=reach.why)
+
+
+def order(
+    packages: Mapping[str, Package],
+    wanted: Sequence[str],
+    target: Target,
+    makers: Mapping[str, str] | None = None,
+) -> list[Package]:
+    """Return ``wanted`` and all they need, each after what it needs.
+
+    ``makers`` maps a package to the one that is built in its place. Raises ConfigError: a circle, a
+    need that names no package, or a package that is not for ``target``.
+    """
+    done: dict[str, Package] = {}
+
+    def visit(asked: str, path: tuple[str, ...]) -> None:
+        name = (makers or {}).get(asked, asked)
+        if name in path:
+            raise ConfigError(
+                f"packages need one another in a circle: {' → '.join([*path, name])}",
+                hint="take one `needs` out of specs/*/package.toml",
+            )
+        if name in done:
+            return
+        package = packages.get(name)
+        if package is None:
+            raise ConfigError(
+                f"package {path[-1]!r} needs {name!r}, which does not exist",
+                hint=f"known: {', '.join(sorted(packages))}",
+            )
+        if package.targets and target.name not in package.targets:
+            raise ConfigError(
+                f"package {name!r} is not for target {target.name!r}",
+                hint=f"it is for {', '.join(package.targets)}",
+            )
+        for need in package.needs:
+            visit(need, (*path, name))
+        done[name] = package
+
+    for name in wanted:
+        visit(name, ())
+    return list(done.values())
+
+
+def buildable(packages: Mapping[str, Package], target: Target) -> list[str]:
+    """Return the names of all packages that are for ``target``; stand-ins come by a choice."""
+    return sorted(
+        n
+        for n, p in packages.items()
+        if (not p.targets or target.name in p.targets) and not p.stands_in_for
+    )
+
+
+def inputs(
+    package: Package, target: Target, image: str, files: Mapping[Path, str], keys: Mapping[str, str]
+) -> dict[str, str]:
+    """Return what the RPMs of ``package`` depend on: name of the input to its hash or value.
+
+    ``files`` maps the files that this version is made of (versions.files) to their sha256; ``keys``
+    maps each package that it needs, as chosen, to that one's own key.
+    """
+    found = {"recipe": RECIPE, "builder image": image}
+    macros = target.for_package(package).macros
+    found |= {f"macro {name}": value for name, value in macros.items()}
+    for source in package.sources:
+        sign = given.SIGN if package.unpinned and source.given else ""
+        found[f"source {source.file}{sign}"] = source.pin
+    for path, digest in files.items():
+        name = f"{path.parent.name}/{path.name}"
+        found[name] = found.get(name, "") + digest  # two of one name: both count
+    found |= {f"package {name}": key for name, key in keys.items()}
+    return found
+
+
+def decide(
+    package: Package,
+    inputs: Mapping[str, str],
+    published: BuildRecord | None,
+    needs: Sequence[str] = (),
+) -> PlannedBuild:
+    """Tell whether ``package`` must be built for these inputs, and the reason in words."""
+    rows = "".join(f"{name}\0{value}\0" for name, value in sorted(inputs.items()))
+    key = hashlib.sha256(rows.encode()).hexdigest()
+    if published is None:
+        build, reason = True, "not built yet"
+    elif published.key == key:
+        build, reason = False, "nothing changed"
+    elif published.version != package.version:
+        build, reason = True, f"in place of version {published.version}"
+    else:
+        names = sorted(inputs.keys() | published.inputs.keys())
+        changed = [n for n in names if inputs.get(n) != published.inputs.get(n)]
+        build, reason = True, f"changed: {', '.join(changed)}"
+    return PlannedBuild(package, key, inputs, build, reason, tuple(needs))

@@ -1,0 +1,140 @@
+"""The published repo of a target: RPMs, repodata, manifest, and what each build left to read.
+
+A repo is made beside and published by renaming one symlink, so that ``dist/<target>`` is whole at
+every moment: the former repo or the new one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from sheepvirt import paths
+from sheepvirt.docker.engine import Engine
+from sheepvirt.errors import BuildError, ConfigError
+from sheepvirt.model import BuildRecord, Evidence, PublishedRpm, Target
+from sheepvirt.progress import Stage
+from sheepvirt.rpms import sha256
+
+MANIFEST = "manifest.json"
+
+
+def home(target: Target) -> Path:
+    """Return where the repo of ``target`` is published (a symlink once it is)."""
+    return paths.dist() / target.name
+
+
+def read_manifest(folder: Path) -> tuple[BuildRecord, ...]:
+    """Return what the repo in ``folder`` holds. Raises ConfigError: no repo there, or not ours."""
+    path = folder / MANIFEST
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))["packages"]
+        return tuple(_record(row) for row in rows)
+    except FileNotFoundError as error:
+        raise ConfigError(
+            f"no repo is published in {folder}",
+            hint=f"run `invoke build-rpms --target {folder.name}` first",
+        ) from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(
+            f"{path} is not a manifest of ours: {error}",
+            hint="move it away and build again",
+        ) from error
+
+
+def published(target: Target) -> dict[str, BuildRecord]:
+    """Return the records of the published repo whose RPM files are all there and unharmed."""
+    folder = home(target)
+    if not (folder / MANIFEST).exists():
+        return {}
+    return {r.package: r for r in read_manifest(folder) if _intact(folder, r)}
+
+
+@contextmanager
+def staging(target: Target) -> Iterator[Path]:
+    """Give a folder to make the next repo in; it is removed unless it was published."""
+    parent = _parent(target)
+    parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix="new-", dir=parent))
+    folder.chmod(0o755)
+    try:
+        yield folder
+    finally:
+        if home(target).resolve() != folder.resolve():
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def keep(target: Target, record: BuildRecord, stage: Path) -> None:
+    """Take everything of a package over from the published repo (hard links: no copy)."""
+    shutil.copytree(home(target) / record.package, stage / record.package, copy_function=_link)
+
+
+def index(engine: Engine, target: Target, image: str, stage: Path, progress: Stage) -> None:
+    """Make repodata for the RPMs of ``stage`` by its target's createrepo. Raises EngineError."""
+    with engine.container(image, mounts={stage: ("/repo", "ro")}, network="none") as container:
+        container.run(
+            [*target.createrepo, "--excludes=*.src.rpm", "--outputdir=/tmp", "/repo"],
+            on_line=progress.line, check=True,
+        )  # fmt: skip
+        container.get("/tmp/repodata", stage)
+
+
+def publish(target: Target, stage: Path, records: Sequence[BuildRecord]) -> None:
+    """Write the manifest into ``stage`` and make it the repo of ``target``, in one rename.
+
+    The former repo stays beside until the next one, for those who are reading it. Raises
+    BuildError: something that is not ours stands where the symlink belongs.
+    """
+    manifest = {"target": target.name, "packages": [asdict(r) for r in records]}
+    text = json.dumps(manifest, indent=1, sort_keys=True) + "\n"
+    (stage / MANIFEST).write_text(text, encoding="utf-8")
+    link = home(target)
+    if link.exists() and not link.is_symlink():
+        raise BuildError(
+            f"{link} is not a symlink, so it is not a repo that sheepvirt published",
+            hint="move it away; the new repo is built again quickly from the compiler cache",
+        )
+    former = link.resolve() if link.is_symlink() else None
+    beside = link.with_name(f".{link.name}.{os.getpid()}")
+    beside.unlink(missing_ok=True)
+    beside.symlink_to(os.path.relpath(stage, link.parent))
+    beside.replace(link)
+    for folder in _parent(target).iterdir():
+        if folder.resolve() not in {stage.resolve(), former}:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _parent(target: Target) -> Path:
+    return paths.dist() / ".repos" / target.name
+
+
+def _link(source: str, copy: str) -> str:
+    os.link(source, copy)
+    return copy
+
+
+def _intact(folder: Path, record: BuildRecord) -> bool:
+    files = [(folder / r.file, r.sha256) for r in record.rpms]
+    return all(path.is_file() and sha256(path) == digest for path, digest in files)
+
+
+def _record(row: Mapping[str, Any]) -> BuildRecord:
+    return BuildRecord(
+        package=row["package"],
+        version=row["version"],
+        key=row["key"],
+        inputs=dict(row["inputs"]),
+        rpms=tuple(PublishedRpm(**r) for r in row["rpms"]),
+        install=tuple(row["install"]),
+        evidence=tuple(Evidence(**e) for e in row["evidence"]),
+        seconds=row["seconds"],
+        stand_in=row["stand_in"],
+        unpinned=row.get("unpinned", ""),  # repos of before have none
+    )

@@ -1,0 +1,233 @@
+"""Build one package in one container: stage the spec, prove it, rpmbuild, collect, check."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from sheepvirt import paths, rpms
+from sheepvirt.builds import buildlog, gates, sources, staging, versions
+from sheepvirt.builds.buildroot import TOP, defines, environment, owner
+from sheepvirt.docker.container import Container, Result
+from sheepvirt.docker.engine import Engine
+from sheepvirt.errors import BuildError, CompileError
+from sheepvirt.model import (
+    BuildRecord,
+    DebianSource,
+    Evidence,
+    Package,
+    PlannedBuild,
+    PublishedRpm,
+    Rpm,
+    Shelf,
+    Source,
+    Target,
+)
+from sheepvirt.progress import Progress, Stage
+
+KILLED = {-1, 128 + signal.SIGKILL, 128 + signal.SIGTERM}
+
+
+class Job:
+    """Builds packages of one target into one staging folder of its repo."""
+
+    def __init__(
+        self, engine: Engine, target: Target, image: str, stage: Path, progress: Progress,
+        *, keep_failed: bool = True, shelf: Shelf | None = None,
+    ) -> None:  # fmt: skip
+        self._engine = engine
+        self._target = target
+        self._image = image
+        self._stage = stage
+        self._progress = progress
+        self._keep_failed = keep_failed
+        self._shelf = shelf  # where it is given, sources come from there alone
+
+    def build(self, row: PlannedBuild, done: Mapping[str, BuildRecord]) -> BuildRecord:
+        """Build one package; ``done`` has the records of what it needs. Returns its record.
+
+        Raises SourceError, SpecError, EngineError, CompileError, BuildError, ContractError. The
+        container goes away in every case; a failed compilation leaves an image to look into.
+        """
+        package = row.package
+        out = self._stage / package.name
+        out.mkdir()
+        with self._progress.stage(f"{package.name}: sources") as part:
+            files = [self.fetch(source, part) for source in package.sources]
+        spec_path = self._patched_spec(package, files, out)
+        ours = [rpms.read(self._stage / r.file) for n in row.needs for r in done[n].rpms]
+        needs = [r for r in ours if r.arch != "src"]
+        with self.build_root(package, files, spec_path, needs) as container:
+            evidence = self.prove(container, package, out)
+            seconds = self.compile(container, package, out, epoch=staging.epoch(files))
+            with self._progress.stage(f"{package.name}: collect the RPMs") as part:
+                built = _collect(container, out)
+                evidence += gates.build_gates(
+                    container, self._target, package, out, built=built, build_root=needs
+                )
+                part.note = f"{len(built)} RPMs, {len(evidence)} claims seen"
+        self._engine.remove_image(self._failed_tag(package))
+        return BuildRecord(
+            package=package.name,
+            version=package.version,
+            key=row.key,
+            inputs=row.inputs,
+            rpms=tuple(_published(r, package) for r in built),
+            install=package.install,
+            evidence=tuple(evidence),
+            seconds=round(seconds, 1),
+            stand_in=package.stand_in,
+            unpinned=package.unpinned,
+        )
+
+    def fetch(self, source: Source, part: Stage) -> Path:
+        """Return a file with a source's content. Raises SourceError."""
+        debian = self._from_debian if self._target.suite else None  # else its image has no apt
+        return sources.fetch(source, part, debian=debian, shelf=self._shelf)
+
+    def _from_debian(self, source: DebianSource, folder: Path) -> Path:
+        """Bring a file of a Debian source package out of a container (it has the mirrors)."""
+        with self._engine.container(self._image, owner=owner(self._target)) as container:
+            for argv in (
+                ["apt-get", "update", "-q"],
+                ["apt-get", "source", "-q", "--download-only", "--tar-only", source.package],
+            ):
+                container.run(argv, workdir="/tmp", check=True)
+            return container.get(f"/tmp/{source.file}", folder)
+
+    def _patched_spec(self, package: Package, files: Sequence[Path], out: Path) -> Path:
+        """Write the spec with the intents of all features applied, and the diff, into ``out``."""
+        with self._progress.stage(f"{package.name}: patch the spec") as part:
+            macros = self._target.for_package(package).macros
+            patched = staging.patched_spec(package, files, macros)
+            for action in patched.actions:
+                part.line(action)
+            part.note = "; ".join(patched.actions)
+            path = out / package.spec_file
+            path.write_bytes(patched.text.encode(errors=staging.BYTES))
+            (out / "spec.diff").write_text(patched.diff, encoding="utf-8", errors=staging.BYTES)
+        if patched.diff:
+            self._progress.diff(patched.diff)
+        return path
+
+    @contextmanager
+    def build_root(
+        self, package: Package, files: Sequence[Path], spec_path: Path, needs: Sequence[Rpm]
+    ) -> Iterator[Container]:
+        """Give a build root with a package's sources and spec, and RPMs of ours that it needs.
+
+        It has no network: whatever a build needs is put in before.
+        """
+        ccache = paths.cache() / "ccache" / self._target.name
+        ccache.mkdir(parents=True, exist_ok=True)
+        mounts = {ccache: ("/ccache", "rw")}
+        with self._engine.container(
+            self._image, mounts=mounts, owner=owner(self._target), network="none"
+        ) as container:
+            container.run(["mkdir", "-p", f"{TOP}/SOURCES", f"{TOP}/SPECS", f"{TOP}/NEEDS"])
+            container.put(spec_path, f"{TOP}/SPECS")
+            with tempfile.TemporaryDirectory() as scratch:
+                made = staging.made_sources(package, files, Path(scratch))
+                for path in [*files, *versions.patches(package), *made]:
+                    container.put(path, f"{TOP}/SOURCES")
+            # Modes (by this user's umask) and dates get into source RPMs; libvirt's spec even asks
+            # for its own date.
+            inside = [f"{TOP}/SOURCES", f"{TOP}/SPECS"]
+            container.run(["chmod", "-R", "u=rwX,go=rX", *inside], check=True)
+            date = f"--date=@{staging.epoch(files)}"
+            container.run(["find", *inside, "-exec", "touch", date, "{}", "+"], check=True)
+            for rpm in needs:
+                container.put(rpm.path, f"{TOP}/NEEDS")
+            if needs:
+                # overlayfs and an old rpm: its database has to be copied up before (el6's recipe).
+                names = [f"{TOP}/NEEDS/{r.path.name}" for r in needs]
+                script = 'find /var/lib/rpm -type f -exec touch {} + ; exec rpm -U "$@"'
+                container.run(["sh", "-c", script, "sh", *names], check=True)
+            yield container
+
+    def prove(self, container: Container, package: Package, out: Path) -> list[Evidence]:
+        """Let rpm expand the spec for this target; require what package and intents promise."""
+        with self._progress.stage(f"{package.name}: prove the spec") as part:
+            found = gates.spec_gate(container, self._target, package, out)
+            part.note = f"{len(found)} claims seen in rpm's own expansion" if found else ""
+        return found
+
+    def compile(
+        self, container: Container, package: Package, out: Path, *, epoch: int = staging.EPOCH
+    ) -> float:
+        """Run rpmbuild; its output is in ``build.log``. Returns seconds. Raises CompileError.
+
+        ``epoch`` (seconds since 1970) is the date that everything built gets.
+        """
+        argv = ["rpmbuild", "-ba", *defines(self._target, package), *package.rpmbuild_args,
+                f"{TOP}/SPECS/{package.spec_file}"]  # fmt: skip
+        name = f"{package.name}: rpmbuild"
+        with self._progress.stage(name) as part:
+            started = time.monotonic()
+            log = out / "build.log"
+            with log.open("w", encoding="utf-8") as handle:
+                handle.write(f"$ {shlex.join(argv)}\n")
+
+                def line(text: str) -> None:
+                    handle.write(text + "\n")
+                    part.line(text)
+
+                env = {**environment(self._target), "SOURCE_DATE_EPOCH": str(epoch)}
+                done = container.run(argv, env=env, on_line=line, keep=False)
+            if done.code:
+                raise self._failure(container, package, log, done)
+            return time.monotonic() - started
+
+    def _failure(
+        self, container: Container, package: Package, log: Path, done: Result
+    ) -> BuildError:
+        """Keep the failed build root and the log; return the error that names both."""
+        kept = log
+        if self._keep_failed:
+            kept = paths.dist() / "logs" / f"{self._target.name}-{package.name}-build.log"
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(log, kept)
+        if done.code in KILLED or not container.running:
+            return BuildError(
+                f"{package.name}: rpmbuild was killed before it ended; log: {kept}",
+                hint="was its container removed, or is memory short (`free -h`)? run the command "
+                "again: the compiler cache has what was compiled",
+            )
+        tag = self._failed_tag(package)
+        if self._keep_failed:
+            container.commit(tag)
+        error = buildlog.first_error(log.read_text(encoding="utf-8", errors="replace"))
+        return CompileError(
+            f"{package.name} did not build (rpmbuild: exit code {done.code}). First error:\n"
+            f"    {error.replace(chr(10), chr(10) + '    ')}\n  log: {kept}",
+            hint=f"open a shell in the failed build: `docker run --rm -it -w {TOP}/BUILD {tag} "
+            "bash`",
+        )
+
+    def _failed_tag(self, package: Package) -> str:
+        return f"sheepvirt/{self._target.name}-failed:{package.name}"
+
+
+def _collect(container: Container, out: Path) -> list[Rpm]:
+    """Bring all RPMs that were built into ``out``; return what their headers say, by NEVRA."""
+    with tempfile.TemporaryDirectory(dir=out.parent.parent) as scratch:
+        for folder in ("RPMS", "SRPMS"):
+            for path in container.get(f"{TOP}/{folder}", Path(scratch)).rglob("*.rpm"):
+                path.replace(out / path.name)
+    return sorted((rpms.read(p) for p in out.glob("*.rpm")), key=lambda r: r.nevra)
+
+
+def _published(rpm: Rpm, package: Package) -> PublishedRpm:
+    return PublishedRpm(
+        name=rpm.name,
+        nevra=rpm.nevra,
+        file=f"{package.name}/{rpm.path.name}",
+        sha256=rpm.sha256,
+        header_sha1=rpm.header_sha1,
+    )

@@ -1,0 +1,161 @@
+"""What a build starts from: the spec as it goes into the build root, and files of ours, packed."""
+
+from __future__ import annotations
+
+import lzma
+import tarfile
+import zlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
+
+from sheepvirt import paths
+from sheepvirt.builds import versions
+from sheepvirt.errors import SourceError, SpecError
+from sheepvirt.model import Package
+from sheepvirt.spec import adjust, by_intent, own_patches
+from sheepvirt.spec.model import Intent, Patched
+
+BYTES = "surrogateescape"  # a spec may have names in its changelog that are not UTF-8
+EPOCH = 1767225600  # 2026-01-01 UTC: the date of what has none of its own (a checkout's files)
+
+
+def made_sources(package: Package, files: Sequence[Path], folder: Path) -> list[Path]:
+    """Write into ``folder`` the sources that no location has: files of ours, and of the tarball.
+
+    ``files`` are the sources that were fetched. Raises SourceError.
+    """
+    made = [pack(package, folder)] if package.files else []
+    return made + (unpack(package, files[0], folder) if package.unpack else [])
+
+
+def pack(package: Package, folder: Path) -> Path:
+    """Pack the files of ours that a package is made of, as upstream ships a tarball.
+
+    Returns ``<folder>/<name>-<version>.tar``, whose top folder is ``<name>-<version>/``: what
+    ``%setup`` expects. What Python leaves beside its sources stays out.
+    """
+    top = f"{package.name}-{package.version}"
+    path = folder / f"{top}.tar"
+    with tarfile.open(path, "w") as archive:
+        for name in package.files:
+            archive.add(_own(package, name), f"{top}/{name}", filter=_packed)
+    return path
+
+
+def _packed(info: tarfile.TarInfo) -> tarfile.TarInfo | None:
+    if Path(info.name).name == "__pycache__":
+        return None
+    info.uid = info.gid = 0
+    info.uname = info.gname = "root"
+    info.mode = 0o755 if info.isdir() or info.mode & 0o100 else 0o644  # whatever git's umask was
+    info.mtime = EPOCH
+    return info
+
+
+def epoch(files: Sequence[Path]) -> int:
+    """Return the date that RPMs made of these sources get, in seconds since 1970.
+
+    It is that of the first entry of the first tarball (of git: the commit's), else EPOCH.
+    """
+    for path in files:
+        try:
+            with tarfile.open(path) as archive:
+                first = archive.next()
+        except (tarfile.TarError, OSError, EOFError, zlib.error, lzma.LZMAError):
+            continue
+        if first and first.mtime > 0:
+            return int(first.mtime)
+    return EPOCH
+
+
+def patched_spec(package: Package, files: Sequence[Path], macros: Mapping[str, str]) -> Patched:
+    """Return the package's spec, adjusted, with its patches and the intents of its features.
+
+    ``files`` are its sources. Raises SourceError, SpecError, RuleMismatchError, ConfigError.
+    """
+    text = original = stock_spec(package, files)
+    done: list[Patched] = []
+    name = package.spec_file
+    if package.adjust:
+        done.append(adjust.apply(text, package.adjust, macros, name=name))
+        text = done[-1].text
+    if package.spec_from == "tarball":
+        patches = [path.name for path in versions.patches(package)]
+        done.append(own_patches.apply(text, patches, macros, name=name))
+        text = done[-1].text
+    for intent in intents(package).values():
+        done.append(by_intent.patch(text, intent, macros, name=name))
+        text = done[-1].text
+    diff = "".join(one.diff for one in done)
+    actions = tuple(action for one in done for action in one.actions)
+    return Patched(text, diff, actions, already=text == original)
+
+
+def stock_spec(package: Package, files: Sequence[Path]) -> str:
+    """Return the package's spec as it is before anything of ours is applied."""
+    if package.spec_from == "tarball":
+        return _spec_of_tarball(package, files[0])
+    return _own(package, package.spec).read_text(encoding="utf-8", errors=BYTES)
+
+
+def _own(package: Package, name: str) -> Path:
+    return versions.own_file(package.folder, package.version, name)
+
+
+def intents(package: Package) -> dict[str, Intent]:
+    """Return the intents of a package's features by feature; a spec of ours needs none."""
+    folder = paths.PATCHES / package.name
+    return {
+        f.name: by_intent.load_intent(folder / f"{f.intent}.toml")
+        for f in package.features
+        if f.intent
+    }
+
+
+def _spec_of_tarball(package: Package, tarball: Path) -> str:
+    """Return upstream's own spec: the file at that path below the tarball's top folder."""
+    found = _members(tarball, [package.spec])
+    if package.spec not in found:
+        raise SpecError(
+            f"{tarball.name} has no {package.spec} below its top folder",
+            hint=f"put a spec of ours beside {package.folder / 'package.toml'} and say "
+            "spec_from = 'here'",
+        )
+    return found[package.spec].decode(errors=BYTES)
+
+
+def unpack(package: Package, tarball: Path, folder: Path) -> list[Path]:
+    """Write the files of the tarball that the spec names as further sources into ``folder``.
+
+    Raises SourceError where one is missing.
+    """
+    found = _members(tarball, package.unpack)
+    missing = [name for name in package.unpack if name not in found]
+    if missing:
+        raise SourceError(
+            f"{tarball.name} has no {', '.join(missing)} below its top folder",
+            hint=f"mend `unpack` in {package.folder.name}'s package.toml",
+        )
+    paths_ = [folder / PurePosixPath(name).name for name in package.unpack]
+    for path, name in zip(paths_, package.unpack, strict=True):
+        path.write_bytes(found[name])
+    return paths_
+
+
+def _members(tarball: Path, wanted: Sequence[str]) -> dict[str, bytes]:
+    """Return files of a tarball by their path below its top folder. Raises SourceError."""
+    found: dict[str, bytes] = {}
+    try:
+        with tarfile.open(tarball) as archive:
+            for member in archive:
+                name = member.name.removeprefix("./").partition("/")[2]
+                handle = archive.extractfile(member) if name in wanted else None
+                if handle is not None:
+                    found[name] = handle.read()
+                    if len(found) == len(wanted):
+                        break
+    except (tarfile.TarError, OSError, EOFError) as error:
+        raise SourceError(
+            f"{tarball.name} cannot be read: {error}", hint="is the pinned file a tar archive?"
+        ) from error
+    return found

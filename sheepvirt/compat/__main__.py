@@ -1,0 +1,70 @@
+"""The command that holds RPMs and repos against a target's oldest tools.
+
+python -m sheepvirt.compat --target NAME FILE_OR_REPO…    every violation, one a line
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+from sheepvirt import config
+from sheepvirt.compat import traits
+from sheepvirt.compat.model import Violation
+from sheepvirt.compat.old_tools import check, check_metadata
+from sheepvirt.errors import ConfigError, SheepvirtError
+from sheepvirt.model import Target
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print all violations; return 1 where there are any, 2 for a wrong name or file, else 0."""
+    parser = argparse.ArgumentParser(
+        prog="python -m sheepvirt.compat", description="Hold RPMs and repos against old tools."
+    )
+    parser.add_argument("--target", required=True, help="a folder of containers/")
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE_OR_REPO")
+    given = parser.parse_args(arguments)
+    try:
+        target = config.load_target(given.target)
+        if target.ceilings is None:
+            raise ConfigError(
+                f"target {target.name!r} has no [ceilings]: its tools are as new as ours",
+                hint="name a target that has them, such as el6",
+            )
+    except SheepvirtError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return max(_report(path, target) for path in given.files)
+
+
+def _report(path: Path, target: Target) -> int:
+    """Print the violations of a file or repo; what is broken is named, the rest still looked at."""
+    code = 0
+    parts: list[Callable[[], list[Violation]]] = []
+    try:
+        parts += [partial(_check_file, file, target) for file in traits.rpm_files(path)]
+    except SheepvirtError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    parts.append(lambda: check_metadata(traits.read_metadata(path), target))
+    for part in parts:
+        try:
+            found = part()
+        except SheepvirtError as error:
+            print(f"error: {error}", file=sys.stderr)
+            code = 2
+            continue
+        print(*found, sep="\n", end="\n" if found else "")
+        code = max(code, bool(found))
+    return code
+
+
+def _check_file(path: Path, target: Target) -> list[Violation]:
+    return check(traits.read(path), target)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The engine, its images and its containers: the only users of docker."""

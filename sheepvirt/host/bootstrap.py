@@ -1,0 +1,176 @@
+"""Bring a host to its wanted state: look, change what differs, look again.
+
+Facts are gathered once, and again after every step that changed something: that is the proof that
+the step reached its state, and what the next one decides on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+
+from sheepvirt import config, locks, paths, standin
+from sheepvirt.builds import given, repo
+from sheepvirt.errors import BootstrapError, ConfigError, RemoteCommandError
+from sheepvirt.host import inventory, rehearsal, schemas, ssh
+from sheepvirt.host.facts import Question, gather
+from sheepvirt.host.model import Change, Facts, Host
+from sheepvirt.host.ssh import Connection
+from sheepvirt.host.steps import STEPS, guard, ifcfg, kvm, repository, undo, units
+from sheepvirt.host.steps.base import Hands, Step, Wanted, disk_path, vdi_note
+from sheepvirt.host.steps.network import DEFAULT
+from sheepvirt.host.steps.reboot import settle
+from sheepvirt.images import guest
+from sheepvirt.model import BuildRecord
+from sheepvirt.progress import Progress
+
+
+def bootstrap(host: Host, *, plan: bool, progress: Progress) -> list[Change]:
+    """Change what differs on ``host`` and return that; with ``plan`` only say what would change.
+
+    Raises BootstrapError (a step did not reach its state), SshError and its kinds, EngineError,
+    ConfigError (no repo is published), LockedError.
+    """
+    wanted = wanted_state(host)
+    given.admit(host, wanted.records, progress)
+    _require_init(host, wanted.records)
+    if plan:
+        return make_plan(wanted, progress)
+    with locks.lock(f"host-{host.name}", progress):
+        created = host.rehearsal and rehearsal.ensure(host, progress)
+        changes = [Change("host", f"{host.name} created, a rehearsal host")] if created else []
+        return [*changes, *run(wanted, ssh.connect(host), progress)]
+
+
+def wanted_state(host: Host) -> Wanted:
+    """Return the state that ``host`` is to have. Raises ConfigError: no repo is published."""
+    folder = (paths.dist() / host.target).resolve()  # one repo, even if another is published now
+    records = repo.read_manifest(folder)
+    try:
+        repomd = (folder / "repodata" / "repomd.xml").read_bytes()
+    except OSError as error:
+        raise ConfigError(
+            f"{folder} has no repodata", hint=f"run `invoke build-rpms --target {host.target}`"
+        ) from error
+    return Wanted(
+        host=host,
+        dependencies=inventory.load_dependencies(),
+        repo=folder,
+        repomd=hashlib.sha256(repomd).hexdigest(),
+        records=records,
+        images={g.name: guest.image_name(g) for g in host.guests},
+        schemas=schemas.load(folder, records),
+        stand_ins=standin.words(config.load_package(r.package) for r in records),
+    )
+
+
+def _require_init(host: Host, records: Sequence[BuildRecord]) -> None:
+    """Raise ConfigError where a rehearsal host does not start services as a package brings them."""
+    for record in records:
+        init = config.load_package(record.package, record.version).init
+        if host.rehearsal and init and init != host.init:
+            raise ConfigError(
+                f"{record.package} {record.version} comes with init scripts, and {host.name} is a "
+                f"rehearsal host with {host.init}",
+                hint=f'set `init = "{init}"` for it in {paths.inventory()}, and '
+                f"`invoke destroy {host.name}` where it is there already: it is made anew",
+            )
+
+
+def question(wanted: Wanted) -> Question:
+    """Return what must be looked at to decide every step."""
+    host = wanted.host
+    return Question(
+        names=wanted.dependencies.packages,
+        services=(*wanted.dependencies.services, units.AUTOSTART),
+        networks=(DEFAULT, host.network),
+        pools=(host.pool,),
+        domains=tuple(g.name for g in host.guests),
+        disks=tuple(disk_path(g) for g in host.guests),
+        files=(*repository.FILES, *units.FILES, ifcfg.IFUP, *ifcfg.paths_of(host)),
+        texts=(
+            kvm.NOTE,
+            undo.SCRIPT,
+            guard.BOOT,
+            *ifcfg.paths_of(host),
+            *(vdi_note(g) for g in host.guests),
+        ),
+    )
+
+
+def make_plan(wanted: Wanted, progress: Progress) -> list[Change]:
+    """Return what a bootstrap would change; nothing is built, created, started or written."""
+    host = wanted.host
+    if host.rehearsal and not rehearsal.exists(host):
+        created = Change("host", f"{host.name} created, a rehearsal host")
+        return [created, *differences(wanted, Facts())]
+    if host.rehearsal and not rehearsal.running(host):
+        return [Change("host", f"{host.name} started (it is stopped), then looked at")]
+    with progress.stage(f"{host.name}: look") as stage:
+        facts = gather(ssh.connect(host), question(wanted))
+        stage.note = facts.os
+    _say_accelerator(wanted, facts, progress)
+    return differences(wanted, facts)
+
+
+def differences(wanted: Wanted, facts: Facts) -> list[Change]:
+    """Return what every step would change, from ``facts`` alone. Pure."""
+    changes: list[Change] = []
+    for step in STEPS:
+        changes.extend(_signed(wanted, step.check(wanted, facts, changes)))
+    return changes
+
+
+def _signed(wanted: Wanted, changes: Sequence[Change]) -> list[Change]:
+    """Let each change of what is a stand-in on the host say so."""
+    return [replace(c, what=standin.sign(c.what, wanted.stand_ins)) for c in changes]
+
+
+def run(wanted: Wanted, connection: Connection, progress: Progress) -> list[Change]:
+    """Run the steps in order; return what was changed. Raises as bootstrap."""
+    name = wanted.host.name
+    asked = question(wanted)
+    with progress.stage(f"{name}: look") as stage:
+        settle(connection)
+        facts = gather(connection, asked)
+        stage.note = facts.os
+    done: list[Change] = []
+    for step in STEPS:
+        changes = step.check(wanted, facts, ())
+        if changes:
+            with progress.stage(f"{name}: {step.name}") as stage:
+                hands = Hands(connection, progress, stage)
+                _apply(step, wanted, facts, hands)
+                facts = gather(connection, asked)
+                _prove(step, wanted, facts, hands)
+            done.extend(_signed(wanted, changes))
+    _say_accelerator(wanted, facts, progress)
+    return done
+
+
+def _say_accelerator(wanted: Wanted, facts: Facts, progress: Progress) -> None:
+    known = kvm.verdict(facts)
+    if known and wanted.host.guests:
+        progress.say(f"{wanted.host.name}: guests run as type {known.type}: {known.why}")
+
+
+def _apply(step: Step, wanted: Wanted, facts: Facts, hands: Hands) -> None:
+    try:
+        step.apply(wanted, facts, hands)
+    except RemoteCommandError as error:
+        raise BootstrapError(
+            f"{wanted.host.name}: step {step.name!r}: {error.message}",
+            hint=f"mend what the lines say; `invoke bootstrap {wanted.host.name}` goes on from "
+            "there",
+        ) from error
+
+
+def _prove(step: Step, wanted: Wanted, facts: Facts, hands: Hands) -> None:
+    left = step.check(wanted, facts, ())
+    if left:
+        said = "\n".join([f"  still to do: {c.what}" for c in left] + list(hands.tail))
+        raise BootstrapError(
+            f"{wanted.host.name}: step {step.name!r} ran and did not reach its state:\n{said}",
+            hint="the last lines are what its commands said; the run's log in dist/logs has all",
+        )

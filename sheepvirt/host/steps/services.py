@@ -1,0 +1,82 @@
+"""Services: enabled for every boot, and started now; our own units or init script beside them.
+
+On a host with SysV init the boot order is a matter of numbers in file names: it is computed from
+the scripts' headers and held against ``host/dependencies.toml`` before anything reboots.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sheepvirt.errors import BootstrapError
+from sheepvirt.host import initscripts
+from sheepvirt.host.model import Change, Facts, ServiceState
+from sheepvirt.host.services import INITS, SYSV, asked, commands
+from sheepvirt.host.steps import units
+from sheepvirt.host.steps.base import Hands, Step, Wanted
+
+NAME = "services"
+ABSENT = ServiceState(active=False, enabled=False)
+
+
+def names(wanted: Wanted, facts: Facts) -> tuple[str, ...]:
+    """Return the services that this host is to have, in the order of their start.
+
+    Ours is among them where it is one (an init script; under systemd others pull it in). What may
+    be absent is wanted where the host has it, and in a plan for a host that nobody has looked at.
+    """
+    dependencies = wanted.dependencies
+    unseen = not facts.boot
+    found = tuple(
+        name
+        for name in asked(facts.init, dependencies.services, dependencies.optional)
+        if unseen or name not in dependencies.optional or name in facts.services
+    )
+    return (*found, units.AUTOSTART) if facts.init == SYSV else found
+
+
+def check(wanted: Wanted, facts: Facts, _earlier: Sequence[Change]) -> list[Change]:
+    """Our units are there; every service is enabled and active; they start in order.
+
+    Raises BootstrapError where a boot would start them in another order.
+    """
+    changes = units.check(NAME, facts)
+    for name in names(wanted, facts):
+        state = facts.services.get(name, ABSENT)
+        verbs = [*([] if state.enabled else ["enabled"]), *([] if state.active else ["started"])]
+        if verbs:
+            changes.append(Change(NAME, f"{name} {' and '.join(verbs)}"))
+    if not changes:
+        _refuse_wrong_order(wanted, facts)
+    return changes
+
+
+def apply(wanted: Wanted, facts: Facts, hands: Hands) -> None:
+    """Enable and start what is not. Raises BootstrapError: no systemd and no chkconfig."""
+    if facts.init not in INITS:
+        raise BootstrapError(
+            f"{wanted.host.name} runs no systemd and has no chkconfig ({facts.init or 'unknown'})",
+            hint="services are switched by systemctl, or by chkconfig and service, as el6 has them",
+        )
+    units.apply(facts, hands)
+    for name in names(wanted, facts):
+        state = facts.services.get(name, ABSENT)
+        verbs = [*([] if state.enabled else ["enable"]), *([] if state.active else ["start"])]
+        for verb in verbs:
+            for argv in commands(facts.init, verb, name):
+                hands.run(*argv)
+
+
+def _refuse_wrong_order(wanted: Wanted, facts: Facts) -> None:
+    if facts.init != SYSV:
+        return
+    wrong = initscripts.misplaced(names(wanted, facts), facts.scripts, facts.links)
+    if wrong:
+        raise BootstrapError(
+            f"{wanted.host.name} would boot in the wrong order:\n"
+            + "\n".join(f"  {w.what}" for w in wrong),
+            hint="\n".join(w.fix for w in wrong),
+        )
+
+
+STEP = Step(NAME, check, apply)

@@ -1,0 +1,105 @@
+"""Proof that a base which was pulled or imported is what its target builds on.
+
+It has to say so itself (``release`` and ``[ceilings]`` of target.toml), and its rpm and yum have to
+run under this kernel. Nothing is built on it before.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sheepvirt.docker.container import Result
+from sheepvirt.docker.engine import Engine
+from sheepvirt.errors import EngineError
+from sheepvirt.model import Target
+
+RELEASE = "/etc/redhat-release"
+SEGFAULT, ABSENT = 139, {126, 127}
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a base says of itself: two files (None: absent), and what two commands came to."""
+
+    release: str | None
+    os_release: str | None
+    saved: bool  # it has manifest.json at its root: an archive of `docker save`
+    rpm: Result
+    yum: Result
+
+
+def prove(engine: Engine, target: Target, image: str, name: str) -> None:
+    """Raise EngineError unless ``image``, called ``name``, is what ``target`` builds on."""
+
+    def text(path: str) -> str | None:
+        content = engine.read_file(image, path)
+        return None if content is None else content.decode(errors="replace")
+
+    seen = Seen(
+        release=text(RELEASE),
+        os_release=text("/etc/os-release"),
+        saved=text("/manifest.json") is not None,
+        rpm=engine.try_command(image, ["rpm", "--version"]),
+        yum=engine.try_command(image, ["yum", "--version"]),
+    )
+    problem = judge(target, seen)
+    if problem:
+        raise EngineError(f"{name} {problem[0]}", hint=problem[1])
+
+
+def judge(target: Target, seen: Seen) -> tuple[str, str] | None:
+    """Pure: say what is wrong with a base and what to do, or None where it is what it should be."""
+    if seen.release is None or not seen.release.startswith(target.release):
+        if seen.saved:
+            return (
+                "is an image archive of `docker save`, and no root file system",
+                "`docker load` it, `docker create` a container of it, and `docker export` that",
+            )
+        return (
+            f"is not {target.release.strip()!r}: it is {_what_it_is(seen)}",
+            f"give an image or rootfs of {target.name}: {RELEASE} must start with "
+            f"{target.release!r}",
+        )
+    said = seen.release.strip().splitlines()[0]
+    limits = target.ceilings
+    for tool, result, wanted in (
+        ("rpm", seen.rpm, limits.rpm if limits else ""),
+        ("yum", seen.yum, limits.yum if limits else ""),
+    ):
+        problem = _tool(tool, result, wanted)
+        if problem:
+            return f"says it is {said!r}, but {problem[0]}", problem[1]
+    return None
+
+
+def _tool(tool: str, result: Result, wanted: str) -> tuple[str, str] | None:
+    if result.code == SEGFAULT:
+        return (
+            f"{tool} dies there with exit code {SEGFAULT} (SIGSEGV)",
+            "has this kernel vsyscall=none (`invoke doctor`)? boot it with vsyscall=xonly, or give "
+            "an image that is made for it",
+        )
+    if result.code in ABSENT:
+        return f"it has no {tool}", "it is no whole system: a minimal installation has rpm and yum"
+    words = result.stdout.split()
+    version = next((w for w in words if w[:1].isdigit()), "")
+    if result.code or not version:
+        last = (result.stderr or result.stdout).strip().splitlines()[-1:]
+        return f"{tool} fails there: {last[0] if last else result.code}", "is it a whole system?"
+    if wanted and not f"{version}.".startswith(f"{wanted}."):
+        return (
+            f"its {tool} is {version}, not {wanted}",
+            "is it the right release? [ceilings] in target.toml says which tools it must have",
+        )
+    return None
+
+
+def _what_it_is(seen: Seen) -> str:
+    """Name a system by what it says of itself."""
+    if seen.release and seen.release.strip():
+        return repr(seen.release.strip().splitlines()[0])
+    for line in (seen.os_release or "").splitlines():
+        key, equals, value = line.partition("=")
+        if key == "PRETTY_NAME" and equals:
+            return repr(value.strip().strip("\"'"))
+    return "nothing that has a name (no /etc/redhat-release, no /etc/os-release)"

@@ -1,0 +1,204 @@
+"""The base image of a target: made by mmdebstrap, imported from an archive, or pulled.
+
+What did not come from mmdebstrap is not believed: see base_proof.py.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+from pathlib import Path
+
+from sheepvirt import machine, paths, web
+from sheepvirt.builds import sources
+from sheepvirt.docker.engine import Engine
+from sheepvirt.docker.image_store import LABEL
+from sheepvirt.errors import EngineError, RegistryError, SourceError, SourceHashError
+from sheepvirt.images import registry
+from sheepvirt.images.base_proof import prove
+from sheepvirt.model import Source, Target
+from sheepvirt.progress import Progress, Stage
+from sheepvirt.rpms import sha256
+from sheepvirt.target_model import Image, Rootfs
+
+# bullseye's -security pool lists files that answer 404, and a base with newer libraries from it
+# cannot install the rest (perl-base against perl): the plain suite alone.
+PLAIN_SUITE = r'sed -i "/-updates\|-security/d" "$1/etc/apt/sources.list"'
+ORIGIN = f"{LABEL}.origin"  # the label of a base that says what it was made of
+ARCHIVES = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd")
+BLOCK = 512  # of a tar archive
+
+
+def usable_images(target: Target, vsyscall: str) -> tuple[Image, ...]:
+    """Return the images of ``target`` that can run under a kernel in mode ``vsyscall``."""
+    return tuple(i for i in target.images if i.no_vsyscall or vsyscall != "none")
+
+
+def recipe(target: Target) -> str:
+    """Return what decides which base a target has: equal text, equal base. Asks no network."""
+    if target.rootfs:
+        return f"rootfs {target.rootfs.sha256 or _stamp(target.rootfs)}"
+    if target.suite:
+        return f"{target.suite} {PLAIN_SUITE}"
+    return " ".join(i.name for i in usable_images(target, machine.vsyscall()))
+
+
+def make(engine: Engine, target: Target, tag: str, progress: Progress) -> None:
+    """Make the base image ``tag`` of ``target``.
+
+    Raises EngineError (mmdebstrap, import or every pull failed; a base is not what it should be),
+    SourceError (an archive is not there, not whole or not the pinned one).
+    """
+    paths.cache().mkdir(parents=True, exist_ok=True)
+    if target.rootfs:
+        with progress.stage(f"base image (from {target.rootfs.place})") as stage:
+            stage.note = _import(engine, target, target.rootfs, tag, stage)
+    elif target.suite:
+        with (
+            progress.stage(f"base image ({target.suite})") as stage,
+            tempfile.TemporaryDirectory(dir=paths.cache()) as scratch,
+        ):
+            tar = Path(scratch) / "base.tar"
+            _mmdebstrap(target.suite, tar, stage)
+            engine.import_tar(tar, tag)
+    else:
+        with progress.stage("base image (from a registry)") as stage:
+            stage.note = _pull(engine, target, tag, stage)
+
+
+# ---- a registry -------------------------------------------------------------------------------
+
+
+def _pull(engine: Engine, target: Target, tag: str, stage: Stage) -> str:
+    """Take the first image that can be pulled and is what it should be; return what it is."""
+    refused: list[str] = []
+    fix = ""
+    for image in usable_images(target, machine.vsyscall()):
+        name = registry.reference(image, target.registry_mirror)
+        stage.line(f"pull {name}")
+        try:
+            digest = engine.pull(name, stage.line)
+            origin = name if image.pinned else f"{name} (unpinned: {digest})"
+            engine.tag(name, _unproven(tag))
+            _adopt(engine, target, name, tag, origin)
+            return origin
+        except RegistryError as error:
+            meaning = registry.refusal(error.words)
+            refused.append(f"{name}: {meaning.why} (the engine: {error.words})")
+            fix = fix or meaning.fix
+        except EngineError as error:
+            refused.append(error.message)
+            fix = fix or error.hint
+    lines = "\n    ".join(refused) or "its target.toml names none that this kernel can run"
+    raise EngineError(f"no base image for {target.name}:\n    {lines}", hint=fix)
+
+
+# ---- an archive -------------------------------------------------------------------------------
+
+
+def _import(engine: Engine, target: Target, rootfs: Rootfs, tag: str, stage: Stage) -> str:
+    """Make the base of an archive of a root file system; return what it is."""
+    with tempfile.TemporaryDirectory(dir=paths.cache()) as scratch:
+        path = _archive(rootfs, Path(scratch), stage)
+        digest = sha256(path)
+        if rootfs.sha256 and digest != rootfs.sha256:
+            raise SourceHashError(
+                f"{rootfs.place} is not the pinned archive:\n    wanted: sha256 {rootfs.sha256}\n"
+                f"    found:  sha256 {digest}",
+                hint="is it whole, and the right one? only then change rootfs_sha256",
+            )
+        fault = archive_fault(path)
+        if fault:
+            raise SourceError(
+                f"{rootfs.place} {fault}",
+                hint="fetch or make it again; `tar -tf` must list it without an error",
+            )
+        engine.import_tar(path, _unproven(tag))
+    origin = f"{rootfs.place} ({'' if rootfs.sha256 else 'unpinned: '}sha256 {digest})"
+    _adopt(engine, target, rootfs.place, tag, origin)
+    return origin
+
+
+def _archive(rootfs: Rootfs, scratch: Path, stage: Stage) -> Path:
+    """Return the archive as a file here; one that is pinned is fetched once."""
+    name = rootfs.place.rpartition("/")[2] or "rootfs"
+    if not rootfs.remote:
+        path = Path(rootfs.place)
+        if not path.is_file():
+            raise SourceError(
+                f"the rootfs {path} is not there", hint="mend `rootfs` in your sheepvirt.toml"
+            )
+        return path
+    if rootfs.sha256:
+        return sources.fetch(Source(name, rootfs.sha256, (rootfs.place,)), stage)
+    stage.line(f"{rootfs.place}: no rootfs_sha256, so nothing pins what comes")
+    return web.download(rootfs.place, scratch / name)
+
+
+def archive_fault(path: Path) -> str:
+    """Return what is wrong with an archive by its first and last bytes, or "".
+
+    The engine notices a truncated archive only where the end falls into a file or into compressed
+    data: a tar archive that was cut between two files, or an empty one, it imports.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as handle:
+        head = handle.read(BLOCK)
+        handle.seek(max(0, size - 2 * BLOCK))
+        tail = handle.read()
+    if not head:
+        return "is empty"
+    if head.startswith(ARCHIVES):
+        return ""
+    if head[257:262] != b"ustar":
+        start = head[:40].decode(errors="replace").strip()
+        return f"is no tar archive: it starts with {start!r}"
+    if size % BLOCK or any(tail):
+        return "is truncated: a tar archive ends with two empty blocks"
+    return ""
+
+
+def _stamp(rootfs: Rootfs) -> str:
+    """Return what an unpinned archive is known by, without reading all of it."""
+    if rootfs.remote or not Path(rootfs.place).exists():
+        return rootfs.place
+    status = Path(rootfs.place).stat()
+    return f"{rootfs.place} {status.st_size} {status.st_mtime_ns}"
+
+
+def _unproven(tag: str) -> str:
+    return f"{tag}-unproven"
+
+
+def _adopt(engine: Engine, target: Target, name: str, tag: str, origin: str) -> None:
+    """Make the base ``tag`` of what has its unproven tag, once that has proven what it is."""
+    try:
+        prove(engine, target, _unproven(tag), name)
+        engine.adopt(_unproven(tag), tag, {ORIGIN: origin})
+    finally:
+        engine.remove_image(_unproven(tag))
+
+
+# ---- Debian -----------------------------------------------------------------------------------
+
+
+def _mmdebstrap(suite: str, tar: Path, stage: Stage) -> None:
+    argv = ["mmdebstrap", "--variant=minbase", "--include=ca-certificates",
+            f"--setup-hook={PLAIN_SUITE}", suite, str(tar)]  # fmt: skip
+    env = {**os.environ, "LC_ALL": "C.UTF-8"}
+    with subprocess.Popen(
+        argv, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:  # fmt: skip
+        tail: list[str] = []
+        assert process.stdout is not None
+        for line in process.stdout:
+            stage.line(line)
+            tail = [*tail[-7:], line.rstrip()]
+    if process.returncode:
+        lines = "\n".join(tail)
+        raise EngineError(
+            f"mmdebstrap could not make a {suite} base:\n{lines}",
+            hint="is a Debian mirror in reach? run `make engine` first if mmdebstrap is missing",
+        )

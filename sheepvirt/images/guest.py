@@ -1,0 +1,79 @@
+"""Disk images of guests: small, bootable, made of Debian's packages alone.
+
+The parts are the image kind ``guest`` of the rehearsal target (``containers/rehearsal/guest/``): a
+guest is the same on every target, because it never meets the RPMs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import tempfile
+from pathlib import Path
+
+from sheepvirt import config, paths
+from sheepvirt.docker.engine import Engine
+from sheepvirt.errors import ConfigError
+from sheepvirt.host.model import Guest
+from sheepvirt.images import recipes
+from sheepvirt.progress import Progress
+
+
+def ensure_image(guest: Guest, progress: Progress) -> Path:
+    """Return the raw disk image of ``guest`` in ``dist/guests/``; make it if absent.
+
+    Its name has a hash over the recipe and ``guest.line``: same input, same file, no work. Raises
+    ConfigError for a line that a console cannot show as one line, EngineError when a step fails.
+    """
+    target = config.load_target("rehearsal")
+    path = paths.dist() / "guests" / image_name(guest)
+    if path.exists():
+        return path
+    engine = Engine()
+    parts = recipes.ensure(engine, target, "guest", progress)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with (
+        progress.stage(f"guest image of {guest.name}") as stage,
+        tempfile.TemporaryDirectory(dir=path.parent) as scratch,
+        engine.container(parts, network="none") as container,
+    ):
+        container.write("/guest/line", guest.line + "\n")
+        container.run(
+            ["sh", "/guest/assemble.sh", "/guest/line", "/guest/disk.img"],
+            on_line=stage.line,
+            check=True,
+        )
+        container.get("/guest/disk.img", Path(scratch)).replace(path)
+        stage.note = f"{path.stat().st_size // 2**20} MiB"
+    return path
+
+
+def image_name(guest: Guest) -> str:
+    """Return the file name of ``guest``'s image, with a hash of its recipe.
+
+    Of the guest only its line is on the disk, so only its line is in the hash. Raises ConfigError
+    for a line that is none.
+    """
+    check_line(guest)
+    recipe = recipes.tag_of(config.load_target("rehearsal"), "guest")
+    key = hashlib.sha256(f"{recipe}\0{guest.line}".encode()).hexdigest()
+    return f"{re.sub(r'[^A-Za-z0-9._-]', '_', guest.name)}-{key[:16]}.img"
+
+
+def check_size(guest: Guest, size: int) -> None:
+    """Raise ConfigError where an image of ``size`` bytes does not fit on ``guest``'s VDI."""
+    if guest.disk == "sheepdog" and size > guest.disk_bytes:
+        raise ConfigError(
+            f"guest {guest.name!r}: its image has {size} bytes and its VDI {guest.disk_bytes}",
+            hint=f"set `disk_gb = {-(-size // 10**9)}` for it in the inventory",
+        )
+
+
+def check_line(guest: Guest) -> None:
+    """Raise ConfigError where ``guest.line`` cannot be printed and found as one line."""
+    if not guest.line.strip() or not guest.line.isprintable() or guest.line != guest.line.rstrip():
+        raise ConfigError(
+            f"guest {guest.name!r}: line {guest.line!r} is empty, ends in a space or has a control "
+            "character",
+            hint="use one line of visible text: it is looked for on the guest's serial console",
+        )

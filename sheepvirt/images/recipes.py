@@ -1,0 +1,117 @@
+"""Images of a target, tagged by a hash of their recipe: same recipe, same image, no work.
+
+``base`` comes from bases.py; every other kind is a folder ``containers/<target>/<kind>/`` with a
+``Containerfile.j2`` that starts from it (``host-sysv`` from ``host``). Each ``NAME.j2`` there is a
+template of ``NAME``. A file that two kinds share is a symlink in both to ``common/``.
+
+Where the target has repos, ``pki/`` is beside them in the context: ``ca-bundle.crt``, which is this
+machine's (the base's own may be too old for today's servers), and the keys of those repos.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tempfile
+from pathlib import Path
+
+import jinja2
+
+from sheepvirt import web
+from sheepvirt.docker.engine import Engine
+from sheepvirt.errors import EngineError
+from sheepvirt.host import inventory
+from sheepvirt.images import bases, rpm_keys
+from sheepvirt.model import Target
+from sheepvirt.progress import Progress
+
+PKI = "pki"
+
+
+def parent(kind: str) -> str:
+    """Return the kind of image that ``kind`` starts from: ``host-sysv`` is a ``host``, changed."""
+    before, _, variant = kind.partition("-")
+    return before if variant else "base"
+
+
+def kinds(target: Target) -> list[str]:
+    """Return the kinds of image that ``target`` has a recipe of, less base and variants of one."""
+    found = sorted(path.parent.name for path in target.folder.glob("*/Containerfile.j2"))
+    return [kind for kind in found if parent(kind) == "base"]
+
+
+def tag_of(target: Target, kind: str) -> str:
+    """Return the tag of ``target``'s image ``kind`` by its recipe, whether it is there or not.
+
+    Asks neither the engine nor the network.
+    """
+    if kind == "base":
+        recipe = hashlib.sha256(bases.recipe(target).encode())
+    else:
+        recipe = hashlib.sha256(tag_of(target, parent(kind)).encode())
+        files = (target.folder / kind).rglob("*")
+        for path in sorted(p for p in files if p.is_file() and p.suffix != ".pyc"):
+            name = path.relative_to(target.folder).as_posix()
+            recipe.update(name.encode() + b"\0" + path.read_bytes())
+        if target.repos:  # what the templates are filled with, less the user's own mirrors (repr)
+            filling = (target.repos, target.keys, target.macros, _host_packages())
+            recipe.update(repr(filling).encode())
+    return f"sheepvirt/{target.name}-{kind}:{recipe.hexdigest()[:16]}"
+
+
+def ensure(engine: Engine, target: Target, kind: str, progress: Progress) -> str:
+    """Return the tag of ``target``'s image ``kind`` ("base", "builder", "host"); make it if absent.
+
+    Raises EngineError (the target has no such image, it has no base, a build step fails) and
+    SourceError (an archive or a key is not what is pinned).
+    """
+    tag = tag_of(target, kind)
+    if engine.image_id(tag) is not None:
+        return tag
+    if kind == "base":
+        bases.make(engine, target, tag, progress)
+        return tag
+    if not (target.folder / kind / "Containerfile.j2").is_file():
+        raise EngineError(
+            f"target {target.name!r} has no {kind} image", hint=f"see {target.folder}"
+        )
+    base = ensure(engine, target, parent(kind), progress)
+    with progress.stage(f"{kind} image") as stage, tempfile.TemporaryDirectory() as scratch:
+        context = Path(scratch) / "context"
+        write_context(target, kind, base, context)
+        if target.repos:
+            _write_pki(engine, target, base, context / PKI)
+        engine.build(context, tag, stage.line)
+        stage.note = tag
+    return tag
+
+
+def write_context(target: Target, kind: str, base: str, context: Path) -> None:
+    """Make the folder ``context``: the files of image ``kind``, its templates filled in."""
+    shutil.copytree(target.folder / kind, context)
+    templates = jinja2.Environment(
+        undefined=jinja2.StrictUndefined, keep_trailing_newline=True, autoescape=False
+    )
+    for path in sorted(context.rglob("*.j2")):
+        template = templates.from_string(path.read_text(encoding="utf-8"))
+        text = template.render(base=base, target=target, host_packages=_host_packages())
+        path.with_suffix("").write_text(text, encoding="utf-8")
+        path.unlink()
+
+
+def _host_packages() -> tuple[str, ...]:
+    return inventory.load_dependencies().packages
+
+
+def _write_pki(engine: Engine, target: Target, base: str, folder: Path) -> None:
+    folder.mkdir()
+    bundle = web.ca_bundle()
+    if bundle is None:
+        raise EngineError(
+            "this machine has no bundle of CA certificates to give to the build root",
+            hint="`apt-get install ca-certificates`, or name one in $SSL_CERT_FILE",
+        )
+    shutil.copyfile(bundle, folder / "ca-bundle.crt")
+    for key in target.keys:
+        content = engine.read_file(base, rpm_keys.path_of(key)) if not key.urls else None
+        (folder / key.file).write_bytes(rpm_keys.checked(key, content))

@@ -1,0 +1,1 @@
+"""Whether a host and a build are what was declared, and whether each check can fail at all."""

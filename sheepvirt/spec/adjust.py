@@ -1,0 +1,166 @@
+"""Adjust a spec that upstream's own tree carries: what package.toml's ``[adjust]`` says of it.
+
+An intent serves one feature in specs of every age; this is for the rest that a spec lacks to be
+built here. Pure: ``apply`` says what it did line by line, ``prove`` judges rpm's own expansion.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping, Sequence
+
+from sheepvirt.errors import SpecError
+from sheepvirt.model import Adjustment, Evidence
+from sheepvirt.spec.lines import Line, by_section, has_tags, split_lines
+from sheepvirt.spec.model import ArgumentRule, DependencyRule, Patched
+from sheepvirt.spec.reader import read
+from sheepvirt.spec.rules import argument_seen, asks_for
+
+TAGS = ("BuildRequires", "Requires")
+PLACEHOLDER = re.compile(r"@\w+@")
+CONFIGURE = re.compile(r"%(?:configure|\{configure\})(?!\w)")
+CONTRARY = {"--enable-": "--disable-", "--disable-": "--enable-",
+            "--with-": "--without-", "--without-": "--with-"}  # fmt: skip
+
+
+def apply(text: str, adjustment: Adjustment, macros: Mapping[str, str], *, name: str) -> Patched:
+    """Return the spec with ``adjustment`` applied. Raises SpecError where a part does not fit."""
+    original = text
+    actions: list[str] = []
+    for placeholder, value in adjustment.substitute.items():
+        count = text.count(placeholder)
+        text = text.replace(placeholder, value)
+        actions.append(f"{placeholder}: {value!r} in {count} places")
+    left = PLACEHOLDER.search(text)
+    if left:
+        number = text.count("\n", 0, left.start()) + 1
+        raise SpecError(
+            f"{name}: line {number}: nothing says what {left.group()} stands for",
+            hint="add it to [adjust] substitute in package.toml",
+        )
+    lines = list(read(text, {**macros, **adjustment.define}).lines)
+    new = [line.text for line in lines]
+    actions += _drop(lines, new, adjustment.without)
+    actions += _ask_for(lines, new, adjustment.build_requires, name)
+    actions += _configure(lines, new, adjustment.configure, name)
+    actions += _release(lines, new, adjustment.release, name)
+    head = [f"%global {macro} {value}\n" for macro, value in adjustment.define.items()]
+    text = "".join([*head, *new])
+    actions += [line.strip() for line in head]
+    diff = "".join(
+        difflib.unified_diff(split_lines(original), split_lines(text), f"a/{name}", f"b/{name}")
+    )
+    return Patched(text, diff, tuple(actions), already=text == original)
+
+
+def _drop(lines: Sequence[Line], new: list[str], without: Sequence[str]) -> list[str]:
+    """Take dependencies out of all tags; a tag that is left with none goes."""
+    actions = []
+    for word in without:
+        one = re.compile(rf"(?<![^\s,]){re.escape(word)}(?![^\s,])(?:\s*[<>=]+\s*[^\s,]+)?[\s,]*")
+        hits = []
+        for index, line in enumerate(lines):
+            tag, colon, value = new[index].partition(":")
+            if not colon or not line.tag or not line.tag[0].startswith(("requires", "buildreq")):
+                continue
+            rest = one.sub("", value.strip()).strip(" ,")
+            if rest != value.strip():
+                hits.append(str(line.number))
+                space = value[: len(value) - len(value.lstrip())]
+                new[index] = f"{tag}:{space}{rest}\n" if rest else ""
+        actions.append(f"without {word}: " + (f"line {', '.join(hits)}" if hits else "as it was"))
+    return actions
+
+
+def _ask_for(lines: Sequence[Line], new: list[str], wanted: Sequence[str], name: str) -> list[str]:
+    """Add the BuildRequires that no line says, after the last one of the preamble."""
+    tags = [line for line in lines if not line.section and not line.branches and line.tag]
+    asking = [line for line in tags if line.tag and line.tag[0] == "buildrequires"]
+    missing = [
+        word
+        for word in wanted
+        if not any(asks_for(line.text, _rule("BuildRequires", word)) for line in asking)
+    ]
+    if not missing:
+        return []
+    if not tags:
+        raise SpecError(f"{name} has no tag in its preamble", hint="is it a spec?")
+    anchor = (asking or tags)[-1]
+    new[anchor.number - 1] += "".join(f"BuildRequires: {word}\n" for word in missing)
+    return [f"BuildRequires: {', '.join(missing)}: after line {anchor.number}"]
+
+
+def _configure(lines: Sequence[Line], new: list[str], words: Sequence[str], name: str) -> list[str]:
+    """Add words to the end of the spec's configure command."""
+    if not words:
+        return []
+    for line in lines:
+        if line.section == "build" and line.live and CONFIGURE.search(line.text):
+            index = line.number - 1
+            while new[index].rstrip().endswith("\\") and index + 1 < len(new):
+                index += 1
+            new[index] = f"{new[index].rstrip()} {' '.join(words)}\n"
+            return [f"configure {' '.join(words)}: line {index + 1}"]
+    raise SpecError(
+        f"{name} has no %configure in %build",
+        hint="take `configure` out of [adjust] in package.toml, or write a spec of ours",
+    )
+
+
+def _release(lines: Sequence[Line], new: list[str], ending: str, name: str) -> list[str]:
+    """Let the release end in ``ending`` (``%{?dist}``), where it does not say so."""
+    if not ending:
+        return []
+    for line in lines:
+        if line.live and not line.section and line.tag and line.tag[0] == "release":
+            index = line.number - 1
+            if ending in new[index]:
+                return [f"release: ends in {ending} already (line {line.number})"]
+            new[index] = f"{new[index].rstrip()}{ending}\n"
+            return [f"release: {ending} added to line {line.number}"]
+    raise SpecError(f"{name} has no Release in its preamble", hint="is it a spec?")
+
+
+def prove(
+    adjustment: Adjustment, values: Mapping[str, str], expanded: str, *, package: str
+) -> tuple[Evidence, ...]:
+    """Judge what ``rpmspec -P`` printed. ``values``: to what rpm expands each word that is wanted.
+
+    A word that is empty on the target is not wanted there.
+    """
+    sections = by_section(expanded)
+    tags = [line for name, lines in sections.items() if has_tags(name) for line in lines]
+    found: list[Evidence] = []
+
+    def add(claim: str, seen: str, ok: bool) -> None:
+        found.append(Evidence("spec", package, "adjust", claim, seen, ok))
+
+    for word in adjustment.without:
+        asking = [t.strip() for t in tags if any(asks_for(t, _rule(tag, word)) for tag in TAGS)]
+        add(f"nothing asks for {word}", "; ".join(asking) or "nothing does", not asking)
+    for word in filter(None, (values[w] for w in adjustment.build_requires)):
+        asking = [t.strip() for t in tags if asks_for(t, _rule("BuildRequires", word))]
+        add(f"BuildRequires: {word}", "; ".join(asking) or "not in the expanded spec", bool(asking))
+    ending = values[adjustment.release] if adjustment.release else ""
+    if ending:
+        releases = [t.partition(":")[2].strip() for t in tags if t.lower().startswith("release:")]
+        seen = ", ".join(releases) or "no release"
+        add(f"the release ends in {ending}", seen, bool(releases) and releases[0].endswith(ending))
+    for word in filter(None, (values[w] for w in adjustment.configure)):
+        rule = ArgumentRule((word,), _contrary(word), "", ())
+        claim, seen, ok = argument_seen(rule, sections.get("build", []))
+        add(claim, seen or "not in the expanded spec", ok)
+    return tuple(found)
+
+
+def _rule(tag: str, name: str) -> DependencyRule:
+    return DependencyRule(tag, name, (), ())
+
+
+def _contrary(word: str) -> tuple[str, ...]:
+    """Return the option that undoes ``word`` when it comes later."""
+    for prefix, other in CONTRARY.items():
+        if word.startswith(prefix):
+            return (other + word.removeprefix(prefix).partition("=")[0],)
+    return ()
