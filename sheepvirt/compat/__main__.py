@@ -1,6 +1,8 @@
 """The command that holds RPMs and repos against a target's oldest tools.
 
-python -m sheepvirt.compat --target NAME FILE_OR_REPO…    every violation, one a line
+    python -m sheepvirt.compat --target NAME FILE_OR_REPO…    every violation, one a line
+
+The target is one with ``[ceilings]``, such as el6.
 """
 
 from __future__ import annotations

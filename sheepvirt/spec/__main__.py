@@ -1,6 +1,8 @@
 """The command that patches a spec by intent, and tells what it did.
 
-python -m sheepvirt.spec --target NAME FILE    the patched spec, on standard output
+    python -m sheepvirt.spec --target NAME FILE    the patched spec, on standard output
+
+``-`` for FILE is standard input. Standard error tells what was done.
 """
 
 from __future__ import annotations
