@@ -170,6 +170,11 @@ class Container:
         """The id of the image the container was made from."""
         return str(self._inspect()["Image"])
 
+    @property
+    def labels(self) -> dict[str, str]:
+        """The labels that the container was made with, and those of its image."""
+        return dict(self._inspect()["Config"]["Labels"] or {})
+
     def start(self) -> None:
         """Start a stopped container."""
         self._client.api.start(self.id)

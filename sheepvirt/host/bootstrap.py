@@ -16,6 +16,7 @@ from sheepvirt.errors import BootstrapError, ConfigError, RemoteCommandError
 from sheepvirt.host import inventory, rehearsal, schemas, ssh
 from sheepvirt.host.facts import Question, gather
 from sheepvirt.host.model import Change, Facts, Host
+from sheepvirt.host.services import SYSTEMD
 from sheepvirt.host.ssh import Connection
 from sheepvirt.host.steps import STEPS, guard, ifcfg, kvm, repository, undo, units
 from sheepvirt.host.steps.base import Hands, Step, Wanted, disk_path, vdi_note
@@ -33,8 +34,9 @@ def bootstrap(host: Host, *, plan: bool, progress: Progress) -> list[Change]:
     ConfigError (no repo is published), LockedError.
     """
     wanted = wanted_state(host)
+    host = wanted.host
     given.admit(host, wanted.records, progress)
-    _require_init(host, wanted.records)
+    _refuse_another_init(host)
     if plan:
         return make_plan(wanted, progress)
     with locks.lock(f"host-{host.name}", progress):
@@ -44,7 +46,10 @@ def bootstrap(host: Host, *, plan: bool, progress: Progress) -> list[Change]:
 
 
 def wanted_state(host: Host) -> Wanted:
-    """Return the state that ``host`` is to have. Raises ConfigError: no repo is published."""
+    """Return the state that ``host`` is to have.
+
+    Raises ConfigError: no repo is published, or its RPMs want another init than the inventory.
+    """
     folder = (paths.dist() / host.target).resolve()  # one repo, even if another is published now
     records = repo.read_manifest(folder)
     try:
@@ -54,7 +59,7 @@ def wanted_state(host: Host) -> Wanted:
             f"{folder} has no repodata", hint=f"run `invoke build-rpms --target {host.target}`"
         ) from error
     return Wanted(
-        host=host,
+        host=_with_init(host, records),
         dependencies=inventory.load_dependencies(),
         repo=folder,
         repomd=hashlib.sha256(repomd).hexdigest(),
@@ -65,17 +70,35 @@ def wanted_state(host: Host) -> Wanted:
     )
 
 
-def _require_init(host: Host, records: Sequence[BuildRecord]) -> None:
-    """Raise ConfigError where a rehearsal host does not start services as a package brings them."""
+def _with_init(host: Host, records: Sequence[BuildRecord]) -> Host:
+    """Return a rehearsal host with the init that its RPMs have services for.
+
+    Raises ConfigError where the inventory names another for it.
+    """
+    if not host.rehearsal:
+        return host
     for record in records:
         init = config.load_package(record.package, record.version).init
-        if host.rehearsal and init and init != host.init:
+        if init and host.init not in {"", init}:
             raise ConfigError(
-                f"{record.package} {record.version} comes with init scripts, and {host.name} is a "
-                f"rehearsal host with {host.init}",
-                hint=f'set `init = "{init}"` for it in {paths.inventory()}, and '
-                f"`invoke destroy {host.name}` where it is there already: it is made anew",
+                f"{record.package} {record.version} comes with init scripts, and {host.name} is to "
+                f"be a rehearsal host with {host.init}",
+                hint=f'set `init = "{init}"` for it in {paths.inventory()}, or leave it out',
             )
+        if init:
+            return replace(host, init=init)
+    return replace(host, init=host.init or SYSTEMD)
+
+
+def _refuse_another_init(host: Host) -> None:
+    """Raise ConfigError where a rehearsal host is there that was made with another init."""
+    there = rehearsal.made_with(host) if host.rehearsal else ""
+    if there not in {"", host.init}:
+        raise ConfigError(
+            f"{host.name} was made with {there}, and what is published now wants a host with "
+            f"{host.init}",
+            hint=f"`invoke destroy {host.name}`; the next bootstrap makes it anew",
+        )
 
 
 def question(wanted: Wanted) -> Question:

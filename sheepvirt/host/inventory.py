@@ -109,7 +109,7 @@ def _host(name: str, table: Table) -> Host:
         uplink=_interface(table, "uplink", ""),
         bridge_address=table.get("bridge_address", str, "dhcp"),
         gateway=table.get("gateway", str, ""),
-        init=table.get("init", str, "systemd"),
+        init=table.get("init", str, ""),
         old_ssh=table.get("old_ssh", bool, False),
     )  # fmt: skip
     table.done()
@@ -124,7 +124,7 @@ def _check_host(host: Host, table: Table) -> None:
             hint="use 'system' (the kernel's) or 'netdev' (userspace, where the kernel has none)",
         )  # fmt: skip
     _check_addresses(host, table)
-    if host.init not in INITS or (host.init != "systemd" and not host.rehearsal):
+    if host.init and (host.init not in INITS or not host.rehearsal):
         table.refuse(
             "init", f"is {host.init!r}",
             hint=f"{' or '.join(INITS)}, on a rehearsal host; a real machine is asked for its own",

@@ -46,7 +46,7 @@ class Host:
     uplink: str = ""  # the host's interface that is the bridge's way out; "" for none
     bridge_address: str = "dhcp"  # of a bridge with an uplink; or an IPv4 address and its prefix
     gateway: str = ""
-    init: str = "systemd"  # of a rehearsal host: systemd | sysv; a machine has what it has
+    init: str = ""  # of a rehearsal host: systemd | sysv | "" (what its RPMs want)
     old_ssh: bool = False  # its sshd is of el6's age: RSA and SHA-1 are allowed, for it alone
 
 

@@ -18,7 +18,7 @@ from sheepvirt.docker.engine import Engine
 from sheepvirt.errors import EngineError, HostUnreachableError
 from sheepvirt.host import hostkeys, ssh
 from sheepvirt.host.model import Host
-from sheepvirt.host.services import SYSTEMD
+from sheepvirt.host.services import SYSV
 from sheepvirt.images import recipes
 from sheepvirt.progress import Progress, Stage, quiet
 
@@ -29,6 +29,7 @@ SYSV_STAND_INS = (
     "SysV init, rc and sshd are real; chkconfig, the network scripts and the init scripts of what "
     "our RPMs start are stand-ins"
 )
+INIT = "sheepvirt.init"  # label of a container: the init that it was made with
 HOST_KEY = "/etc/ssh/ssh_host_ed25519_key.pub"
 
 
@@ -48,6 +49,15 @@ def running(host: Host) -> bool:
     return container is not None and container.running
 
 
+def made_with(host: Host) -> str:
+    """Return the init that ``host``'s container was made with; "" where there is none.
+
+    Raises EngineError.
+    """
+    container = Engine().find(container_name(host))
+    return container.labels.get(INIT, "") if container is not None else ""
+
+
 def ensure(host: Host, progress: Progress) -> bool:
     """Make ``host`` answer over SSH: create it where it is absent, start it where it is stopped.
 
@@ -57,7 +67,7 @@ def ensure(host: Host, progress: Progress) -> bool:
     engine = Engine()
     found = engine.find(container_name(host))
     target = config.load_target(host.target)
-    if host.init != SYSTEMD:
+    if host.init == SYSV:
         progress.say(f"  {host.name}: {SYSV_STAND_INS}")
     if found is not None:
         _say_if_outdated(engine, found, recipes.tag_of(target, _image(host)), host, progress)
@@ -70,10 +80,10 @@ def ensure(host: Host, progress: Progress) -> bool:
         if not container.running:
             container.start()
         stage.note = f"127.0.0.1 port {container.published_port(SSH_PORT)}"
-        if host.init == SYSTEMD:
-            _wait_for_systemd(container, host, stage)
-        else:
+        if host.init == SYSV:
             _wait_for_runlevel(container, host)
+        else:
+            _wait_for_systemd(container, host, stage)
         _introduce(container, host)
         ssh.connect(host).wait(START_SECONDS)
     return found is None
@@ -91,7 +101,7 @@ def remove(host: Host) -> None:
 
 def _image(host: Host) -> str:
     """Return the kind of image that ``host`` is made from."""
-    return "host" if host.init == SYSTEMD else f"host-{host.init}"
+    return f"host-{SYSV}" if host.init == SYSV else "host"
 
 
 def _create(engine: Engine, host: Host, tag: str) -> Container:
@@ -103,7 +113,7 @@ def _create(engine: Engine, host: Host, tag: str) -> Container:
         hostname=host.name,
         environment={"container": "docker", **({"LANG": host.language} if host.language else {})},
         publish={SSH_PORT: port},
-        labels={"sheepvirt.host": host.name, "sheepvirt.port": str(port)},
+        labels={"sheepvirt.host": host.name, "sheepvirt.port": str(port), INIT: host.init},
     )
     try:
         _set_language(container, host)

@@ -60,14 +60,29 @@ def step(name: str, log: list[str], *, done_at: str, fail: Exception | None = No
     return Step(name, check, apply)
 
 
-def test_init_scripts_want_a_rehearsal_host_that_starts_them() -> None:
+def test_a_rehearsal_host_has_the_init_that_its_rpms_want() -> None:
     old, new = (BuildRecord("libvirt", v, "k", {}, (), (), (), 1.0) for v in ("1.0.3", "7.0.0"))
     sysv = replace(HOST, init="sysv")
-    for host, record in ((HOST, new), (sysv, old), (replace(HOST, rehearsal=False), old)):
-        bootstrap._require_init(host, [record])
+    machine = replace(HOST, rehearsal=False)
+    for host, records, init in (
+        (HOST, [new], "systemd"), (HOST, [new, old], "sysv"), (sysv, [new], "sysv"),
+        (sysv, [old], "sysv"), (machine, [old], ""),
+    ):  # fmt: skip
+        assert bootstrap._with_init(host, records).init == init
     with pytest.raises(ConfigError, match=r"libvirt 1\.0\.3 comes with init scripts") as caught:
-        bootstrap._require_init(HOST, [new, old])
+        bootstrap._with_init(replace(HOST, init="systemd"), [new, old])
     assert 'init = "sysv"' in caught.value.hint
+
+
+def test_a_host_that_was_made_with_another_init_is_not_entered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(rehearsal, "made_with", lambda _host: "systemd")
+    bootstrap._refuse_another_init(replace(HOST, init="systemd"))
+    bootstrap._refuse_another_init(replace(HOST, rehearsal=False))
+    with pytest.raises(ConfigError, match="made with systemd") as caught:
+        bootstrap._refuse_another_init(replace(HOST, init="sysv"))
+    assert "invoke destroy tahiti" in caught.value.hint
 
 
 def test_only_what_differs_is_applied(monkeypatch: pytest.MonkeyPatch, progress: Progress) -> None:

@@ -130,8 +130,10 @@ def test_a_host_with_sysv_init_is_another_image_and_is_waited_for_by_its_runleve
 
     monkeypatch.setattr(recipes, "ensure", image)
     machine = Machine(["", "unknown", "N 3"])
-    created, _ = ensure(FakeEngine(None, machine), monkeypatch, replace(HOST, init="sysv"))
+    engine = FakeEngine(None, machine)
+    created, _ = ensure(engine, monkeypatch, replace(HOST, init="sysv"))
     assert created
+    assert engine.options["labels"][rehearsal.INIT] == "sysv"
     assert kinds == ["host-sysv"]
     assert recipes.parent("host-sysv") == "host"
     assert machine.states == []
