@@ -124,6 +124,7 @@ def test_a_plan_of_an_absent_host_creates_nothing(
 ) -> None:
     monkeypatch.setattr(bootstrap, "wanted_state", lambda _host: WANTED)
     monkeypatch.setattr(rehearsal, "exists", lambda _host: False)
+    monkeypatch.setattr(rehearsal, "made_with", lambda _host: "")
     for module, name in ((rehearsal, "ensure"), (ssh, "connect"), (locks, "lock")):
         monkeypatch.setattr(module, name, refuse)
     changes = bootstrap.bootstrap(HOST, plan=True, progress=progress)

@@ -1,0 +1,125 @@
+"""Bootstrap and verification of a host whose libvirt comes as 1.0.3's RPMs do. All of it for real.
+
+libvirt 1.0.3 itself was out of reach, and this is not it: thirteen RPMs of its names, with scripts
+and file lists of its time (old_host/README), and in them the libvirt that was published before. The
+tests build on one another, in file order.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from commands import INVENTORY, invoke
+
+from sheepvirt import config, paths
+from sheepvirt.builds import repo
+from sheepvirt.docker.engine import Engine
+from sheepvirt.host import inventory, rehearsal
+from sheepvirt.host.model import Host
+from sheepvirt.host.ssh import connect
+from sheepvirt.images import recipes
+from sheepvirt.progress import quiet
+
+pytestmark = pytest.mark.engine
+HERE = Path(__file__).parent
+# In a build root, which has rpm: what of the published RPMs goes into the old ones.
+UNPACK = """
+set -e
+mkdir /all /payload && cd /all
+for rpm in /repo/libvirt/*.x86_64.rpm; do rpm2archive - <"$rpm" | tar xz; done
+rm -f usr/lib64/libnss_* usr/lib64/libvirt/lock-driver/sanlock.so
+cp -a --parents -t /payload \\
+  usr/lib64/lib*.so.* usr/lib64/libvirt/connection-driver usr/lib64/libvirt/lock-driver \\
+  usr/lib64/libvirt/storage-backend usr/lib64/libvirt/storage-file \\
+  usr/sbin/libvirtd usr/sbin/virtlockd usr/bin/virsh usr/libexec/libvirt-guests.sh \\
+  usr/libexec/libvirt_iohelper usr/libexec/libvirt_leaseshelper usr/libexec/libvirt_parthelper \\
+  usr/share/libvirt/schemas usr/share/libvirt/cpu_map usr/share/libvirt/networks \\
+  usr/share/libvirt/nwfilter etc/sasl2/libvirt.conf \\
+  etc/libvirt/libvirtd.conf etc/libvirt/libvirt.conf etc/libvirt/qemu.conf \\
+  etc/libvirt/virtlockd.conf
+"""
+
+
+def rimatara() -> Host:
+    return inventory.load_host("rimatara", INVENTORY)
+
+
+def on_host(script: str) -> str:
+    return connect(rimatara()).run(["sh", "-c", script]).stdout.strip()
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The published results, of which these tests have a copy of their own; returns the former."""
+    if not (paths.dist() / "rehearsal").is_dir():
+        invoke("build-rpms")
+    former = paths.dist()
+    copy = tmp_path_factory.mktemp("old") / "dist"
+    shutil.copytree(former, copy, symlinks=True)
+    rehearsal.remove(rimatara())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SHEEPVIRT_DIST", str(copy))
+        yield former
+    rehearsal.remove(rimatara())
+
+
+def packed(folder: Path) -> Path:
+    """Pack a tarball in 1.0.3's shape, the published libvirt in it."""
+    target = config.load_target("rehearsal")
+    tree = folder / "libvirt-1.0.3"
+    shutil.copytree(HERE / "miniature", tree)
+    for script in (HERE / "old_host").glob("*.init"):
+        shutil.copy(script, tree / "src")
+    spec, make = tree / "libvirt.spec", tree / "Makefile"
+    head = spec.read_text().partition("%pre daemon\n")[0]
+    spec.write_text(head + (HERE / "old_host" / "tail.spec").read_text())
+    rules = make.read_text().partition("install:\n")[0]
+    make.write_text(rules + (HERE / "old_host" / "install.mk").read_text())
+    engine = Engine()
+    image = recipes.ensure(engine, target, "builder", quiet())
+    mounts = {repo.home(target).resolve(): ("/repo", "ro")}
+    with engine.container(image, mounts=mounts, network="none") as root:
+        root.run(["sh", "-c", UNPACK], check=True)
+        root.get("/payload", tree)
+    path = folder / "mine.tar.gz"
+    with tarfile.open(path, "w:gz") as archive:
+        archive.add(tree, tree.name)
+    return path
+
+
+def test_thirteen_rpms_of_2013s_kind_bring_a_host_up(published: Path, tmp_path: Path) -> None:
+    file = packed(tmp_path)
+    invoke("build-rpms", "--target", "rehearsal", "--package", "libvirt=1.0.3",
+           "--source", f"libvirt={file}")  # fmt: skip
+    out = invoke("bootstrap", "rimatara")
+    assert "UNPINNED: libvirt 1.0.3" in out
+    assert "SysV init, rc and sshd are real" in out  # the inventory does not ask for it
+    assert on_host("cat /proc/1/comm") == "init"
+    assert on_host("rpm -qa 'libvirt*' | wc -l") == "13"
+    assert on_host("sh -c 'echo $BASH_VERSION'")
+    assert "no change" in invoke("bootstrap", "rimatara")
+
+
+def test_what_its_scripts_and_its_daemon_do_is_no_difference(published: Path) -> None:
+    """A mac in every network at an upgrade; UUIDs in filters; other modes; virtlockd's script."""
+    on_host("dnf -y reinstall libvirt-daemon")
+    assert "<mac " in on_host("cat /etc/libvirt/qemu/networks/ovsbr0.xml")
+    altered = on_host("rpm -Va 'libvirt*' || :")
+    assert "/etc/libvirt/nwfilter/" in altered
+    assert " g /var/run/libvirt/qemu" in altered
+    assert "3:on" in on_host("chkconfig --list virtlockd")
+    assert on_host("service virtlockd status >/dev/null 2>&1 || echo no") == "no"
+    assert "no change" in invoke("bootstrap", "rimatara")
+    assert "none failed" in invoke("verify", "rimatara")
+
+
+def test_the_way_back_is_a_new_host(published: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHEEPVIRT_DIST", str(published))
+    for plan in ([], ["--plan"]):
+        out = invoke("bootstrap", "rimatara", *plan, code=2)
+        assert "rimatara was made with sysv" in out
+        assert "invoke destroy rimatara" in out
