@@ -33,7 +33,7 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 def engine_answers() -> bool:
     """Tell whether a Docker Engine answers, at ``$DOCKER_HOST`` or the default socket."""
     if os.environ.get("DOCKER_HOST"):
-        return True  # the user's own choice; engine.py says so if it does not answer
+        return True  # the user's own choice; docker/engine.py says so if it does not answer
     try:
         with socket.socket(socket.AF_UNIX) as client:
             client.settimeout(5)

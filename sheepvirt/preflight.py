@@ -1,8 +1,9 @@
 """What a target needs of this machine and its network, looked at before anything long starts.
 
 Findings are judged by pure functions; what they judge is looked up by the module of each outside
-world: engine.py, web.py, machine.py. What an image that is already there made needless is not asked
-for, so that a machine without a network can go on. No look takes longer than ``PATIENCE``.
+world: docker/engine.py, web.py, machine.py. What an image that is already there made needless is
+not asked for, so that a machine without a network can go on. No look takes longer than
+``PATIENCE``.
 """
 
 from __future__ import annotations

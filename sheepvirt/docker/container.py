@@ -171,9 +171,9 @@ class Container:
         return str(self._inspect()["Image"])
 
     @property
-    def labels(self) -> dict[str, str]:
-        """The labels that the container was made with, and those of its image."""
-        return dict(self._inspect()["Config"]["Labels"] or {})
+    def image_name(self) -> str:
+        """The name and tag that the container was made from, though the image may be gone."""
+        return str(self._inspect()["Config"]["Image"])
 
     def start(self) -> None:
         """Start a stopped container."""

@@ -36,7 +36,6 @@ def bootstrap(host: Host, *, plan: bool, progress: Progress) -> list[Change]:
     wanted = wanted_state(host)
     host = wanted.host
     given.admit(host, wanted.records, progress)
-    _refuse_another_init(host)
     if plan:
         return make_plan(wanted, progress)
     with locks.lock(f"host-{host.name}", progress):
@@ -48,10 +47,13 @@ def bootstrap(host: Host, *, plan: bool, progress: Progress) -> list[Change]:
 def wanted_state(host: Host) -> Wanted:
     """Return the state that ``host`` is to have.
 
-    Raises ConfigError: no repo is published, or its RPMs want another init than the inventory.
+    Raises ConfigError: no repo is published, or a rehearsal host cannot have the init that its RPMs
+    or its inventory want; EngineError.
     """
     folder = (paths.dist() / host.target).resolve()  # one repo, even if another is published now
     records = repo.read_manifest(folder)
+    host = _with_init(host, records)
+    _refuse_another_init(host)
     try:
         repomd = (folder / "repodata" / "repomd.xml").read_bytes()
     except OSError as error:
@@ -59,7 +61,7 @@ def wanted_state(host: Host) -> Wanted:
             f"{folder} has no repodata", hint=f"run `invoke build-rpms --target {host.target}`"
         ) from error
     return Wanted(
-        host=_with_init(host, records),
+        host=host,
         dependencies=inventory.load_dependencies(),
         repo=folder,
         repomd=hashlib.sha256(repomd).hexdigest(),
@@ -95,8 +97,8 @@ def _refuse_another_init(host: Host) -> None:
     there = rehearsal.made_with(host) if host.rehearsal else ""
     if there not in {"", host.init}:
         raise ConfigError(
-            f"{host.name} was made with {there}, and what is published now wants a host with "
-            f"{host.init}",
+            f"{host.name} was made with {there}, and is to have {host.init} now, by the published "
+            f"RPMs or by {paths.inventory()}",
             hint=f"`invoke destroy {host.name}`; the next bootstrap makes it anew",
         )
 
@@ -127,7 +129,7 @@ def make_plan(wanted: Wanted, progress: Progress) -> list[Change]:
     host = wanted.host
     if host.rehearsal and not rehearsal.exists(host):
         created = Change("host", f"{host.name} created, a rehearsal host")
-        return [created, *differences(wanted, Facts())]
+        return [created, *differences(wanted, Facts(init=host.init))]
     if host.rehearsal and not rehearsal.running(host):
         return [Change("host", f"{host.name} started (it is stopped), then looked at")]
     with progress.stage(f"{host.name}: look") as stage:

@@ -66,11 +66,12 @@ def made_by_libvirtd(row: Altered) -> bool:
     """Return whether libvirtd itself accounts for a difference, so that nobody else did.
 
     The RPM brings no %ghost: libvirtd makes those folders, and the specs of 2013 have other modes
-    for them than it gives. And it saves the UUIDs that it gives to filters in their files, which
-    later specs call %ghost for that.
+    for them than it gives. And it saves the UUIDs that it gives to filters in their files, for root
+    alone; later specs call those %ghost as well.
     """
-    filters = row.path.startswith("/etc/libvirt/nwfilter/") and row.what != "missing"
-    return row.kind == "g" or filters
+    if row.path.startswith("/etc/libvirt/nwfilter/"):
+        return not set(row.what) - set("SM5T.")
+    return row.kind == "g" and row.path.startswith(("/var/run/libvirt", "/run/libvirt"))
 
 
 def info(text: str) -> dict[str, str]:

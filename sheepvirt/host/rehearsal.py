@@ -18,7 +18,7 @@ from sheepvirt.docker.engine import Engine
 from sheepvirt.errors import EngineError, HostUnreachableError
 from sheepvirt.host import hostkeys, ssh
 from sheepvirt.host.model import Host
-from sheepvirt.host.services import SYSV
+from sheepvirt.host.services import SYSTEMD, SYSV
 from sheepvirt.images import recipes
 from sheepvirt.progress import Progress, Stage, quiet
 
@@ -26,10 +26,9 @@ START_SECONDS = 90.0
 ANSWER_SECONDS = 20.0  # of a running host: it may be in the middle of a reboot
 SSH_PORT = 22
 SYSV_STAND_INS = (
-    "SysV init, rc and sshd are real; chkconfig, the network scripts and the init scripts of what "
-    "our RPMs start are stand-ins"
+    "SysV init, rc and sshd are real; chkconfig, the network scripts and the init scripts that our "
+    "RPMs do not bring are stand-ins"
 )
-INIT = "sheepvirt.init"  # label of a container: the init that it was made with
 HOST_KEY = "/etc/ssh/ssh_host_ed25519_key.pub"
 
 
@@ -50,12 +49,15 @@ def running(host: Host) -> bool:
 
 
 def made_with(host: Host) -> str:
-    """Return the init that ``host``'s container was made with; "" where there is none.
+    """Return the init that ``host``'s container has, running or not; "" where there is none.
 
-    Raises EngineError.
+    Its image says so: what it was made from is no other. Raises EngineError.
     """
     container = Engine().find(container_name(host))
-    return container.labels.get(INIT, "") if container is not None else ""
+    if container is None:
+        return ""
+    name = container.image_name.partition(":")[0]
+    return SYSV if name.endswith(f"-host-{SYSV}") else SYSTEMD
 
 
 def ensure(host: Host, progress: Progress) -> bool:
@@ -113,7 +115,7 @@ def _create(engine: Engine, host: Host, tag: str) -> Container:
         hostname=host.name,
         environment={"container": "docker", **({"LANG": host.language} if host.language else {})},
         publish={SSH_PORT: port},
-        labels={"sheepvirt.host": host.name, "sheepvirt.port": str(port), INIT: host.init},
+        labels={"sheepvirt.host": host.name, "sheepvirt.port": str(port)},
     )
     try:
         _set_language(container, host)

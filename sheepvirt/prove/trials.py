@@ -3,8 +3,8 @@ checks fail that are there for it. A check that cannot fail is a defect.
 
 What a control breaks, ``bootstrap`` mends, and the checks that failed must pass again before the
 next control. What no step of it sees is undone by a script that is put on the host before anything
-is broken (``steps/undo.py``): a run that was cut off at any moment is mended by the next bootstrap,
-and a run begins with one.
+is broken (``host/steps/undo.py``): a run that was cut off at any moment is mended by the next
+bootstrap, and a run begins with one.
 """
 
 from __future__ import annotations

@@ -124,12 +124,21 @@ def test_a_plan_of_an_absent_host_creates_nothing(
 ) -> None:
     monkeypatch.setattr(bootstrap, "wanted_state", lambda _host: WANTED)
     monkeypatch.setattr(rehearsal, "exists", lambda _host: False)
-    monkeypatch.setattr(rehearsal, "made_with", lambda _host: "")
     for module, name in ((rehearsal, "ensure"), (ssh, "connect"), (locks, "lock")):
         monkeypatch.setattr(module, name, refuse)
     changes = bootstrap.bootstrap(HOST, plan=True, progress=progress)
     assert changes[0] == Change("host", "tahiti created, a rehearsal host")
     assert {"repo", "bridge", "network"} <= {c.step for c in changes}
+
+
+def test_a_plan_of_an_absent_host_knows_its_init(
+    monkeypatch: pytest.MonkeyPatch, progress: Progress
+) -> None:
+    monkeypatch.setattr(rehearsal, "exists", lambda _host: False)
+    old = replace(WANTED, host=replace(HOST, init="sysv"))
+    said = [change.what for change in bootstrap.make_plan(old, progress)]
+    assert any("/etc/init.d/sheepvirt-autostart" in what for what in said)
+    assert not any("systemd" in what for what in said)
 
 
 def test_a_plan_of_a_stopped_host_starts_nothing(

@@ -48,10 +48,9 @@ def test_our_init_script_is_among_them() -> None:
 
 def test_nothing_on_a_host_asks_for_python() -> None:
     """tests/pipeline/test_sysv.py tries it on a host where python fails; this names the line."""
-    sources = [
-        *(paths.ROOT / "sheepvirt" / "steps").glob("*.py"),
-        *(paths.HOST / "files").iterdir(),
-    ]
+    steps = list((paths.ROOT / "sheepvirt" / "host" / "steps").glob("*.py"))
+    assert len(steps) > 20
+    sources = [*steps, *(paths.HOST / "files").iterdir()]
     calls = re.compile(r"python[0-9.]*[\"' ] ?-|[\"'/]python[0-9.]*[\"' ]")
     found = [
         f"{path.name}: {line.strip()}"

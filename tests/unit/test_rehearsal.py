@@ -28,6 +28,7 @@ class Machine:
         self, states: Sequence[str] = ("running",), locales: str = "C\nja_JP.utf8"
     ) -> None:
         self.id, self.running, self.image = "c1", True, "image-1"
+        self.image_name = "sheepvirt/rehearsal-host:f00"
         self.states, self.locales = list(states), locales
         self.files: dict[str, str] = {}
 
@@ -130,13 +131,26 @@ def test_a_host_with_sysv_init_is_another_image_and_is_waited_for_by_its_runleve
 
     monkeypatch.setattr(recipes, "ensure", image)
     machine = Machine(["", "unknown", "N 3"])
-    engine = FakeEngine(None, machine)
-    created, _ = ensure(engine, monkeypatch, replace(HOST, init="sysv"))
+    created, _ = ensure(FakeEngine(None, machine), monkeypatch, replace(HOST, init="sysv"))
     assert created
-    assert engine.options["labels"][rehearsal.INIT] == "sysv"
     assert kinds == ["host-sysv"]
     assert recipes.parent("host-sysv") == "host"
     assert machine.states == []
+
+
+@pytest.mark.parametrize(
+    ("image", "init"),
+    [("sheepvirt/rehearsal-host-sysv:f00", "sysv"), ("sheepvirt/rehearsal-host:ba5", "systemd")],
+)
+def test_what_a_host_was_made_with_its_image_says(
+    image: str, init: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = Machine()
+    machine.image_name, machine.running = image, False
+    monkeypatch.setattr(rehearsal, "Engine", lambda: FakeEngine(machine))
+    assert rehearsal.made_with(HOST) == init
+    monkeypatch.setattr(rehearsal, "Engine", lambda: FakeEngine(None))
+    assert rehearsal.made_with(HOST) == ""
 
 
 def test_an_existing_host_is_kept_and_an_older_image_said(monkeypatch: pytest.MonkeyPatch) -> None:

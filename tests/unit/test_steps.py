@@ -274,6 +274,17 @@ def test_our_init_script_is_written_executable(monkeypatch: pytest.MonkeyPatch) 
     assert planned.plan == []
 
 
+def test_a_script_that_is_missing_is_named_before_anything_is_done(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    facts = replace(sysv(), services={"openvswitch": UP})  # libvirt's RPM brings none any more
+    worker, planned = hands(monkeypatch)
+    with pytest.raises(BootstrapError, match="no init script for libvirtd") as caught:
+        service_step.apply(WANTED, facts, worker)
+    assert "invoke destroy tahiti" in caught.value.hint
+    assert planned.sent == []
+
+
 def test_a_wrong_boot_order_is_refused_before_the_reboot() -> None:
     with pytest.raises(BootstrapError, match="wrong order") as caught:
         service_step.check(WANTED, sysv(libvirtd=8), ())

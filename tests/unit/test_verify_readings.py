@@ -71,12 +71,14 @@ def test_altered_files_and_other_complaints() -> None:
 def test_what_libvirtd_makes_itself_is_no_alteration() -> None:
     text = (
         ".M.......  g /var/run/libvirt/qemu\n"
-        "S.5....T.    /etc/libvirt/nwfilter/no-arp-spoofing.xml\n"
+        "SM5....T.    /etc/libvirt/nwfilter/no-arp-spoofing.xml\n"
         "missing      /etc/libvirt/nwfilter/allow-arp.xml\n"
         "S.5....T.    /etc/libvirt/storage/x\n"
+        "SM5..UGT.    /etc/libvirt/nwfilter/no-arp-spoofing.xml\n"
+        ".M.......  g /var/lib/other\n"
     )
     made = [readings.made_by_libvirtd(row) for row in readings.altered(text)]
-    assert made == [True, True, False, False]
+    assert made == [True, True, False, False, False, False]
 
 
 @pytest.mark.parametrize(

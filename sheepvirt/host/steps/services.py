@@ -52,12 +52,20 @@ def check(wanted: Wanted, facts: Facts, _earlier: Sequence[Change]) -> list[Chan
 
 
 def apply(wanted: Wanted, facts: Facts, hands: Hands) -> None:
-    """Enable and start what is not. Raises BootstrapError: no systemd and no chkconfig."""
+    """Enable and start what is not. Raises BootstrapError: another init, or a script is missing."""
     if facts.init not in INITS:
         raise BootstrapError(
             f"{wanted.host.name} runs no systemd and has no chkconfig ({facts.init or 'unknown'})",
             hint="services are switched by systemctl, or by chkconfig and service, as el6 has them",
         )
+    for name in names(wanted, facts):
+        if facts.init == SYSV and name != units.AUTOSTART and name not in facts.services:
+            raise BootstrapError(
+                f"{wanted.host.name} has no init script for {name}: no /etc/init.d/{name}",
+                hint="the RPM that brought it has gone, or never had one: libvirt has not since it "
+                "knows systemd alone. A rehearsal host comes anew after `invoke destroy "
+                f"{wanted.host.name}`",
+            )
     units.apply(facts, hands)
     for name in names(wanted, facts):
         state = facts.services.get(name, ABSENT)
