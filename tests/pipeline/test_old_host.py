@@ -42,6 +42,7 @@ cp -a --parents -t /payload \\
   etc/libvirt/libvirtd.conf etc/libvirt/libvirt.conf etc/libvirt/qemu.conf \\
   etc/libvirt/virtlockd.conf
 """
+POOL_RUNS = "LC_ALL=C virsh -q pool-info sheepdog | grep -q '^State: *running'"
 
 
 def rimatara() -> Host:
@@ -106,6 +107,8 @@ def test_thirteen_rpms_of_2013s_kind_bring_a_host_up(published: Path, tmp_path: 
 def test_what_its_scripts_and_its_daemon_do_is_no_difference(published: Path) -> None:
     """A mac in every network at an upgrade; UUIDs in filters; other modes; virtlockd's script."""
     on_host("dnf -y reinstall libvirt-daemon")
+    # Its %post restarts libvirtd, which forgets its pools; our script on the host looks for that.
+    on_host(f"for _ in $(seq 60); do {POOL_RUNS} && exit; sleep 0.5; done; exit 1")
     assert "<mac " in on_host("cat /etc/libvirt/qemu/networks/ovsbr0.xml")
     altered = on_host("rpm -Va 'libvirt*' || :")
     assert "/etc/libvirt/nwfilter/" in altered
