@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 
 from sheepvirt import paths
+from sheepvirt.host.model import Host
+from sheepvirt.host.ssh import connect
 
 INVENTORY = Path(__file__).parent / "inventory.toml"
 
@@ -32,3 +34,8 @@ def invoke(*args: str, code: int = 0) -> str:
     out, _ = process.communicate(timeout=1800)
     assert process.returncode == code, out
     return out
+
+
+def shell(host: Host, script: str) -> str:
+    """Run a line of shell on a host, over the SSH that bootstrap uses; return what it printed."""
+    return connect(host).run(["sh", "-c", script]).stdout.strip()

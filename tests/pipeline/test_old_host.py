@@ -13,14 +13,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from commands import INVENTORY, invoke
+from commands import INVENTORY, invoke, shell
 
 from sheepvirt import config, paths
 from sheepvirt.builds import repo
 from sheepvirt.docker.engine import Engine
 from sheepvirt.host import inventory, rehearsal
 from sheepvirt.host.model import Host
-from sheepvirt.host.ssh import connect
 from sheepvirt.images import recipes
 from sheepvirt.progress import quiet
 
@@ -50,7 +49,7 @@ def rimatara() -> Host:
 
 
 def on_host(script: str) -> str:
-    return connect(rimatara()).run(["sh", "-c", script]).stdout.strip()
+    return shell(rimatara(), script)
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from commands import INVENTORY, invoke, shell
 
 from sheepvirt import paths
 from sheepvirt.errors import SshError
@@ -24,19 +25,7 @@ from sheepvirt.host.ssh import connect
 from sheepvirt.host.steps import guard, ifcfg, reboot, units
 
 pytestmark = pytest.mark.engine
-INVENTORY = Path(__file__).parent / "inventory.toml"
 OVERRIDE = "/etc/chkconfig.d/libvirtd"
-
-
-def invoke(*args: str, code: int = 0) -> str:
-    """Run one command of ours, as a user would; return its output."""
-    env = {**os.environ, "SHEEPVIRT_INVENTORY": str(INVENTORY), "COLUMNS": "200"}
-    done = subprocess.run(
-        [sys.executable, "-u", "-m", "invoke", *args], cwd=paths.ROOT, env=env, timeout=1800,
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
-    assert done.returncode == code, done.stdout
-    return done.stdout
 
 
 def maupiti() -> Host:
@@ -51,7 +40,7 @@ def host() -> Iterator[None]:
 
 
 def on_host(script: str) -> str:
-    return connect(maupiti()).run(["sh", "-c", script]).stdout.strip()
+    return shell(maupiti(), script)
 
 
 def test_a_bare_host_is_bootstrapped_without_systemd() -> None:
