@@ -51,7 +51,7 @@ def running(host: Host) -> bool:
 def made_with(host: Host) -> str:
     """Return the init that ``host``'s container has, running or not; "" where there is none.
 
-    Its image says so: what it was made from is no other. Raises EngineError.
+    The name of the image it was made from says so. Raises EngineError.
     """
     container = Engine().find(container_name(host))
     if container is None:

@@ -37,8 +37,9 @@ def asked(init: str, names: Iterable[str], optional: Container[str]) -> tuple[st
     """Return those of ``names`` that a host with this init is asked for, in their order.
 
     Optional ones under systemd alone, where sockets start them. Upstream's SysV script of virtlockd
-    has libvirtd's number, so it starts after it, and its "status" reads another pid file than the
-    daemon writes; only a lock manager that somebody sets in qemu.conf would want it.
+    has libvirtd's number, so it starts after it, and its "status" reads a pid file that 7.0.0's
+    daemon does not write (1.0.3's: unverified); only a lock manager that somebody sets in qemu.conf
+    would want it.
     """
     return tuple(name for name in names if init != SYSV or name not in optional)
 

@@ -310,7 +310,7 @@ def test_what_a_host_may_lack_is_not_asked_of_it() -> None:
 
 
 def test_a_sysv_host_is_not_asked_for_what_only_systemd_starts_well() -> None:
-    """Upstream's script of virtlockd starts after libvirtd and does not know its own daemon."""
+    """Upstream's script of virtlockd starts after libvirtd, and need not know its own daemon."""
     dependencies = replace(
         WANTED.dependencies, services=("openvswitch", "virtlockd", "libvirtd"),
         optional=frozenset({"virtlockd"}),
