@@ -11,7 +11,16 @@ from sheepvirt.builds.git import KINDS
 from sheepvirt.compat.model import Ceilings
 from sheepvirt.errors import ConfigError, suggest
 from sheepvirt.host.services import SYSV
-from sheepvirt.model import Adjustment, DebianSource, Feature, GitSource, Package, Source, Target
+from sheepvirt.model import (
+    AddedFile,
+    Adjustment,
+    DebianSource,
+    Feature,
+    GitSource,
+    Package,
+    Source,
+    Target,
+)
 from sheepvirt.tables import Table, pick, read_toml
 
 # gzip alone, as in el6: yum 3.2.29 knows no other compression of metadata.
@@ -133,9 +142,30 @@ def _adjustment(table: Table) -> Adjustment | None:
         build_requires=table.strings("build_requires"),
         configure=table.strings("configure"),
         release=table.get("release", str, ""),
+        files=tuple(_added_file(t) for t in table.array("files")),
     )
     table.done()
     return adjustment if table else None
+
+
+def _added_file(table: Table) -> AddedFile:
+    added = AddedFile(
+        file=table.get("file", str),
+        path=table.get("path", str),
+        mode=table.get("mode", str, "0644"),
+        config=table.get("config", str, ""),
+    )
+    table.done()
+    if not re.match(r"/|%\{", added.path) or re.search(r"\s", added.path):
+        table.refuse("path", f"is {added.path!r}", hint="give a path on the host: /etc/example")
+    if not re.fullmatch(r"0[0-7]{3}", added.mode):
+        table.refuse("mode", f"is {added.mode!r}", hint="give it in octal, as text: '0644'")
+    if added.config not in {"", "config", "config(noreplace)"}:
+        table.refuse(
+            "config", f"is {added.config!r}",
+            hint="use 'config' or 'config(noreplace)', or leave it out",
+        )  # fmt: skip
+    return added
 
 
 def _macros(table: Table) -> dict[str, dict[str, str]]:
@@ -169,6 +199,7 @@ def _feature(name: str, table: Table) -> Feature:
         rpm_requires_by=table.get("rpm_requires_by", str, ""),
         rpm_text=table.get("rpm_text", str, ""),
         host_line=table.get("host_line", str, ""),
+        targets=tuple(pick("target", t, target_names()) for t in table.strings("targets")),
     )
     table.done()
     if not feature.intent and not feature.spec_text:
@@ -217,7 +248,8 @@ def load_package(name: str, version: str = "") -> Package:
             "stand_in" if package.stands_in_for else "stands_in_for", "is missing",
             hint="a stand-in says what it is (stand_in) and for which package (stands_in_for)",
         )  # fmt: skip
-    for file in package.files:
+    added = [one.file for one in package.adjust.files] if package.adjust else []
+    for file in (*package.files, *added):
         if "/" in file or not versions.own_file(folder, version, file).exists():
             table.refuse(
                 "files", f"names {file!r}", hint="name files and folders beside package.toml"

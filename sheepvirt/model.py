@@ -80,6 +80,17 @@ class Feature:
     rpm_requires_by: str = ""  # name of the RPM that must require it instead
     rpm_text: str = ""  # text that rpm_file must contain
     host_line: str = ""  # word that `virsh -V` must print
+    targets: tuple[str, ...] = ()  # targets that have what it needs; empty: every target
+
+
+@dataclass(frozen=True)
+class AddedFile:
+    """One file beside package.toml that upstream's RPM lacks, or has in another form."""
+
+    file: str
+    path: str  # where the RPM installs it; may begin with a macro, as %{_initddir}
+    mode: str = "0644"
+    config: str = ""  # "", "config", or "config(noreplace)": how rpm treats a user's edit
 
 
 @dataclass(frozen=True)
@@ -92,6 +103,7 @@ class Adjustment:
     build_requires: tuple[str, ...]  # what it must ask for; may be a macro that is empty
     configure: tuple[str, ...]  # what its configure command must say; the same
     release: str = ""  # what its Release must end in, as %{?dist}
+    files: tuple[AddedFile, ...] = ()  # installed by %install, and listed in %files
 
 
 @dataclass(frozen=True)
@@ -123,6 +135,11 @@ class Package:
     def spec_file(self) -> str:
         """Name of the spec that rpmbuild gets: a ``.spec.in`` has become one."""
         return PurePosixPath(self.spec).name.removesuffix(".in")
+
+    def for_target(self, name: str) -> Package:
+        """Return the package with the features that it has on the target called ``name``."""
+        features = tuple(f for f in self.features if not f.targets or name in f.targets)
+        return replace(self, features=features)
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,8 @@ def of_spec(package: Package, expanded: str) -> list[Evidence]:
 
 def _wanted(adjustment: Adjustment) -> list[str]:
     ending = [adjustment.release] if adjustment.release else []
-    return [*adjustment.build_requires, *adjustment.configure, *ending]
+    places = [added.path for added in adjustment.files]
+    return [*adjustment.build_requires, *adjustment.configure, *ending, *places]
 
 
 def build_gates(

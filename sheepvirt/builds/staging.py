@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import lzma
+import shutil
 import tarfile
 import zlib
 from collections.abc import Mapping, Sequence
@@ -25,6 +26,10 @@ def made_sources(package: Package, files: Sequence[Path], folder: Path) -> list[
     ``files`` are the sources that were fetched. Raises SourceError.
     """
     made = [pack(package, folder)] if package.files else []
+    made += [
+        Path(shutil.copyfile(_own(package, added.file), folder / added.file))
+        for added in (package.adjust.files if package.adjust else ())
+    ]
     return made + (unpack(package, files[0], folder) if package.unpack else [])
 
 

@@ -125,7 +125,7 @@ def run(target: Target, published: Sequence[BuildRecord], progress: Progress) ->
     found = []
     for record in published:
         with progress.stage(f"controls: {record.package}: its claims") as stage:
-            outcomes = tried(_artifacts(record, records, folder, target.dist))
+            outcomes = tried(_artifacts(record, records, folder, target))
             stage.note = f"{len(outcomes)} things taken out, one at a time"
         found += outcomes
     return found
@@ -172,13 +172,13 @@ def _title(one: Evidence) -> str:
 
 
 def _artifacts(
-    record: BuildRecord, records: Mapping[str, BuildRecord], folder: Path, dist: str
+    record: BuildRecord, records: Mapping[str, BuildRecord], folder: Path, target: Target
 ) -> Artifacts:
     home = folder / record.package
     needed = [n.removeprefix("package ") for n in record.inputs if n.startswith("package ")]
     return Artifacts(
-        package=config.load_package(record.package, record.version),
-        dist=dist,
+        package=config.load_package(record.package, record.version).for_target(target.name),
+        dist=target.dist,
         expanded=(home / "spec.expanded").read_text(encoding="utf-8"),
         log=(home / "build.log").read_text(encoding="utf-8", errors="replace"),
         built=_read(record, folder),

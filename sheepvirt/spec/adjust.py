@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 
 from sheepvirt.errors import SpecError
 from sheepvirt.model import Adjustment, Evidence
+from sheepvirt.spec import added_files
 from sheepvirt.spec.lines import Line, by_section, has_tags, split_lines
 from sheepvirt.spec.model import ArgumentRule, DependencyRule, Patched
 from sheepvirt.spec.reader import read
@@ -39,12 +40,14 @@ def apply(text: str, adjustment: Adjustment, macros: Mapping[str, str], *, name:
             f"{name}: line {number}: nothing says what {left.group()} stands for",
             hint="add it to [adjust] substitute in package.toml",
         )
-    lines = list(read(text, {**macros, **adjustment.define}).lines)
+    spec = read(text, {**macros, **adjustment.define})
+    lines = list(spec.lines)
     new = [line.text for line in lines]
     actions += _drop(lines, new, adjustment.without)
     actions += _ask_for(lines, new, adjustment.build_requires, name)
     actions += _configure(lines, new, adjustment.configure, name)
     actions += _release(lines, new, adjustment.release, name)
+    actions += added_files.add(spec, new, adjustment.files, name)
     head = [f"%global {macro} {value}\n" for macro, value in adjustment.define.items()]
     text = "".join([*head, *new])
     actions += [line.strip() for line in head]
@@ -151,7 +154,7 @@ def prove(
         rule = ArgumentRule((word,), _contrary(word), "", ())
         claim, seen, ok = argument_seen(rule, sections.get("build", []))
         add(claim, seen or "not in the expanded spec", ok)
-    return tuple(found)
+    return (*found, *added_files.prove(adjustment.files, values, sections, package=package))
 
 
 def _rule(tag: str, name: str) -> DependencyRule:

@@ -16,6 +16,8 @@ INLINE = {
     "busy": reboot.BUSY,
     "keep": ifcfg.KEEP,
     "guard": guard.SET,
+    "open": controls.OPEN,
+    "close": controls.CLOSE,
     "forget": controls.FORGET,
     "remember": controls.REMEMBER,
     "renumber": controls_el.RENUMBER,
@@ -27,9 +29,13 @@ FILES = {
     for path in sorted((paths.HOST / "files").iterdir())
     if path.read_text(encoding="utf-8").startswith("#!/bin/sh")
 }
+SHEEPDOG = paths.SPECS / "sheepdog" / "sheepdog.init"
+FILES[SHEEPDOG.name] = SHEEPDOG.read_text(encoding="utf-8")
 SCRIPTS = {**INLINE, **FILES}
 # What dash would take as well and a POSIX shell need not: https://mywiki.wooledge.org/Bashism
-BASHISMS = re.compile(r"\[\[|\bfunction \w|<<<|\blocal |\bsource |\$'|&>|\becho -e\b")
+BASHISMS = re.compile(
+    r"\[\[|\bfunction \w|<<<|(?m:^|[;{(&|])\s*local |\bsource |\$'|&>|\becho -e\b"
+)
 
 
 @pytest.mark.parametrize("shell", [("dash", "-n"), ("bash", "--posix", "-n")], ids=lambda s: s[0])

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sheepvirt import config
 from sheepvirt.errors import SpecError
-from sheepvirt.model import Adjustment
+from sheepvirt.model import AddedFile, Adjustment
 from sheepvirt.spec import adjust
 from sheepvirt.spec.model import Patched
 
@@ -144,48 +146,126 @@ def test_dropping_leaves_all_others_in_their_order(
     assert line.removeprefix("Requires:").replace(",", " ").split() == " ".join(left).split()
 
 
-# The same shapes as upstream's spec has had, in words of ours.
-OLD = """\
-Name: sheepdog
-Version: @version@
-Requires: corosync
-BuildRequires: autoconf automake
-BuildRequires: corosync corosynclib corosynclib-devel
-%build
-%{configure} --with-initddir=%{_initrddir}
+FILES = SPEC.replace("%files\n", """\
+%install
+make install
+%if 0%{?fedora}
+rm x
+%endif
+
 %files
+%doc README
+%attr(755,-,-)%config %{_initddir}/tiny
+%if 0%{?fedora}
+/usr/bin/other
+%endif
 %changelog
-* @date@ A <a@b> - @version@-1.@alphatag@
+""")  # fmt: skip
+INIT = AddedFile("tiny.init", "%{_initddir}/tiny", mode="0755")
+OPTIONS = AddedFile("tiny.sysconfig", "/etc/sysconfig/tiny", config="config(noreplace)")
+
+
+def with_files(text: str = FILES) -> Patched:
+    return apply(replace(adjustment(), files=(INIT, OPTIONS)), text)
+
+
+def test_added_files_are_installed_last_and_listed_once() -> None:
+    done = with_files()
+    assert (
+        "Requires(post): corosync\nSource9001: tiny.init\nSource9002: tiny.sysconfig\n" in done.text
+    )
+    assert (
+        "make install\n"
+        "install -D -p -m 0755 %{SOURCE9001} %{buildroot}%{_initddir}/tiny\n"
+        "install -D -p -m 0644 %{SOURCE9002} %{buildroot}/etc/sysconfig/tiny\n"
+        "%if 0%{?fedora}\nrm x\n"
+    ) in done.text
+    assert done.text.count("%{_initddir}/tiny\n") == 2  # its command, and upstream's own line
+    assert "%config(noreplace) %attr(0644,root,root) /etc/sysconfig/tiny\n" in done.text
+    assert done.actions[-2:] == (
+        "%{_initddir}/tiny: tiny.init, in place of upstream's",
+        "/etc/sysconfig/tiny: tiny.sysconfig, added to %files",
+    )
+
+
+@pytest.mark.parametrize("section", ["%install", "%files"])
+def test_a_spec_without_the_section_takes_no_added_file(section: str) -> None:
+    with pytest.raises(SpecError, match=f"no {section}"):
+        with_files(FILES.replace(f"{section}\n", "%check\n"))
+
+
+BUILT = """\
+Name: tiny
+%install
+make install
+install -D -p -m 0755 /s/tiny.init /root/etc/init.d/tiny
+%files
+%config /etc/init.d/tiny
 """
-NEW = """\
-%define use_systemd (0%{?rhel} && 0%{?rhel} >= 7)
+
+
+@pytest.mark.parametrize(
+    ("text", "missed"),
+    [
+        (BUILT, []),
+        (
+            BUILT.replace("/s/tiny.init", "/s/other"),
+            ["%install puts tiny.init at /etc/init.d/tiny"],
+        ),
+        (BUILT.replace("%config /etc/init.d/tiny\n", ""), ["%files lists /etc/init.d/tiny"]),
+    ],
+)
+def test_rpms_expansion_proves_what_was_added(text: str, missed: list[str]) -> None:
+    wanted = replace(adjustment(), files=(INIT,))
+    values = {INIT.path: "/etc/init.d/tiny"}
+    found = adjust.prove(wanted, values, text, package="tiny")
+    assert [e.claim for e in found if not e.ok] == missed
+
+
+# The shape of upstream's spec in 1.0.1, in our words.
+UPSTREAM = """\
 Name: sheepdog
 Version: @version@
 Requires: corosync %{_requires}
-%if %{use_systemd}
-BuildRequires: systemd-units
-%endif
 BuildRequires: autoconf automake
 BuildRequires: corosynclib-devel userspace-rcu-devel %{_buildrequires}
 %build
 %{configure} --with-initddir=%{_initrddir} %{_configopts}
+%install
+make install
+%postun
+rm -f /usr/sbin/collie
 %files
+%config %{_initddir}/sheepdog
 %changelog
 * @date@ A <a@b> - @version@-1.@alphatag@
 """
 
 
-@pytest.mark.parametrize("text", [OLD, NEW])
-def test_the_recipe_of_sheepdog_fits_the_shapes_that_upstream_has_had(text: str) -> None:
+def test_the_recipe_of_sheepdog_fits_the_shape_of_its_spec() -> None:
     package = config.load_package("sheepdog")
     assert package.adjust
     macros = config.load_target("rehearsal").for_package(package).macros
-    done = adjust.apply(text, package.adjust, macros, name=package.spec_file)
+    done = adjust.apply(UPSTREAM, package.adjust, macros, name=package.spec_file)
     tags = [x for x in done.text.splitlines() if "equires:" in x]
-    assert not any("corosync" in tag or "_requires}" in tag for tag in tags)
-    assert [x for x in tags if "userspace-rcu-devel" in x]
+    assert not any("corosync " in f"{tag} " or "_requires}" in tag for tag in tags)
+    assert "BuildRequires: corosynclib-devel userspace-rcu-devel" in tags
     assert "BuildRequires: %{?_zookeeper:zookeeper-lib-devel}" in tags
-    assert "--disable-corosync --enable-sheepfs %{?_zookeeper:--enable-zookeeper}" in done.text
+    assert "--enable-corosync --enable-sheepfs %{?_zookeeper:--enable-zookeeper}" in done.text
     assert macros["_zookeeper"] == "1"
     assert "%global _have_zookeeper 0%{?_zookeeper}\n" in done.text
     assert "Version: 1.0.1\n" in done.text
+    assert "rm -f %{_bindir}/collie\n" in done.text
+    assert "install -D -p -m 0755 %{SOURCE9001} %{buildroot}%{_initddir}/sheepdog\n" in done.text
+    assert done.text.count("%config %{_initddir}/sheepdog") == 1
+    assert (
+        "%config(noreplace) %attr(0644,root,root) %{_sysconfdir}/sysconfig/sheepdog\n" in done.text
+    )
+
+
+@pytest.mark.parametrize("target", ["el6", "el7", "el8", "rehearsal"])
+def test_the_unit_of_sheepdog_has_its_folder_on_every_target(target: str) -> None:
+    """%files lists it without condition: without the option, el6's build would end at it."""
+    adjusted = config.load_package("sheepdog").adjust
+    assert adjusted
+    assert "--with-systemdsystemunitdir=%{_prefix}/lib/systemd/system" in adjusted.configure

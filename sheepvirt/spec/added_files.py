@@ -1,0 +1,91 @@
+"""Files that upstream's RPM lacks: installed at the end of %install, and listed in %files. Pure.
+
+``[[adjust.files]]`` of package.toml names each one. The commands come last, so a file that upstream
+installs at the same path is replaced; where its %files lists that path already, the line stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from sheepvirt.errors import SpecError
+from sheepvirt.model import AddedFile, Evidence
+from sheepvirt.spec.lines import Line, Spec
+
+FIRST = 9001  # number of the first Source tag; no upstream spec has as many
+
+
+def add(spec: Spec, new: list[str], files: Sequence[AddedFile], name: str) -> list[str]:
+    """Change ``new``, the lines of ``spec``, so that its main RPM has ``files``.
+
+    Returns one sentence a file. Raises SpecError: a section is missing.
+    """
+    if not files:
+        return []
+    tags = _last(spec, "", name, lambda line: bool(line.tag))
+    install = _last(spec, "install", name)
+    listing = _last(spec, "files", name)
+    listed = {"".join(spec.expand(line.text).split()[-1:]) for line in _of(spec, "files")}
+    actions = []
+    for number, added in enumerate(files, FIRST):
+        new[tags] = _ended(new[tags]) + f"Source{number}: {added.file}\n"
+        new[install] = _ended(new[install]) + f"{_command(added, f'%{{SOURCE{number}}}')}\n"
+        if spec.expand(added.path) in listed:
+            actions.append(f"{added.path}: {added.file}, in place of upstream's")
+            continue
+        words = [f"%{added.config}"] if added.config else []
+        words += [f"%attr({added.mode},root,root)", added.path]
+        new[listing] = _ended(new[listing]) + " ".join(words) + "\n"
+        actions.append(f"{added.path}: {added.file}, added to %files")
+    return actions
+
+
+def prove(
+    files: Sequence[AddedFile],
+    values: Mapping[str, str],
+    sections: Mapping[str, Sequence[str]],
+    *,
+    package: str,
+) -> list[Evidence]:
+    """Judge the spec's sections, as rpm expands it. ``values``: what each path expands to."""
+    found = []
+    for added in files:
+        path = values[added.path]
+        commands = [line.strip() for line in sections.get("install", ()) if "install " in line]
+        seen = next((c for c in commands if c.endswith(path) and f"/{added.file} " in c), "")
+        claim = f"%install puts {added.file} at {path}"
+        found.append(Evidence("spec", package, "adjust", claim, seen or "it does not", bool(seen)))
+        listed = [line.strip() for line in sections.get("files", ()) if line.split()[-1:] == [path]]
+        claim = f"%files lists {path}"
+        seen = "; ".join(listed)
+        found.append(Evidence("spec", package, "adjust", claim, seen or "it does not", bool(seen)))
+    return found
+
+
+def _command(added: AddedFile, source: str) -> str:
+    return f"install -D -p -m {added.mode} {source} %{{buildroot}}{added.path}"
+
+
+def _of(spec: Spec, section: str) -> list[Line]:
+    return [line for line in spec.lines if line.section == section and line.live]
+
+
+def _last(
+    spec: Spec, section: str, name: str, fits: Callable[[Line], bool] = lambda _line: True
+) -> int:
+    """Return the index of a section's last line that holds on every target."""
+    found = [
+        line
+        for line in _of(spec, section)
+        if not line.branches and line.role == "text" and line.text.strip() and fits(line)
+    ]
+    if not found:
+        raise SpecError(
+            f"{name} has no {f'%{section}' if section else 'tag in its preamble'}",
+            hint="take `files` out of [adjust] in package.toml, or write a spec of your own",
+        )
+    return found[-1].number - 1
+
+
+def _ended(line: str) -> str:
+    return line if line.endswith("\n") else line + "\n"
