@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from sheepvirt import config, preflight, rpms
 from sheepvirt.builds import contract, given, plan, repo, sources, versions
@@ -10,7 +11,7 @@ from sheepvirt.builds.buildroot import owner
 from sheepvirt.builds.rpmbuild import Job
 from sheepvirt.compat import old_tools
 from sheepvirt.docker.engine import Engine
-from sheepvirt.errors import ConfigError
+from sheepvirt.errors import ConfigError, SourceUnreachableError
 from sheepvirt.images import recipes
 from sheepvirt.locks import lock
 from sheepvirt.model import (
@@ -34,18 +35,21 @@ def make_plan(
     files: Sequence[str] = (),
     *,
     shelf: Shelf | None = None,
+    named: Collection[str] = (),
 ) -> BuildPlan:
     """Return what is to be done for ``words`` (see ``plan.request``; no name: every package).
 
-    ``files`` are sources given by hand (see ``given.parse``). Reads package folders and intents,
-    and asks after the source of a package that has a stand-in (on the ``shelf`` alone, where there
-    is one); changes nothing. Raises UnknownNameError, ConfigError, SourceUnreachableError.
+    ``files`` are sources given by hand (see ``given.parse``); ``named`` are the packages of the
+    published repo, whole or not: which maker an earlier run chose. Reads package folders and
+    intents, and in a first run asks after the source of a package that has a stand-in (on the
+    ``shelf`` alone, where there is one); changes nothing. Raises UnknownNameError, ConfigError,
+    SourceUnreachableError.
     """
     asked, packages = _asked(words, target)
     by_hand = given.parse(files, packages)
     for name, path in by_hand.items():
         packages[name] = given.use(packages[name], path, rpms.sha256(path))
-    choices, wanted = _choices(packages, asked, target, shelf)
+    choices, wanted = _choices(packages, asked, target, shelf, named)
     makers = {c.package: c.maker for c in choices}
     keys: dict[str, str] = {}
     builds: list[PlannedBuild] = []
@@ -68,15 +72,20 @@ def _asked(words: Sequence[str], target: Target) -> tuple[Request, dict[str, Pac
     """Return what ``words`` ask for, and every package in the version that is wanted of it."""
     names = config.package_names()
     default = plan.chosen_versions(names, {}, target)
-    packages = {n: config.load_package(n, default.get(n, "")) for n in names}
+    found = (config.load_package(n, default.get(n, "")) for n in names)
+    packages = {package.name: package.for_target(target.name) for package in found}
     asked = plan.request(words, packages, plan.stand_ins(packages, target), target)
     for name, version in asked.versions.items():
-        packages[name] = config.load_package(name, version)
+        packages[name] = config.load_package(name, version).for_target(target.name)
     return asked, packages
 
 
 def _choices(
-    packages: Mapping[str, Package], asked: Request, target: Target, shelf: Shelf | None
+    packages: Mapping[str, Package],
+    asked: Request,
+    target: Target,
+    shelf: Shelf | None,
+    named: Collection[str],
 ) -> tuple[list[Choice], list[str]]:
     """Choose who makes what has a stand-in; return the choices and the names to build."""
     known = plan.stand_ins(packages, target)
@@ -91,6 +100,12 @@ def _choices(
     choices = []
     for name in undecided:
         force = forced.get(name, "")
+        kept = None if force else plan.keep(name, known[name], named)
+        if kept and shelf and not sources.reach_all(packages[kept.maker].sources, shelf).ok:
+            kept = None  # the bundle was made with the other one
+        if kept:
+            choices.append(kept)
+            continue
         reach = None if force == plan.STAND_IN else sources.reach_all(packages[name].sources, shelf)
         choices.append(plan.choose(name, known[name], force, reach))
     return choices, wanted
@@ -101,7 +116,9 @@ def explain(
 ) -> BuildPlan:
     """Return what ``build_rpms`` would do now, in order. Needs no engine. Raises as make_plan."""
     image = recipes.tag_of(target, "builder")
-    return make_plan(target, words, image, repo.published(target), files, shelf=shelf)
+    return make_plan(
+        target, words, image, repo.published(target), files, shelf=shelf, named=repo.named(target)
+    )
 
 
 def build_rpms(
@@ -126,7 +143,9 @@ def build_rpms(
         if not shelf:
             image = recipes.ensure(engine, target, "builder", progress)
         published = repo.published(target)
-        planned = make_plan(target, words, image, published, files, shelf=shelf)
+        planned = make_plan(
+            target, words, image, published, files, shelf=shelf, named=repo.named(target)
+        )
         if shelf:
             needed = [s for row in planned.builds if row.build for s in row.package.sources]
             sources.require(needed, shelf)
@@ -146,7 +165,8 @@ def build_rpms(
             for row in planned.builds:
                 if row.build:
                     job = Job(engine, target, image, stage, progress, shelf=shelf)
-                    records[row.package.name] = job.build(row, records)
+                    with _stand_in_offered(planned, row):
+                        records[row.package.name] = job.build(row, records)
             with progress.stage(f"repo: {target.createrepo[0]}") as part:
                 repo.index(engine, target, image, stage, part)
                 usable = old_tools.repo_evidence(target, stage)
@@ -154,6 +174,18 @@ def build_rpms(
                 repo.publish(target, stage, list(records.values()))
                 part.note = str(repo.home(target))
         return list(records.values())
+
+
+@contextmanager
+def _stand_in_offered(planned: BuildPlan, row: PlannedBuild) -> Iterator[None]:
+    """Let the hint of a source out of reach name the stand-in, where the package has one."""
+    try:
+        yield
+    except SourceUnreachableError as error:
+        name = row.package.name
+        if any(choice.maker == name and not choice.stand_in for choice in planned.choices):
+            error.hint += f"; or build on its stand-in: `--package {name}={plan.STAND_IN}`"
+        raise
 
 
 def _kept(planned: BuildPlan, published: Mapping[str, BuildRecord]) -> set[str]:

@@ -37,8 +37,12 @@ def home(git: GitSource) -> Path:
 
 
 def reach(git: GitSource) -> Reach:
-    """Tell whether ``git`` can be had now: from the cache, else a server that answers in time."""
-    if _holds(home(git), git.commit):
+    """Tell whether ``git`` can be fetched now: from the cache, else a server that answers in time.
+
+    What the cache has of it counts where it is whole: a run that was killed, or a full disk, may
+    have left a part.
+    """
+    if _holds(home(git), git.commit) and not _damage(home(git)):
         return Reach(True, "its source is in the cache")
     said = _git("ls-remote", "--quiet", git.url, "HEAD", seconds=ASK)
     if said.returncode:

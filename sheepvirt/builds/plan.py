@@ -4,13 +4,14 @@ A package is rebuilt when the hash over its inputs differs from the published on
 named, so that the reason for a build can name what changed.
 
 A package may have a stand-in on a target. What needs the package then needs its chosen maker: the
-real one where its source can be had, else the stand-in.
+one that the published repo has; in a first run the real one where its source can be fetched, else
+the stand-in.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from sheepvirt.builds import given
@@ -129,8 +130,22 @@ def asked_about(
     return sorted(seen & known.keys())
 
 
+def keep(name: str, stand_in: str, published: Collection[str]) -> Choice | None:
+    """Return the choice of an earlier run, which the published repo shows; None where it has none.
+
+    ``published`` are the names of its packages. A network that comes and goes must not rebuild all
+    that needs ``name`` each time, so an earlier choice stands until somebody asks for another.
+    """
+    maker = next((one for one in (stand_in, name) if one in published), "")
+    if not maker:
+        return None
+    other = REAL if maker == stand_in else STAND_IN
+    why = f"the published repo has it; `--package {name}={other}` changes that"
+    return Choice(name, maker=maker, other=name if maker == stand_in else stand_in, why=why)
+
+
 def choose(name: str, stand_in: str, forced: str, reach: Reach | None) -> Choice:
-    """Choose who makes ``name``. ``reach`` tells of its source; None: it matters not.
+    """Choose who makes ``name``. ``reach`` tells of its source; None: the stand-in was asked for.
 
     Raises SourceUnreachableError: the real one is forced and its source is out of reach.
     """

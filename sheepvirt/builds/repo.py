@@ -57,6 +57,14 @@ def published(target: Target) -> dict[str, BuildRecord]:
     return {r.package: r for r in read_manifest(folder) if _intact(folder, r)}
 
 
+def named(target: Target) -> frozenset[str]:
+    """Return the names of the packages that are published for ``target``, whole or not."""
+    folder = home(target)
+    if not (folder / MANIFEST).exists():
+        return frozenset()
+    return frozenset(record.package for record in read_manifest(folder))
+
+
 @contextmanager
 def staging(target: Target) -> Iterator[Path]:
     """Give a folder to make the next repo in; it is removed unless it was published."""

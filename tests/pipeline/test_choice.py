@@ -151,8 +151,10 @@ def test_the_real_one_its_stand_in_and_back(
     ]
 
     mirror.rename(mirror.with_name("gone"))
-    assert run(target) == real  # its source is in the cache
-    assert "its source is in the cache" in capsys.readouterr().err
+    assert run(target) == real
+    assert "flock: the real one: the published repo has it" in capsys.readouterr().err
+    assert run(target, "flock=real") == real
+    assert "asked for; its source is in the cache" in capsys.readouterr().err
 
     other = run(target, "flock=stand-in")
     assert other.keys() == {"pocketflock", "guest"}
@@ -162,7 +164,7 @@ def test_the_real_one_its_stand_in_and_back(
 
     shutil.rmtree(paths.cache() / "sources")
     assert run(target) == other
-    assert "flock: the stand-in pocketflock: https://upstream.invalid" in capsys.readouterr().err
+    assert "flock: the stand-in pocketflock: the published repo" in capsys.readouterr().err
     with pytest.raises(SourceUnreachableError):
         run(target, "flock=real")
     assert repo.published(target) == other

@@ -11,7 +11,7 @@ import pytest
 from sheepvirt import paths
 from sheepvirt.builds import execute, sources
 from sheepvirt.errors import ConfigError, SourceUnreachableError
-from sheepvirt.model import BuildPlan, BuildRecord, Reach, Source, Target
+from sheepvirt.model import BuildPlan, BuildRecord, Reach, Shelf, Source, Target
 
 TARGET = Target("rehearsal", "", "bullseye", "x86_64", {"dist": ".rehearsal"}, Path())
 EL6 = Target("el6", "", "", "x86_64", {"dist": ".el6"}, Path())
@@ -52,8 +52,11 @@ def there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sources, "reach_all", lambda *_: Reach(True, "it answers"))
 
 
-def make(*words: str, published: Sequence[BuildRecord] = ()) -> BuildPlan:
-    return execute.make_plan(TARGET, words, "builder:1", {r.package: r for r in published})
+def make(
+    *words: str, published: Sequence[BuildRecord] = (), shelf: Shelf | None = None
+) -> BuildPlan:
+    rows = {r.package: r for r in published}
+    return execute.make_plan(TARGET, words, "builder:1", rows, named=rows.keys(), shelf=shelf)
 
 
 def names(planned: BuildPlan) -> list[str]:
@@ -95,6 +98,25 @@ def test_the_real_one_cannot_be_forced_out_of_reach(asked: list[str]) -> None:
     assert asked == ["s-1.tar.gz"]
 
 
+@pytest.mark.parametrize("maker", ["real", "stand-in"])
+def test_a_later_run_keeps_the_maker_and_asks_no_network(
+    asked: list[str], monkeypatch: pytest.MonkeyPatch, maker: str
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(sources, "reach_all", lambda *_: Reach(True, "it answers"))
+        before = records(make(f"sheepdog={maker}"))
+    planned = make(published=before)
+    assert not any(row.build for row in planned.builds)
+    assert [c.stand_in for c in planned.choices] == [maker == "stand-in"]
+    assert asked == []
+
+
+def test_a_bundle_that_has_not_the_published_maker_decides(asked: list[str]) -> None:
+    former = [BuildRecord("sheepdog", "1", "k", {}, (), (), (), 1.0)]
+    planned = make(published=former, shelf=Shelf("b.tar", frozenset()))
+    assert [c.maker for c in planned.choices] == ["pocket"]
+
+
 def test_a_force_that_changes_nothing_is_refused() -> None:
     with pytest.raises(ConfigError, match="sheepdog=stand-in changes nothing: qemu"):
         make("qemu", "sheepdog=stand-in")
@@ -117,7 +139,7 @@ def test_a_switch_rebuilds_what_depends_on_it_and_nothing_else() -> None:
 def test_a_repo_never_keeps_both_makers(words: list[str]) -> None:
     former = {r.package: r for r in records(make("sheepdog=stand-in"))}
     former["former stand-in"] = replace(former["pocket"], package="former stand-in")
-    planned = make(*words, published=list(former.values()))
+    planned = make(*words, "sheepdog=real", published=list(former.values()))
     kept = execute._kept(planned, former)
     assert not {"pocket", "former stand-in"} & kept
     assert "qemu" in kept

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import tarfile
 import time
 from pathlib import Path
@@ -117,6 +118,50 @@ def test_a_cached_repository_that_went_bad_is_fetched_again(upstream: Path) -> N
     paths[0].unlink()
     with pytest.raises(SourceUnreachableError):
         fetch(pin)
+
+
+def test_a_cached_repository_that_was_cut_short_is_not_in_the_cache(upstream: Path) -> None:
+    pin = commit(upstream, "one\n")
+    fetch(pin)
+    upstream.rename(upstream.with_name("gone"))
+    for path in (git.home(GitSource(URL, pin)) / "objects").rglob("*"):
+        if path.is_file():
+            path.chmod(0o644)
+            path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    reach = git.reach(GitSource(URL, pin))
+    assert not reach.ok
+    assert "does not answer" in reach.why
+
+
+CUT = """\
+#!{python}
+import os, subprocess, sys
+with subprocess.Popen(["git-upload-pack", *sys.argv[1:]], stdout=subprocess.PIPE) as server:
+    left = 100_000
+    while left > 0 and (data := os.read(server.stdout.fileno(), left)):
+        os.write(1, data)
+        left -= len(data)
+    server.kill()
+"""
+
+
+def test_a_server_that_answers_and_breaks_off_leaves_nothing(
+    upstream: Path, settings: Path, tmp_path: Path
+) -> None:
+    (upstream / "noise").write_bytes(os.urandom(200_000))
+    run(upstream, "add", "noise")
+    pin = commit(upstream, "one\n")
+    cut = tmp_path / "upload-pack"  # git's own server, whose answer ends after 100,000 bytes
+    cut.write_text(CUT.format(python=sys.executable))
+    cut.chmod(0o755)
+    with settings.open("a") as handle:
+        handle.write(f'[protocol "ext"]\nallow = always\n[url "ext::{cut} {upstream}"]\n')
+        handle.write(f"insteadOf = {URL}\n")
+    assert git.reach(GitSource(URL, pin)).why == f"{URL} answers"
+    with pytest.raises(SourceUnreachableError, match=f"git cannot fetch {URL}") as caught:
+        fetch(pin)
+    assert "insteadOf" in caught.value.hint
+    assert kept(tmp_path) == []
 
 
 def test_a_commit_that_upstream_does_not_have_is_named(upstream: Path, tmp_path: Path) -> None:

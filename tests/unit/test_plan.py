@@ -145,6 +145,25 @@ def test_the_choice_is_made_by_reach_or_by_force(
     assert {found.maker, found.other} == {"sheepdog", "pocket"}
 
 
+@pytest.mark.parametrize(
+    ("published", "maker", "other"),
+    [
+        ({"libvirt", "pocket"}, "pocket", "real"),
+        ({"libvirt", "sheepdog"}, "sheepdog", "stand-in"),
+    ],
+)
+def test_the_maker_of_the_published_repo_stays(published: set[str], maker: str, other: str) -> None:
+    found = plan.keep("sheepdog", "pocket", published)
+    assert found
+    assert (found.maker, found.stand_in) == (maker, maker == "pocket")
+    assert {found.maker, found.other} == {"sheepdog", "pocket"}
+    assert f"`--package sheepdog={other}` changes that" in found.sentence
+
+
+def test_a_first_run_has_no_maker_to_keep() -> None:
+    assert plan.keep("sheepdog", "pocket", {"qemu"}) is None
+
+
 def test_the_real_one_by_force_without_its_source_is_an_error_of_the_source() -> None:
     with pytest.raises(SourceUnreachableError, match="no route") as caught:
         plan.choose("sheepdog", "pocket", "real", Reach(False, "no route"))
