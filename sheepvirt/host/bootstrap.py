@@ -13,7 +13,7 @@ from dataclasses import replace
 from sheepvirt import config, locks, paths, standin
 from sheepvirt.builds import given, repo
 from sheepvirt.errors import BootstrapError, ConfigError, RemoteCommandError
-from sheepvirt.host import inventory, rehearsal, schemas, ssh
+from sheepvirt.host import inventory, refusals, rehearsal, schemas, ssh
 from sheepvirt.host.facts import Question, gather
 from sheepvirt.host.model import Change, Facts, Host
 from sheepvirt.host.services import SYSTEMD
@@ -69,7 +69,21 @@ def wanted_state(host: Host) -> Wanted:
         images={g.name: guest.image_name(g) for g in host.guests},
         schemas=schemas.load(folder, records),
         stand_ins=standin.words(config.load_package(r.package) for r in records),
+        other_makers=_other_makers(records),
     )
+
+
+def _other_makers(records: Sequence[BuildRecord]) -> dict[str, str]:
+    """Return the RPMs of makers that were not chosen, each with the package in its place."""
+    packages = [config.load_package(name) for name in config.package_names()]
+    published = {record.package for record in records}
+    found: dict[str, str] = {}
+    for stand_in in (p for p in packages if p.stands_in_for):
+        real = next(p for p in packages if p.name == stand_in.stands_in_for)
+        for chosen, other in ((real, stand_in), (stand_in, real)):
+            if chosen.name in published:
+                found |= dict.fromkeys(other.install, chosen.name)
+    return found
 
 
 def _with_init(host: Host, records: Sequence[BuildRecord]) -> Host:
@@ -140,7 +154,8 @@ def make_plan(wanted: Wanted, progress: Progress) -> list[Change]:
 
 
 def differences(wanted: Wanted, facts: Facts) -> list[Change]:
-    """Return what every step would change, from ``facts`` alone. Pure."""
+    """Return what every step would change, from ``facts`` alone. Pure. Raises BootstrapError."""
+    refusals.require(wanted, facts)
     changes: list[Change] = []
     for step in STEPS:
         changes.extend(_signed(wanted, step.check(wanted, facts, changes)))
@@ -160,6 +175,7 @@ def run(wanted: Wanted, connection: Connection, progress: Progress) -> list[Chan
         settle(connection)
         facts = gather(connection, asked)
         stage.note = facts.os
+    refusals.require(wanted, facts)
     done: list[Change] = []
     for step in STEPS:
         changes = step.check(wanted, facts, ())

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sheepvirt.errors import BootstrapError
-from sheepvirt.host import initscripts, readings, services
+from sheepvirt.host import initscripts, readings, services, sheepdog
 from sheepvirt.host.model import BridgeState, ClusterState, Definition, Facts, Script
 from sheepvirt.host.ssh import Connection
 
@@ -77,6 +77,17 @@ if has dog; then
   section vdis
   timeout 20 dog vdi list -r </dev/null 2>/dev/null && printf 'listed\n'
 fi
+section listeners
+grep -h 'LISTENING' /proc/net/tcp /proc/net/tcp6 2>/dev/null
+section owners
+inodes=$(grep -h 'LISTENING' /proc/net/tcp /proc/net/tcp6 2>/dev/null | awk '{ print $10 }')
+if [ -n "$inodes" ]; then
+  ls -l /proc/[0-9]*/fd 2>/dev/null | awk -v wanted="$inodes" '
+    BEGIN { split(wanted, list); for (i in list) open["socket:[" list[i] "]"] = list[i] }
+    /^\/proc\// { split($0, part, "/"); pid = part[3] }
+    $NF in open { print open[$NF], pid }' | sort -u |
+    while read -r inode pid; do printf '%s %s %s\n' "$inode" "$pid" "$(cat "/proc/$pid/comm")"; done
+fi
 section reboot-wanted
 [ ! -r REBOOT_WANTED ] || cat REBOOT_WANTED
 section packages
@@ -125,6 +136,7 @@ exit 0
 """.replace("REBOOT_WANTED", REBOOT_WANTED)
     .replace("INITDEFAULT", services.INITDEFAULT)
     .replace("BOOT\n", BOOT.strip() + "\n")
+    .replace("LISTENING", sheepdog.LISTENING)
 )
 
 
@@ -222,6 +234,7 @@ def parse(found: Mapping[str, str]) -> Facts:
         texts={n: text.strip() for n, text in _of(found, "text") if text.strip()},
         kernel=found.get("kernel", "").strip(),
         kvm_device=found.get("kvm-device", "").strip() == "yes",
+        listeners=sheepdog.listeners(found.get("listeners", ""), found.get("owners", "")),
     )
 
 

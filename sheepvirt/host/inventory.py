@@ -12,6 +12,7 @@ from sheepvirt import config, paths
 from sheepvirt.errors import ConfigError
 from sheepvirt.host.model import Dependencies, Guest, Host
 from sheepvirt.host.services import INITS
+from sheepvirt.host.sheepdog import ADDRESS
 from sheepvirt.model import Target
 from sheepvirt.tables import Table, pick, read_toml
 
@@ -110,6 +111,7 @@ def _host(name: str, table: Table) -> Host:
         bridge_address=table.get("bridge_address", str, "dhcp"),
         gateway=table.get("gateway", str, ""),
         init=table.get("init", str, ""),
+        sheepdog_listen=table.strings("sheepdog_listen", (ADDRESS,)),
         old_ssh=table.get("old_ssh", bool, False),
     )  # fmt: skip
     table.done()
@@ -124,6 +126,7 @@ def _check_host(host: Host, table: Table) -> None:
             hint="use 'system' (the kernel's) or 'netdev' (userspace, where the kernel has none)",
         )  # fmt: skip
     _check_addresses(host, table)
+    _check_listening(host, table)
     if host.init and (host.init not in INITS or not host.rehearsal):
         table.refuse(
             "init", f"is {host.init!r}",
@@ -138,6 +141,17 @@ def _check_host(host: Host, table: Table) -> None:
             table.refuse(
                 "guests", f"{guest.name!r} is on network {guest.network!r}",
                 hint=f"put it on the host's network, {host.network!r}",
+            )  # fmt: skip
+
+
+def _check_listening(host: Host, table: Table) -> None:
+    for word in host.sheepdog_listen:
+        try:
+            ipaddress.ip_address(word)
+        except ValueError:
+            table.refuse(
+                "sheepdog_listen", f"names {word!r}",
+                hint="give IP addresses of the host; 0.0.0.0 stands for every one of them",
             )  # fmt: skip
 
 

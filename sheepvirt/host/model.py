@@ -47,6 +47,7 @@ class Host:
     bridge_address: str = "dhcp"  # of a bridge with an uplink; or an IPv4 address and its prefix
     gateway: str = ""
     init: str = ""  # of a rehearsal host: systemd | sysv | "" (what its RPMs want)
+    sheepdog_listen: tuple[str, ...] = ("127.0.0.1",)  # addresses that its port may be open on
     old_ssh: bool = False  # its sshd is of el6's age: RSA and SHA-1 are allowed, for it alone
 
 
@@ -108,6 +109,21 @@ class ClusterState:
 
 
 @dataclass(frozen=True)
+class Listener:
+    """A TCP socket that listens, and the process that has it open."""
+
+    address: str
+    pid: int = 0  # 0 where it is not known
+    program: str = ""
+
+    @property
+    def title(self) -> str:
+        """Program, pid and address in words."""
+        who = f"{self.program or 'a process'} (pid {self.pid})" if self.pid else "some process"
+        return f"{who} on {self.address}"
+
+
+@dataclass(frozen=True)
 class Definition:
     """A network, pool or domain of libvirt: what it starts with, and what runs of it now."""
 
@@ -150,6 +166,7 @@ class Facts:
     links: Mapping[str, int] = field(default_factory=dict)  # script to its number at boot
     interfaces: frozenset[str] = frozenset()  # network interfaces that the kernel has
     network_scripts: bool = False  # /etc/sysconfig/network-scripts is there
+    listeners: tuple[Listener, ...] = ()  # on sheepdog's port
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ INITS = (SYSTEMD, SYSV)
 # What `state` reads: these properties of `systemctl show`, or a SysV host's answers below.
 PROPERTIES = ("LoadState", "ActiveState", "UnitFileState")
 INITDEFAULT = r"s/^[^#:]*:\([0-6]\):initdefault:.*/\1/p"  # for sed -n, on /etc/inittab
+LAST_LINES = "12"
 Argv = tuple[str, ...]
 
 
@@ -49,6 +50,13 @@ def log_hint(init: str, name: str) -> str:
     if init == SYSV:
         return f"`service {name} status` and /var/log/messages"
     return f"`systemctl status {name}` and `journalctl -u {name}`"
+
+
+def last_words(init: str, name: str) -> Argv:
+    """Return the command that prints what a service has said last; it may print nothing."""
+    if init == SYSV:
+        return ("tail", "-n", LAST_LINES, "/var/log/messages")
+    return ("journalctl", "--quiet", "--no-pager", "-o", "cat", "-n", LAST_LINES, "-u", name)
 
 
 def state(text: str, runlevel: str) -> ServiceState | None:

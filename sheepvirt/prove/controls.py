@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from xml.etree import ElementTree
 
 from sheepvirt.host.model import Guest, Host
+from sheepvirt.host.sheepdog import PORT
 from sheepvirt.prove import controls_el, controls_rpms
 from sheepvirt.prove.model import Command, Control, Ground, each, switch, virsh, volumes
 
@@ -16,6 +17,19 @@ MISSPELT = "obsbr0"  # the how-to's own slip, which libvirt takes without a word
 OTHER_CLUSTER = "127.0.0.2"
 # Checks that no control makes fail, and why not. Any other check without one is a defect.
 UNTRIED: Mapping[str, str] = {}
+
+# Another program listens on the port, on the first address of the host that is not its own alone.
+OPENED = "/var/lib/sheepvirt/prove-port"
+OPEN = """
+address=$(ip -o -4 addr show scope global | sed -n '1s/.* inet \\([^/ ]*\\).*/\\1/p')
+setsid nc -lk "$address" "$1" </dev/null >/dev/null 2>&1 &
+echo $! >"$2"
+"""
+CLOSE = """
+[ -e "$1" ] || exit 0
+kill "$(cat "$1")" || true
+rm "$1"
+"""
 
 # A guest's boot record is the first sector of its disk's second partition, whose start is at byte
 # 470 (of the MBR). It is kept aside, and the guest starts as on an empty disk.
@@ -81,6 +95,12 @@ def _sheepdog(host: Host) -> tuple[Control, ...]:
                 "guests: guest prints its line on the console",
                 "guests: guest counts its boots on its disk",
             ),
+        ),
+        Control(
+            f"port {PORT} open on another address of the host",
+            (Command(("sh", "-c", OPEN, "sh", str(PORT), OPENED)),),
+            each(["sheepdog"], "sheepdog: port is open only where wanted"),
+            undo=(Command(("sh", "-c", CLOSE, "sh", OPENED)),),
         ),
         Control(
             "sheepdog not started at boot",

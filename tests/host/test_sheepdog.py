@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from sheepvirt.host import readings
+from sheepvirt.host import readings, sheepdog
 from sheepvirt.host.model import Guest
 
 from .conftest import SHEEPDOG, Hear, Wanted
@@ -26,6 +26,17 @@ def test_cluster_answers_and_is_formatted(probe: Probe, cluster: str) -> None:
 def test_node_has_joined(probe: Probe, cluster: str) -> None:
     said = probe.read("dog", "node", "info", "-r")
     assert readings.nodes(said) >= 1, f"no node has joined the {cluster} cluster: {said.strip()!r}"
+
+
+def test_port_is_open_only_where_wanted(probe: Probe, cluster: str, wanted: Wanted) -> None:
+    """sheep has no authentication: whoever reaches its port reads and writes every disk."""
+    table = probe.run("cat", "/proc/net/tcp", "/proc/net/tcp6").stdout  # tcp6 may not be there
+    found = sheepdog.listeners(table)
+    wrong = [one.address for one in sheepdog.unwanted(found, wanted.host.sheepdog_listen)]
+    assert not wrong, (
+        f"port {sheepdog.PORT} of {cluster} is open on {', '.join(wrong)}; the inventory wants "
+        f"{', '.join(wanted.host.sheepdog_listen)} (sheepdog_listen)"
+    )
 
 
 def listed(probe: Probe, *filters: str) -> dict[str, str]:

@@ -50,7 +50,7 @@ def inside(*argv: str) -> str:
 
 
 def test_build_publishes_a_repo_with_its_evidence() -> None:
-    out = invoke("build-rpms")
+    out = invoke("build-rpms", "--target", "rehearsal", "--package", "sheepdog=stand-in")
     repo = paths.dist() / "rehearsal"
     assert (repo / "repodata" / "repomd.xml").is_file()
     names = [p.name for p in repo.rglob("libvirt-*.rpm")]
@@ -63,7 +63,8 @@ def test_build_publishes_a_repo_with_its_evidence() -> None:
 def test_build_again_rebuilds_nothing() -> None:
     manifest = paths.dist() / "rehearsal" / "manifest.json"
     before = manifest.read_bytes()
-    invoke("build-rpms")
+    out = invoke("build-rpms", "--target", "rehearsal")
+    assert "sheepdog: the stand-in pocketsheep: the published repo has it" in out
     assert manifest.read_bytes() == before
 
 

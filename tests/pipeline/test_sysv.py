@@ -45,7 +45,7 @@ def on_host(script: str) -> str:
 
 def test_a_bare_host_is_bootstrapped_without_systemd() -> None:
     if not (paths.dist() / "rehearsal").is_dir():
-        invoke("build-rpms")
+        invoke("build-rpms", "--target", "rehearsal", "--package", "sheepdog=stand-in")
     out = invoke("bootstrap", "maupiti")
     assert "are stand-ins" in out
     assert f"{units.AUTOSTART} enabled and started" in out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -199,3 +200,46 @@ def test_what_is_in_the_repo_is_right() -> None:
             config.load_package(name, version)
     assert "tahiti" in inventory.load_hosts()
     assert len(inventory.load_dependencies().packages) == 23
+
+
+ADDED = PACKAGE + '[[adjust.files]]\nfile = "a.init"\npath = "/etc/init.d/a"\n'
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ('path = "etc/a"', "'path' is 'etc/a'"),
+        ('path = "/etc/a b"', "'path' is '/etc/a b'"),
+        ('path = "/etc/a"\nmode = "755"', "'mode' is '755'"),
+        ('path = "/etc/a"\nconfig = "noreplace"', "'config' is 'noreplace'"),
+    ],
+)
+def test_an_added_file_that_rpm_would_misread_is_refused(data: Path, line: str, says: str) -> None:
+    put(data / "specs" / "a" / "a.init", "#!/bin/sh\n")
+    assert package(data, ADDED)()
+    with pytest.raises(ConfigError, match=re.escape(says)):
+        package(data, ADDED.replace('path = "/etc/init.d/a"', line))()
+
+
+def test_an_added_file_must_be_there(data: Path) -> None:
+    with pytest.raises(ConfigError, match=r"names 'a\.init'"):
+        package(data, ADDED)()
+
+
+def test_a_feature_may_be_one_of_some_targets(data: Path) -> None:
+    for name in ("x", "y"):
+        put(data / "containers" / name / "target.toml", TARGET)
+    text = PACKAGE + '[features.f]\nspec_text = "a"\n[features.g]\nspec_text = "a"\n'
+    put(data / "specs" / "a" / "package.toml", text + 'targets = ["x"]\n')
+    loaded = config.load_package("a")
+    assert [f.name for f in loaded.for_target("x").features] == ["f", "g"]
+    assert [f.name for f in loaded.for_target("y").features] == ["f"]
+
+
+def test_sheepdog_listens_on_addresses_alone(data: Path) -> None:
+    hosts(data, HOST)
+    assert inventory.load_hosts()["a"].sheepdog_listen == ("127.0.0.1",)
+    hosts(data, HOST + 'sheepdog_listen = ["127.0.0.1", "fe80::1"]\n')
+    assert inventory.load_hosts()["a"].sheepdog_listen == ("127.0.0.1", "fe80::1")
+    with pytest.raises(ConfigError, match="'sheepdog_listen' names 'eth0'"):
+        hosts(data, HOST + 'sheepdog_listen = ["eth0"]\n')()

@@ -24,7 +24,8 @@ def domain(
     return render(
         "domain.xml.j2", guest=Guest("papeete", title, memory, 1, "ovsbr0", "x", disk=disk),
         type="qemu", bridge="ovsbr0", file="/var/lib/libvirt/images/papeete.img",
-        address="127.0.0.1", port=7000, **(known or {"uuid": "", "mac": "", "interfaceid": ""}),
+        address="127.0.0.1", port=7000, cache="",
+        **(known or {"uuid": "", "mac": "", "interfaceid": ""}),
     )  # fmt: skip
 
 

@@ -19,7 +19,7 @@ def domain(title: str) -> ElementTree.Element:
     guest = Guest("papeete", title, 256, 1, "ovsbr0", "line")
     text = render(
         "domain.xml.j2", guest=guest, type="qemu", bridge="ovsbr0", file="/d.img",
-        address="127.0.0.1", port=7000,
+        address="127.0.0.1", port=7000, cache="",
         uuid="", mac="", interfaceid="",
     )  # fmt: skip
     return ElementTree.fromstring(text)
@@ -64,7 +64,7 @@ def test_an_identity_is_kept() -> None:
     guest = Guest("papeete", "t", 256, 1, "ovsbr0", "line")
     text = render(
         "domain.xml.j2", guest=guest, type="kvm", bridge="b", file="/d.img",
-        address="127.0.0.1", port=7000,
+        address="127.0.0.1", port=7000, cache="",
         uuid="u-1", mac="52:54:00:00:00:01", interfaceid="i-1",
     )  # fmt: skip
     root = ElementTree.fromstring(text)

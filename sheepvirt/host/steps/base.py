@@ -30,6 +30,8 @@ class Wanted:
     images: Mapping[str, str]  # guest to the name of its image, which has a hash of its recipe
     schemas: Schemas  # libvirt's own, of the published RPMs
     stand_ins: frozenset[str] = frozenset()  # words for what is a stand-in on this host
+    # RPM of the maker that was not chosen, to the package that is published in its place.
+    other_makers: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def rpms(self) -> dict[str, PublishedRpm]:

@@ -12,7 +12,6 @@ from sheepvirt.host.services import log_hint
 from sheepvirt.host.steps.base import Hands, Step, Wanted
 
 NAME = "cluster"
-ADDRESS, PORT = "127.0.0.1", 7000  # of the host's own sheep
 RUNNING = "running"
 UNFORMATTED = "waiting for cluster to be formatted"
 SECONDS = 60.0  # a sheep may need 12 s to join (sheepdog#175)

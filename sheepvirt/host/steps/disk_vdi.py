@@ -12,8 +12,9 @@ from __future__ import annotations
 from sheepvirt.errors import BootstrapError, ConfigError
 from sheepvirt.host.model import Facts, Guest
 from sheepvirt.host.services import log_hint
+from sheepvirt.host.sheepdog import ADDRESS, PORT
 from sheepvirt.host.steps.base import Hands, Image, Wanted, vdi_note
-from sheepvirt.host.steps.cluster import ADDRESS, PORT, ready
+from sheepvirt.host.steps.cluster import ready
 from sheepvirt.host.steps.power import stands, stop
 
 FILLING = "filling"

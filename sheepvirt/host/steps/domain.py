@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from xml.etree import ElementTree
 
 from sheepvirt.host.model import Change, Definition, Facts, Guest
+from sheepvirt.host.sheepdog import ADDRESS, PORT
 from sheepvirt.host.steps import kvm
 from sheepvirt.host.steps.base import STATE, Hands, Step, Wanted, disk_path
-from sheepvirt.host.steps.cluster import ADDRESS, PORT
 from sheepvirt.host.steps.definition import difference, identity
 from sheepvirt.host.steps.power import stop
 
 NAME = "domain"
+SAFE_OVER_A_NETWORK = (5, 1, 0)
 
 
 def xml(wanted: Wanted, guest: Guest, facts: Facts) -> str:
@@ -23,8 +24,19 @@ def xml(wanted: Wanted, guest: Guest, facts: Facts) -> str:
         "domain", f"guest {guest.name}",
         guest=guest, type=known.type if known else _type(state),
         bridge=wanted.host.bridge, file=disk_path(guest), address=ADDRESS, port=PORT,
-        **identity(state.xml if state else ""),
+        cache=_cache(wanted), **identity(state.xml if state else ""),
     )  # fmt: skip
+
+
+def _cache(wanted: Wanted) -> str:
+    """Return the cache mode that a guest on sheepdog needs to be migrated; "" for libvirt's own.
+
+    Before 5.1.0 (its commit 86caae395) libvirt migrates a guest only where each disk has cache
+    "none", unless RBD keeps it. Later ones take every network disk for safe.
+    """
+    version = next((r.version for r in wanted.records if r.package == "libvirt"), "")
+    numbers = tuple(int(part) for part in version.split(".") if part.isdigit())
+    return "none" if numbers and numbers < SAFE_OVER_A_NETWORK else ""
 
 
 def differences(wanted: Wanted, guest: Guest, facts: Facts) -> tuple[str, bool]:

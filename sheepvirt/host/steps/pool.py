@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sheepvirt.host.model import Change, Definition, Facts
+from sheepvirt.host.sheepdog import ADDRESS, PORT
 from sheepvirt.host.steps.base import STATE, Hands, Step, Wanted
-from sheepvirt.host.steps.cluster import ADDRESS, PORT
 from sheepvirt.host.steps.definition import difference, identity
 
 NAME = "pool"

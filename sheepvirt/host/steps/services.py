@@ -8,14 +8,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sheepvirt.errors import BootstrapError
+from sheepvirt.errors import BootstrapError, RemoteCommandError
 from sheepvirt.host import initscripts
 from sheepvirt.host.model import Change, Facts, ServiceState
-from sheepvirt.host.services import INITS, SYSV, asked, commands
+from sheepvirt.host.services import INITS, SYSV, asked, commands, last_words, log_hint
+from sheepvirt.host.sheepdog import PORT
 from sheepvirt.host.steps import units
 from sheepvirt.host.steps.base import Hands, Step, Wanted
 
 NAME = "services"
+# What sheep 1.0.1 says (sheep/config.c, sheep/request.c), and what to do about it.
+KNOWN = (
+    (
+        "not compatible with the existing data layout",
+        "an older sheepdog wrote this store. Keep a copy of /var/lib/sheepdog, add `--upgrade` to "
+        "SHEEP_OPTS in /etc/sysconfig/sheepdog for one start, and run this again; no older "
+        "sheepdog reads the store after that",
+    ),
+    (
+        "Address already in use",
+        f"find what has port {PORT}: `ss -ltnp`; stop it, and run this again",
+    ),
+)
 ABSENT = ServiceState(active=False, enabled=False)
 
 
@@ -72,7 +86,23 @@ def apply(wanted: Wanted, facts: Facts, hands: Hands) -> None:
         verbs = [*([] if state.enabled else ["enable"]), *([] if state.active else ["start"])]
         for verb in verbs:
             for argv in commands(facts.init, verb, name):
-                hands.run(*argv)
+                if verb == "start":
+                    _start(argv, name, facts, hands)
+                else:
+                    hands.run(*argv)
+
+
+def _start(argv: Sequence[str], name: str, facts: Facts, hands: Hands) -> None:
+    """Start a service. Raises BootstrapError with what the service itself said last."""
+    try:
+        hands.run(*argv)
+    except RemoteCommandError as error:
+        words = hands.run(*last_words(facts.init, name), check=False).stdout.strip()
+        said = "\n".join(f"    {line}" for line in (words or error.message).splitlines())
+        hint = next((why for sign, why in KNOWN if sign in words), log_hint(facts.init, name))
+        raise BootstrapError(
+            f"{hands.connection.host.name}: {name} does not start. It said last:\n{said}", hint=hint
+        ) from error
 
 
 def _refuse_wrong_order(wanted: Wanted, facts: Facts) -> None:

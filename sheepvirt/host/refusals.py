@@ -1,0 +1,49 @@
+"""Pure: what keeps a bootstrap from changing anything on a host, found before the first step."""
+
+from __future__ import annotations
+
+from sheepvirt.errors import BootstrapError
+from sheepvirt.host.model import Facts
+from sheepvirt.host.sheepdog import PORT
+from sheepvirt.host.steps.base import Wanted
+
+SHEEPDOG = "sheepdog"
+
+
+def require(wanted: Wanted, facts: Facts) -> None:
+    """Raise BootstrapError where the host has what this run must not touch or cannot work with."""
+    _same_maker(wanted, facts)
+    _free_port(wanted, facts)
+
+
+def _same_maker(wanted: Wanted, facts: Facts) -> None:
+    """Refuse to put a package in place of its stand-in, or back: each has a store of its own.
+
+    The guests' disks would stay behind in the former store, and new ones would take their names.
+    """
+    host = wanted.host.name
+    for installed, published in wanted.other_makers.items():
+        if installed not in facts.packages:
+            continue
+        again = f"`invoke destroy {host}`, then `invoke bootstrap {host}`: it starts empty"
+        raise BootstrapError(
+            f"{host} has {facts.packages[installed]}, and the published repo has {published} "
+            f"in its place. The disks of its guests are in the store of {installed}, which "
+            f"{published} does not read. Nothing was changed",
+            hint=again if wanted.host.rehearsal else f"move the disks, then remove {installed}",
+        )
+
+
+def _free_port(wanted: Wanted, facts: Facts) -> None:
+    """Refuse where sheepdog is to start, and something else has its port."""
+    state = facts.services.get(SHEEPDOG)
+    wants = SHEEPDOG in wanted.dependencies.services
+    if not wants or (state and state.active):
+        return
+    taken = [one for one in facts.listeners if one.address in {"0.0.0.0", "::", "127.0.0.1"}]
+    if taken:
+        raise BootstrapError(
+            f"{wanted.host.name}: TCP port {PORT} is taken by {taken[0].title}, and the service "
+            f"{SHEEPDOG} does not run. Nothing was changed",
+            hint=f"stop that process, or let it use another port; sheepdog needs port {PORT}",
+        )

@@ -1,0 +1,162 @@
+"""The whole job with upstream's own sheepdog, where its source can be fetched.
+
+The tests build on one another, in file order: RPMs, a host, what may go wrong on it, verification.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from commands import INVENTORY, invoke, shell
+
+from sheepvirt import config, paths
+from sheepvirt.builds import repo
+from sheepvirt.docker.engine import Engine
+from sheepvirt.host import inventory, rehearsal
+from sheepvirt.host.model import Host
+from sheepvirt.images import recipes
+from sheepvirt.progress import quiet
+
+pytestmark = [pytest.mark.engine, pytest.mark.real_sheepdog]
+STAND_IN = Path(os.environ["SHEEPVIRT_DIST"])
+# Installed, installed once more, upgraded to itself, erased: each scriptlet of the RPM runs.
+SCRIPTLETS = """
+set -e
+rpm -U /rpms/sheepdog-[0-9]*.x86_64.rpm
+ls /etc/rc3.d/S21sheepdog /usr/bin/collie
+rpm -U --replacepkgs /rpms/sheepdog-[0-9]*.x86_64.rpm
+rpm -e sheepdog
+! ls /etc/rc?.d/*sheepdog /usr/bin/collie /etc/init.d/sheepdog 2>/dev/null
+"""
+# The field of /var/lib/sheepdog/config that has the version of the store's layout.
+VERSION_AT = 30
+
+
+def huahine() -> Host:
+    return inventory.load_host("huahine", INVENTORY)
+
+
+def on_host(script: str) -> str:
+    return shell(huahine(), script)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def world() -> Iterator[None]:
+    """A repo and a host of this world's own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SHEEPVIRT_DIST", str(STAND_IN.with_name("real")))
+        rehearsal.remove(huahine())
+        yield
+        rehearsal.remove(huahine())
+
+
+def test_the_rpms_are_built_on_the_real_sheepdog() -> None:
+    out = invoke("build-rpms", "--target", "rehearsal", "--package", "sheepdog=real")
+    assert "sheepdog: the real one: asked for" in out
+    records = repo.published(config.load_target("rehearsal"))
+    assert "pocketsheep" not in records
+    assert not records["sheepdog"].stand_in
+    seen = {(e.feature, e.claim) for e in records["sheepdog"].evidence if e.ok}
+    for feature in ("corosync", "zookeeper", "sheepfs"):
+        assert (feature, "configured in") in seen
+
+
+def test_a_network_that_goes_away_rebuilds_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nowhere = tmp_path / "gitconfig"
+    nowhere.write_text('[url "/nowhere/"]\ninsteadOf = https://github.com/\n')
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(nowhere))
+    manifest = repo.home(config.load_target("rehearsal")) / repo.MANIFEST
+    before = manifest.read_bytes()
+    out = invoke("build-rpms", "--target", "rehearsal")
+    assert "sheepdog: the real one: the published repo has it" in out
+    assert manifest.read_bytes() == before
+
+
+def test_its_scriptlets_end_well() -> None:
+    target = config.load_target("rehearsal")
+    engine = Engine()
+    image = recipes.ensure(engine, target, "builder", quiet())
+    rpms = (repo.home(target) / "sheepdog").resolve()
+    with engine.container(image, mounts={rpms: ("/rpms", "ro")}, network="none") as root:
+        root.run(["sh", "-c", SCRIPTLETS], check=True)
+
+
+def test_a_bare_host_is_bootstrapped_and_stays_as_it_is() -> None:
+    out = invoke("bootstrap", "huahine")
+    assert "stand-in" not in out.replace("are stand-ins", "")
+    assert on_host("dog --version").startswith("Sheepdog daemon version") or on_host("dog -v")
+    assert on_host("cat /proc/$(cat /var/run/sheep.pid)/comm") == "sheep"
+    assert "huahine: no change" in invoke("bootstrap", "huahine")
+
+
+def test_it_listens_on_this_host_alone() -> None:
+    table = on_host("grep -h ':1B58 [0-9A-F:]* 0A ' /proc/net/tcp /proc/net/tcp6 | cut -c1-22")
+    assert [line.split()[1] for line in table.splitlines()] == ["0100007F:1B58"]
+
+
+def test_its_data_outlives_a_reboot() -> None:
+    assert "none failed" in invoke("verify", "huahine")
+
+
+def test_every_control_makes_exactly_its_checks_fail() -> None:
+    out = invoke("verify", "huahine", "--prove")
+    assert "exactly that" in out
+    assert "DID NOT FAIL" not in out
+    assert "no change" in invoke("bootstrap", "huahine")
+
+
+def test_an_edited_options_file_outlives_a_new_install() -> None:
+    on_host("echo '# mine' >>/etc/sysconfig/sheepdog")
+    on_host("dnf -y reinstall sheepdog")
+    assert on_host("tail -n 1 /etc/sysconfig/sheepdog") == "# mine"
+    assert on_host("systemctl is-active sheepdog") == "active"
+
+
+def test_what_was_erased_comes_back() -> None:
+    on_host("virsh destroy papeete; rpm -e --nodeps sheepdog")
+    assert on_host("systemctl is-active sheepdog || :") in {"inactive", "unknown"}
+    assert on_host("ls /usr/bin/collie 2>&1 || :").endswith("No such file or directory")
+    invoke("bootstrap", "huahine")
+    assert on_host("virsh domstate papeete").strip() == "running"
+    assert "no change" in invoke("bootstrap", "huahine")
+
+
+def test_a_port_that_is_taken_is_named_before_anything_is_done() -> None:
+    on_host("virsh destroy papeete; systemctl stop sheepdog")
+    on_host("setsid nc -lk 127.0.0.1 7000 </dev/null >/dev/null 2>&1 & echo $! >/root/nc")
+    for plan in ([], ["--plan"]):
+        out = invoke("bootstrap", "huahine", *plan, code=9)
+        assert "port 7000 is taken by nc" in out
+        assert "Nothing was changed" in out
+    on_host("kill $(cat /root/nc)")
+    invoke("bootstrap", "huahine")
+    assert on_host("virsh domstate papeete").strip() == "running"
+
+
+def test_a_store_of_an_older_sheepdog_is_left_alone_and_said_so() -> None:
+    config_file = "/var/lib/sheepdog/config"
+    on_host("virsh destroy papeete; systemctl stop sheepdog")
+    on_host(f"cp -a {config_file} /root/config")
+    on_host(f"printf '\\004\\000' | dd of={config_file} bs=1 seek={VERSION_AT} conv=notrunc")
+    out = invoke("bootstrap", "huahine", code=9)
+    assert "not compatible with the existing data layout" in out
+    assert "--upgrade" in out
+    on_host(f"cp -a /root/config {config_file}")
+    invoke("bootstrap", "huahine")
+    assert on_host("virsh domstate papeete").strip() == "running"
+    assert "none failed" in invoke("verify", "huahine", "--no-reboot")
+
+
+def test_a_host_of_the_other_maker_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHEEPVIRT_DIST", str(STAND_IN))
+    invoke("build-rpms", "--target", "rehearsal", "--package", "sheepdog=stand-in")
+    for plan in ([], ["--plan"]):
+        out = invoke("bootstrap", "huahine", *plan, code=9)
+        assert "the published repo has pocketsheep in its place" in out
+        assert "invoke destroy huahine" in out
+    assert paths.dist() == STAND_IN
