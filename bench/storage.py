@@ -1,4 +1,7 @@
-"""Sequential write and read through a guest's disk: a sheepdog VDI against a local raw file.
+"""Sequential write and read through a guest's disk: a sheepdog VDI and a local raw file, by turns.
+
+On a host with the real sheepdog, pocketsheep is measured in the same run: a second server of this
+checkout, on a port and in a store of its own.
 
     python -m bench.storage [--host tahiti] [--rounds 3]
 
@@ -11,8 +14,10 @@ afterwards.
 from __future__ import annotations
 
 import argparse
+import io
 import re
 import statistics
+import tarfile
 import tempfile
 from pathlib import Path
 
@@ -20,6 +25,7 @@ from sheepvirt import config, paths
 from sheepvirt.builds import repo
 from sheepvirt.docker.engine import Engine
 from sheepvirt.host import inventory, ssh
+from sheepvirt.host.sheepdog import PORT
 from sheepvirt.host.ssh import Connection
 from sheepvirt.images import recipes
 from sheepvirt.progress import Progress
@@ -27,7 +33,24 @@ from sheepvirt.progress import Progress
 MB = 256 * 2**20 / 10**6
 FOLDER = "/var/lib/sheepvirt/bench"
 VDI = "sheepvirt-bench"
-DISKS = {"raw file": f"{FOLDER}/disk.img", "sheepdog": f"sheepdog:127.0.0.1:7000:{VDI}"}
+RAW, SHEEPDOG, POCKETSHEEP = "raw file", "sheepdog", "pocketsheep"
+DISKS = {
+    RAW: f"{FOLDER}/disk.img",
+    SHEEPDOG: f"sheepdog:127.0.0.1:{PORT}:{VDI}",
+    POCKETSHEEP: f"sheepdog:127.0.0.1:{PORT + 1}:{VDI}",
+}
+# Started in its folder; it ends with the folder's pid file's process, see `run`.
+START = """
+cd "$1" && python3 -m pocketsheep --store store --address 127.0.0.1 --port "$2" \\
+  </dev/null >server.log 2>&1 &
+echo $! >"$1/pid"
+for _ in 1 2 3 4 5 6 7 8 9 10; do
+  (cd "$1" && python3 -m pocketsheep.dog cluster format -c 1 -p "$2") >/dev/null 2>&1 && exit 0
+  sleep 0.5
+done
+cat "$1/server.log" >&2
+exit 1
+"""
 SECONDS = 120
 
 
@@ -66,19 +89,37 @@ def measure(connection: Connection, disk: str) -> tuple[float, float]:
     return MB / took["write"], MB / took["read"]
 
 
-def run(connection: Connection, rounds: int) -> dict[str, list[tuple[float, float]]]:
-    """Measure both disks ``rounds`` times, by turns; leave nothing on the host."""
-    found: dict[str, list[tuple[float, float]]] = {name: [] for name in DISKS}
+def second_server(connection: Connection) -> None:
+    """Start pocketsheep of this checkout on the host, with a VDI, beside the host's own server."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        archive.add(paths.SPECS / "pocketsheep" / "pocketsheep", "pocketsheep")
+    folder = f"{FOLDER}/second"
+    script = 'mkdir -p "$1" && tar x -C "$1"'
+    connection.run(["sh", "-c", script, "sh", folder], stdin=packed.getvalue())
+    connection.run(["sh", "-c", START, "sh", folder, str(PORT + 1)])
+    connection.run(["dog", "vdi", "create", VDI, "256M", "-p", str(PORT + 1)])
+
+
+def run(
+    connection: Connection, rounds: int, names: tuple[str, ...]
+) -> dict[str, list[tuple[float, float]]]:
+    """Measure the disks ``names`` ``rounds`` times, by turns; leave nothing on the host."""
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
     try:
+        if POCKETSHEEP in names:
+            second_server(connection)
         connection.run(["dog", "vdi", "create", VDI, "256M"])
-        connection.run(["truncate", "-s", "256M", DISKS["raw file"]])
+        connection.run(["truncate", "-s", "256M", DISKS[RAW]])
         for number in range(rounds):
-            for name, disk in DISKS.items():
-                found[name].append(measure(connection, disk))
+            for name in names:
+                found[name].append(measure(connection, DISKS[name]))
                 write, read = found[name][-1]
                 print(f"  round {number + 1}: {name}: write {write:.1f}, read {read:.1f} MB/s")
     finally:
         connection.run(["dog", "vdi", "delete", VDI], check=False)
+        end = f"[ ! -e {FOLDER}/second/pid ] || kill $(cat {FOLDER}/second/pid)"
+        connection.run(["sh", "-c", end], check=False)
         connection.run(["rm", "-rf", FOLDER], check=False)
     return found
 
@@ -98,15 +139,20 @@ def main() -> None:
         for name in ("vmlinuz", "initramfs"):
             connection.run(["mkdir", "-p", FOLDER])
             connection.put(Path(scratch) / name, f"{FOLDER}/{name}")
-    found = run(connection, options.rounds)
+    real = not any(record.stand_in for record in repo.read_manifest(paths.dist() / host.target))
+    names = (RAW, SHEEPDOG, POCKETSHEEP) if real else (RAW, SHEEPDOG)
+    found = run(connection, options.rounds, names)
     print(f"sequential, 256 MiB, guest under TCG on {host.name}; sheepdog is {', '.join(makers)}")
     middle = {
         name: [statistics.median(column) for column in zip(*rows, strict=True)]
         for name, rows in found.items()
     }
     for index, verb in enumerate(("write", "read")):
-        raw, sheep = middle["raw file"][index], middle["sheepdog"][index]
-        print(f"  {verb}: sheepdog {sheep:.1f} MB/s, raw file {raw:.1f} MB/s: {sheep / raw:.2f}x")
+        raw = middle[RAW][index]
+        print(f"  {verb}: raw file {raw:.1f} MB/s")
+        for name in names[1:]:
+            speed = middle[name][index]
+            print(f"  {verb}: {name} {speed:.1f} MB/s: {speed / raw:.2f}x")
 
 
 if __name__ == "__main__":
