@@ -43,9 +43,12 @@ if [ $init = sysv ]; then
   printf '%s' "$runlevel"
   section links
   ls "/etc/rc$runlevel.d"
+  section starts
+  ls -d /etc/rc[0-6].d/S*
   for script in /etc/init.d/*; do
+    case $script in *.rpmsave | *.rpmnew | *.rpmorig | *.swp | *~ | *,) continue ;; esac
     section "header:${script##*/}"
-    sed -n '1,100{/^#/p;}' "$script" 2>/dev/null
+    sed -n '/#/{/INIT INFO/p;/chkconfig:/p;/Provides:/p;/-St[ao][rp]t*:/p;}' "$script" 2>/dev/null
     override=/etc/chkconfig.d/${script##*/}
     [ ! -r "$override" ] || { section "override:${script##*/}"; cat "$override"; }
   done
@@ -217,6 +220,7 @@ def parse(found: Mapping[str, str]) -> Facts:
         runlevel=runlevel,
         scripts=dict(_scripts(found)),
         links=initscripts.links(found.get("links", "").split()),
+        starts=initscripts.starts(found.get("starts", "").split()),
         interfaces=frozenset(found.get("interfaces", "").split()),
         network_scripts=found.get("network-scripts", "").strip() == "yes",
         bridges=dict(_bridges(found.get("bridges", "").splitlines())),

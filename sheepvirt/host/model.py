@@ -164,6 +164,7 @@ class Facts:
     runlevel: str = ""  # the default one, of a host with SysV init
     scripts: Mapping[str, Script] = field(default_factory=dict)  # SysV init scripts by name
     links: Mapping[str, int] = field(default_factory=dict)  # script to its number at boot
+    starts: Mapping[str, frozenset[str]] = field(default_factory=dict)  # script to its runlevels
     interfaces: frozenset[str] = frozenset()  # network interfaces that the kernel has
     network_scripts: bool = False  # /etc/sysconfig/network-scripts is there
     listeners: tuple[Listener, ...] = ()  # on sheepdog's port

@@ -108,6 +108,7 @@ def test_init_scripts_are_read_with_their_overrides_and_links() -> None:
     found = parse(
         {
             "links": "S09openvswitch\nK10x\nS97libvirtd\n",
+            "starts": "/etc/rc2.d/S09openvswitch\n/etc/rc3.d/S09openvswitch /etc/rc3.d/S97libvirtd",
             "header:libvirtd": "#!/bin/sh\n# chkconfig: 345 97 03\n",
             "header:README": "# no header\n",
             "header:x": "# chkconfig: - 20 80\n",
@@ -117,6 +118,7 @@ def test_init_scripts_are_read_with_their_overrides_and_links() -> None:
         }
     )
     assert found.links == {"openvswitch": 9, "libvirtd": 97}
+    assert found.starts == {"openvswitch": frozenset("23"), "libvirtd": frozenset("3")}
     assert {n: (s.start, s.stop) for n, s in found.scripts.items()} == {
         "libvirtd": (97, 3),
         "x": (30, 70),

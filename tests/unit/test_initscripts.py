@@ -92,6 +92,28 @@ def test_a_script_that_starts_too_early_is_named_with_its_numbers_and_the_fix() 
     assert misplaced(["openvswitch", "libvirtd"], {**early, "libvirtd": mended}, {}) == []
 
 
+def test_the_fix_keeps_what_the_script_provides() -> None:
+    """chkconfig takes the name of an override's script for all that it provides."""
+    both = scripts(openvswitch=OPENVSWITCH, sheepdog=SHEEP)
+    (found,) = misplaced(["sheepdog", "openvswitch"], both, {})
+    assert (
+        "write `# chkconfig: 2345 22 91` and `# Provides: openvswitch openvswitch-switch` to "
+        "/etc/chkconfig.d/openvswitch there"
+    ) in found.fix
+
+
+def test_a_dependency_that_starts_in_fewer_runlevels_is_no_dependency() -> None:
+    found = scripts(
+        avahi="# chkconfig: 345 98 02\n",
+        libvirtd="# chkconfig: 345 20 80\n### BEGIN INIT INFO\n# Should-Start: avahi\n",
+        auto="# chkconfig: 2345 50 50\n",
+    )
+    wanted = ["libvirtd", "auto"]
+    assert misplaced(wanted, found, {}, {"avahi": frozenset("345")}) == []
+    (wrong,) = misplaced(wanted, found, {}, {"avahi": LEVELS})
+    assert "chkconfig makes it S99" in wrong.what
+
+
 def test_links_that_are_older_than_the_headers_are_told_apart() -> None:
     (found,) = misplaced(WANTED, REAL, {"openvswitch": 9, "sheepdog": 98, "libvirtd": 97})
     assert "its link S98" in found.what
@@ -108,6 +130,11 @@ def test_nothing_comes_behind_99() -> None:
     last = scripts(b="# chkconfig: 2345 99 1\n", a="# chkconfig: 2345 99 1\n")
     (found,) = misplaced(["b", "a"], last, {})
     assert "`# chkconfig: 2345 98 01` to /etc/chkconfig.d/b" in found.fix
+
+
+def test_links_tell_the_runlevels_that_a_script_starts_in() -> None:
+    paths = ["/etc/rc3.d/S09x", "/etc/rc5.d/S09x", "/etc/rc0.d/K91x", "/etc/rc3.d/README"]
+    assert initscripts.starts(paths) == {"x": frozenset("35")}
 
 
 def test_what_chkconfig_lists_and_rc_finds() -> None:

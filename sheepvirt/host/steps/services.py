@@ -108,7 +108,7 @@ def _start(argv: Sequence[str], name: str, facts: Facts, hands: Hands) -> None:
 def _refuse_wrong_order(wanted: Wanted, facts: Facts) -> None:
     if facts.init != SYSV:
         return
-    wrong = initscripts.misplaced(names(wanted, facts), facts.scripts, facts.links)
+    wrong = initscripts.misplaced(names(wanted, facts), facts.scripts, facts.links, facts.starts)
     if wrong:
         raise BootstrapError(
             f"{wanted.host.name} would boot in the wrong order:\n"
