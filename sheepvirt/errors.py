@@ -33,6 +33,16 @@ class ConfigError(SheepvirtError):
     exit_code = 2
 
 
+class OutputError(SheepvirtError):
+    """What a command printed could not be written; ``number``: the error's errno."""
+
+    exit_code = 2
+
+    def __init__(self, message: str, *, hint: str = "", number: int | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.number = number
+
+
 class UnknownNameError(ConfigError):
     """A host, target or package that does not exist was named."""
 

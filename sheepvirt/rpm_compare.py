@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sheepvirt import rpms
+from sheepvirt import output, rpms
 from sheepvirt.compat import payload, traits
 from sheepvirt.errors import BuildError, SheepvirtError
 
@@ -153,11 +153,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         found = compare_all(given.one, given.other)
     except SheepvirtError as error:
-        print(f"error: {error}", file=sys.stderr)
+        output.complain(f"error: {error}")
         return 2
-    print(*lines(found), sep="\n")
+    output.say(*lines(found))
     return int(any(row.verdict == DIFFERENT for row in found))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(output.status(main))

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from sheepvirt import config
+from sheepvirt import config, output
 from sheepvirt.compat import traits
 from sheepvirt.compat.model import Violation
 from sheepvirt.compat.old_tools import check, check_metadata
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 hint="name a target that has them, such as el6",
             )
     except SheepvirtError as error:
-        print(f"error: {error}", file=sys.stderr)
+        output.complain(f"error: {error}")
         return 2
     return max(_report(path, target) for path in given.files)
 
@@ -49,17 +49,17 @@ def _report(path: Path, target: Target) -> int:
     try:
         parts += [partial(_check_file, file, target) for file in traits.rpm_files(path)]
     except SheepvirtError as error:
-        print(f"error: {error}", file=sys.stderr)
+        output.complain(f"error: {error}")
         return 2
     parts.append(lambda: check_metadata(traits.read_metadata(path), target))
     for part in parts:
         try:
             found = part()
         except SheepvirtError as error:
-            print(f"error: {error}", file=sys.stderr)
+            output.complain(f"error: {error}")
             code = 2
             continue
-        print(*found, sep="\n", end="\n" if found else "")
+        output.say(*found)
         code = max(code, bool(found))
     return code
 
@@ -69,4 +69,4 @@ def _check_file(path: Path, target: Target) -> list[Violation]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(output.status(main))

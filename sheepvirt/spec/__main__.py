@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from sheepvirt import config, paths
+from sheepvirt import config, output, paths
 from sheepvirt.errors import SheepvirtError, SpecError
 from sheepvirt.spec.by_intent import load_intent, patch
 
@@ -43,18 +43,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         text = _read_bytes(given.file).decode("utf-8", "surrogateescape")
         macros = {"_target_cpu": target.arch, **target.macros}
         patched = patch(text, intent, macros, name=name)
-        at = "standard output"
-        _print(patched.text.encode("utf-8", "surrogateescape"))
+        output.write(patched.text.encode("utf-8", "surrogateescape"))
     except SheepvirtError as error:
-        print(f"error: {error}", file=sys.stderr)
+        output.complain(f"error: {error}")
         return 1 if isinstance(error, SpecError) else error.exit_code
     except OSError as error:
-        print(f"error: {at}: {error.strerror}", file=sys.stderr)
+        output.complain(f"error: {at}: {error.strerror}")
         return 2
     for action in patched.actions:
-        print(action, file=sys.stderr)
+        output.complain(action)
     if patched.already:
-        print(f"{name}: already enabled", file=sys.stderr)
+        output.complain(f"{name}: already enabled")
     return 0
 
 
@@ -67,18 +66,5 @@ def _read_bytes(file: Path) -> bytes:
     return sys.stdin.buffer.read()
 
 
-def _print(content: bytes) -> None:
-    """Write to standard output. Raises OSError, also where it was closed beforehand."""
-    if sys.stdout is None:
-        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
-    try:
-        sys.stdout.buffer.write(content)
-        sys.stdout.buffer.flush()
-    except OSError:
-        # Python tries once more as it ends, and would then complain in its own words.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(output.status(main))
