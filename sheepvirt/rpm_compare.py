@@ -107,10 +107,13 @@ def _contents(one: Mapping[str, str], other: Mapping[str, str]) -> list[str]:
 
 def _digests(path: Path, header: rpms.Header) -> dict[str, str]:
     """Return the sha256 of each file's content in the payload, read as a stream."""
-    compressor = header.text("archive_compression") or "gzip"
+    told = header.text("archive_compression")
+    compressor = payload.compressor(path, header.payload, told)
     found = {}
     try:
-        for name, content in payload.members(path, header.payload, compressor):
+        stripped = payload.is_stripped(path, header.payload, compressor)
+        files = rpms.in_payload(header) if stripped else ()
+        for name, content in payload.members(path, header.payload, compressor, files):
             digest = hashlib.sha256()
             while piece := content.read():
                 digest.update(piece)

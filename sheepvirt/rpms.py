@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -29,7 +30,9 @@ TRUSTING = (
 LEAD_MAGIC, LEAD_BYTES = b"\xed\xab\xee\xdb", 96
 INTRO = struct.Struct("!4s4xII")  # of a header: magic and version, tags, bytes of data
 INTRO_MAGIC = b"\x8e\xad\xe8\x01"
-ENTRY_BYTES = 16
+ENTRY = struct.Struct("!IIII")  # of a header's index: tag, type, where its data is, how many
+LONGFILESIZES, INT64 = 5008, 5  # rpmfile reads no numbers of 64 bits
+GHOST = 1 << 6  # of a file's flags: it is not in the payload
 
 
 @dataclass(frozen=True)
@@ -58,9 +61,12 @@ def header(path: Path) -> Header:
     """Return what both headers of the RPM file ``path`` say. Raises BuildError: it is no RPM."""
     try:
         with path.open("rb") as handle:
-            stores, payload = _measure(handle)
+            stores, start, payload = _measure(handle)
             handle.seek(0)
-            found = Header(dict(rpmfile.open(fileobj=handle).headers), stores, payload)
+            tags = dict(rpmfile.open(fileobj=handle).headers)
+            if "longfilesizes" in tags:
+                tags["longfilesizes"] = _longs(handle, start, LONGFILESIZES)
+        found = Header(tags, stores, payload)
         for name in ("name", "version", "release", "arch"):
             if not found.text(name):
                 raise ValueError(f"its header has no {name}")
@@ -72,23 +78,65 @@ def header(path: Path) -> Header:
         ) from error
 
 
-def _measure(handle: BinaryIO) -> tuple[tuple[int, int], int]:
-    """Return the sizes of both headers' data and where the payload starts. Raises ValueError."""
+def _measure(handle: BinaryIO) -> tuple[tuple[int, int], int, int]:
+    """Return the sizes of both headers' data, where the second and the payload start.
+
+    Raises ValueError.
+    """
     size = os.fstat(handle.fileno()).st_size
     if handle.read(4) != LEAD_MAGIC:
         raise ValueError("it does not start as an RPM does")
     signature, end = _store(handle, LEAD_BYTES, size)
-    main, payload = _store(handle, end + -end % 8, size)
-    return (signature, main), payload
+    start = end + -end % 8
+    main, payload = _store(handle, start, size)
+    return (signature, main), start, payload
 
 
 def _store(handle: BinaryIO, start: int, size: int) -> tuple[int, int]:
     handle.seek(start)
     magic, tags, store = INTRO.unpack(handle.read(INTRO.size))
-    end = start + INTRO.size + tags * ENTRY_BYTES + store
+    end = start + INTRO.size + tags * ENTRY.size + store
     if magic != INTRO_MAGIC or end > size:
         raise ValueError(f"broken header at byte {start}")
     return store, end
+
+
+def _longs(handle: BinaryIO, start: int, wanted: int) -> tuple[int, ...]:
+    """Return the numbers of a tag of 64 bits of the header at ``start``. Raises ValueError."""
+    handle.seek(start)
+    _, tags, store = INTRO.unpack(handle.read(INTRO.size))
+    entries = ENTRY.iter_unpack(handle.read(tags * ENTRY.size))
+    data = handle.read(store)
+    for tag, kind, at, count in entries:
+        if (tag, kind) == (wanted, INT64):
+            if at + 8 * count > store:
+                raise ValueError(f"tag {wanted} of its header is beyond its data")
+            return struct.unpack_from(f"!{count}Q", data, at)
+    raise ValueError(f"tag {wanted} of its header has no numbers")
+
+
+def in_payload(header: Header) -> tuple[tuple[str, int], ...]:
+    """Return name and size in the payload of each file, in the header's order.
+
+    Of hard links, only the last one has content there; folders, devices and %ghost have none.
+    Raises ValueError: the header contradicts itself.
+    """
+    names = _files(header.tags)
+    sizes, modes, flags, inodes, devices = (
+        _ints(header.tags.get(tag))
+        for tag in ("filesizes", "filemodes", "fileflags", "fileinodes", "filedevices")
+    )
+    sizes = sizes or _ints(header.tags.get("longfilesizes"))
+    rows = list(zip(names, sizes, modes, flags, inodes, devices, strict=True))
+    last = {row[4:]: n for n, row in enumerate(rows) if _has_content(row[2], row[3])}
+    return tuple(
+        (name, size if last.get((inode, device)) == n or stat.S_ISLNK(mode) else 0)
+        for n, (name, size, mode, _, inode, device) in enumerate(rows)
+    )
+
+
+def _has_content(mode: int, flags: int) -> bool:
+    return stat.S_ISREG(mode) and not flags & GHOST
 
 
 def read(path: Path) -> Rpm:
@@ -155,6 +203,13 @@ def _texts(value: Any) -> tuple[str, ...]:
     if value is None:
         return ()
     return tuple(_text(v) for v in value) if isinstance(value, (list, tuple)) else (_text(value),)
+
+
+def _ints(value: Any) -> tuple[int, ...]:
+    """Return the numbers of a tag; one number comes without a tuple."""
+    if value is None:
+        return ()
+    return (value,) if isinstance(value, int) else tuple(int(v) for v in value)
 
 
 def _files(headers: Mapping[str | int, Any]) -> tuple[str, ...]:

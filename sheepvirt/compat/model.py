@@ -24,14 +24,17 @@ class Traits:
 
     file: str  # the path as it was given
     release: str
-    compressor: str
+    compressor: str  # "none" where nothing compressed its payload
     file_digest: int  # OpenPGP's number of the algorithm
     dependencies: tuple[str, ...]  # names in Requires, Conflicts and Obsoletes
     weak: tuple[str, ...]  # "Recommends: name" …
     signatures: tuple[bytes, ...]  # OpenPGP packets
     stores: tuple[int, int]  # bytes of the data of its signature header and of its header
+    files: int  # how many it has
     symbol_versions: Mapping[str, tuple[str, ...]]  # path of each ELF file: what it needs
     unread: tuple[str, ...] = ()  # what could not be looked into, and why
+    stripped: bool = False  # its payload's archive has places in the header for names and sizes
+    newer_signatures: tuple[bytes, ...] = ()  # packets in the tag that rpm 6 added for them
 
 
 @dataclass(frozen=True)

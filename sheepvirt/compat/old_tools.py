@@ -1,8 +1,7 @@
 """Whether a target's oldest tools can use what we ship: rules on what RPMs and repos look like.
 
-The target says how old its tools are (``[ceilings]``); here is what each release of them knows.
-Sources: lib/rpmds.c, lib/signature.c and lib/header.c of rpm, in the versions named. What no table
-knows is a violation: an old tool does not know it either.
+The target says how old its tools are (``[ceilings]``); ``known.py`` has what each release of them
+knows. What no table knows is a violation: an old tool does not know it either.
 """
 
 from __future__ import annotations
@@ -11,44 +10,10 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from sheepvirt.compat import openpgp, traits
+from sheepvirt.compat import known, openpgp, traits
 from sheepvirt.compat.model import Ceilings, Metadata, Traits, Violation
 from sheepvirt.model import Evidence, Target
 
-# Since which rpm. Its own numbers in rpmlib(…) say little: PayloadIsXz is 5.2 in rpm 4.8.
-FEATURES = {
-    "VersionedDependencies": "3.0.3",
-    "CompressedFileNames": "3.0.4",
-    "PayloadIsBzip2": "3.0.5",
-    "PayloadFilesHavePrefix": "4.0",
-    "ExplicitPackageProvide": "4.0",
-    "HeaderLoadSortsTags": "4.0.1",
-    "ScriptletInterpreterArgs": "4.0.3",
-    "PartialHardlinkSets": "4.0.4",
-    "ConcurrentAccess": "4.1",
-    "BuiltinLuaScripts": "4.2.2",
-    "FileDigests": "4.6",
-    "PayloadIsLzma": "4.6",
-    "FileCaps": "4.7",
-    "PayloadIsXz": "4.8",
-    "ScriptletExpansion": "4.9",
-    "TildeInVersions": "4.10",
-    "LargeFiles": "4.12",
-    "RichDependencies": "4.13",
-    "PayloadIsZstd": "4.14",
-    "CaretInVersions": "4.15",
-    "DynamicBuildRequires": "4.15",
-}
-COMPRESSORS = {"gzip": "3.0", "bzip2": "3.0.5", "lzma": "4.6", "xz": "4.8", "zstd": "4.14"}
-WEAK_DEPENDENCIES, RICH_DEPENDENCIES = "4.12", "4.13"
-DIGESTS = {"md5": "3.0", "sha1": "4.6", "sha256": "4.6", "sha384": "4.6", "sha512": "4.6"}
-SIGNERS = {"RSA": "3.0", "DSA": "3.0"}
-SIGNATURE_VERSIONS = {"v3": "3.0", "v4": "3.0"}
-# Since which yum it reads such metadata. Of databases it reads bzip2 too, and groups come plain.
-METADATA = {"gz": "3.2", "xz": "3.4"}
-METADATA_BY_KIND = {"_db": {"bz2"}, "group": {"none"}}
-# Bytes of data in the header and in the signature's header; the latter's limit rose in rpm 4.14.
-HEADER_BYTES, SIGNATURE_BYTES, SIGNATURE_BYTES_ROSE = 16 << 20, 8192, "4.14"
 GLIBC = re.compile(r"\bGLIBC_([0-9]{1,9}(?:\.[0-9]{1,9})*|ABI_\w+)\b")
 
 
@@ -61,15 +26,23 @@ def _knows(tool: str, table: Mapping[str, str], word: str) -> bool:
     return word in table and _numbers(table[word]) <= _numbers(tool)
 
 
+def _is_older(tool: str, since: str) -> bool:
+    return _numbers(tool) < _numbers(since)
+
+
 def _known(tool: str, table: Mapping[str, str]) -> str:
     return ", ".join(word for word in table if _knows(tool, table, word))
 
 
-def check(rpm: Traits, target: Target) -> list[Violation]:
-    """Return all violations of one RPM on ``target``; none where the target has no ceilings."""
+def check(rpm: Traits, target: Target, *, ours: bool = True) -> list[Violation]:
+    """Return all violations of one RPM on ``target``; none where the target has no ceilings.
+
+    ``ours``: it is of a repo of ours, whose RPMs all have the target's %dist. Those of others may
+    have any release, or none of a distribution.
+    """
     if target.ceilings is None:
         return []
-    found = [(*row, f"RPMs of {target.name} end in {target.dist}") for row in _release(rpm, target)]
+    found = list(_release(rpm, target)) if ours else []
     found += _header(rpm, target.ceilings)
     found += _dependencies(rpm, target.ceilings.rpm)
     found += _signatures(rpm, target.ceilings.rpm)
@@ -80,57 +53,82 @@ def check(rpm: Traits, target: Target) -> list[Violation]:
 Rows = Iterator[tuple[str, str, str]]  # rule, what was found, ceiling
 
 
-def _release(rpm: Traits, target: Target) -> Iterator[tuple[str, str]]:
+def _release(rpm: Traits, target: Target) -> Rows:
     if not rpm.release.endswith(target.dist):
-        yield "another target's RPM", f"its release is {rpm.release}"
+        yield (
+            "another target's RPM", f"its release is {rpm.release}",
+            f"RPMs of {target.name} end in {target.dist}",
+        )  # fmt: skip
 
 
 def _header(rpm: Traits, ceilings: Ceilings) -> Rows:
     tool = ceilings.rpm
-    if not _knows(tool, COMPRESSORS, rpm.compressor):
-        yield (
-            "payload compressor", rpm.compressor, f"rpm {tool} knows {_known(tool, COMPRESSORS)}"
-        )  # fmt: skip
+    if not _knows(tool, known.COMPRESSORS, rpm.compressor):
+        words = _known(tool, known.COMPRESSORS)
+        yield "payload compressor", rpm.compressor, f"rpm {tool} knows {words}"
+    if rpm.stripped and _is_older(tool, known.STRIPPED_ARCHIVE):
+        since = known.STRIPPED_ARCHIVE
+        yield "payload archive", "stripped cpio (07070X)", f"rpm {tool}; since {since}"
     digest = openpgp.HASHES.get(rpm.file_digest, f"algorithm {rpm.file_digest}")
-    if not _knows(tool, DIGESTS, digest):
-        yield "file digests", digest, f"rpm {tool} knows {_known(tool, DIGESTS)}"
+    if not _knows(tool, known.DIGESTS, digest):
+        yield "file digests", digest, f"rpm {tool} knows {_known(tool, known.DIGESTS)}"
     signature, header = rpm.stores
-    if header >= HEADER_BYTES:
-        yield "header size", f"{header} bytes", f"rpm {tool} reads less than {HEADER_BYTES}"
-    if signature > SIGNATURE_BYTES and _numbers(tool) < _numbers(SIGNATURE_BYTES_ROSE):
+    installed = header + signature + rpm.files + known.INSTALLED_NUMBERS
+    if header >= known.HEADER_BYTES:
+        yield "header size", f"{header} bytes", f"rpm {tool} reads less than {known.HEADER_BYTES}"
+    elif installed >= known.HEADER_BYTES:
+        yield (
+            "header size", f"{header} bytes, and about {installed} once it is installed",
+            f"rpm {tool} keeps less than {known.HEADER_BYTES}",
+        )  # fmt: skip
+    if signature > known.SIGNATURE_BYTES and _is_older(tool, known.SIGNATURE_BYTES_ROSE):
         yield (
             "signature header size", f"{signature} bytes",
-            f"rpm {tool} reads at most {SIGNATURE_BYTES}",
+            f"rpm {tool} reads at most {known.SIGNATURE_BYTES}",
         )  # fmt: skip
 
 
 def _dependencies(rpm: Traits, tool: str) -> Rows:
     for name in dict.fromkeys(rpm.dependencies):
         feature = re.fullmatch(r"rpmlib\((.*)\)", name)
-        if feature and not _knows(tool, FEATURES, feature[1]):
-            since = FEATURES.get(feature[1], "")
+        if feature and not _knows(tool, known.FEATURES, feature[1]):
+            since = known.FEATURES.get(feature[1], "")
             yield "rpmlib feature", name, f"rpm {tool}; {f'since {since}' if since else 'unknown'}"
-        if name.startswith("(") and _numbers(tool) < _numbers(RICH_DEPENDENCIES):
-            yield "rich dependency", name, f"rpm {tool}; since {RICH_DEPENDENCIES}"
-    if _numbers(tool) < _numbers(WEAK_DEPENDENCIES):
+        if name.startswith("(") and _is_older(tool, known.RICH_DEPENDENCIES):
+            yield "rich dependency", name, f"rpm {tool}; since {known.RICH_DEPENDENCIES}"
+    since = known.WEAK_DEPENDENCIES
+    if _is_older(tool, since):
         for text in dict.fromkeys(rpm.weak):
-            yield "weak dependency", text, f"rpm {tool}; since {WEAK_DEPENDENCIES}"
+            yield "weak dependency", text, f"rpm {tool} ignores it; since {since}"
 
 
 def _signatures(rpm: Traits, tool: str) -> Rows:
-    for packet in rpm.signatures:
+    newer = rpm.newer_signatures
+    knows_newer = not _is_older(tool, known.OPENPGP_TAG)
+    if newer and not knows_newer and not rpm.signatures:
+        yield (
+            "signature tag", f"{len(newer)} in OPENPGP and in no other: unsigned for it",
+            f"rpm {tool}; since {known.OPENPGP_TAG}",
+        )  # fmt: skip
+    for packet in rpm.signatures + (newer if knows_newer else ()):
         try:
             made = openpgp.signature(packet)
         except ValueError as error:
             yield "signature", str(error), f"rpm {tool} reads OpenPGP packets"
             continue
         for rule, word, table in (
-            ("signature version", made.version, SIGNATURE_VERSIONS),
-            ("signature algorithm", made.signer, SIGNERS),
-            ("signature digest", made.digest, DIGESTS),
+            ("signature version", made.version, known.SIGNATURE_VERSIONS),
+            ("signature algorithm", made.signer, known.SIGNERS),
+            ("signature digest", made.digest, known.SIGNED_DIGESTS),
         ):
             if not _knows(tool, table, word):
                 yield rule, word, f"rpm {tool} knows {_known(tool, table)}"
+        too_long = made.signer == "DSA" and made.bits > known.DSA_BITS
+        if too_long and _is_older(tool, known.DSA_BITS_ROSE):
+            yield (
+                "signature key", f"DSA with numbers of {made.bits} bits",
+                f"rpm {tool} reads at most {known.DSA_BITS}: a DSA key of 1024 bits",
+            )  # fmt: skip
 
 
 def _symbols(rpm: Traits, glibc: str) -> Rows:
@@ -158,21 +156,33 @@ def _is_newer(symbol_version: str, glibc: str) -> bool:
 
 
 def check_metadata(files: Iterable[Metadata], target: Target) -> list[Violation]:
-    """Return the files of a repo's metadata that the yum of ``target`` cannot read."""
+    """Return the files of a repo's metadata that the yum of ``target`` cannot read.
+
+    It asks for some kinds and never opens the others, such as zchunk's copies or ``modules``.
+    """
     found: list[Violation] = []
-    if target.ceilings is None:
+    rows = list(files)
+    if target.ceilings is None or not rows:
         return found
     yum = target.ceilings.yum
-    for row in files:
-        also = {
-            w for end, words in METADATA_BY_KIND.items() if row.kind.endswith(end) for w in words
-        }
+    for row in (r for r in rows if r.kind in known.METADATA_BY_KIND):
         for word in dict.fromkeys(row.compressions):
-            if not _knows(yum, METADATA, word) and word not in also:
-                ceiling = f"yum {yum} reads {_known(yum, METADATA)}"
+            if (
+                not _knows(yum, known.METADATA, word)
+                and word not in known.METADATA_BY_KIND[row.kind]
+            ):
+                ceiling = f"yum {yum} reads {_known(yum, known.METADATA)}"
                 found.append(
                     Violation(row.file, "metadata compression", f"{word} ({row.kind})", ceiling)
                 )
+    kinds = {row.kind for row in rows}
+    if not kinds & known.PRIMARY:
+        found.append(
+            Violation(
+                str(Path(rows[0].file).parent), "metadata", f"only {', '.join(sorted(kinds))}",
+                f"yum {yum} looks for {' or '.join(sorted(known.PRIMARY))}",
+            )
+        )  # fmt: skip
     return found
 
 

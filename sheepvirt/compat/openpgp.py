@@ -26,6 +26,7 @@ class Signature:
     version: str
     signer: str
     digest: str
+    bits: int = 0  # of the first number that the algorithm made; 0 where it cannot be found
 
 
 def signature(packet: bytes) -> Signature:
@@ -44,7 +45,15 @@ def signature(packet: bytes) -> Signature:
         f"v{version}",
         SIGNERS.get(signer, f"algorithm {signer}"),
         HASHES.get(digest, f"algorithm {digest}"),
+        _first_number(packet, at + 2, version),
     )
+
+
+def _first_number(packet: bytes, at: int, version: int) -> int:
+    """Return the bits of the number behind a signature's subpackets and the start of its digest."""
+    for _ in range(2 if version == 4 else 0):  # what is signed as well, and what is not
+        at += 2 + int.from_bytes(packet[at : at + 2], "big")
+    return int.from_bytes(packet[at + 2 : at + 4], "big") if version in {3, 4} else 0
 
 
 def _tag(packet: bytes) -> tuple[int, int]:

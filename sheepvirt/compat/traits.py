@@ -41,55 +41,62 @@ IN_MEMORY = 64 << 20  # a larger ELF file goes through a temporary file
 def read(path: Path) -> Traits:
     """Return the traits of the RPM file ``path``. Raises BuildError: it is no RPM, or broken."""
     header = rpms.header(path)
-    compressor = header.text("archive_compression") or "gzip"
-    versions, unread = ({}, []) if header.source else _binaries(path, header.payload, compressor)
+    compressor = payload.compressor(path, header.payload, header.text("archive_compression"))
+    try:
+        stripped = compressor in payload.OPENERS and payload.is_stripped(
+            path, header.payload, compressor
+        )
+        versions, unread = _binaries(path, header, compressor, stripped=stripped)
+    except payload.BROKEN as error:
+        raise BuildError(
+            f"{path.name} is a broken RPM: {error}", hint="build or download it again"
+        ) from error
     digest = header.tags.get("filedigestalgo", MD5)
     return Traits(
         file=str(path),
         release=header.text("release"),
         compressor=compressor,
+        stripped=stripped,
         file_digest=digest if isinstance(digest, int) else 0,
         dependencies=tuple(name for tag in STRONG for name in header.texts(tag)),
         weak=tuple(f"{word}: {n}" for tag, word in WEAK.items() for n in header.texts(tag)),
-        signatures=_signatures(header),
+        signatures=_packets(header.tags.get(tag) for tag in SIGNATURES),
+        newer_signatures=_packets(_unwrapped(t) for t in _array(header.tags.get(OPENPGP))),
         stores=header.stores,
+        files=len(header.texts("basenames")),
         symbol_versions=versions,
         unread=tuple(unread),
     )
 
 
 def _binaries(
-    path: Path, start: int, compressor: str
+    path: Path, header: rpms.Header, compressor: str, *, stripped: bool
 ) -> tuple[dict[str, tuple[str, ...]], list[str]]:
     """Return what each ELF file of the payload needs, and what could not be looked into."""
     found: dict[str, tuple[str, ...]] = {}
     unread: list[str] = []
+    if header.source:  # what it has is for no machine yet
+        return found, unread
     if compressor not in payload.OPENERS:
         return found, [f"its payload is {compressor}"]
-    try:
-        for name, content in payload.members(path, start, compressor):
-            first = content.read(len(elf.MAGIC))
-            if first != elf.MAGIC:
-                continue
-            with tempfile.SpooledTemporaryFile(max_size=IN_MEMORY) as copy:
-                copy.write(first)
-                while data := content.read():
-                    copy.write(data)
-                try:
-                    found[name] = elf.needed_versions(copy)
-                except ValueError as error:
-                    unread.append(f"{name} is a broken ELF file: {error}")
-    except payload.BROKEN as error:
-        raise BuildError(
-            f"{path.name} is a broken RPM: {error}", hint="build or download it again"
-        ) from error
+    files = rpms.in_payload(header) if stripped else ()
+    for name, content in payload.members(path, header.payload, compressor, files):
+        first = content.read(len(elf.MAGIC))
+        if first != elf.MAGIC:
+            continue
+        with tempfile.SpooledTemporaryFile(max_size=IN_MEMORY) as copy:
+            copy.write(first)
+            while data := content.read():
+                copy.write(data)
+            try:
+                found[name] = elf.needed_versions(copy)
+            except ValueError as error:
+                unread.append(f"{name} is a broken ELF file: {error}")
     return found, unread
 
 
-def _signatures(header: rpms.Header) -> tuple[bytes, ...]:
-    packets = [header.tags[tag] for tag in SIGNATURES if tag in header.tags]
-    packets += [_unwrapped(text) for text in _array(header.tags.get(OPENPGP))]
-    return tuple(p for p in packets if isinstance(p, bytes))
+def _packets(values: Iterable[Any]) -> tuple[bytes, ...]:
+    return tuple(value for value in values if isinstance(value, bytes))
 
 
 def _array(value: Any) -> Iterable[bytes]:

@@ -7,6 +7,7 @@ import io
 from pathlib import Path
 
 import pytest
+import rpm_bytes
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -15,7 +16,13 @@ from sheepvirt.compat import elf, openpgp, payload, traits
 from sheepvirt.errors import BuildError
 
 DATA = Path(__file__).parent / "data" / "compat"
-SAMPLES = [p.read_bytes() for p in sorted(DATA.glob("*.rpm"))]
+PLAIN = rpm_bytes.rpm(rpm_bytes.newc("./a", b"\x7fELF" + bytes(200)) + rpm_bytes.END)
+LARGE = rpm_bytes.rpm(
+    rpm_bytes.stripped(0, b"12345") + rpm_bytes.END,
+    rpm_bytes.files(["a"], [5], [rpm_bytes.FILE]),
+    {278: rpm_bytes.base64_of(b"\x88\x46\x04\0\x11\x08\0\x02\x09\x09\0\x01\x09\xab\xcd\0\xa0")},
+)
+SAMPLES = [PLAIN, LARGE, *(p.read_bytes() for p in sorted(DATA.glob("*.rpm")))]
 NEW = DATA / "new-tools-1-rc1.rpm"
 HERE = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=80)
 FLIPS = st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(1, 255)), max_size=6)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import rpm_bytes
 
 from sheepvirt import paths, rpm_compare, rpms
 from sheepvirt.errors import BuildError
@@ -78,6 +80,20 @@ def test_the_payload_is_read_and_not_the_header_believed(tmp_path: Path) -> None
 def test_a_payload_that_cannot_be_read_is_no_pass(tmp_path: Path) -> None:
     with pytest.raises(BuildError, match="nothing here reads a zstd payload"):
         rpm_compare.compare(ZSTD, OTHER)
+
+
+def test_an_archive_that_is_stripped_or_not_compressed_is_the_same_contents(
+    tmp_path: Path,
+) -> None:
+    files = rpm_bytes.files(["a", "b"], [3, 5], [rpm_bytes.FILE, rpm_bytes.FILE])
+    stripped = rpm_bytes.stripped(1, b"hello") + rpm_bytes.stripped(0, b"abc") + rpm_bytes.END
+    named = rpm_bytes.newc("./a/a", b"abc") + rpm_bytes.newc("./a/b", b"hello") + rpm_bytes.END
+    one = rpm_bytes.make(tmp_path / "one.rpm", gzip.compress(stripped), files)
+    other = rpm_bytes.make(tmp_path / "other.rpm", named, files)
+    assert rpm_compare.compare(one, other).verdict == SAME
+    altered = rpm_bytes.make(tmp_path / "altered.rpm", named.replace(b"hello", b"jello"), files)
+    found = rpm_compare.compare(one, altered)
+    assert (found.verdict, found.differences) == (DIFFERENT, ("content of /a/b",))
 
 
 def test_repos_are_compared_by_name_of_package(tmp_path: Path) -> None:
