@@ -90,7 +90,16 @@ def _ask_for(lines: Sequence[Line], new: list[str], wanted: Sequence[str], name:
     if not tags:
         raise SpecError(f"{name} has no tag in its preamble", hint="is it a spec?")
     anchor = (asking or tags)[-1]
-    new[anchor.number - 1] += "".join(f"BuildRequires: {word}\n" for word in missing)
+    # A macro may be empty on the target, and rpm refuses a tag without a value: it shares a line.
+    macros = "".join(f" {word}" for word in missing if word.startswith("%"))
+    added = "".join(f"BuildRequires: {w}\n" for w in missing if not w.startswith("%"))
+    if not added and not asking:
+        raise SpecError(
+            f"{name} has no BuildRequires that{macros} could share a line with",
+            hint="name one that every target has in [adjust] build_requires as well",
+        )
+    index = anchor.number - 1
+    new[index] = f"{(new[index] + added).rstrip()}{macros}\n"
     return [f"BuildRequires: {', '.join(missing)}: after line {anchor.number}"]
 
 

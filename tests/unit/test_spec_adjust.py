@@ -75,8 +75,19 @@ def test_a_dependency_goes_from_every_tag_and_from_nothing_else() -> None:
 def test_what_is_missing_is_asked_for_after_the_last_unconditional_line() -> None:
     done = apply(adjustment(build_requires=("make", "gcc", "%{?_have_x:x-devel}")))
     after = done.text.partition("BuildRequires: make corosync-devel\n")[2]
-    assert after.startswith("BuildRequires: gcc\nBuildRequires: %{?_have_x:x-devel}\n")
+    assert after.startswith("BuildRequires: gcc %{?_have_x:x-devel}\n")
     assert done.text.count("make corosync-devel") == 1
+
+
+def test_what_may_be_empty_on_a_target_is_no_tag_of_its_own() -> None:
+    """Rpm refuses `BuildRequires:` without a value, and the macro may have none."""
+    done = apply(adjustment(build_requires=("%{?_have_x:x-devel}",)))
+    assert "\nBuildRequires: make corosync-devel %{?_have_x:x-devel}\n" in done.text
+    again = apply(adjustment(build_requires=("%{?_have_x:x-devel}",), substitute={}), done.text)
+    assert again.already
+    bare = "Name: tiny\n%description\nA package of a test.\n"
+    with pytest.raises(SpecError, match=r"no BuildRequires that %\{\?_have_x"):
+        apply(adjustment(build_requires=("%{?_have_x:x-devel}",), substitute={}), bare)
 
 
 def test_configure_is_told_at_the_end_of_its_command_however_long() -> None:
@@ -250,7 +261,7 @@ def test_the_recipe_of_sheepdog_fits_the_shape_of_its_spec() -> None:
     tags = [x for x in done.text.splitlines() if "equires:" in x]
     assert not any("corosync " in f"{tag} " or "_requires}" in tag for tag in tags)
     assert "BuildRequires: corosynclib-devel userspace-rcu-devel" in tags
-    assert "BuildRequires: %{?_zookeeper:zookeeper-lib-devel}" in tags
+    assert "BuildRequires: fuse-devel %{?_zookeeper:zookeeper-lib-devel}" in tags
     assert "--enable-corosync --enable-sheepfs %{?_zookeeper:--enable-zookeeper}" in done.text
     assert macros["_zookeeper"] == "1"
     assert "%global _have_zookeeper 0%{?_zookeeper}\n" in done.text
