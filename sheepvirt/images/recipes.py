@@ -11,6 +11,7 @@ machine's (the base's own may be too old for today's servers), and the keys of t
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -49,14 +50,21 @@ def tag_of(target: Target, kind: str) -> str:
         recipe = hashlib.sha256(bases.recipe(target).encode())
     else:
         recipe = hashlib.sha256(tag_of(target, parent(kind)).encode())
-        files = (target.folder / kind).rglob("*")
-        for path in sorted(p for p in files if p.is_file() and p.suffix != ".pyc"):
+        for path in _files(target.folder / kind):
             name = path.relative_to(target.folder).as_posix()
             recipe.update(name.encode() + b"\0" + path.read_bytes())
         if target.repos:  # what the templates are filled with, less the user's own mirrors (repr)
             filling = (target.repos, target.keys, target.macros, _host_packages())
             recipe.update(repr(filling).encode())
     return f"sheepvirt/{target.name}-{kind}:{recipe.hexdigest()[:16]}"
+
+
+def _files(folder: Path) -> list[Path]:
+    """Return the files of a recipe, those in folders that are links included."""
+    found = (
+        Path(top) / name for top, _, names in os.walk(folder, followlinks=True) for name in names
+    )
+    return sorted(path for path in found if path.is_file() and path.suffix != ".pyc")
 
 
 def ensure(engine: Engine, target: Target, kind: str, progress: Progress) -> str:

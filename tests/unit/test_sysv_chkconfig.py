@@ -22,8 +22,7 @@ from sheepvirt.host.model import Script
 
 DATA = Path(__file__).parent / "data" / "sysv" / "chkconfig.toml"
 CASES: list[dict[str, Any]] = tomllib.loads(DATA.read_text(encoding="utf-8"))["case"]
-ROOT = paths.ROOT / "containers" / "rehearsal" / "host-sysv" / "root"
-PROGRAM = ROOT / "usr" / "share" / "rehearsal" / "chkconfig"
+PROGRAM = paths.ROOT / "containers" / "rehearsal" / "common" / "chkconfig"
 each_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
 
 
@@ -140,11 +139,11 @@ def test_a_list_line_is_read_as_the_real_one_prints_it() -> None:
 
 def test_the_host_runs_it_with_a_python_that_is_there() -> None:
     """Python by its name ends with an error on that host; the one by its path is Debian 11's."""
-    program = ROOT / "sbin" / "chkconfig"
+    program = PROGRAM / "chkconfig"
     assert program.stat().st_mode & 0o111
     line = 'exec /usr/bin/python3 -B -I -S /usr/share/rehearsal/chkconfig "$@"\n'
     assert program.read_text(encoding="utf-8").endswith(line)
-    for path in PROGRAM.iterdir():
+    for path in PROGRAM.glob("*.py"):
         ast.parse(path.read_text(encoding="utf-8"), feature_version=(3, 9))
     argv = [sys.executable, "-B", "-I", "-S", str(PROGRAM), "--version"]
     done = subprocess.run(argv, capture_output=True, text=True)
