@@ -89,7 +89,6 @@ def test_its_scriptlets_end_well() -> None:
 def test_a_bare_host_is_bootstrapped_and_stays_as_it_is() -> None:
     out = invoke("bootstrap", "huahine")
     assert "stand-in" not in out.replace("are stand-ins", "")
-    assert on_host("dog --version").startswith("Sheepdog daemon version") or on_host("dog -v")
     assert on_host("cat /proc/$(cat /var/run/sheep.pid)/comm") == "sheep"
     assert "huahine: no change" in invoke("bootstrap", "huahine")
 
