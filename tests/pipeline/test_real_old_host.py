@@ -1,8 +1,8 @@
 """The how-to's own parts: upstream's libvirt 1.0.3 and sheepdog on a host with SysV init.
 
-libvirt's tarball comes from upstream, or from the file that $SHEEPVIRT_TEST_LIBVIRT names (one that is
-not the pinned one is built as unpinned, which all that is said then shows). The tests build on one
-another, in file order.
+libvirt's tarball comes from upstream, or from the file that $SHEEPVIRT_TEST_LIBVIRT names. One that
+is not the pinned one is built as unpinned, and everything says so. The tests build on one another,
+in file order.
 """
 
 from __future__ import annotations
