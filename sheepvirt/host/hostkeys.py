@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
+import shlex
 import shutil
 import stat
 import subprocess
@@ -28,6 +30,10 @@ OLD_SSH = (
     "  PubkeyAcceptedKeyTypes +ssh-rsa",
     "  KexAlgorithms +diffie-hellman-group-exchange-sha1,diffie-hellman-group14-sha1",
 )
+
+
+# What cannot stand in a quoted path of ssh_config(5).
+UNTOLD = re.compile(r'["\x00-\x1f]|\\[\\\']|\$\{')
 
 
 def folder(host: Host) -> Path:
@@ -119,7 +125,7 @@ def write_config(host: Host) -> Path:
         raise unknown(host)
     lines = [
         f"Host {host.name}",
-        f"  HostName {host.address}",
+        f"  HostName {_plain(host.address)}",
         f"  Port {number}",
         f"  User {host.user}",
         f"  IdentityFile {_quoted(key)}",
@@ -183,11 +189,12 @@ def unknown(host: Host) -> HostKeyUnknownError:
             f"{host.address} port {port(host)}",
             hint="is the machine up, and is its address in the inventory right?",
         )
+    pins = f"{' '.join(scan)} >> {shlex.quote(str(known))}"
     return HostKeyUnknownError(
         f"no host key of {host.name} is pinned. {host.address} port {port(host)} presents now:\n"
         f"{prints}",
         hint="compare that on the host's own console (for f in /etc/ssh/ssh_host_*_key.pub; do "
-        f"ssh-keygen -lf $f; done); if it is the same: `{' '.join(scan)} >> '{known}'`",
+        f"ssh-keygen -lf $f; done); if it is the same: `{pins}`",
     )
 
 
@@ -195,9 +202,22 @@ def _known_as(address: str, number: int) -> str:
     return address if number == 22 else f"[{address}]:{number}"
 
 
+def _plain(value: str) -> str:
+    """Return a value for a key in which ``%`` starts a token, such as the zone of fe80::1%eth0."""
+    return value.replace("%", "%%")
+
+
 def _quoted(path: Path) -> str:
-    # % starts a token in these keys.
-    return '"' + str(path).replace("%", "%%") + '"'
+    """Return a path for ssh's configuration. Raises SshError: no ssh of any age can be told it.
+
+    Newer ones take ``${NAME}`` for a variable; a backslash before a quote or another one is lost.
+    """
+    if wrong := UNTOLD.search(str(path)):
+        raise SshError(
+            f"ssh cannot be told of {path}: its configuration has no way to write {wrong[0]!r}",
+            hint="set $SHEEPVIRT_STATE (or $XDG_RUNTIME_DIR) to a folder without that",
+        )
+    return f'"{_plain(str(path))}"'
 
 
 def _write(path: Path, text: str) -> None:

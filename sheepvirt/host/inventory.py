@@ -41,6 +41,33 @@ def _bridge(table: Table, key: str, value: str) -> str:
     )  # fmt: skip
 
 
+def _address(table: Table) -> str:
+    """Return the host's address as ssh itself writes it: its known_hosts are searched for that."""
+    value = table.get("address", str, "127.0.0.1")
+    number, sign, zone = value.partition("%")
+    try:
+        known = str(ipaddress.ip_address(number))
+    except ValueError:
+        known = ""
+    # Of IPv6 alone: an IPv4 address has no zone.
+    zoned = ":" in known and re.fullmatch(r"[A-Za-z0-9._-]+", zone)
+    if known and (not sign or zoned):
+        return f"{known}{sign}{zone}"
+    name, _, port = value.rpartition(":")
+    user, at, _ = value.rpartition("@")
+    if at:
+        table.refuse("address", f"is {value!r}", hint=f"without the user: user = {user!r}")
+    if port.isdigit() and (name.startswith("[") or ":" not in name):
+        bare = name.strip("[]")
+        table.refuse(
+            "address", f"is {value!r}: the port has a key of its own",
+            hint=f'address = "{bare}" and port = {port}',
+        )  # fmt: skip
+    return _word(
+        table, "address", value, r"[A-Za-z0-9_][A-Za-z0-9._-]*", "a host name or an IP address"
+    )
+
+
 def _interface(table: Table, key: str, default: str) -> str:
     value = table.get(key, str, default)
     return _bridge(table, key, value) if value else ""
@@ -87,11 +114,7 @@ def _host(name: str, table: Table) -> Host:
         name=_name(table, "name", name),
         target=_name(table, "target", table.get("target", str)),
         rehearsal=rehearsal,
-        address=_word(
-            table, "address", table.get("address", str, "127.0.0.1"),
-            r"[A-Za-z0-9_][A-Za-z0-9._:%-]*|::[A-Za-z0-9.:%]*",
-            "a host name or an IP address",
-        ),
+        address=_address(table),
         port=table.get("port", int, 0 if rehearsal else 22),
         user=_name(table, "user", table.get("user", str, "root")),
         bridge=_bridge(table, "bridge", table.get("bridge", str)),

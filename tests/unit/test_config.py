@@ -128,6 +128,24 @@ def test_an_unknown_key_is_refused_with_the_nearest_known(
         (hosts, HOST.replace('"b"', '"a b"'), "'bridge' is 'a b'"),
         (hosts, HOST.replace('"b"', '"$(reboot)"'), "'bridge' is '$(reboot)'"),
         (hosts, HOST.replace("[hosts.a]", "[hosts.'a/../b']"), "'name' is 'a/../b'"),
+        *(
+            (hosts, HOST + f"address = '{written}'\n", f"'address' is '{written}'")
+            for written in (
+                "192.0.2.7:2222",
+                "[::1]:22",
+                "[::1]",
+                "h.lan:22",
+                "root@h.lan",
+                "-oProxyCommand=x",
+                "a%h",
+                "192.0.2.7%eth0",
+                "fe80::1%",
+                "fe80::1%eth0 x",
+                "fe80::1%$(x)",
+                "a b",
+                "",
+            )
+        ),
         (hosts, HOST + "port = 70000\n", "'port' is 70000"),
         (hosts, HOST + "port = true\n", "'port' is bool, wanted int"),
         (hosts, HOST + GUEST.replace("= 1", "= 0"), "'memory_mb' is 0"),
@@ -155,6 +173,37 @@ def test_a_wrong_value_is_named(data: Path, read: Reader, text: str, says: str) 
     with pytest.raises(ConfigError) as caught:
         read(data, text)()
     assert says in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("written", "hint"),
+    [
+        ("192.0.2.7:2222", 'address = "192.0.2.7" and port = 2222'),
+        ("[fe80::1%eth0]:22", 'address = "fe80::1%eth0" and port = 22'),
+        ("root@h.lan", "without the user: user = 'root'"),
+    ],
+)
+def test_what_is_no_part_of_an_address_is_shown_its_key(
+    data: Path, written: str, hint: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        hosts(data, HOST + f"address = '{written}'\n")()
+    assert caught.value.hint == hint
+
+
+@pytest.mark.parametrize(
+    ("written", "address"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("h-1.lan", "h-1.lan"),
+        ("fe80::1%eth0", "fe80::1%eth0"),
+        ("FE80:0::1%eth0.7", "fe80::1%eth0.7"),  # ssh looks for a key by the short form alone
+        ("2001:db8::7", "2001:db8::7"),
+    ],
+)
+def test_an_address_is_kept_as_ssh_writes_it(data: Path, written: str, address: str) -> None:
+    hosts(data, HOST + f"address = '{written}'\n")()
+    assert inventory.load_host("a").address == address
 
 
 def test_a_git_source_is_pinned_by_its_commit(data: Path) -> None:

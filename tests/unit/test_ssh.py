@@ -193,6 +193,27 @@ def test_the_configuration_is_what_openssh_reads(state: Path) -> None:
     assert stat.S_IMODE(hostkeys.folder(TAHITI).stat().st_mode) == 0o700
 
 
+def test_the_zone_of_an_address_is_no_token_of_openssh() -> None:
+    host = replace(TAHITI, address="fe80::1%eth0")
+    hostkeys.pin(host, 2222, "ssh-ed25519 AAAAC3Nza")
+    argv = ["ssh", "-G", "-F", str(ssh.write_config(host)), "tahiti"]
+    said = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+    assert "\nhostname fe80::1%eth0\n" in f"\n{said}"
+    known = hostkeys.folder(host) / "known_hosts"
+    assert known.read_text() == "[fe80::1%eth0]:2222 ssh-ed25519 AAAAC3Nza\n"
+
+
+@pytest.mark.parametrize("name", ['a "b"', "a\\\\b", "${HOME}", "a\nb"])
+def test_a_folder_that_openssh_cannot_be_told_of_is_refused(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHEEPVIRT_STATE", str(tmp_path / name))
+    hostkeys.pin(TAHITI, 2222, "ssh-ed25519 AAAAC3Nza")
+    with pytest.raises(SshError, match="ssh cannot be told of") as caught:
+        ssh.write_config(TAHITI)
+    assert "SHEEPVIRT_STATE" in caught.value.hint
+
+
 def test_old_algorithms_are_allowed_for_that_host_alone() -> None:
     old = replace(TAHITI, name="papara", old_ssh=True)
     for host in (TAHITI, old):
