@@ -152,6 +152,10 @@ class VerifyError(SheepvirtError):
     exit_code = 10
 
 
+class NotShownError(VerifyError):
+    """A file's content cannot or must not be shown; the message says why."""
+
+
 class LockedError(SheepvirtError):
     """Another run holds the lock of this target or host."""
 

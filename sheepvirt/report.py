@@ -100,6 +100,18 @@ def checks(progress: Progress, title: str, rows: Sequence[Check]) -> None:
     progress.console.print(table)
 
 
+def edited(progress: Progress, host: Host, rows: Sequence[str]) -> None:
+    """Print what configuration on a host was edited: no check fails for it."""
+    if rows:
+        files = "file was" if len(rows) == 1 else "files were"
+        progress.say(f"{host.name}: {len(rows)} configuration {files} edited, which is no damage:")
+    for row in rows:
+        line, _, diff = row.partition("\n")
+        progress.say(f"  {line}")
+        if diff:
+            progress.diff(diff)
+
+
 def controls(
     progress: Progress,
     rows: Sequence[Outcome],

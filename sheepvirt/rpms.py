@@ -135,6 +135,12 @@ def in_payload(header: Header) -> tuple[tuple[str, int], ...]:
     )
 
 
+def modes(header: Header) -> dict[str, int]:
+    """Return each file's st_mode by its name. Raises ValueError: the header contradicts itself."""
+    numbers = (mode & 0xFFFF for mode in _ints(header.tags.get("filemodes")))
+    return dict(zip(_files(header.tags), numbers, strict=True))
+
+
 def _has_content(mode: int, flags: int) -> bool:
     return stat.S_ISREG(mode) and not flags & GHOST
 

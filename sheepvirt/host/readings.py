@@ -14,6 +14,7 @@ INSTALLED = r"%{NAME}\t%{NEVRA}\t%{SHA1HEADER}\n"
 ALTERED = re.compile(r"(?P<what>[S.?M5DLUGTPC]{8,9}|missing) +(?:(?P<kind>[cdglr]) )?(?P<path>/.*)")
 # What the guest's init (containers/rehearsal/guest/init) adds to its line.
 BEAT = r" \(uptime (\d+) s(?:, boot (\d+), marker ([0-9a-f]+))?(?:, ([^\r\n]*))?\)(?=\r|\n|$)"
+EDITED = "edited configuration"  # the property of a JUnit report that tells of one such file
 BOOT_RECORD = "boot record"  # the property of a JUnit report that has a guest's boots and marker
 # libvirt's units of memory: https://libvirt.org/formatdomain.html#memory-allocation
 UNITS = {
@@ -156,6 +157,15 @@ def boot_records(junit: str) -> dict[str, tuple[int, str]]:
             guest, boots, marker = entry.get("value", "").rsplit(" ", 2)
             found[guest] = (int(boots), marker)
     return found
+
+
+def edited(junit: str) -> list[str]:
+    """Return what a pass of the verification tells of configuration that was edited, in order.
+
+    One text a file: a line, and its diff below where it has one. Raises ElementTree.ParseError.
+    """
+    entries = ElementTree.fromstring(junit).iter("property")
+    return [e.get("value", "") for e in entries if e.get("name") == EDITED]
 
 
 def network_disks(domain: ElementTree.Element) -> list[tuple[str, str]]:

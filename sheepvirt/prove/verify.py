@@ -72,6 +72,7 @@ def _verify_once(host: Host, junit: Path, title: str, progress: Progress) -> tup
     checks = one_pass(host, junit, title, progress, before=before)
     failed = [c for c in checks if c.result == "failed"]
     report.checks(progress, title, checks)
+    report.edited(progress, host, _edited(junit, before))
     if failed:
         lines = "\n".join(f"  {c.title}: {c.message}" for c in failed)
         hint = f"`invoke bootstrap {host.name}` mends what differs; then verify again"
@@ -83,6 +84,14 @@ def _verify_once(host: Host, junit: Path, title: str, progress: Progress) -> tup
             hint=hint,
         )
     return checks
+
+
+def _edited(junit: Path, before: Path | None) -> list[str]:
+    """Return what a pass tells of edited configuration that the pass before it did not."""
+    former = readings.edited(before.read_text(encoding="utf-8")) if before else []
+    return [
+        text for text in readings.edited(junit.read_text(encoding="utf-8")) if text not in former
+    ]
 
 
 def one_pass(

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 from xml.etree import ElementTree
 
-from sheepvirt.host import readings, services
+from sheepvirt.errors import NotShownError
+from sheepvirt.host import edited, readings, services
 
 
 class Probe:
@@ -61,6 +62,17 @@ class Probe:
     def xml(self, *argv: str) -> ElementTree.Element:
         """Return what a virsh command prints as XML."""
         return ElementTree.fromstring(self.virsh(*argv))
+
+    def public(self, path: str) -> bytes:
+        """Return the content of a file that everyone may read. Raises NotShownError."""
+        listed = self.read("stat", "-c", "%f %n", *edited.folders(path), path).splitlines()
+        modes = {name: int(mode, 16) for mode, _, name in (row.partition(" ") for row in listed)}
+        if not edited.is_public(path, modes):
+            raise NotShownError("not everyone may read it")
+        shown = self.run("cat", path)
+        if shown.rc:
+            raise NotShownError(f"cat ended with {shown.rc}")
+        return bytes(shown.stdout_bytes)
 
     def installed(self) -> dict[str, list[tuple[str, str]]]:
         """Return every installed RPM: name to [(NEVRA, SHA1 of its header)]."""

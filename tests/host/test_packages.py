@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 
-from sheepvirt.host import readings
+from sheepvirt import paths
+from sheepvirt.host import edited, readings
 from sheepvirt.model import BuildRecord, PublishedRpm
 
+from .conftest import Wanted
 from .probe import Probe
 
 Installed = dict[str, list[tuple[str, str]]]
+Tell = Callable[[str, object], None]
 
 
 def binary(record: BuildRecord) -> dict[str, PublishedRpm]:
@@ -20,6 +26,12 @@ def binary(record: BuildRecord) -> dict[str, PublishedRpm]:
 @pytest.fixture(scope="module")
 def installed(probe: Probe) -> Installed:
     return probe.installed()
+
+
+@pytest.fixture(scope="module")
+def repo(wanted: Wanted) -> Path:
+    """The published RPMs of the host's target."""
+    return paths.dist() / wanted.host.target
 
 
 def test_what_was_asked_for_is_installed(installed: Installed, record: BuildRecord) -> None:
@@ -34,7 +46,9 @@ def test_what_is_installed_is_exactly_ours(installed: Installed, record: BuildRe
     assert not wrong, "; ".join(wrong)
 
 
-def test_files_are_as_packaged(probe: Probe, installed: Installed, record: BuildRecord) -> None:
+def test_files_are_as_packaged(
+    probe: Probe, installed: Installed, record: BuildRecord, repo: Path, record_property: Tell
+) -> None:
     names = sorted(binary(record).keys() & installed.keys())
     assert names, f"nothing of {record.package} is installed"
     result = probe.run("rpm", "-V", *names)
@@ -42,7 +56,10 @@ def test_files_are_as_packaged(probe: Probe, installed: Installed, record: Build
     if result.rc and not rows:  # rpm itself failed: silence is no good news
         raise AssertionError(f"`rpm -V` ended with {result.rc}: {result.stderr.strip()}")
     own = [row for row in rows if not readings.made_by_libvirtd(row)]
-    wrong = [f"{row.path} {row.what}".strip() for row in own]
+    files = [repo / rpm.file for name, rpm in binary(record).items() if name in names]
+    for row in filter(edited.is_edit, own):
+        record_property(readings.EDITED, edited.told(row, files, probe.public))
+    wrong = [f"{row.path} {row.what}".strip() for row in own if not edited.is_edit(row)]
     assert not wrong, f"{len(wrong)} differ from their package: " + "; ".join(wrong)
 
 

@@ -33,6 +33,11 @@ RECORD = (
     '<testcase classname="host.test_guests" name="test_c[ssh://tahiti-papeete]" time="1">'
     '<properties><property name="boot record" value="papeete {} 5f3a" /></properties></testcase>'
 )
+EDITED = (
+    '<testcase classname="host.test_packages" name="test_d[ssh://tahiti-libvirt]" time="1">'
+    "<properties>{}</properties></testcase>"
+)
+EDIT = '<property name="edited configuration" value="/etc/{} (content)&#10;-a=[1]&#10;+a=2" />'
 SKIPPED = (
     '<testcase classname="host.test_libvirt" name="test_b[x-ssh://tahiti]" time="0">'
     '<skipped type="pytest.skip" message="too old">x</skipped></testcase>'
@@ -280,3 +285,25 @@ def test_a_guest_that_does_not_come_is_left_to_the_checks(monkeypatch: pytest.Mo
     monkeypatch.setattr(ssh, "connect", lambda _host: Virsh(["shut off"]))
     said = verify.wait_for_guests(HOST, Stage("s", quiet()), seconds=-1)
     assert said == "papeete shut off"
+
+
+def test_edited_configuration_is_told_once_and_fails_nothing(recorder: Recorder) -> None:
+    first, second = EDIT.format("a.conf"), EDIT.format("b.conf")
+    recorder.plan = [(0, (EDITED.format(first),)), (0, (EDITED.format(first + second),))]
+    out = io.StringIO()
+    progress = Progress(console=Console(file=out, width=120))
+    assert verify.verify(HOST, reboot=True, progress=progress).failed == 0
+    said = [line.strip() for line in out.getvalue().splitlines()]
+    for name in ("a", "b"):
+        at = said.index(f"/etc/{name}.conf (content)")
+        assert said[at - 1] == "tahiti: 1 configuration file was edited, which is no damage:"
+        assert said[at + 1 : at + 3] == ["-a=[1]", "+a=2"]
+    assert said.count("/etc/a.conf (content)") == 1
+
+
+def test_edited_configuration_is_told_where_a_check_fails_as_well(recorder: Recorder) -> None:
+    recorder.plan = [(1, (BAD, EDITED.format(EDIT.format("a.conf"))))]
+    out = io.StringIO()
+    with pytest.raises(VerifyError):
+        verify.verify(HOST, reboot=False, progress=Progress(console=Console(file=out, width=120)))
+    assert "/etc/a.conf (content)" in out.getvalue()
