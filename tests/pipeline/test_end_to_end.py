@@ -142,6 +142,22 @@ def test_bootstrap_mends_what_was_broken_and_only_that() -> None:
     invoke("verify", "moorea", "--no-reboot")
 
 
+def test_edited_configuration_is_told_and_no_damage() -> None:
+    public, closed = "/etc/sysconfig/libvirtd", "/etc/libvirt/qemu.conf"  # its folder is root's
+    for path, line in ((public, "# edited"), (closed, 'vnc_password = "sesame"')):
+        on_host("sh", "-c", 'cp -p "$1" "$1.kept" && echo "$2" >> "$1"', "sh", path, line)
+    try:
+        out = invoke("verify", "moorea", "--no-reboot")
+    finally:
+        for path in (public, closed):
+            on_host("mv", f"{path}.kept", path)
+    assert f"{public} (size, content, time)" in out
+    assert "+# edited" in out
+    assert f"{closed} (size, content, time); no diff: not everyone may read it" in out
+    reports = (paths.dist() / "verify" / "moorea").glob("*.xml")
+    assert not any("sesame" in text for text in (out, *(r.read_text() for r in reports)))
+
+
 @pytest.mark.parametrize("what", ["virsh without", "backend_sheepdog.so removed", "data of"])
 def test_a_control_that_was_cut_off_is_undone_by_the_next_bootstrap(what: str) -> None:
     trial = trials.Trial(bootstrap.wanted_state(moorea()), quiet())
