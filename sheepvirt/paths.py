@@ -11,6 +11,7 @@ PATCHES = ROOT / "patches"
 CONTAINERS = ROOT / "containers"
 HOST = ROOT / "host"
 TESTS = ROOT / "tests"
+MANIFEST = "manifest.json"  # in a published repo: what it has and what was seen of it
 
 
 def dist() -> Path:

@@ -23,7 +23,7 @@ from sheepvirt.model import BuildRecord, Evidence, PublishedRpm, Target
 from sheepvirt.progress import Stage
 from sheepvirt.rpms import sha256
 
-MANIFEST = "manifest.json"
+MANIFEST = paths.MANIFEST
 
 
 def home(target: Target) -> Path:

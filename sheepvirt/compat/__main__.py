@@ -14,8 +14,7 @@ from collections.abc import Callable, Sequence
 from functools import cache, partial
 from pathlib import Path
 
-from sheepvirt import config, output
-from sheepvirt.builds.repo import MANIFEST
+from sheepvirt import config, output, paths
 from sheepvirt.compat import traits
 from sheepvirt.compat.model import Violation
 from sheepvirt.compat.old_tools import check, check_metadata
@@ -49,7 +48,7 @@ def _report(path: Path, target: Target) -> int:
     code = 0
     parts: list[Callable[[], list[Violation]]] = []
     try:
-        ours = (path / MANIFEST).is_file()
+        ours = (path / paths.MANIFEST).is_file()
         for file in traits.rpm_files(path):
             parts.append(partial(_check_file, file, target, ours=ours))
     except SheepvirtError as error:
