@@ -46,18 +46,21 @@ STRIPPED_ARCHIVE = "4.12"
 # Seen with rpm 4.8.1: a rich dependency is a name that nothing provides. Weak ones are no obstacle:
 # the RPM is installed and they are ignored, in silence; so what they were to bring is not there.
 WEAK_DEPENDENCIES, RICH_DEPENDENCIES = "4.12", "4.13"
+# Seen with rpm 4.8.1: as silent; it runs none of them, and no rpmlib feature says that they matter.
+FILE_TRIGGERS = "4.13"
 # Of files. Seen with rpm 4.8.1: these; sha224 and unknown numbers are "Digest mismatch" at the
 # first file, when the transaction is on its way.
 DIGESTS = {"md5": "3.0", "sha1": "4.6", "sha256": "4.6", "sha384": "4.6", "sha512": "4.6"}
 # Of signatures. Seen with rpm 4.8.1: these, of RSA v3 and v4 alike; RIPEMD160, SHA224 and SHA3 are
-# "BAD", and -U refuses the RPM. So is MD5, which rpm knows and its NSS forbids; an NSS of 2010 did
-# not (unverified), and nobody should sign with it.
+# "BAD", and -U refuses the RPM. So is MD5, which rpm knows by name: it may be NSS that forbids it,
+# and an NSS of 2010 may not have (unverified). Nobody should sign with it.
 SIGNED_DIGESTS = {word: since for word, since in DIGESTS.items() if word != "md5"}
 # Seen with rpm 4.8.1: RSA of 1024 to 8192 bits. ECDSA and EdDSA: -K says NOT OK, -U warns (NOKEY)
 # and installs; yum with gpgcheck does not (read).
 SIGNERS = {"RSA": "3.0", "DSA": "3.0"}
 # Seen with rpm 4.8.1: a DSA key of 1024 bits; of 2048 and 3072 it refuses the whole RPM, unread:
-# "skipping package with unverifiable V4 signature". Their numbers have 224 or 256 bits.
+# "skipping package with unverifiable V4 signature". Their numbers have 224 or 256 bits. rpm 4.14
+# reads them where it is built with OpenSSL (read); with NSS no rpm does.
 DSA_BITS, DSA_BITS_ROSE = 160, "4.14"
 # Seen with rpm 4.8.1: v3, v4; 2, 5 and 6 are "unverifiable V0 signature". Packets of the old format
 # and of the new one.

@@ -28,6 +28,7 @@ class Traits:
     file_digest: int  # OpenPGP's number of the algorithm
     dependencies: tuple[str, ...]  # names in Requires, Conflicts and Obsoletes
     weak: tuple[str, ...]  # "Recommends: name" …
+    file_triggers: tuple[str, ...]  # the paths that they wait for
     signatures: tuple[bytes, ...]  # OpenPGP packets
     stores: tuple[int, int]  # bytes of the data of its signature header and of its header
     files: int  # how many it has

@@ -100,6 +100,10 @@ def _dependencies(rpm: Traits, tool: str) -> Rows:
     if _is_older(tool, since):
         for text in dict.fromkeys(rpm.weak):
             yield "weak dependency", text, f"rpm {tool} ignores it; since {since}"
+    since = known.FILE_TRIGGERS
+    if _is_older(tool, since):
+        for path in dict.fromkeys(rpm.file_triggers):
+            yield "file trigger", path, f"rpm {tool} never runs it; since {since}"
 
 
 def _signatures(rpm: Traits, tool: str) -> Rows:

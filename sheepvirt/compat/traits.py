@@ -22,6 +22,7 @@ WEAK = {
     "supplementname": "Supplements",
     "enhancename": "Enhances",
 }
+FILE_TRIGGERS = ("filetriggername", "transfiletriggername")
 # rpmfile's names: GPG, PGP and PGP5 sign header and payload, these two the header (DSA, RSA).
 SIGNATURES = ("gpg", "pgp", "pgp5", "signature", "rsaheader")
 OPENPGP = 278  # rpm 6: any number of signatures, in base64
@@ -60,6 +61,7 @@ def read(path: Path) -> Traits:
         file_digest=digest if isinstance(digest, int) else 0,
         dependencies=tuple(name for tag in STRONG for name in header.texts(tag)),
         weak=tuple(f"{word}: {n}" for tag, word in WEAK.items() for n in header.texts(tag)),
+        file_triggers=tuple(name for tag in FILE_TRIGGERS for name in header.texts(tag)),
         signatures=_packets(header.tags.get(tag) for tag in SIGNATURES),
         newer_signatures=_packets(_unwrapped(t) for t in _array(header.tags.get(OPENPGP))),
         stores=header.stores,

@@ -30,7 +30,7 @@ EL6 = config.load_target("el6")
 FINE = Traits(
     file="a.rpm", release="1.el6", compressor="xz", file_digest=8,
     dependencies=("rpmlib(FileDigests)", "rpmlib(PayloadIsXz)", "libc.so.6(GLIBC_2.12)(64bit)"),
-    weak=(), signatures=(), stores=(5000, 9000), files=2,
+    weak=(), file_triggers=(), signatures=(), stores=(5000, 9000), files=2,
     symbol_versions={"/a": ("GLIBC_2.2.5", "GLIBC_2.12", "GLIBC_PRIVATE", "OPENSSL_3.0.0")},
 )  # fmt: skip
 # Signature packets: old format with a length of two bytes; v4, then v3 with its longer start.
@@ -111,6 +111,7 @@ def test_another_targets_rpm_is_named() -> None:
         (replace(FINE, stripped=True), "payload archive", "stripped cpio (07070X)"),
         (replace(FINE, file_digest=11), "file digests", "sha224"),
         (replace(FINE, weak=("Supplements: x",)), "weak dependency", "Supplements: x"),
+        (replace(FINE, file_triggers=("/usr/lib",)), "file trigger", "/usr/lib"),
         (replace(FINE, dependencies=("(a or b)",)), "rich dependency", "(a or b)"),
         (replace(FINE, dependencies=("c(GLIBC_2.28)",)), "symbol versions", "c(GLIBC_2.28)"),
         (replace(FINE, signatures=(EDDSA,)), "signature algorithm", "EdDSA"),
@@ -236,6 +237,14 @@ def test_a_stripped_archive_that_contradicts_its_header_is_broken(
 ) -> None:
     with pytest.raises(BuildError, match=r"a\.rpm is a broken RPM: .*(file|magic|start)"):
         traits.read(large(tmp_path / "a.rpm", *members))
+
+
+def test_file_triggers_that_nothing_else_tells_of_are_named(tmp_path: Path) -> None:
+    rpm = rpm_bytes.make(tmp_path / "a.rpm", tags={5069: ["/usr/lib"], 5079: ["/usr/share/a"]})
+    assert rules(traits.read(rpm)) == [
+        ("file trigger", "/usr/lib"),
+        ("file trigger", "/usr/share/a"),
+    ]
 
 
 def test_signatures_are_told_apart_by_their_tag(tmp_path: Path) -> None:
