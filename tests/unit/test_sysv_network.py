@@ -24,7 +24,7 @@ done
 echo "$vars$name $*" >>FOLDER/calls
 case "$name $1" in
 "ovs-vsctl br-exists") grep -qx "$2" FOLDER/exists || exit 2 ;;
-"FAILS $1") exit 7 ;;
+"FAILS" | "FAILS $1") exit 7 ;;
 esac
 exit 0
 """
@@ -52,9 +52,10 @@ class Host:
     def take(self, name: str, source: str = "") -> Path:
         """Take a script of the rehearsal host, with all its paths below the folder."""
         text = (ROOT / (source or name)).read_text(encoding="utf-8")
-        for start in ("/etc/", "/var/", "/sbin/ifup", "/sbin/service", "PATH=/sbin:"):
-            own = f"PATH={self.folder}/sbin:/sbin:" if start[0] == "P" else f"{self.folder}{start}"
-            text = text.replace(start, own)
+        for start in ("/etc/", "/var/", "/sbin/ifup", "/sbin/service"):
+            text = text.replace(start, f"{self.folder}{start}")
+        text = text.replace("PATH=/sbin:", f"PATH={self.folder}/sbin:/sbin:")
+        text = text.replace("/usr/share/openvswitch/scripts/", f"{self.folder}/sbin/")
         return self.write(name, text)
 
     def answers(self, fails: str = "/", exists: tuple[str, ...] = ()) -> None:
@@ -62,7 +63,7 @@ class Host:
         text = CALL.replace("FOLDER", str(self.folder)).replace("FAILS", fails)
         for name in ("ifup-ovs", "ifdown-ovs", "ifup-eth", "ifdown-eth", "ifup", "ifdown"):
             self.write(f"etc/sysconfig/network-scripts/{name}", text)
-        for name in ("ifup", "ifdown", "service", "ovs-vsctl"):
+        for name in ("ifup", "ifdown", "service", "ovs-vsctl", "ovs-ctl"):
             self.write(f"sbin/{name}", text)
         self.write("exists", "".join(f"{name}\n" for name in exists))
         self.write("calls", "")
@@ -83,7 +84,12 @@ def host(tmp_path: Path) -> Host:
     return Host(tmp_path)
 
 
-PROGRAMS = {"network": "etc/init.d/network", "ifup": "sbin/ifup", "ifdown": "sbin/ifdown"}
+PROGRAMS = {
+    "network": "etc/init.d/network",
+    "openvswitch": "etc/init.d/openvswitch",
+    "ifup": "sbin/ifup",
+    "ifdown": "sbin/ifdown",
+}
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
@@ -92,14 +98,18 @@ def test_a_script_calls_what_the_real_one_calls(host: Host, case: dict[str, Any]
     host.write("etc/sysconfig/network", case.get("networking", "NETWORKING=yes\n"))
     for name, text in case.get("files", {}).items():
         host.write(f"etc/sysconfig/network-scripts/ifcfg-{name}", text)
+    lock = host.folder / "var/lock/subsys/openvswitch"
     if case.get("lock", True):
-        host.write("var/lock/subsys/openvswitch", "")
+        lock.touch()
+    if "openvswitch" in case:
+        host.write("etc/sysconfig/openvswitch", case["openvswitch"])
     name, *words = case["run"].split()
     place = PROGRAMS.get(name, f"etc/sysconfig/network-scripts/{name}")
     program = host.take(place, "sbin/ifup" if name == "ifdown" else place)
     code, said, calls = host.run(program, *words, **case.get("env", {}))
     assert calls == case.get("calls", [])
     assert code == case.get("code", 0)
+    assert lock.exists() == case.get("locked", case.get("lock", True))
     if "begins" in case:
         assert said.startswith(case["begins"])
     else:
@@ -125,5 +135,5 @@ def test_service_runs_a_script_in_the_root_with_path_and_terminal_alone(host: Ho
     assert host.run(service, "x", "--full-restart")[:1] == (0,)
     host.write("etc/init.d/z.rpmsave", script)
     code, said, _ = host.run(service, "--status-all")
-    assert (code, said.splitlines()[0]) == (0, "status in /")
+    assert (code, said.splitlines()[0]) == (0, "status in /etc/init.d")
     assert said.count("status in /") == 1
