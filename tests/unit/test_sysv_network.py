@@ -137,3 +137,10 @@ def test_service_runs_a_script_in_the_root_with_path_and_terminal_alone(host: Ho
     code, said, _ = host.run(service, "--status-all")
     assert (code, said.splitlines()[0]) == (0, "status in /etc/init.d")
     assert said.count("status in /") == 1
+
+
+def test_what_the_host_calls_may_be_run() -> None:
+    folders = ("etc/init.d", "sbin", "usr/sbin", "etc/sysconfig/network-scripts")
+    found = [path for folder in folders for path in ROOT.joinpath(folder).iterdir()]
+    not_called = {"functions", "network-functions", "ifcfg-lo"}
+    assert {path.name for path in found if not path.stat().st_mode & 0o111} == not_called
