@@ -108,6 +108,8 @@ class Job:
             patched = staging.patched_spec(package, files, macros)
             for action in patched.actions:
                 part.line(action)
+            for warning in patched.warnings:
+                part.line(f"warning: {warning}")
             part.note = "; ".join(patched.actions)
             path = out / package.spec_file
             path.write_bytes(patched.text.encode(errors=staging.BYTES))

@@ -14,6 +14,7 @@ from sheepvirt.builds import versions
 from sheepvirt.errors import SourceError, SpecError
 from sheepvirt.model import Package
 from sheepvirt.spec import adjust, by_intent, own_patches
+from sheepvirt.spec.draft import Draft
 from sheepvirt.spec.model import Intent, Patched
 
 BYTES = "surrogateescape"  # a spec may have names in its changelog that are not UTF-8
@@ -78,22 +79,25 @@ def patched_spec(package: Package, files: Sequence[Path], macros: Mapping[str, s
 
     ``files`` are its sources. Raises SourceError, SpecError, RuleMismatchError, ConfigError.
     """
-    text = original = stock_spec(package, files)
+    original = stock_spec(package, files)
+    draft = Draft.of(original)  # keeps the lines that messages name, whatever is changed first
     done: list[Patched] = []
     name = package.spec_file
     if package.adjust:
-        done.append(adjust.apply(text, package.adjust, macros, name=name))
-        text = done[-1].text
+        done.append(adjust.apply(original, package.adjust, macros, name=name))
+        draft = done[-1].draft or draft
     if package.spec_from == "tarball":
         patches = [path.name for path in versions.patches(package)]
-        done.append(own_patches.apply(text, patches, macros, name=name))
-        text = done[-1].text
+        done.append(own_patches.apply(draft, patches, macros, name=name))
+        draft = done[-1].draft or draft
     for intent in intents(package).values():
-        done.append(by_intent.patch(text, intent, macros, name=name))
-        text = done[-1].text
+        done.append(by_intent.patch(draft, intent, macros, name=name))
+        draft = done[-1].draft or draft
+    text = done[-1].text if done else original
     diff = "".join(one.diff for one in done)
     actions = tuple(action for one in done for action in one.actions)
-    return Patched(text, diff, actions, already=text == original)
+    warnings = tuple(warning for one in done for warning in one.warnings)
+    return Patched(text, diff, actions, already=text == original, warnings=warnings)
 
 
 def stock_spec(package: Package, files: Sequence[Path]) -> str:

@@ -6,14 +6,14 @@ built here. Pure: ``apply`` says what it did line by line, ``prove`` judges rpm'
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping, Sequence
 
 from sheepvirt.errors import SpecError
 from sheepvirt.model import Adjustment, Evidence
 from sheepvirt.spec import added_files
-from sheepvirt.spec.lines import Line, by_section, has_tags, split_lines
+from sheepvirt.spec.draft import Draft, unified_diff
+from sheepvirt.spec.lines import Line, build_section, by_section, has_tags
 from sheepvirt.spec.model import ArgumentRule, DependencyRule, Patched
 from sheepvirt.spec.reader import read
 from sheepvirt.spec.rules import argument_seen, asks_for
@@ -27,20 +27,14 @@ CONTRARY = {"--enable-": "--disable-", "--disable-": "--enable-",
 
 def apply(text: str, adjustment: Adjustment, macros: Mapping[str, str], *, name: str) -> Patched:
     """Return the spec with ``adjustment`` applied. Raises SpecError where a part does not fit."""
-    original = text
+    draft = Draft.of(text)
     actions: list[str] = []
     for placeholder, value in adjustment.substitute.items():
-        count = text.count(placeholder)
-        text = text.replace(placeholder, value)
+        count = draft.text.count(placeholder)
+        draft = draft.edited([piece.replace(placeholder, value) for piece in draft.pieces])
         actions.append(f"{placeholder}: {value!r} in {count} places")
-    left = PLACEHOLDER.search(text)
-    if left:
-        number = text.count("\n", 0, left.start()) + 1
-        raise SpecError(
-            f"{name}: line {number}: nothing says what {left.group()} stands for",
-            hint="add it to [adjust] substitute in package.toml",
-        )
-    spec = read(text, {**macros, **adjustment.define})
+    _require_filled(draft, name)
+    spec = read(draft, {**macros, **adjustment.define})
     lines = list(spec.lines)
     new = [line.text for line in lines]
     actions += _drop(lines, new, adjustment.without)
@@ -49,12 +43,23 @@ def apply(text: str, adjustment: Adjustment, macros: Mapping[str, str], *, name:
     actions += _release(lines, new, adjustment.release, name)
     actions += added_files.add(spec, new, adjustment.files, name)
     head = [f"%global {macro} {value}\n" for macro, value in adjustment.define.items()]
-    text = "".join([*head, *new])
+    if head:
+        new[0] = "".join([*head, new[0]])
+    draft = draft.edited(new)
     actions += [line.strip() for line in head]
-    diff = "".join(
-        difflib.unified_diff(split_lines(original), split_lines(text), f"a/{name}", f"b/{name}")
-    )
-    return Patched(text, diff, tuple(actions), already=text == original)
+    diff = unified_diff(text, draft.text, name)
+    return Patched(draft.text, diff, tuple(actions), already=draft.text == text, draft=draft)
+
+
+def _require_filled(draft: Draft, name: str) -> None:
+    for piece, origin in zip(draft.pieces, draft.origins, strict=True):
+        left = PLACEHOLDER.search(piece)
+        if left:
+            number = origin.number + piece.count("\n", 0, left.start())
+            raise SpecError(
+                f"{name}: line {number}: nothing says what {left.group()} stands for",
+                hint="add it to [adjust] substitute in package.toml",
+            )
 
 
 def _drop(lines: Sequence[Line], new: list[str], without: Sequence[str]) -> list[str]:
@@ -69,7 +74,7 @@ def _drop(lines: Sequence[Line], new: list[str], without: Sequence[str]) -> list
                 continue
             rest = one.sub("", value.strip()).strip(" ,")
             if rest != value.strip():
-                hits.append(str(line.number))
+                hits.append(str(line.origin.number))
                 space = value[: len(value) - len(value.lstrip())]
                 new[index] = f"{tag}:{space}{rest}\n" if rest else ""
         actions.append(f"without {word}: " + (f"line {', '.join(hits)}" if hits else "as it was"))
@@ -100,7 +105,7 @@ def _ask_for(lines: Sequence[Line], new: list[str], wanted: Sequence[str], name:
         )
     index = anchor.number - 1
     new[index] = f"{(new[index] + added).rstrip()}{macros}\n"
-    return [f"BuildRequires: {', '.join(missing)}: after line {anchor.number}"]
+    return [f"BuildRequires: {', '.join(missing)}: after line {anchor.origin.number}"]
 
 
 def _configure(lines: Sequence[Line], new: list[str], words: Sequence[str], name: str) -> list[str]:
@@ -113,7 +118,7 @@ def _configure(lines: Sequence[Line], new: list[str], words: Sequence[str], name
             while new[index].rstrip().endswith("\\") and index + 1 < len(new):
                 index += 1
             new[index] = f"{new[index].rstrip()} {' '.join(words)}\n"
-            return [f"configure {' '.join(words)}: line {index + 1}"]
+            return [f"configure {' '.join(words)}: line {lines[index].origin.number}"]
     raise SpecError(
         f"{name} has no %configure in %build",
         hint="take `configure` out of [adjust] in package.toml, or write a spec of ours",
@@ -128,9 +133,9 @@ def _release(lines: Sequence[Line], new: list[str], ending: str, name: str) -> l
         if line.live and not line.section and line.tag and line.tag[0] == "release":
             index = line.number - 1
             if ending in new[index]:
-                return [f"release: ends in {ending} already (line {line.number})"]
+                return [f"release: ends in {ending} already (line {line.origin.number})"]
             new[index] = f"{new[index].rstrip()}{ending}\n"
-            return [f"release: {ending} added to line {line.number}"]
+            return [f"release: {ending} added to line {line.origin.number}"]
     raise SpecError(f"{name} has no Release in its preamble", hint="is it a spec?")
 
 
@@ -161,7 +166,7 @@ def prove(
         add(f"the release ends in {ending}", seen, bool(releases) and releases[0].endswith(ending))
     for word in filter(None, (values[w] for w in adjustment.configure)):
         rule = ArgumentRule((word,), _contrary(word), "", ())
-        claim, seen, ok = argument_seen(rule, sections.get("build", []))
+        claim, seen, ok = argument_seen(rule, build_section(sections))
         add(claim, seen or "not in the expanded spec", ok)
     return (*found, *added_files.prove(adjustment.files, values, sections, package=package))
 

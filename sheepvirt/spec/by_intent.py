@@ -6,7 +6,6 @@ judges rpm's own expansion of the result.
 
 from __future__ import annotations
 
-import difflib
 import functools
 import re
 from collections.abc import Mapping
@@ -15,10 +14,12 @@ from pathlib import Path
 from sheepvirt.errors import RuleMismatchError
 from sheepvirt.model import Evidence
 from sheepvirt.spec import rules
-from sheepvirt.spec.lines import by_section, has_tags, shown, split_lines
+from sheepvirt.spec.draft import Draft, unified_diff
+from sheepvirt.spec.lines import Spec, build_section, by_section, has_tags, shown
 from sheepvirt.spec.model import (
     ArgumentRule,
     DependencyRule,
+    Dropped,
     Intent,
     Patched,
     SubpackageRule,
@@ -26,21 +27,26 @@ from sheepvirt.spec.model import (
 )
 from sheepvirt.spec.reader import read
 from sheepvirt.spec.rules import Read, Seen
+from sheepvirt.spec.switch import switch
 from sheepvirt.tables import read_toml
+
+BYTE_ORDER_MARK = "\ufeff"
 
 
 def load_intent(path: Path) -> Intent:
     """Read an intent. Raises ConfigError for unknown keys (with the nearest known one)."""
     table = read_toml(path)
     serves = table.get("serves", str)
-    switch = table.table("switch", required=True)
+    dropped = table.table("dropped", required=True)
+    on = table.table("switch", required=True)
     argument = table.table("argument", required=True)
     rows = table.array("dependencies")
     package = table.table("subpackage", required=True)
     intent = Intent(
         name=path.stem,
         serves=serves,
-        switch=SwitchRule(switch.get("macro", str), switch.get("unless", str)),
+        dropped=Dropped(dropped.get("since", str), dropped.get("says", str)),
+        switch=SwitchRule(on.get("macro", str), on.get("unless", str)),
         argument=ArgumentRule(
             on=argument.strings("on", ...),
             off=argument.strings("off", ...),
@@ -58,67 +64,117 @@ def load_intent(path: Path) -> Intent:
         ),
         subpackage=SubpackageRule(package.get("name", str), package.get("file", str)),
     )
-    for part in (table, switch, argument, package, *rows):
+    for part in (table, dropped, on, argument, package, *rows):
         part.done()
     return intent
 
 
 def patch(
-    text: str, intent: Intent, macros: Mapping[str, str], *, name: str = "libvirt.spec"
+    spec: str | Draft, intent: Intent, macros: Mapping[str, str], *, name: str = "libvirt.spec"
 ) -> Patched:
     """Make ``intent`` true of a spec on the target that ``macros`` describe.
 
     Lines that no rule needs changed stay as they are, to the byte. Patching the result again
-    changes nothing. Raises RuleMismatchError naming rule, line and what was found there.
+    changes nothing. Raises RuleMismatchError naming rule, line and what was found there, in the
+    user's own text: a draft knows it, whatever was changed before.
     """
-    as_read = functools.cache(lambda now: read(now, macros))
+    start, mark = _without_mark(spec)
+    as_read = functools.cache(lambda draft: read(draft, macros))
     try:
-        result, actions = _apply(text, intent, macros, as_read)
+        result, actions = _apply(start, intent, macros, as_read)
         again, _ = _apply(result, intent, macros, as_read)
     except RuleMismatchError as error:
-        hint = error.hint or _versions(text, intent)
+        hint = _dropped(start.text, intent) or error.hint or _versions(start.text, intent)
         raise RuleMismatchError(f"{name}: {error.message}", hint=hint) from None
-    if again != result:
-        pairs = zip(split_lines(result), split_lines(again), strict=False)
-        differ = ((n, p[0]) for n, p in enumerate(pairs, 1) if p[0] != p[1])
-        at, line = next(differ, (len(split_lines(result)), "its end"))
+    if again.text != result.text:
+        pairs = zip(result.pieces, again.pieces, result.origins, strict=False)
+        differ = (origin.number for old, new, origin in pairs if old != new)
+        at = next(differ, result.origins[-1].number)
         raise RuleMismatchError(
             f"{name}: {intent.name} does not hold after it was applied: a rule would change the "
-            f"result again at its line {at}: {shown(line)}",
+            f"result again at line {at}: {shown(_line_of(result, at))}",
             hint=f"is that part commented out? What was done: {'; '.join(actions)}",
         )
-    return Patched(result, _diff(text, result, name), actions, already=result == text)
+    old, text = mark + start.text, mark + result.text
+    return Patched(
+        text,
+        unified_diff(old, text, name),
+        actions,
+        already=text == old,
+        warnings=_warnings(as_read(result), bool(mark), name),
+        draft=result,
+    )
+
+
+def _without_mark(spec: str | Draft) -> tuple[Draft, str]:
+    """Return the draft without a byte order mark at its start, and that mark."""
+    text = spec if isinstance(spec, str) else spec.text
+    if text.startswith(BYTE_ORDER_MARK):
+        return Draft.of(text[len(BYTE_ORDER_MARK) :]), BYTE_ORDER_MARK
+    return (Draft.of(spec) if isinstance(spec, str) else spec), ""
+
+
+def _line_of(draft: Draft, number: int) -> str:
+    return next(origin.text for origin in draft.origins if origin.number == number)
+
+
+def _warnings(spec: Spec, marked: bool, name: str) -> tuple[str, ...]:
+    """Return what the user should know of a spec beside what was done to it."""
+    found = []
+    if marked:
+        found.append(
+            f"{name} starts with a byte order mark, which is kept: rpm refuses such a spec"
+        )
+    if "" in spec.untold:
+        line = spec.lines[spec.untold[""][0] - 1].origin
+        found.append(
+            f"{name}: line {line.number} may define macros that only rpm can tell: "
+            f"{shown(line.text, 80)}"
+        )
+    return tuple(found)
+
+
+def _version(text: str) -> str:
+    said = re.search(r"^Version:[ \t]*([^\s@%]+)", text, re.MULTILINE | re.IGNORECASE)
+    return said[1] if said else ""
+
+
+def _dropped(text: str, intent: Intent) -> str:
+    """Say that upstream has dropped the feature, where the spec's version is not older."""
+    version = _version(text)
+    numbers = [re.match(r"\d+(?:\.\d+)*", word) for word in (version, intent.dropped.since)]
+    ours, since = ([int(part) for part in n[0].split(".")] if n else [] for n in numbers)
+    if not ours or ours < since:
+        return ""
+    return (
+        f"{intent.dropped.says}; this spec's version is {shown(version, 40)}: take a release of "
+        f"{intent.serves}"
+    )
 
 
 def _versions(text: str, intent: Intent) -> str:
-    said = re.search(r"^Version:[ \t]*([^\s@%]+)", text, re.MULTILINE | re.IGNORECASE)
-    version = f"this spec's version is {shown(said[1], 40)}" if said else "which version is this?"
-    return f"{intent.name} serves {intent.serves}; {version} (or was it edited by hand?)"
+    version = _version(text)
+    said = f"this spec's version is {shown(version, 40)}" if version else "which version is this?"
+    return f"{intent.name} serves {intent.serves}; {said} (or was it edited by hand?)"
 
 
 def _apply(
-    text: str, intent: Intent, macros: Mapping[str, str], as_read: Read
-) -> tuple[str, tuple[str, ...]]:
-    text, switched = rules.switch(text, intent.switch, macros, as_read)
-    actions = [switched]
+    draft: Draft, intent: Intent, macros: Mapping[str, str], as_read: Read
+) -> tuple[Draft, tuple[str, ...]]:
+    switched = switch(draft, intent.switch, intent.argument, macros, as_read)
+    draft, actions = switched.draft, [switched.told]
     for rule in intent.dependencies:
-        text, action = rules.dependency(text, rule, intent.switch.macro, as_read)
+        draft, action = rules.dependency(draft, rule, switched.guard, as_read)
         actions.append(action)
-    text, told = rules.argument(text, intent.argument, as_read)
-    text, found = rules.subpackage(text, intent.subpackage, as_read)
-    return text, (*actions, told, found)
-
-
-def _diff(old: str, new: str, name: str) -> str:
-    lines = difflib.unified_diff(split_lines(old), split_lines(new), f"a/{name}", f"b/{name}")
-    no_end = "\n\\ No newline at end of file\n"
-    return "".join(line if line.endswith("\n") else line + no_end for line in lines)
+    draft, told = rules.argument(draft, intent.argument, as_read)
+    draft, found = rules.subpackage(draft, intent.subpackage, as_read)
+    return draft, (*actions, told, found)
 
 
 def prove(intent: Intent, expanded: str, *, package: str, feature: str) -> tuple[Evidence, ...]:
     """Judge what ``rpmspec -P`` printed: the evidence of gate "spec", one for each rule."""
     sections = by_section(expanded)
-    found = [rules.argument_seen(intent.argument, sections.get("build", []))]
+    found = [rules.argument_seen(intent.argument, build_section(sections))]
     found += [_dependency_seen(rule, sections) for rule in intent.dependencies]
     found += _subpackage_seen(intent.subpackage, sections)
     return tuple(

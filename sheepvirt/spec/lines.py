@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from norpm.expression import eval_rpm_expr
 from norpm.macro import MacroRegistry
 from norpm.specfile import specfile_detect_macro_calls_in_string, specfile_expand_string
 
-DEFINING = ("%define", "%global")
+from sheepvirt.spec.draft import DEFINING, Draft, Origin, split_lines
+
 _SECTIONS = {
     *("package", "description", "prep", "generate_buildrequires", "conf", "build", "install"),
     *("check", "clean", "files", "changelog", "sourcelist", "patchlist", "verifyscript"),
@@ -35,6 +36,7 @@ class Branch:
 
     opening: int  # number of the line that opened the chain
     line: int  # number of this branch's own %if, %elif or %else
+    origin: Origin  # that line, as the user has it
     text: str  # that line, stripped
     asked: str  # every expression of the chain so far: an %else depends on all of them
     holds: bool | None  # on the target; None: it cannot be told without running a shell
@@ -42,9 +44,10 @@ class Branch:
 
 @dataclass(frozen=True)
 class Line:
-    """One line of a spec."""
+    """One line of a spec, or a stretch of its changelog that says nothing to rpm."""
 
-    number: int
+    number: int  # among the lines as read
+    origin: Origin  # as the user has it: what messages name and quote
     text: str  # with its line ending
     branches: tuple[Branch, ...]  # outermost first
     section: str  # "" is the preamble; else "build", "package daemon", "files -n x" ...
@@ -63,16 +66,20 @@ class Line:
     @property
     def definition(self) -> tuple[str, str] | None:
         """Name and body where the line is a plain ``%define`` or ``%global``, else None."""
+        if self.role != "definition":
+            return None
         words = self.text.split(None, 2)
-        if self.role != "definition" or len(words) < 2 or words[0] not in DEFINING:
+        if len(words) < 2 or words[0] not in DEFINING:
             return None
         return words[1], words[2].rstrip() if len(words) == 3 else ""
 
     @property
     def tag(self) -> tuple[str, str] | None:
         """Lower-case name and value where the line is a tag (``Requires: x``), else None."""
+        if self.role != "text" or not has_tags(self.section):
+            return None
         name, colon, value = self.text.partition(":")
-        if not colon or self.role != "text" or not has_tags(self.section):
+        if not colon:
             return None
         return name.strip().lower(), value.strip()
 
@@ -81,34 +88,32 @@ class Line:
 class Spec:
     """A spec as read for one target."""
 
+    draft: Draft  # what was read
     lines: tuple[Line, ...]
     macros: MacroRegistry  # as they stand at the spec's end
     defined_at: Mapping[str, tuple[int, ...]]  # macro to the lines that defined it on this target
     endings: Mapping[int, int]  # number of an %if to its %endif's
+    # Macros of which only rpm can tell what they come to: the number of the line, and why. "" is
+    # for macros that the line does not name.
+    untold: Mapping[str, tuple[int, str]] = field(default_factory=dict)
 
     def expand(self, text: str) -> str:
         """Return ``text`` with the spec's macros expanded; as it is where that fails."""
         if any(word in text for word in (*DEFINING, "%undefine")):
             return text  # reading it again must not change what was read
+        text = text.replace("\r\n", "\n")  # a backslash before it stays one
         expanded = expand(text, self.macros)
         return text if expanded is None else expanded
 
     def is_true(self, macro: str) -> bool:
         """Whether ``%if %{macro}`` holds at the spec's end."""
+        if macro in self.untold:
+            return False
         return macro in self.macros and bool(evaluate(f"%{{{macro}}}", self.macros))
 
     def asks_about(self, expression: str) -> set[str]:
         """Return the names of the macros that ``expression`` comes down to."""
-        try:
-            return set(specfile_detect_macro_calls_in_string(expression, self.macros))
-        except Exception:  # see expand
-            return set()
-
-
-def split_lines(text: str) -> list[str]:
-    r"""Split at ``\n`` alone, as rpm does, keeping it: joining the result gives ``text`` again."""
-    lines = text.split("\n")
-    return [line + "\n" for line in lines[:-1]] + ([lines[-1]] if lines[-1] else [])
+        return calls(expression, self.macros)
 
 
 def shown(text: str, width: int = 160) -> str:
@@ -129,8 +134,10 @@ def section_at(text: str, section: str) -> str:
     """
     if has_tags(section):
         text = text.lstrip()
+    if not text.startswith("%"):
+        return section
     words = text.split()
-    if not text.startswith("%") or words[0][1:] not in _SECTIONS:
+    if words[0][1:] not in _SECTIONS:
         return section
     return " ".join([words[0][1:], *words[1:]])
 
@@ -145,8 +152,16 @@ def by_section(text: str) -> dict[str, list[str]]:
     return found
 
 
-def commands(lines: Iterable[str]) -> list[str]:
-    """Join lines that end in a backslash with what follows, as the shell does."""
+def build_section(sections: Mapping[str, list[str]]) -> list[str]:
+    """Return the lines of %build in what rpm printed of a spec.
+
+    rpm 4.18 leaves out the header of the section that follows %prep: then both are one here.
+    """
+    return sections.get("build") or sections.get("prep", [])
+
+
+def joined(lines: Iterable[str]) -> list[str]:
+    """Join lines that end in a backslash with what follows, as rpm does."""
     found: list[str] = []
     continued = False
     for line in lines:
@@ -170,11 +185,19 @@ def expand(text: str, macros: MacroRegistry) -> str | None:
         return None
 
 
+def calls(expression: str, macros: MacroRegistry) -> set[str]:
+    """Return the names of the macros that ``expression`` comes down to."""
+    try:
+        return set(specfile_detect_macro_calls_in_string(expression, macros))
+    except Exception:  # see expand
+        return set()
+
+
 def evaluate(expression: str, macros: MacroRegistry) -> bool | None:
     """Evaluate an ``%if`` expression; None where it cannot be told (a shell call, bad syntax)."""
     expanded = expand(expression, macros)
-    if expanded is None or "%" in expanded:
-        return None
+    if expanded is None or "%" in expanded or "\n" in expanded.strip():
+        return None  # rpm evaluates no further than the end of a line
     try:
         return bool(eval_rpm_expr(expanded.strip()))
     except Exception:  # see expand

@@ -1,8 +1,10 @@
-"""Frozen dataclasses of patching a spec by intent. Imports nothing local."""
+"""Frozen dataclasses of patching a spec by intent. Imports ``draft`` alone."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from sheepvirt.spec.draft import Draft
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,8 @@ class DependencyRule:
 
     tag: str  # BuildRequires | Requires
     name: str
-    packages: tuple[str, ...]  # sub-packages to add it to, best first; "" is the main one
+    # Sub-packages to add it to, best first. "" is the main package: where there is no other.
+    packages: tuple[str, ...]
     beside: tuple[str, ...]  # conditions that it is put after, best first
 
 
@@ -42,11 +45,20 @@ class SubpackageRule:
 
 
 @dataclass(frozen=True)
+class Dropped:
+    """From which release on upstream has the feature no more."""
+
+    since: str
+    says: str  # a sentence for whoever brings such a release
+
+
+@dataclass(frozen=True)
 class Intent:
     """``patches/<package>/<name>.toml``: what must be true of a spec, whatever its age."""
 
     name: str
     serves: str  # which releases it was written for
+    dropped: Dropped
     switch: SwitchRule
     argument: ArgumentRule
     dependencies: tuple[DependencyRule, ...]
@@ -61,3 +73,6 @@ class Patched:
     diff: str  # unified; empty where nothing had to change
     actions: tuple[str, ...]  # one sentence for each rule
     already: bool  # everything was true before
+    warnings: tuple[str, ...] = ()
+    # The same text, which knows the user's own lines; without a byte order mark.
+    draft: Draft | None = field(default=None, compare=False, repr=False)

@@ -7,12 +7,12 @@ none.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping, Sequence
 
 from sheepvirt.errors import SpecError
-from sheepvirt.spec.lines import Line, split_lines
+from sheepvirt.spec.draft import Draft, unified_diff
+from sheepvirt.spec.lines import Line
 from sheepvirt.spec.model import Patched
 from sheepvirt.spec.reader import read
 
@@ -22,15 +22,19 @@ UNPACKS = re.compile(r"%(setup|autosetup)\b")
 APPLIES = re.compile(r"%(setup|autosetup|patch\d*)\b")
 
 
-def apply(text: str, patches: Sequence[str], macros: Mapping[str, str], *, name: str) -> Patched:
+def apply(
+    spec: str | Draft, patches: Sequence[str], macros: Mapping[str, str], *, name: str
+) -> Patched:
     """Return the spec with ``patches`` (file names, in order) applied in %prep.
 
     Patches that the spec names are left to it. Raises SpecError: no %setup that is in force.
     """
+    draft = Draft.of(spec) if isinstance(spec, str) else spec
+    text = draft.text
     missing = [patch for patch in patches if patch not in text]
     if not missing:
-        return Patched(text, "", (), already=True)
-    lines = read(text, macros).lines
+        return Patched(text, "", (), already=True, draft=draft)
+    lines = read(draft, macros).lines
     new = [line.text for line in lines]
     numbers = range(FIRST, FIRST + len(missing))
     tags = "".join(f"Patch{n}: {p}\n" for n, p in zip(numbers, missing, strict=True))
@@ -40,9 +44,10 @@ def apply(text: str, patches: Sequence[str], macros: Mapping[str, str], *, name:
     if "%autosetup" not in setup.text:
         done = "".join(f"patch -p1 --fuzz=0 < %{{PATCH{n}}}\n" for n in numbers)
         new[last] = _ended(new[last]) + done
-    result = "".join(new)
-    diff = difflib.unified_diff(split_lines(text), split_lines(result), f"a/{name}", f"b/{name}")
-    return Patched(result, "".join(diff), tuple(f"patch {p}" for p in missing), already=False)
+    draft = draft.edited(new)
+    diff = unified_diff(text, draft.text, name)
+    told = tuple(f"patch {p}" for p in missing)
+    return Patched(draft.text, diff, told, already=False, draft=draft)
 
 
 def _last_source(lines: Sequence[Line], name: str) -> int:

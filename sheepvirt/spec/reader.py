@@ -8,27 +8,27 @@ macros by norpm.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from norpm.macro import MacroRegistry
 
 from sheepvirt.errors import RuleMismatchError
+from sheepvirt.spec.draft import ACTING, DEFINING, Draft
 from sheepvirt.spec.lines import (
-    DEFINING,
     Branch,
     Line,
     Spec,
-    commands,
+    calls,
     evaluate,
     expand,
+    joined,
     section_at,
     shown,
-    split_lines,
 )
+from sheepvirt.spec.units import NEXT, OPENING, directive, foreign, unit_end
 
-_OPENING = {"if", "ifarch", "ifnarch", "ifos", "ifnos"}
-_NEXT = {"elif", "elifarch", "elifos", "else"}
 _DEEPEST = 100  # of conditions in conditions; a spec of libvirt has four
 # What rpm's own file "macros" (here: 4.16's) gives an %ifarch to ask for.
 _ARCHES = {
@@ -41,73 +41,24 @@ _ARCHES = {
     "sparc": "sparc sparcv8 sparcv9 sparcv9v sparc64 sparc64v",
     "alpha": "alpha alphaev56 alphaev6 alphaev67",
 }
+# Conditional builds, as rpm's own file "macros" has them from 4.8 on. %bcond is of 4.18.
+_CONDITIONAL = {
+    "bcond_with": "%{expand:%%{?_with_%{1}:%%global with_%{1} 1}}",
+    "bcond_without": "%{expand:%%{!?_without_%{1}:%%global with_%{1} 1}}",
+    "with": "%{expand:%%{?with_%{1}:1}%%{!?with_%{1}:0}}",
+    "without": "%{expand:%%{?with_%{1}:0}%%{!?with_%{1}:1}}",
+    "defined": "%{expand:%%{?%{1}:1}%%{!?%{1}:0}}",
+    "undefined": "%{expand:%%{?%{1}:0}%%{!?%{1}:1}}",
+}
+_BCOND = re.compile(r"\s*%bcond\s+(\w+)\s+(\S.*)")
 
 
-def read(text: str, macros: Mapping[str, str]) -> Spec:
+def read(text: str | Draft, macros: Mapping[str, str]) -> Spec:
     """Read a spec as rpm would with ``macros`` defined beforehand (``_target_cpu``: the arch).
 
     Raises RuleMismatchError where its conditions do not pair up.
     """
-    return _Reader(macros).read(text)
-
-
-def _directive(text: str) -> tuple[str, str]:
-    """Split ``%if expr`` into word and rest; ("", "") where the line is no condition."""
-    text = text.strip()
-    if not text.startswith("%"):
-        return "", ""
-    word = ""
-    for char in text[1:]:
-        if not (char.isalnum() or char == "_"):
-            break
-        word += char
-    if word not in _OPENING | _NEXT | {"endif"}:
-        return "", ""
-    return word, text[1 + len(word) :].strip()
-
-
-def _unit_end(raw: list[str], start: int) -> int:
-    """Return where the line at ``start`` ends, with its continuation if it is macro language.
-
-    A shell command that goes on over lines is not one: conditions may stand between its lines.
-    """
-    first = raw[start].lstrip()
-    condition, definition = bool(_directive(first)[0]), first.startswith(DEFINING)
-    end = start + 1
-    if not (condition or definition or first.startswith("%{")):
-        return end
-    braces = _Braces()
-    while end < len(raw):
-        inside = braces.still_open(raw[end - 1]) and not condition
-        slashed = raw[end - 1].rstrip().endswith("\\") and (condition or definition)
-        if not (inside or slashed):
-            break
-        end += 1
-    return end
-
-
-class _Braces:
-    """Counts what a definition has opened and not yet closed, line by line as rpm does."""
-
-    def __init__(self) -> None:
-        self.depth = {"{": 0, "(": 0, "[": 0}
-
-    def still_open(self, text: str) -> bool:
-        """Take one more line; return whether ``%{``, ``%(`` or ``%[`` is open after it."""
-        closing = {"}": "{", ")": "(", "]": "["}
-        chars = iter(text)
-        for char in chars:
-            if char == "\\":
-                next(chars, None)  # escaped
-            elif char == "%":
-                after = next(chars, "")
-                if after in self.depth:
-                    self.depth[after] += 1
-            elif self.depth.get(char):
-                self.depth[char] += 1
-            elif self.depth.get(closing.get(char, "")):
-                self.depth[closing[char]] -= 1
-        return any(self.depth.values())
+    return _Reader(Draft.of(text) if isinstance(text, str) else text, macros).read()
 
 
 @dataclass
@@ -128,6 +79,8 @@ class _Registry(MacroRegistry):  # type: ignore[misc]  # norpm has no types
         self.touched: dict[str, int] = {}  # name to how many definitions it had before
 
     def define(self, name: str, value: object, special: bool = False) -> None:
+        if isinstance(value, tuple) and re.fullmatch(r"\{[^{}]*\}", str(value[0])):
+            value = (str(value[0])[1:-1], *value[1:])  # rpm takes such braces for quotes
         before = len(self.db[name].stack) if name in self.db else 0
         self.touched.setdefault(name, before)
         super().define(name, value, special)
@@ -144,6 +97,7 @@ class _Registry(MacroRegistry):  # type: ignore[misc]  # norpm has no types
 
 @dataclass
 class _Reader:
+    draft: Draft
     given: Mapping[str, str]
     registry: _Registry = field(default_factory=_Registry)
     chains: list[_Chain] = field(default_factory=list)
@@ -151,34 +105,39 @@ class _Reader:
     lines: list[Line] = field(default_factory=list)
     defined_at: dict[str, list[int]] = field(default_factory=dict)
     endings: dict[int, int] = field(default_factory=dict)
+    untold: dict[str, tuple[int, str]] = field(default_factory=dict)
 
-    def read(self, text: str) -> Spec:
+    def read(self) -> Spec:
+        for name, body in _CONDITIONAL.items():
+            self.registry.define(name, (body, "", None), special=True)
         for name, value in {**_ARCHES, **self.given}.items():
             self.registry.define(name, value, special=True)
         # Not this machine's: the same spec gives the same patch everywhere.
         self.registry.target = self.given.get("_target_cpu", "x86_64")
-        raw = split_lines(text)
+        raw = self.draft.pieces
         while len(self.lines) < len(raw):
             start = len(self.lines)
-            self._take(raw[start : _unit_end(raw, start)])
+            self._take(raw[start : unit_end(raw, start)])
         if self.chains:
             self._refuse(self.chains[-1].branch.line, "this condition has no %endif")
         defined = {name: tuple(numbers) for name, numbers in self.defined_at.items()}
-        return Spec(tuple(self.lines), self.registry, defined, self.endings)
+        return Spec(
+            self.draft, tuple(self.lines), self.registry, defined, self.endings, self.untold
+        )
 
-    def _take(self, unit: list[str]) -> None:
+    def _take(self, unit: Sequence[str]) -> None:
         number = len(self.lines) + 1
         text = "".join(unit)
-        word, rest = _directive(" ".join(commands(unit)))
-        if word in _OPENING:
+        word, rest = directive(" ".join(joined(unit))) if "%" in text else ("", "")
+        if word in OPENING:
             self._add(unit, "condition")  # the %if itself stands outside of its branch
             self._open(number, word, rest)
             return
-        if word in _NEXT:
+        if word in NEXT:
             self._next(number, word, rest)
         elif word == "endif":
             if not self.chains:
-                self._refuse(number, "this %endif closes nothing", found=text)
+                self._refuse(number, "this %endif closes nothing")
             chain = self._leave()
             self.chains.pop()
             self.endings[chain.branch.opening] = number
@@ -188,22 +147,27 @@ class _Reader:
             self._add(unit, "condition")
             return
         self._add(unit, "definition" if text.lstrip().startswith(DEFINING) else "text")
-        if self._live():
+        if "%" in text and self._live():
             self._obey(number, text)
 
-    def _add(self, unit: list[str], role: str) -> None:
+    def _add(self, unit: Sequence[str], role: str) -> None:
         branches = tuple(chain.branch for chain in self.chains)
         for text in unit:
-            self.lines.append(Line(len(self.lines) + 1, text, branches, self.section, role))
+            at = len(self.lines)
+            origin = self.draft.origins[at]
+            self.lines.append(Line(at + 1, origin, text, branches, self.section, role))
             role = "text" if role == "text" else "continuation"
 
     def _live(self) -> bool:
         return all(chain.branch.holds for chain in self.chains)
 
     def _holds(self, word: str, expression: str) -> bool | None:
+        if self.untold and self.untold.keys() & calls(expression, self.registry):
+            return None
         if word.endswith(("arch", "os")):
-            names = (expand(expression, self.registry) or "").replace(",", " ").split()
-            known = self.registry.target if word.endswith("arch") else "linux"
+            # Blanks alone separate the names: a comma belongs to the name before it.
+            names = (expand(expression, self.registry) or "").lower().split()
+            known = self.registry.target.lower() if word.endswith("arch") else "linux"
             if known not in names and any("%" in name for name in names):
                 return None  # a macro of the target's own may stand for it
             return (known in names) != word.startswith("ifn")
@@ -211,14 +175,15 @@ class _Reader:
 
     def _open(self, number: int, word: str, rest: str) -> None:
         if len(self.chains) == _DEEPEST:
-            self._refuse(number, f"conditions nest deeper than {_DEEPEST}", f"%{word} {rest}")
+            self._refuse(number, f"conditions nest deeper than {_DEEPEST}")
         holds = self._holds(word, rest) if self._live() else False
-        branch = Branch(number, number, f"%{word} {rest}", rest, holds)
+        origin = self.draft.origins[number - 1]
+        branch = Branch(number, number, origin, f"%{word} {rest}", rest, holds)
         self.chains.append(_Chain(branch, self.section, taken=False))
 
     def _next(self, number: int, word: str, rest: str) -> None:
         if not self.chains or self.chains[-1].closed:
-            self._refuse(number, f"this %{word} belongs to no %if", found=f"%{word} {rest}")
+            self._refuse(number, f"this %{word} belongs to no %if")
         chain = self._leave()
         before = chain.branch
         self.chains.pop()
@@ -232,7 +197,9 @@ class _Reader:
             # Whether an earlier branch was taken could not be told: then neither can this one.
             holds = None if before.holds is None else holds
         text = f"%{word} {rest}".strip()
-        chain.branch = Branch(before.opening, number, text, f"{before.asked} {rest}", holds)
+        origin = self.draft.origins[number - 1]
+        asked = f"{before.asked} {rest}"
+        chain.branch = Branch(before.opening, number, origin, text, asked, holds)
 
     def _leave(self) -> _Chain:
         chain = self.chains[-1]
@@ -241,17 +208,34 @@ class _Reader:
         return chain
 
     def _obey(self, number: int, text: str) -> None:
-        """Let norpm act on the definitions of a live line."""
-        if "define" not in text and "global" not in text:
+        """Let norpm act on the definitions of a live line; note what only rpm can carry out."""
+        if not any(word in text for word in ACTING):
             return
         self.registry.news()
-        expand(text.replace("\r\n", "\n"), self.registry)
+        conditional = _BCOND.match(text)
+        if conditional:
+            self._bcond(conditional[1], conditional[2])
+        else:
+            expand(text.replace("\r\n", "\n"), self.registry)
+        plain = text.replace("\r\n", "\n").replace("\\\n", "").strip()
+        broken = "\n" in plain and plain.startswith(DEFINING)
         for name in self.registry.news():
             self.defined_at.setdefault(name, []).append(number)
+            self.untold.pop(name, None)
+            if broken:
+                self.untold[name] = number, "its body goes on over lines, which only rpm can read"
+        for name in foreign(text):
+            self.untold[name] = number, "what is defined here only rpm can tell"
 
-    def _refuse(self, number: int, why: str, found: str = "") -> None:
-        found = found or self.lines[number - 1].text
+    def _bcond(self, name: str, default: str) -> None:
+        """Do what ``%bcond name default`` does."""
+        on = evaluate(default, self.registry)
+        if f"_with_{name}" in self.registry or (on and f"_without_{name}" not in self.registry):
+            self.registry.define(f"with_{name}", "1")
+
+    def _refuse(self, number: int, why: str) -> None:
+        origin = self.draft.origins[number - 1]
         raise RuleMismatchError(
-            f"rule 'conditions': line {number}: {why}; found: {shown(found)}",
+            f"rule 'conditions': line {origin.number}: {why}; found: {shown(origin.text)}",
             hint="mend the spec: every %if needs its %endif",
         )

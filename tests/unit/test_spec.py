@@ -138,13 +138,13 @@ MISMATCHES = {
     "no %endif": ("%endif # with_libvirtd\n", "", ["'conditions'", "line 66", "%if %{with_lib"]),
     "no %if": ("%prep\n", "%prep\n%endif\n", ["'conditions'", "line 89", "closes nothing"]),
     "no %if for %else": ("%prep\n", "%prep\n%else\n", ["'conditions'", "line 89", "%else"]),
-    "hard off": ("%{?_without_storage_sheepdog} \\", "--without-storage-sheepdog \\", ["line 105"]),
+    "hard off": ("%{?_without_storage_sheepdog} \\", "--without-storage-sheepdog \\", ["line 102"]),
     "kept off": (
         "%if ! %{with_storage_sheepdog}",
         "%if 1",
         ["line 96", "this keeps with_storage_sheepdog off"],
     ),
-    "not passed": ("%configure", "autogen.sh #", ["configure argument", "line 94"]),
+    "not passed": ("%configure", "autogen.sh #", ["configure argument", "line 91", "%build"]),
     "dead": ("BuildRequires: gawk", DEAD, ["BuildRequires: sheepdog", "line 61", "line 60"]),
 }
 

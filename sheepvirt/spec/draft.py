@@ -1,0 +1,125 @@
+"""A spec's text while rules change it, and for each line the user's own line that it comes from.
+
+Messages name and quote the user's lines, whatever was added before them. Imports nothing local.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+DEFINING = ("%define", "%global")
+# What a line has to hold for a reader of specs to act on it, wherever it stands.
+ACTING = ("define", "global", "lua", "load", "include", "bcond")
+CONTEXT = 3  # lines of context in a unified diff
+
+
+@dataclass(frozen=True)
+class Origin:
+    """A line of the spec as the user has it. What was added has that of the line before it."""
+
+    number: int
+    text: str
+
+
+@dataclass(frozen=True, eq=False)
+class Draft:
+    """The pieces of a text: lines, but a stretch of a changelog that says nothing to rpm is one."""
+
+    pieces: tuple[str, ...]
+    origins: tuple[Origin, ...]  # one for each piece
+
+    @staticmethod
+    def of(text: str) -> Draft:
+        """Return the draft of a user's own text."""
+        pieces: list[str] = []
+        origins: list[Origin] = []
+        number = 1
+        for run in _runs(split_lines(text)):
+            pieces.append(run[0] if len(run) == 1 else "".join(run))
+            origins.append(Origin(number, run[0]))
+            number += len(run)
+        return Draft(tuple(pieces), tuple(origins))
+
+    @property
+    def text(self) -> str:
+        """The whole text."""
+        return "".join(self.pieces)
+
+    def edited(self, pieces: Sequence[str]) -> Draft:
+        """Return the draft with other text at some places: one entry for each piece so far.
+
+        An entry may hold several lines, or be empty: then the line is gone.
+        """
+        new: list[str] = []
+        origins: list[Origin] = []
+        for old, piece, origin in zip(self.pieces, pieces, self.origins, strict=True):
+            lines = [piece] if piece == old else split_lines(piece)
+            new += lines
+            origins += [origin] * len(lines)
+        return Draft(tuple(new), tuple(origins))
+
+    def replaced(self, index: int, piece: str) -> Draft:
+        """Return the draft with other text in the place of one piece."""
+        return self.edited([*self.pieces[:index], piece, *self.pieces[index + 1 :]])
+
+    def inserted(self, after: int, lines: Sequence[str]) -> Draft:
+        """Return the draft with ``lines`` after ``after`` pieces, in the line ending used there."""
+        last = self.pieces[after - 1]
+        ending = "\r\n" if last.endswith("\r\n") else "\n"
+        if last.endswith("\n"):
+            return self.replaced(after - 1, last + "".join(line + ending for line in lines))
+        # the spec's last line, which has no line ending
+        return self.replaced(after - 1, last + ending + ending.join(lines))
+
+
+def split_lines(text: str) -> list[str]:
+    r"""Split at ``\n`` alone, as rpm does, keeping it: joining the result gives ``text`` again."""
+    lines = text.split("\n")
+    return [line + "\n" for line in lines[:-1]] + ([lines[-1]] if lines[-1] else [])
+
+
+def unified_diff(old: str, new: str, name: str) -> str:
+    """Return the unified diff. The end that both share is not looked at, however long it is."""
+    before, after = split_lines(old), split_lines(new)
+    same = 0
+    for one, other in zip(reversed(before), reversed(after), strict=False):
+        if one != other:
+            break
+        same += 1
+    cut = max(same - CONTEXT, 0)
+    before, after = before[: len(before) - cut], after[: len(after) - cut]
+    lines = difflib.unified_diff(before, after, f"a/{name}", f"b/{name}", n=CONTEXT)
+    no_end = "\n\\ No newline at end of file\n"
+    return "".join(line if line.endswith("\n") else line + no_end for line in lines)
+
+
+def _runs(lines: Sequence[str]) -> list[list[str]]:
+    """Group lines: those of a changelog that mean nothing to rpm together, all others alone.
+
+    A condition in a changelog may end a branch in which the changelog began: from there on each
+    line stands alone.
+    """
+    runs: list[list[str]] = []
+    inert = in_run = False
+    for line in lines:
+        if inert and not _acts(line):
+            if in_run:
+                runs[-1].append(line)
+            else:
+                runs.append([line])
+            in_run = True
+            continue
+        runs.append([line])
+        in_run = False
+        if line.lstrip().startswith("%"):
+            inert = line.split(None, 1)[0] == "%changelog" and line.startswith("%")
+    return runs
+
+
+def _acts(line: str) -> bool:
+    """Whether a line of a changelog may matter: it is a directive, a header, or it defines."""
+    if "%" not in line:
+        return False
+    return line.lstrip()[0] == "%" or any(word in line for word in ACTING)

@@ -1,0 +1,173 @@
+"""The rule of an intent's switch: the macro of the spec that turns the feature on is true.
+
+Specs have it as a ``%define``, as a ``%bcond``, or not at all: then the configure command itself
+may say it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from sheepvirt.spec.draft import Draft
+from sheepvirt.spec.lines import Line, Spec
+from sheepvirt.spec.model import ArgumentRule, SwitchRule
+from sheepvirt.spec.refusals import refuse, refuse_dead
+from sheepvirt.spec.rules import build_lines, saying
+
+Read = Callable[[Draft], Spec]  # a text as it stands on the target
+
+# Asked about by nearly every condition. A spec may set them itself; they are no features of it.
+_DISTRIBUTION = {"fedora", "rhel", "centos", "centos_ver", "redhat", "suse_version", "dist"}
+_DISTRIBUTION |= {f"el{number}" for number in range(5, 11)}
+_BCOND = re.compile(r"(\s*%\{?)(bcond(?:_with|_without)?)(\s+)(\w+)(\s+\S+)?")
+
+
+@dataclass(frozen=True)
+class Switched:
+    """A draft whose switch is on."""
+
+    draft: Draft
+    told: str  # a sentence about what the rule did
+    guard: str  # what an %if asks for it; empty where the spec has no switch
+
+
+def switch(
+    draft: Draft, rule: SwitchRule, by_hand: ArgumentRule, macros: Mapping[str, str], read: Read
+) -> Switched:
+    """Turn the definition that is in force on the target on, in the spec's own words.
+
+    ``by_hand`` says how a spec without a switch tells its configure command.
+    """
+    spec = read(draft)
+    title = f"switch {rule.macro}"
+    if rule.macro in spec.untold:
+        number, why = spec.untold[rule.macro]
+        raise refuse(title, spec.lines[number - 1], why)
+    line = _in_force(spec, rule, title)
+    if line is None:
+        said = _said_by_hand(spec, by_hand)
+        if said is None:
+            raise _nothing_defines(spec, rule, title)
+        option = f"line {said.origin.number} says {'/'.join(by_hand.on)} itself"
+        return Switched(draft, f"{title}: not in this spec, {option}", "")
+    bcond = _bcond(line, rule)
+    guard = f"%{{with {_name(rule)}}}" if bcond else f"%{{{rule.macro}}}"
+    if spec.is_true(rule.macro):
+        return Switched(draft, f"{title}: on already (line {line.origin.number})", guard)
+    if rule.unless in macros:
+        why = f"the target itself defines {rule.unless}"
+        raise refuse(title, line, why, f"take {rule.unless} out of the target's macros")
+    _refuse_if_it_follows(spec, line, title, not_own={*macros, rule.macro, rule.unless})
+    changes = _of_bcond(line, bcond) if bcond else _of_define(spec, line, rule, title)
+    for text, told in changes:
+        new = draft.replaced(line.number - 1, text)
+        now = read(new)
+        if now.is_true(rule.macro):
+            return Switched(new, f"{title}: line {line.origin.number}: {told}", guard)
+    for number in now.defined_at.get(rule.unless, ()):
+        raise refuse(title, spec.lines[number - 1], f"this keeps {rule.macro} off")
+    raise refuse(title, line, "it stays off whatever is written here")
+
+
+def _name(rule: SwitchRule) -> str:
+    """Return the feature's name as %bcond has it."""
+    return rule.macro.removeprefix("with_")
+
+
+def _bcond(line: Line, rule: SwitchRule) -> re.Match[str] | None:
+    """Return the parts of a line that is the feature's %bcond, else None."""
+    found = _BCOND.match(line.text) if line.role == "text" else None
+    return found if found and found[4] == _name(rule) else None
+
+
+def _of_bcond(line: Line, found: re.Match[str]) -> list[tuple[str, str]]:
+    """Return the one change that turns a %bcond on, and its sentence."""
+    rest = line.text[found.end() :]
+    if found[2] == "bcond":
+        on = f"{found[1]}bcond{found[3]}{found[4]} 1"
+        return [(on + rest, f"its default{found[5] or ''} is now 1")]
+    on = f"{found[1]}bcond_without{found[3]}{found[4]}{found[5] or ''}"
+    return [(on + rest, f"%{found[2]} is now %bcond_without")]
+
+
+def _of_define(spec: Spec, line: Line, rule: SwitchRule, title: str) -> list[tuple[str, str]]:
+    """Return the changes that may turn a definition on, best first, and a sentence for each."""
+    after = spec.lines[line.number] if line.number < len(spec.lines) else None
+    goes_on = line.text.rstrip().endswith("\\") or (after and after.role == "continuation")
+    if not line.definition or line.definition[0] != rule.macro or goes_on:
+        raise refuse(title, line, "this is no plain %define to be edited")
+    old = line.definition[1]
+    if old.count("{") != old.count("}"):
+        raise refuse(title, line, "this is no plain %define to be edited")
+    start = len(line.text.rstrip()) - len(old)
+    return [
+        (line.text[:start] + body + line.text[start + len(old) :], f"{old} is now {body}")
+        for body in dict.fromkeys([*_siblings(spec, line), f"0%{{!?{rule.unless}:1}}"])
+    ]
+
+
+def _in_force(spec: Spec, rule: SwitchRule, title: str) -> Line | None:
+    """Return the line that decides about the switch at the spec's end, or None: there is none."""
+    ours = [
+        line
+        for line in spec.lines
+        if (line.definition and line.definition[0] == rule.macro) or _bcond(line, rule)
+    ]
+    unsure = next((line for line in ours if line.unsure), None)
+    if unsure:
+        raise refuse_dead(title, unsure)
+    numbers = spec.defined_at.get(rule.macro)
+    if numbers:
+        return spec.lines[numbers[-1] - 1]
+    live = [line for line in ours if line.live]
+    if live:
+        return live[-1]  # a %bcond that is off defines nothing
+    if ours:
+        raise refuse_dead(title, ours[0])
+    return None
+
+
+def _said_by_hand(spec: Spec, rule: ArgumentRule) -> Line | None:
+    """Return the line that tells configure without any switch; it must be rpm's to read."""
+    lines = build_lines(spec)
+    at, word = saying(rule, [spec.expand(line.text) for line in lines])
+    return lines[at] if word in rule.on else None
+
+
+def _nothing_defines(spec: Spec, rule: SwitchRule, title: str) -> Exception:
+    names = {line.definition[0]: line for line in spec.lines if line.definition}
+    near = difflib.get_close_matches(rule.macro, names, n=1, cutoff=0.7)
+    line = names[near[0]] if near else next(iter(spec.lines), None)
+    return refuse(title, line, f"nothing defines {rule.macro}")
+
+
+def _siblings(spec: Spec, line: Line) -> list[str]:
+    """Return how the other branches of the same condition define the same macro."""
+    name = line.definition[0] if line.definition else ""
+    return [
+        other.definition[1]
+        for other in spec.lines
+        if other is not line
+        and other.definition
+        and other.definition[0] == name
+        and [b.opening for b in other.branches] == [b.opening for b in line.branches]
+        and line.branches
+    ]
+
+
+def _refuse_if_it_follows(spec: Spec, line: Line, title: str, not_own: set[str]) -> None:
+    """Leave alone a zero that follows from another feature of the spec: no daemon, no backend."""
+    defined = {other.definition[0] for other in spec.lines if other.definition}
+    own = (defined | set(spec.defined_at)) - not_own - _DISTRIBUTION
+    for branch in line.branches:
+        asked = spec.asks_about(branch.asked) & own
+        for macro in sorted(asked, key=lambda name: (name not in branch.asked, name)):
+            why = f"off because of {macro}, line {branch.origin.number}: {branch.text}"
+            raise refuse(title, line, why, f"set {macro} as upstream does")
+    body = line.definition[1] if line.definition else ""
+    for macro in sorted(spec.asks_about(body) & own):
+        if not spec.is_true(macro):
+            raise refuse(title, line, f"off because {macro} is", f"set {macro} as upstream does")
