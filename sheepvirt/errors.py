@@ -79,6 +79,10 @@ class RuleMismatchError(SpecError):
     """An intent rule does not fit the spec: names the rule, the line and what was found there."""
 
 
+class NotProvenError(SpecError):
+    """No rpm was at hand that could judge a patched spec, and a proof was asked for."""
+
+
 class EngineError(SheepvirtError):
     """The container engine failed."""
 

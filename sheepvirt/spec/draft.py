@@ -1,6 +1,6 @@
 """A spec's text while rules change it, and for each line the user's own line that it comes from.
 
-Messages name and quote the user's lines, whatever was added before them. Imports nothing local.
+Messages name and quote the user's lines, whatever was added before them. Imports ``units`` alone.
 """
 
 from __future__ import annotations
@@ -9,9 +9,8 @@ import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-DEFINING = ("%define", "%global")
-# What a line has to hold for a reader of specs to act on it, wherever it stands.
-ACTING = ("define", "global", "lua", "load", "include", "bcond")
+from sheepvirt.spec.units import directive, goes_on, may_act
+
 CONTEXT = 3  # lines of context in a unified diff
 
 
@@ -98,13 +97,14 @@ def unified_diff(old: str, new: str, name: str) -> str:
 def _runs(lines: Sequence[str]) -> list[list[str]]:
     """Group lines: those of a changelog that mean nothing to rpm together, all others alone.
 
-    A condition in a changelog may end a branch in which the changelog began: from there on each
-    line stands alone.
+    The changelog ends with the branch that it began in, or where a piece of macro language goes on
+    over lines.
     """
     runs: list[list[str]] = []
-    inert = in_run = False
+    in_run = False
+    depth = -1  # of conditions within the changelog; below 0: this is none
     for line in lines:
-        if inert and not _acts(line):
+        if depth >= 0 and not may_act(line):
             if in_run:
                 runs[-1].append(line)
             else:
@@ -113,13 +113,10 @@ def _runs(lines: Sequence[str]) -> list[list[str]]:
             continue
         runs.append([line])
         in_run = False
-        if line.lstrip().startswith("%"):
-            inert = line.split(None, 1)[0] == "%changelog" and line.startswith("%")
+        word = directive(line)[0]
+        if line.startswith("%") and not word:
+            depth = 0 if line.split(None, 1)[0] == "%changelog" else -1
+        elif depth >= 0:
+            depth += (word.startswith("if")) - (word == "endif")
+            depth = -1 if goes_on(line) else depth
     return runs
-
-
-def _acts(line: str) -> bool:
-    """Whether a line of a changelog may matter: it is a directive, a header, or it defines."""
-    if "%" not in line:
-        return False
-    return line.lstrip()[0] == "%" or any(word in line for word in ACTING)

@@ -15,7 +15,8 @@ from norpm.expression import eval_rpm_expr
 from norpm.macro import MacroRegistry
 from norpm.specfile import specfile_detect_macro_calls_in_string, specfile_expand_string
 
-from sheepvirt.spec.draft import DEFINING, Draft, Origin, split_lines
+from sheepvirt.spec.draft import Draft, Origin, split_lines
+from sheepvirt.spec.units import DEFINING
 
 _SECTIONS = {
     *("package", "description", "prep", "generate_buildrequires", "conf", "build", "install"),

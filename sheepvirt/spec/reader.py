@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from norpm.macro import MacroRegistry
 
 from sheepvirt.errors import RuleMismatchError
-from sheepvirt.spec.draft import ACTING, DEFINING, Draft
+from sheepvirt.spec.draft import Draft
 from sheepvirt.spec.lines import (
     Branch,
     Line,
@@ -27,7 +27,16 @@ from sheepvirt.spec.lines import (
     section_at,
     shown,
 )
-from sheepvirt.spec.units import NEXT, OPENING, directive, foreign, unit_end
+from sheepvirt.spec.units import (
+    ACTING,
+    DEFINING,
+    NEXT,
+    OPENING,
+    directive,
+    foreign,
+    may_act,
+    unit_end,
+)
 
 _DEEPEST = 100  # of conditions in conditions; a spec of libvirt has four
 # What rpm's own file "macros" (here: 4.16's) gives an %ifarch to ask for.
@@ -128,7 +137,8 @@ class _Reader:
     def _take(self, unit: Sequence[str]) -> None:
         number = len(self.lines) + 1
         text = "".join(unit)
-        word, rest = directive(" ".join(joined(unit))) if "%" in text else ("", "")
+        acts = "%" in text if self.section != "changelog" else may_act(text)
+        word, rest = directive(" ".join(joined(unit))) if acts else ("", "")
         if word in OPENING:
             self._add(unit, "condition")  # the %if itself stands outside of its branch
             self._open(number, word, rest)
@@ -147,7 +157,7 @@ class _Reader:
             self._add(unit, "condition")
             return
         self._add(unit, "definition" if text.lstrip().startswith(DEFINING) else "text")
-        if "%" in text and self._live():
+        if acts and self._live():
             self._obey(number, text)
 
     def _add(self, unit: Sequence[str], role: str) -> None:

@@ -20,8 +20,8 @@ from sheepvirt.spec.rules import build_lines, saying
 Read = Callable[[Draft], Spec]  # a text as it stands on the target
 
 # Asked about by nearly every condition. A spec may set them itself; they are no features of it.
-_DISTRIBUTION = {"fedora", "rhel", "centos", "centos_ver", "redhat", "suse_version", "dist"}
-_DISTRIBUTION |= {f"el{number}" for number in range(5, 11)}
+DISTRIBUTION = {"fedora", "rhel", "centos", "centos_ver", "redhat", "suse_version", "dist"}
+DISTRIBUTION |= {f"el{number}" for number in range(5, 11)}
 _BCOND = re.compile(r"(\s*%\{?)(bcond(?:_with|_without)?)(\s+)(\w+)(\s+\S+)?")
 
 
@@ -161,7 +161,7 @@ def _siblings(spec: Spec, line: Line) -> list[str]:
 def _refuse_if_it_follows(spec: Spec, line: Line, title: str, not_own: set[str]) -> None:
     """Leave alone a zero that follows from another feature of the spec: no daemon, no backend."""
     defined = {other.definition[0] for other in spec.lines if other.definition}
-    own = (defined | set(spec.defined_at)) - not_own - _DISTRIBUTION
+    own = (defined | set(spec.defined_at)) - not_own - DISTRIBUTION
     for branch in line.branches:
         asked = spec.asks_about(branch.asked) & own
         for macro in sorted(asked, key=lambda name: (name not in branch.asked, name)):

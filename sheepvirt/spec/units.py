@@ -7,8 +7,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from sheepvirt.spec.draft import DEFINING
-
+DEFINING = ("%define", "%global")
+# What a line has to hold for a reader of specs to act on it, wherever it stands.
+ACTING = ("define", "global", "lua", "load", "include", "bcond")
+_ACTS = re.compile(r"%\{?(?:define|global|undefine|lua|load|include|expand|bcond)|%\(")
 OPENING = {"if", "ifarch", "ifnarch", "ifos", "ifnos"}
 NEXT = {"elif", "elifarch", "elifos", "else"}
 # What only rpm can carry out, and may define macros: Lua, the shell, other files.
@@ -33,6 +35,18 @@ def directive(text: str) -> tuple[str, str]:
     if word not in OPENING | NEXT | {"endif"}:
         return "", ""
     return word, text[1 + len(word) :].strip()
+
+
+def may_act(line: str) -> bool:
+    """Whether a line of a changelog may matter: it is a directive, a header, or it defines."""
+    if "%" not in line:
+        return False
+    return line.lstrip()[0] == "%" or _ACTS.search(line.replace("%%", "")) is not None
+
+
+def goes_on(line: str) -> bool:
+    """Whether a line may belong together with the next one."""
+    return line.rstrip().endswith("\\") or _Braces().still_open(line)
 
 
 def unit_end(raw: Sequence[str], start: int) -> int:
