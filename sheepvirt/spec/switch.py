@@ -51,7 +51,7 @@ def switch(
         said = _said_by_hand(spec, by_hand)
         if said is None:
             raise _nothing_defines(spec, rule, title)
-        option = f"line {said.origin.number} says {'/'.join(by_hand.on)} itself"
+        option = f"line {said[0].origin.number} says {said[1]} itself"
         return Switched(draft, f"{title}: not in this spec, {option}", "")
     bcond = _bcond(line, rule)
     guard = f"%{{with {_name(rule)}}}" if bcond else f"%{{{rule.macro}}}"
@@ -130,11 +130,11 @@ def _in_force(spec: Spec, rule: SwitchRule, title: str) -> Line | None:
     return None
 
 
-def _said_by_hand(spec: Spec, rule: ArgumentRule) -> Line | None:
-    """Return the line that tells configure without any switch; it must be rpm's to read."""
+def _said_by_hand(spec: Spec, rule: ArgumentRule) -> tuple[Line, str] | None:
+    """Return the line that tells configure without any switch, and its option."""
     lines = build_lines(spec)
     at, word = saying(rule, [spec.expand(line.text) for line in lines])
-    return lines[at] if word in rule.on else None
+    return (lines[at], word) if word in rule.on else None
 
 
 def _nothing_defines(spec: Spec, rule: SwitchRule, title: str) -> Exception:

@@ -17,6 +17,12 @@ PLUGIN = DATA / "plugin.spec.in"
 MODULE = [sys.executable, "-m", "sheepvirt.spec", "--target"]
 
 
+@pytest.fixture(autouse=True)
+def no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Proofs by an engine's image are tested in test_spec_proof.py; here they would cost time."""
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
+
+
 def run(*arguments: str, content: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
     argv = [*MODULE, *arguments]
     return subprocess.run(argv, capture_output=True, input=content or b"", cwd=paths.ROOT)

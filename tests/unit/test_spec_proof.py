@@ -1,0 +1,197 @@
+"""The bare command proves its result by a real rpm, or says that it could not."""
+
+from __future__ import annotations
+
+import shutil
+import stat
+from pathlib import Path
+
+import pytest
+
+from sheepvirt import config, paths
+from sheepvirt.docker import engine
+from sheepvirt.errors import EngineUnavailableError
+from sheepvirt.spec import by_intent, proof
+from sheepvirt.spec.__main__ import main
+from sheepvirt.spec.lines import build_section, by_section
+
+DATA = Path(__file__).parent / "data" / "spec"
+DAEMON = DATA / "daemon.spec"
+INTENT = by_intent.load_intent(paths.PATCHES / "libvirt" / "enable-sheepdog.toml")
+ALL_WELL = """\
+Name: libvirt
+BuildRequires: sheepdog
+Requires: sheepdog
+%prep
+%setup
+# The build section starts here.
+./configure --with-storage-sheepdog
+%install
+"""
+# A stand-in for rpmspec: it notes its arguments and the spec, and answers as the test says.
+RPMSPEC = """\
+#!/bin/sh
+for last; do :; done
+case "$1" in
+--version) echo "RPM version 4.18.9"; exit ;;
+--eval) echo "$2" >> {here}/evals; echo "fedora dist "; exit ;;
+esac
+echo "$@" >> {here}/arguments
+cp "$last" {here}/given.spec
+cat {here}/answer
+cat {here}/errors >&2
+exit {code}
+"""
+
+
+@pytest.fixture(autouse=True)
+def no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(self: object, seconds: int = 0) -> None:
+        raise EngineUnavailableError("no container engine answers on this machine", hint="x")
+
+    monkeypatch.setattr(engine.Engine, "__init__", none)
+
+
+@pytest.fixture
+def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine without rpmspec."""
+    monkeypatch.setenv("PATH", str(tmp_path / "empty"))
+
+
+@pytest.fixture
+def rpm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A machine whose rpmspec answers what is in ``answer``."""
+    (tmp_path / "answer").write_text(ALL_WELL, encoding="utf-8")
+    (tmp_path / "errors").write_text("", encoding="utf-8")
+    install(tmp_path, 0)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
+    return tmp_path
+
+
+def install(folder: Path, code: int) -> None:
+    path = folder / "bin" / "rpmspec"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(RPMSPEC.format(here=folder, code=code), encoding="utf-8")
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, list[str]]:
+    code = main(["--target", "el6", *arguments])
+    told = capsys.readouterr()
+    return code, told.out, told.err.splitlines()
+
+
+@pytest.mark.usefixtures("rpm")
+def test_what_rpm_confirms_is_proven(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, told = run(capsys, "--require-proof", str(DAEMON))
+    assert (code, told[-1]) == (0, "proven by rpm 4.18.9")
+    assert "--with-storage-sheepdog" in out and "# The build section" not in out
+
+
+def test_rpm_reads_under_the_targets_macros_and_no_others(
+    rpm: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(capsys, str(DATA / "plugin.spec.in"))
+    words = (rpm / "arguments").read_text(encoding="utf-8")
+    for part in ("--define rhel 6", "--define centos 6", "--define el6 1", "--undefine=fedora"):
+        assert part in words
+    assert "--undefine=dist" not in words  # the target has its own
+    given = (rpm / "given.spec").read_text(encoding="utf-8")
+    assert "%build\n# The build section starts here.\n" in given
+    assert "Version: 1\n" in given  # rpm refuses @VERSION@
+
+
+@pytest.mark.usefixtures("alone")
+def test_without_rpm_it_says_so_and_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, told = run(capsys, str(DAEMON))
+    assert code == 0 and "--with-storage-sheepdog" in out
+    assert told[-1].startswith("not proven: no rpmspec here, and no container engine answers")
+
+
+@pytest.mark.usefixtures("alone")
+def test_without_rpm_a_proof_that_is_asked_for_fails(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, told = run(capsys, "--require-proof", str(DAEMON))
+    assert (code, out) == (3, "")
+    assert told[0].startswith("error: daemon.spec: not proven: no rpmspec here")
+    assert told[1].startswith("  what to do: ")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("--with-", "--without-", "configure is told -Dstorage_sheepdog=enabled or --with-storage"),
+        ("\nRequires: sheepdog", "", "Requires: sheepdog: not in the expanded spec"),
+    ],
+)
+def test_what_rpm_refutes_is_an_error(
+    rpm: Path, capsys: pytest.CaptureFixture[str], old: str, new: str, said: str
+) -> None:
+    (rpm / "answer").write_text(ALL_WELL.replace(old, new), encoding="utf-8")
+    code, out, told = run(capsys, str(DAEMON))
+    assert (code, out) == (1, "")
+    assert "daemon.spec: rpm 4.18.9 refutes the result: " in told[0] and said in told[0]
+
+
+def test_what_rpm_cannot_read_is_not_proven(rpm: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = "warning: x\nerror: line 1: Unknown tag\nerror: query failed\n"
+    (rpm / "errors").write_text(words, encoding="utf-8")
+    install(rpm, 1)
+    path = rpm / "marked.spec"
+    path.write_bytes(b"\xef\xbb\xbf" + DAEMON.read_bytes())
+    code, out, told = run(capsys, str(path))
+    assert code == 0 and out.startswith("\ufeff")
+    assert told[-1].startswith("not proven: rpm 4.18.9 cannot read it: error: line 1: Unknown tag,")
+    assert "warning: marked.spec starts with a byte order mark" in told[-2]
+    assert run(capsys, "--require-proof", str(path))[0] == 3
+
+
+def test_an_rpmspec_that_hangs_is_not_waited_for(
+    rpm: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (rpm / "bin" / "rpmspec").write_text("#!/bin/sh\nexec sleep 9\n", encoding="utf-8")
+    monkeypatch.setattr(proof, "SECONDS", 0.1)
+    assert "not proven: rpmspec did not end within" in run(capsys, str(DAEMON))[2][-1]
+
+
+@pytest.mark.parametrize("header", ["%build\n", "%build -a\n"])
+@pytest.mark.parametrize("printed", [True, False])
+def test_a_build_section_without_its_header_is_found_again(header: str, printed: bool) -> None:
+    text = proof.marked(f"Name: x\n%prep\na\n{header}b\n%builder\n%install\nc\n")
+    assert text.count(proof.MARK) == 1
+    expanded = text if printed else text.replace(header, "\n")
+    sections = by_section(proof.with_build(expanded))
+    name = header.strip()[1:] if printed else "build"
+    assert sections["prep"][1].strip() == "a"
+    assert [line.strip() for line in sections[name][1:]][1:] == ["b", "%builder"]
+
+
+def test_an_expansion_without_any_build_header_is_judged_from_prep_on() -> None:
+    sections = by_section("%prep\na\n\n./configure --x\n%install\n")
+    assert build_section(sections)[-1] == "./configure --x\n"
+
+
+needs_rpm = pytest.mark.skipif(not shutil.which("rpmspec"), reason="no rpmspec here")
+
+
+@needs_rpm
+@pytest.mark.parametrize("target", config.target_names())
+@pytest.mark.parametrize("name", ["daemon.spec", "plugin.spec.in", "monolithic.spec"])
+def test_a_real_rpm_confirms_the_miniatures(
+    name: str, target: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--target", target, "--require-proof", str(DATA / name)]) == 0
+    assert "\nproven by rpm " in capsys.readouterr().err
+
+
+@needs_rpm
+@pytest.mark.parametrize("value", ["0", "1"])
+def test_a_real_rpm_sees_what_lua_does_in_a_name_that_nobody_can_read(
+    value: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = f"%{{lua: rpm.define('with_storage_' .. 'sheepdog {value}')}}\n\nSummary: A mini"
+    text = DAEMON.read_text(encoding="utf-8").replace("\nSummary: A mini", code, 1)
+    path = tmp_path / "lua.spec"
+    path.write_text(text, encoding="utf-8")
+    found = main(["--target", "el6", str(path)])
+    told = capsys.readouterr().err
+    assert (found, "refutes the result" in told) == ((0, False) if value == "1" else (1, True))
