@@ -12,6 +12,8 @@ from sheepvirt import config, paths
 from sheepvirt.builds import staging, versions
 from sheepvirt.model import Package
 
+DATA = Path(__file__).parent / "data" / "spec"
+
 
 @pytest.fixture
 def ours(tmp_path: Path) -> Package:
@@ -83,3 +85,20 @@ def test_the_date_of_a_build_is_that_of_its_first_tarball(tmp_path: Path) -> Non
     assert staging.epoch([patch]) == staging.epoch([]) == staging.EPOCH
     tar.write_bytes(tar.read_bytes()[:40])
     assert staging.epoch([tar]) == staging.EPOCH
+
+
+@pytest.mark.parametrize("version", ["0.10.2", "1.0.3"])
+def test_what_an_intent_says_names_upstreams_own_lines(tmp_path: Path, version: str) -> None:
+    """The spec was adjusted before: a tag was added above, and patches of ours."""
+    package = config.load_package("libvirt", version)
+    spec = (DATA / "daemon.spec").read_text(encoding="utf-8")
+    for shift, text in enumerate((spec, "# one line\n" + spec)):
+        (tmp_path / "libvirt.spec").write_text(text, encoding="utf-8")
+        tarball = tmp_path / package.sources[0].file
+        with tarfile.open(tarball, "w:gz") as archive:
+            archive.add(tmp_path / "libvirt.spec", f"libvirt-{version}/libvirt.spec")
+        done = staging.patched_spec(package, [tarball], {"rhel": "6", "dist": ".el6"})
+        assert "BuildRequires: libgcrypt-devel: after line " in "".join(done.actions)
+        number = text.split("\n").index("Requires: sheepdog", 70) + 1
+        assert number == 74 + shift
+        assert f"Requires: sheepdog: there already (line {number})" in done.actions
