@@ -27,6 +27,8 @@ CONTRARY = {"--enable-": "--disable-", "--disable-": "--enable-",
 
 def apply(text: str, adjustment: Adjustment, macros: Mapping[str, str], *, name: str) -> Patched:
     """Return the spec with ``adjustment`` applied. Raises SpecError where a part does not fit."""
+    if not text:
+        raise SpecError(f"{name} is empty", hint="is it a spec?")
     draft = Draft.of(text)
     actions: list[str] = []
     for placeholder, value in adjustment.substitute.items():

@@ -64,6 +64,7 @@ def argument(draft: Draft, rule: ArgumentRule, read: Read) -> Outcome:
         return draft, f"{title}: {word} already"
     if word:
         raise refuse(title, build[at], f"it comes to {word}")
+    _require_told(spec, build, title)
     anchor = next((ln for macro in rule.beside for ln in build if _uses(ln, macro)), None)
     if not anchor:
         why = f"no command in %build has %{{?{rule.beside[0]}}}"
@@ -159,6 +160,21 @@ def _last_of(spec: Spec, sections: Sequence[str]) -> Line | None:
         if tags or lines:
             return (tags or lines)[-1]
     return next(iter(spec.lines), None)
+
+
+def _require_told(spec: Spec, build: Sequence[Line], title: str) -> None:
+    """Refuse a configure command whose words only rpm can tell: they may say it already."""
+    if not spec.untold:
+        return
+    for command in numbered_commands([line.text for line in build]):
+        lines = [build[index] for index, _ in command]
+        if not any(_CONFIGURES.search(line.text) for line in lines):
+            continue
+        for line in lines:
+            for name in spec.asks_about(line.text) & spec.untold.keys():
+                number, why = spec.untold[name]
+                place = spec.lines[number - 1].origin.number
+                raise refuse(title, line, f"it uses {name} of line {place}: {why}")
 
 
 def _configuring(spec: Spec, build: Sequence[Line]) -> Line | None:

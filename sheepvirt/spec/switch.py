@@ -20,8 +20,12 @@ from sheepvirt.spec.rules import build_lines, saying
 Read = Callable[[Draft], Spec]  # a text as it stands on the target
 
 # Asked about by nearly every condition. A spec may set them itself; they are no features of it.
-DISTRIBUTION = {"fedora", "rhel", "centos", "centos_ver", "redhat", "suse_version", "dist"}
-DISTRIBUTION |= {f"el{number}" for number in range(5, 11)}
+DISTRIBUTION = {
+    *("fedora", "rhel", "centos", "centos_ver", "redhat", "suse_version", "dist"),
+    *("almalinux", "rocky", "amzn"),
+    *(f"el{number}" for number in range(5, 11)),
+    *(f"fc{number}" for number in range(15, 50)),
+}
 _BCOND = re.compile(r"(\s*%\{?)(bcond(?:_with|_without)?)(\s+)(\w+)(\s+\S+)?")
 
 
@@ -43,9 +47,10 @@ def switch(
     """
     spec = read(draft)
     title = f"switch {rule.macro}"
-    if rule.macro in spec.untold:
-        number, why = spec.untold[rule.macro]
-        raise refuse(title, spec.lines[number - 1], why)
+    for name in {rule.macro, rule.unless} | spec.asks_about(f"%{{{rule.macro}}}"):
+        if name in spec.untold:
+            number, why = spec.untold[name]
+            raise refuse(title, spec.lines[number - 1], why)
     line = _in_force(spec, rule, title)
     if line is None:
         said = _said_by_hand(spec, by_hand)

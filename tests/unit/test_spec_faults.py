@@ -316,6 +316,27 @@ def test_a_definition_after_it_counts() -> None:
     assert patch(mini(f"%if 0\n{LUA}\n%endif\n%define {SWITCH} 1")).warnings == ()
 
 
+@pytest.mark.parametrize(
+    ("define", "name"),
+    [
+        (f"%define {SWITCH} 0%{{?kind}}", "kind"),
+        (f"%define {SWITCH} 0%{{!?_without_storage_sheepdog:1}}", "_without_storage_sheepdog"),
+    ],
+)
+def test_a_switch_that_asks_for_what_lua_defines_is_refused(define: str, name: str) -> None:
+    error = refusal(mini(f"%{{lua: rpm.define('{name} 1')}}\n{define}"))
+    assert "line 1: what is defined here only rpm can tell" in error.message
+
+
+def test_a_configure_command_that_lua_has_words_for_is_refused() -> None:
+    text = mini(
+        f"%{{lua: rpm.define('more --without-storage-sheepdog')}}\n%define {SWITCH} 1",
+        CONFIGURE.replace("--last", "%{?more}"),
+    )
+    assert "line 25: it uses more of line 1: what is defined" in refusal(text).message
+    assert patch(text.replace("%{?more}", "--last\nmake %{?more}")).warnings == ()
+
+
 def test_a_condition_on_what_lua_defines_cannot_be_told() -> None:
     text = f"%{{lua:\n  rpm.define('kind 1')\n}}\n%if 0%{{?kind}}\n%define {SWITCH} 0\n%endif"
     assert (
