@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import shutil
 import stat
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from sheepvirt import config, paths
 from sheepvirt.docker import engine
+from sheepvirt.docker.container import Result
 from sheepvirt.errors import EngineUnavailableError
 from sheepvirt.spec import by_intent, proof
 from sheepvirt.spec.__main__ import main
@@ -151,6 +154,77 @@ def test_an_rpmspec_that_hangs_is_not_waited_for(
     (rpm / "bin" / "rpmspec").write_text("#!/bin/sh\nexec sleep 9\n", encoding="utf-8")
     monkeypatch.setattr(proof, "SECONDS", 0.1)
     assert "not proven: rpmspec did not end within" in run(capsys, str(DAEMON))[2][-1]
+
+
+class Builder:
+    """A stand-in for an engine that has the target's builder image, and for a container of it."""
+
+    answer = ALL_WELL
+    code = 0
+    image = "sha256:1"
+
+    def __init__(self, seconds: int = 0) -> None:
+        self.given = b""
+
+    def image_id(self, tag: str) -> str | None:
+        assert tag.startswith("sheepvirt/el6-builder:")
+        return self.image or None
+
+    @contextmanager
+    def container(self, image: str, *, network: str) -> Iterator[Builder]:
+        assert network == "none"
+        yield self
+
+    def put(self, source: Path, folder: str) -> None:
+        self.given = source.read_bytes()
+
+    def run(self, argv: Sequence[str], **rest: object) -> Result:
+        if argv[:2] == ["rpm", "--version"]:
+            return Result(0, "RPM version 4.8.1\n", "")
+        if argv[0] == "rpmspec":
+            assert b"--with-storage-sheepdog" in self.given and "rhel 6" in argv
+            return Result(self.code, self.answer, "error: line 3: bad\n" if self.code else "")
+        return Result(0, "", "")
+
+
+@pytest.fixture
+def builder(monkeypatch: pytest.MonkeyPatch) -> type[Builder]:
+    class Own(Builder):
+        pass
+
+    monkeypatch.setattr(engine, "Engine", Own)
+    return Own
+
+
+@pytest.mark.usefixtures("alone", "builder")
+def test_the_targets_builder_is_asked_where_there_is_no_rpmspec(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    code, _, told = run(capsys, "--require-proof", str(DAEMON))
+    assert (code, told[-1]) == (0, "proven by rpm 4.8.1 of el6's builder")
+
+
+@pytest.mark.usefixtures("alone")
+def test_why_the_builder_says_nothing_is_told(
+    builder: type[Builder], capsys: pytest.CaptureFixture[str]
+) -> None:
+    builder.code = 1
+    why = "no rpmspec here, and rpm of el6's builder cannot read it: error: line 3: bad"
+    assert run(capsys, str(DAEMON))[2][-1] == f"not proven: {why}"
+    builder.image = ""
+    why = "no rpmspec here, and the engine has no image of el6's builder"
+    assert run(capsys, str(DAEMON))[2][-1] == f"not proven: {why}"
+
+
+def test_a_builder_overrules_this_machines_rpm(
+    rpm: Path, builder: type[Builder], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """This machine's rpm may lack macros that the target has."""
+    (rpm / "answer").write_text("Name: libvirt\n", encoding="utf-8")
+    assert run(capsys, str(DAEMON))[2][-1] == "proven by rpm 4.8.1 of el6's builder"
+    builder.answer = "Name: libvirt\n"
+    code, _, told = run(capsys, str(DAEMON))
+    assert code == 1 and "rpm 4.18.9 refutes the result" in told[0]
 
 
 @pytest.mark.parametrize("header", ["%build\n", "%build -a\n"])
