@@ -89,6 +89,18 @@ def test_a_sheep_that_does_not_start_is_a_failure_with_its_options(node: Path) -
     said = script(node, "start")
     assert said.returncode == 1
     assert "did not start with: --cluster local" in said.stderr
+
+
+def test_a_sheep_that_ends_after_it_has_become_a_daemon_is_a_failure(node: Path) -> None:
+    """As 1.0.1 does where the store is of another version: the command itself ends well."""
+    (node / "sheep").write_text("#!/bin/sh\nexit 0\n")
+    said = script(node, "start")
+    assert said.returncode == 1
+    assert "did not start with" in said.stderr
+    assert script(node, "status").returncode == 3
+
+
+def test_without_its_program_it_cannot_start(node: Path) -> None:
     (node / "sheep").unlink()
     assert script(node, "start").returncode == 5
 
