@@ -6,7 +6,7 @@ import pytest
 from finished import POOL, WANTED, changes, done, hands
 
 from sheepvirt.errors import BootstrapError
-from sheepvirt.host.model import ClusterState, Definition, Facts
+from sheepvirt.host.model import ClusterState, Definition, Facts, ServiceState
 from sheepvirt.host.steps import cluster, kvm, pool, units
 from sheepvirt.host.steps import domain as domains
 from sheepvirt.host.steps import services as service_step
@@ -155,3 +155,26 @@ def test_a_guest_moves_to_kvm_where_it_was_proven() -> None:
         "papeete restarted: it runs by another definition",
     ]
     assert '+<domain type="kvm">' in found[0].diff
+
+
+@pytest.mark.parametrize(
+    ("said", "hint"),
+    [
+        ("This sheep version is not compatible with the existing data layout, 4", "`--upgrade`"),
+        ("failed to bind server socket: Address already in use", "`ss -ltnp`"),
+        ("what nobody has seen yet", "`journalctl -u sheepdog`"),
+    ],
+)
+def test_a_service_that_does_not_start_says_what_it_said_last(
+    monkeypatch: pytest.MonkeyPatch, said: str, hint: str
+) -> None:
+    wanted = replace(WANTED, dependencies=replace(WANTED.dependencies, services=("sheepdog",)))
+    down = ServiceState(active=False, enabled=True)
+    worker, planned = hands(
+        monkeypatch, ("systemctl start sheepdog", 1, "Job failed."),
+        ("journalctl", 0, f"{said}\n"), ("systemctl stop sheepdog", 0, ""),
+    )  # fmt: skip
+    with pytest.raises(BootstrapError, match=said) as caught:
+        service_step.apply(wanted, replace(done(), services={"sheepdog": down}), worker)
+    assert hint in caught.value.hint
+    assert planned.plan == []

@@ -98,6 +98,10 @@ def _start(argv: Sequence[str], name: str, facts: Facts, hands: Hands) -> None:
         hands.run(*argv)
     except RemoteCommandError as error:
         words = hands.run(*last_words(facts.init, name), check=False).stdout.strip()
+        # A unit that starts itself again would go on with what it was started with, and the next
+        # bootstrap would wait for that instead of starting it.
+        for stop in commands(facts.init, "stop", name):
+            hands.run(*stop, check=False)
         said = "\n".join(f"    {line}" for line in (words or error.message).splitlines())
         hint = next((why for sign, why in KNOWN if sign in words), log_hint(facts.init, name))
         raise BootstrapError(
