@@ -93,6 +93,7 @@ def build_rpms(
     if from_bundle:
         offline = intake.use(Path(from_bundle), target, progress)
         chosen, shelf = offline.target, offline.shelf
+        pipeline.say_unproven(chosen, progress)
         why = f"target {chosen.name}: {offline.shelf.name} is for it ({chosen.summary})"
         package = package or list(offline.words)
     else:
@@ -137,6 +138,7 @@ def bootstrap(_c: Context, host: str, plan: bool = False) -> None:
     """Bring HOST to its wanted state over SSH; a second run changes nothing."""
     progress = _progress("bootstrap")
     wanted = inventory.load_host(host)
+    pipeline.say_unproven(config.load_target(wanted.target), progress)
     changes = bootstrapping.bootstrap(wanted, plan=plan, progress=progress)
     report.changes(progress, wanted, changes, plan=plan)
     if not plan:
@@ -158,7 +160,9 @@ def verify(_c: Context, host: str, reboot: bool = True, prove: bool = False) -> 
     if prove:
         trials.prove(inventory.load_host(host), progress)
         return
-    verifying.verify(inventory.load_host(host), reboot=reboot, progress=progress)
+    wanted = inventory.load_host(host)
+    pipeline.say_unproven(config.load_target(wanted.target), progress)
+    verifying.verify(wanted, reboot=reboot, progress=progress)
 
 
 @task(

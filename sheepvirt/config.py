@@ -68,10 +68,13 @@ def load_target(name: str) -> Target:
         repos=target_config.repos(table, {key.file: key for key in keys}),
         keys=keys,
         createrepo=table.strings("createrepo", CREATEREPO),
+        kernel_modules=table.macros("kernel_modules"),
+        unproven=table.get("unproven", str, ""),
     )
     table.done()
     if "dist" not in target.macros:
         raise ConfigError(f"{folder / 'target.toml'}: [macros] has no dist", hint="add dist = …")
+    _check_kernel_modules(target, table)
     for macro in set(target.host_macros) - HOST_MACROS:
         table.refuse("host_macros", f"names {macro!r}", hint=suggest(macro, HOST_MACROS))
     if not target.suite and not target.release:
@@ -80,6 +83,20 @@ def load_target(name: str) -> Target:
             hint="say how /etc/redhat-release of its image starts: a base is proven by it",
         )  # fmt: skip
     return target_config.with_user_settings(target, target_names())
+
+
+def _check_kernel_modules(target: Target, table: Table) -> None:
+    if target.kernel_modules and "kversion" not in target.macros:
+        table.refuse(
+            "kernel_modules", "asks for a kernel, and [macros] has no kversion",
+            hint="add the kernel that kernel modules are built for",
+        )  # fmt: skip
+    for module, kernel in target.kernel_modules.items():
+        if not re.match(r"\d+(\.\d+)+-\d", kernel):
+            table.refuse(
+                "kernel_modules", f"has {module} = {kernel!r}",
+                hint="give version and release of the first kernel that brings it: 2.6.32-358",
+            )  # fmt: skip
 
 
 def _ceilings(table: Table) -> Ceilings | None:
@@ -239,8 +256,13 @@ def load_package(name: str, version: str = "") -> Package:
         macros=_macros(table),
         init=table.get("init", str, ""),
         unpack=table.strings("unpack"),
+        kernel_module=table.get("kernel_module", str, ""),
     )
     table.done()
+    if not re.fullmatch(r"[A-Za-z0-9_]*", package.kernel_module):
+        table.refuse(
+            "kernel_module", f"is {package.kernel_module!r}", hint="as lsmod has it: openvswitch"
+        )
     if package.init not in {"", SYSV}:
         table.refuse("init", f"is {package.init!r}", hint=f"{SYSV!r}, or leave it out")
     if bool(package.stand_in) != bool(package.stands_in_for):

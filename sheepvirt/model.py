@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from sheepvirt.compat.model import Ceilings
-from sheepvirt.target_model import Image, Rootfs, RpmKey, YumRepo
+from sheepvirt.target_model import Image, Rootfs, RpmKey, YumRepo, at_least
 
 
 @dataclass(frozen=True)
@@ -130,6 +130,7 @@ class Package:
     unpinned: str = ""  # non-empty: its source is a file that nobody pinned, and which
     macros: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # target: rpm macros
     unpack: tuple[str, ...] = ()  # paths in the tarball: further sources that its spec names
+    kernel_module: str = ""  # its RPMs are for hosts whose own kernel brings no such module
 
     @property
     def spec_file(self) -> str:
@@ -163,11 +164,18 @@ class Target:
     repos: tuple[YumRepo, ...] = ()
     keys: tuple[RpmKey, ...] = ()
     createrepo: tuple[str, ...] = ()  # the command that makes repodata in its builder
+    kernel_modules: Mapping[str, str] = field(default_factory=dict)  # module: first kernel with it
+    unproven: str = ""  # non-empty: what nobody has seen of it yet
 
     @property
     def dist(self) -> str:
         """The %dist of the target's RPMs."""
         return self.macros["dist"]
+
+    def kernel_has(self, module: str) -> bool:
+        """Tell whether the distribution's kernel brings ``module``: the one that kversion names."""
+        first = self.kernel_modules.get(module)
+        return bool(first) and at_least(self.macros["kversion"], str(first))
 
     def for_package(self, package: Package) -> Target:
         """Return the target with the macros that this version of a package is built with on it.
@@ -265,6 +273,7 @@ class BuildPlan:
     choices: tuple[Choice, ...]
     builds: tuple[PlannedBuild, ...]
     everything: bool = True  # no package was named: what is not in it goes from the repo
+    left_out: tuple[str, ...] = ()  # a sentence for each package that is built only when named
 
 
 @dataclass(frozen=True)
@@ -292,6 +301,7 @@ class BuildRecord:
     seconds: float
     stand_in: str = ""
     unpinned: str = ""  # non-empty: made of a source that nobody pinned, and which
+    kernel_module: str = ""  # for hosts whose own kernel brings no such module
 
 
 @dataclass(frozen=True)

@@ -16,18 +16,32 @@ from sheepvirt.prove import verify
 
 # From the real thing to the embedded default; the first that can be built here is taken.
 PREFERENCE = ("el6", "rehearsal")
+# No address: a checkout does not know from which copy of the project its user has it.
+TRACKER = "the project's issue tracker"
 SHOWN = 160  # characters of a finding in a line of its own
 
 
 def choose_target(name: str, progress: Progress) -> tuple[Target, str]:
     """Return the target called ``name``, or the best one that can be built here, and why that.
 
-    The reason is one line, which is also said. Raises UnknownNameError, ConfigError.
+    The reason is one line, which is also said; a target that is unproven says so before. Raises
+    UnknownNameError, ConfigError.
     """
     target, why = _best() if not name else (inventory.load_target(name), "asked for")
+    say_unproven(target, progress)
     sentence = f"target {target.name}: {why} ({target.summary})"
     progress.say(sentence)
     return target, sentence
+
+
+def say_unproven(target: Target, progress: Progress) -> None:
+    """Say of a target that nobody has run for real that this run is news, and where to tell it."""
+    if target.unproven:
+        log = f", with its log, {progress.path}," if progress.path else ""
+        progress.say(
+            f"target {target.name}: this is the first run of its kind: {target.unproven}; please "
+            f"report how it went{log} to {TRACKER}"
+        )
 
 
 def _best() -> tuple[Target, str]:

@@ -49,6 +49,7 @@ class Progress:
         self.timings: list[Timing] = []
         self._depth = 0
         self._log = None
+        self.path = log  # of the log file
         if log is not None:
             log.parent.mkdir(parents=True, exist_ok=True)
             self._log = log.open("a", encoding="utf-8", buffering=1)

@@ -29,8 +29,8 @@ def findings(progress: Progress, target: Target, rows: Sequence[Finding]) -> Non
 
 def plan(progress: Progress, planned: BuildPlan) -> None:
     """Print who makes what, what would be built, in order, and why; what each waits for."""
-    for choice in planned.choices:
-        progress.say(choice.sentence)
+    for sentence in (*(choice.sentence for choice in planned.choices), *planned.left_out):
+        progress.say(sentence)
     table = _table("Order of the builds", "package", "version", "what", "why", "after")
     for row in planned.builds:
         what = "build" if row.build else "keep"

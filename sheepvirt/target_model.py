@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 
@@ -60,6 +61,14 @@ class RpmKey:
     def places(self) -> tuple[str, ...]:
         """Where it is, in order; nowhere but in the base image, if empty."""
         return (*self.mirrors, *self.urls)
+
+
+def at_least(kernel: str, first: str) -> bool:
+    """Tell whether ``kernel`` is ``first`` or later, both as `uname -r` prints them."""
+    one, other = (
+        [int(n) for n in re.findall(r"\d+", k.partition(".el")[0])] for k in (kernel, first)
+    )
+    return one >= other
 
 
 @dataclass(frozen=True)

@@ -65,7 +65,8 @@ def make_plan(
             f"--source {name}=… changes nothing: no {name} is built",
             hint=f"leave it out, or add `--package {name}`",
         )
-    return BuildPlan(tuple(choices), tuple(builds), everything=not asked.names)
+    left_out = () if asked.names else plan.left_out(packages, target)
+    return BuildPlan(tuple(choices), tuple(builds), not asked.names, left_out)
 
 
 def _asked(words: Sequence[str], target: Target) -> tuple[Request, dict[str, Package]]:
@@ -149,8 +150,8 @@ def build_rpms(
         if shelf:
             needed = [s for row in planned.builds if row.build for s in row.package.sources]
             sources.require(needed, shelf)
-        for choice in planned.choices:
-            progress.say(f"  {choice.sentence}")
+        for sentence in (*(choice.sentence for choice in planned.choices), *planned.left_out):
+            progress.say(f"  {sentence}")
         for row in planned.builds:
             progress.say(f"  {row.package.name} {row.package.version}: {row.reason}")
             if row.package.unpinned:

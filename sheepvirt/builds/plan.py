@@ -207,12 +207,30 @@ def order(
 
 
 def buildable(packages: Mapping[str, Package], target: Target) -> list[str]:
-    """Return the names of all packages that are for ``target``; stand-ins come by a choice."""
+    """Return the names of all packages that a run builds for ``target`` when none is named.
+
+    Stand-ins come by a choice, and a module that the kernel brings when it is named.
+    """
     return sorted(
         n
         for n, p in packages.items()
-        if (not p.targets or target.name in p.targets) and not p.stands_in_for
+        if _is_for(p, target) and not p.stands_in_for and not target.kernel_has(p.kernel_module)
     )
+
+
+def left_out(packages: Mapping[str, Package], target: Target) -> tuple[str, ...]:
+    """Return a sentence for each package of ``target`` that is built only when it is named."""
+    kernel = target.macros.get("kversion", "")
+    return tuple(
+        f"{name}: left out: kernel {kernel} brings {p.kernel_module} itself, as kernels from "
+        f"{target.kernel_modules[p.kernel_module]} on do; `--package {name}` builds it"
+        for name, p in sorted(packages.items())
+        if _is_for(p, target) and target.kernel_has(p.kernel_module)
+    )
+
+
+def _is_for(package: Package, target: Target) -> bool:
+    return not package.targets or target.name in package.targets
 
 
 def inputs(

@@ -145,4 +145,5 @@ def _record(row: Mapping[str, Any]) -> BuildRecord:
         seconds=row["seconds"],
         stand_in=row["stand_in"],
         unpinned=row.get("unpinned", ""),  # repos of before have none
+        kernel_module=row.get("kernel_module", ""),  # the same
     )

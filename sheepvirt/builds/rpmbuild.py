@@ -84,6 +84,7 @@ class Job:
             seconds=round(seconds, 1),
             stand_in=package.stand_in,
             unpinned=package.unpinned,
+            kernel_module=package.kernel_module,
         )
 
     def fetch(self, source: Source, part: Stage) -> Path:

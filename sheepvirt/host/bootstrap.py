@@ -70,6 +70,7 @@ def wanted_state(host: Host) -> Wanted:
         schemas=schemas.load(folder, records),
         stand_ins=standin.words(config.load_package(r.package) for r in records),
         other_makers=_other_makers(records),
+        module_makers=_module_makers(host.target),
     )
 
 
@@ -84,6 +85,12 @@ def _other_makers(records: Sequence[BuildRecord]) -> dict[str, str]:
             if chosen.name in published:
                 found |= dict.fromkeys(other.install, chosen.name)
     return found
+
+
+def _module_makers(target: str) -> dict[str, str]:
+    """Return which package makes each kernel module that hosts of ``target`` need."""
+    packages = [config.load_package(name) for name in config.package_names()]
+    return {p.kernel_module: p.name for p in packages if p.kernel_module and target in p.targets}
 
 
 def _with_init(host: Host, records: Sequence[BuildRecord]) -> Host:
@@ -122,6 +129,7 @@ def question(wanted: Wanted) -> Question:
     host = wanted.host
     return Question(
         names=wanted.dependencies.packages,
+        modules=tuple(wanted.module_makers),
         services=(*wanted.dependencies.services, units.AUTOSTART),
         networks=(DEFAULT, host.network),
         pools=(host.pool,),

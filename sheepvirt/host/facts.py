@@ -113,6 +113,10 @@ for wanted; do
   value=${wanted#*:}
   section "$wanted"
   case $wanted in
+  module:*)
+    ( cd "/lib/modules/$(uname -r)" 2>/dev/null || exit
+      find kernel extra weak-updates updates -name "$value.ko*" 2>/dev/null
+      sed -n "/\/$value\.ko\$/p" modules.builtin 2>/dev/null ) ;;
   provided:*) has rpm && rpm -q --whatprovides --qf 'yes' "$value" 2>/dev/null ;;
   service:*)
     if [ $init = systemd ]; then
@@ -148,6 +152,7 @@ class Question:
     """What to look at on a host beyond what is always looked at."""
 
     names: tuple[str, ...] = ()  # does an installed rpm provide them?
+    modules: tuple[str, ...] = ()  # of the kernel
     services: tuple[str, ...] = ()
     networks: tuple[str, ...] = ()
     pools: tuple[str, ...] = ()
@@ -160,6 +165,7 @@ class Question:
         """Return the script's arguments."""
         kinds = (
             (("provided",), self.names),
+            (("module",), self.modules),
             (("service",), self.services),
             (("network", "network-xml"), self.networks),
             (("pool", "pool-xml"), self.pools),
@@ -206,6 +212,7 @@ def parse(found: Mapping[str, str]) -> Facts:
         boot="/".join(found.get("boot", "").split()),
         language=_language(found.get("language", "")),
         installer=found.get("installer", "").strip(),
+        modules={n: tuple(text.split()) for n, text in _of(found, "module") if text.strip()},
         kernel_datapath=found.get("kernel-datapath", "").strip() == "yes",
         reboot_wanted=found.get("reboot-wanted", "").strip(),
         packages={name: nevra for name, nevra, _, _ in rows},

@@ -160,6 +160,10 @@ class Facts:
     hashes: Mapping[str, str] = field(default_factory=dict)  # path to sha256, of files we own
     texts: Mapping[str, str] = field(default_factory=dict)  # path to content, of notes we left
     kernel: str = ""  # uname -r
+    modules: Mapping[str, tuple[str, ...]] = field(
+        default_factory=dict
+    )  # of those asked for, their
+    # files below /lib/modules/<kernel>: kernel/… is the kernel's own, all else is somebody's RPM
     kvm_device: bool = False  # /dev/kvm is there, which proves nothing yet
     runlevel: str = ""  # the default one, of a host with SysV init
     scripts: Mapping[str, Script] = field(default_factory=dict)  # SysV init scripts by name
@@ -168,6 +172,10 @@ class Facts:
     interfaces: frozenset[str] = frozenset()  # network interfaces that the kernel has
     network_scripts: bool = False  # /etc/sysconfig/network-scripts is there
     listeners: tuple[Listener, ...] = ()  # on sheepdog's port
+
+    def kernel_has(self, module: str) -> bool:
+        """Tell whether the kernel's own package brings ``module``."""
+        return any(path.startswith("kernel/") for path in self.modules.get(module, ()))
 
 
 @dataclass(frozen=True)

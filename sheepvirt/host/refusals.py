@@ -14,6 +14,7 @@ def require(wanted: Wanted, facts: Facts) -> None:
     """Raise BootstrapError where the host has what this run must not touch or cannot work with."""
     _same_maker(wanted, facts)
     _free_port(wanted, facts)
+    _kernel_modules(wanted, facts)
 
 
 def _same_maker(wanted: Wanted, facts: Facts) -> None:
@@ -47,3 +48,18 @@ def _free_port(wanted: Wanted, facts: Facts) -> None:
             f"{SHEEPDOG} does not run. Nothing was changed",
             hint=f"stop that process, or let it use another port; sheepdog needs port {PORT}",
         )
+
+
+def _kernel_modules(wanted: Wanted, facts: Facts) -> None:
+    """Refuse where nothing would bring a module that a service needs to start."""
+    host, made = wanted.host, {record.kernel_module for record in wanted.records}
+    for module, package in wanted.module_makers.items():
+        # Of a host that is yet to be looked at, no kernel is known.
+        if facts.kernel and module not in made and not facts.modules.get(module):
+            raise BootstrapError(
+                f"{host.name}: its kernel {facts.kernel} brings no {module} module, and the repo "
+                "has no RPM of it. Nothing was changed",
+                hint="update its kernel, since later ones bring it; or set `kversion = "
+                f'"{facts.kernel}"` for it in the inventory, then `invoke build-rpms --target '
+                f"{host.target} --package {package}`",
+            )

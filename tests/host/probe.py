@@ -74,6 +74,11 @@ class Probe:
             raise NotShownError(f"cat ended with {shown.rc}")
         return bytes(shown.stdout_bytes)
 
+    def kernel_has(self, module: str) -> bool:
+        """Tell whether the running kernel's own package brings ``module``."""
+        folder = f"/lib/modules/{self.read('uname', '-r').strip()}/kernel"
+        return bool(self.run("find", folder, "-name", f"{module}.ko*").stdout.strip())
+
     def installed(self) -> dict[str, list[tuple[str, str]]]:
         """Return every installed RPM: name to [(NEVRA, SHA1 of its header)]."""
         return readings.installed(self.read("rpm", "-qa", "--qf", readings.INSTALLED))

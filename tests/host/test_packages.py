@@ -34,6 +34,20 @@ def repo(wanted: Wanted) -> Path:
     return paths.dist() / wanted.host.target
 
 
+@pytest.fixture(autouse=True)
+def _unless_the_kernel_brings_it(request: pytest.FixtureRequest) -> None:
+    """Skip the checks of a module's package where the host's own kernel has the module."""
+    if "record" not in request.fixturenames:
+        return
+    record: BuildRecord = request.getfixturevalue("record")
+    if not record.kernel_module:
+        return
+    probe: Probe = request.getfixturevalue("probe")
+    installed: Installed = request.getfixturevalue("installed")
+    if probe.kernel_has(record.kernel_module) and not binary(record).keys() & installed.keys():
+        pytest.skip(f"the host's own kernel brings {record.kernel_module}")
+
+
 def test_what_was_asked_for_is_installed(installed: Installed, record: BuildRecord) -> None:
     missing = sorted(set(record.install) - installed.keys())
     assert not missing, f"not installed: {', '.join(missing)}"

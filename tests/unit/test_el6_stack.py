@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sheepvirt import config
+from sheepvirt import config, paths
 from sheepvirt.builds import plan, staging
 from sheepvirt.errors import ConfigError, SourceError, SpecError
 from sheepvirt.host import inventory
@@ -33,6 +33,8 @@ Source: bridge-2.tar.gz
 Requires: bridge-kmod, python
 %description
 A package of a test.
+%prep
+%setup -q
 %build
 ./configure --enable-ssl
 """
@@ -62,7 +64,7 @@ def bridge() -> Package:
 def test_storage_is_built_before_what_needs_it() -> None:
     built = plan.order(PACKAGES, plan.buildable(PACKAGES, EL6), EL6)
     names = [p.name for p in built]
-    assert set(names) == {"sheepdog", "libvirt", "qemu", "openvswitch", "openvswitch-kmod"}
+    assert set(names) == {"sheepdog", "libvirt", "qemu", "openvswitch"}
     assert names.index("sheepdog") < min(names.index("libvirt"), names.index("qemu"))
     assert {p.name: p.version for p in built}["libvirt"] == "1.0.3"
 
@@ -70,7 +72,7 @@ def test_storage_is_built_before_what_needs_it() -> None:
 def test_the_hosts_get_the_whole_stack() -> None:
     built = plan.order(PACKAGES, plan.buildable(PACKAGES, EL6), EL6)
     wanted = {name for p in built for name in p.install}
-    assert {"libvirt", "sheepdog", "qemu-kvm", "openvswitch", "kmod-openvswitch"} <= wanted
+    assert {"libvirt", "sheepdog", "qemu-kvm", "openvswitch"} <= wanted
     assert len(PACKAGES["libvirt"].install) == 13, "the how-to's transaction"
 
 
@@ -124,6 +126,51 @@ def test_the_module_is_built_for_the_kernel_of_the_inventory(tmp_path: Path) -> 
 def test_one_module_serves_all_hosts_or_none(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"differ in kversion: a '2\.6\.1', b '2\.6\.2'"):
         kversion(tmp_path, ("a", "el6", "2.6.1"), ("b", "el6", "2.6.2"))
+
+
+@pytest.mark.parametrize(
+    ("kernel", "built"),
+    [
+        ("2.6.32-279.el6.x86_64", True),  # 6.3
+        ("2.6.32-279.22.1.el6.x86_64", True),
+        ("2.6.32-358.el6.x86_64", False),  # 6.4
+        ("2.6.32-754.35.1.el6.x86_64", False),
+    ],
+)
+def test_a_module_is_built_for_kernels_that_bring_none(
+    tmp_path: Path, kernel: str, built: bool
+) -> None:
+    target = inventory.for_hosts(EL6, hosts(tmp_path, ("a", "el6", kernel)))
+    assert ("openvswitch-kmod" in plan.buildable(PACKAGES, target)) is built
+    said = plan.left_out(PACKAGES, target)
+    if built:
+        assert not said
+    else:
+        (line,) = said
+        assert f"kernel {kernel} brings openvswitch itself" in line
+        assert "`--package openvswitch-kmod` builds it" in line
+
+
+def test_module_and_daemon_are_of_one_release() -> None:
+    daemon, module = PACKAGES["openvswitch"], PACKAGES["openvswitch-kmod"]
+    assert (daemon.version, daemon.versions) == (module.version, module.versions)
+    for version in daemon.versions:
+        one, other = (config.load_package(p.name, version) for p in (daemon, module))
+        assert one.sources == other.sources
+        assert one.adjust and "openvswitch-kmod" in one.adjust.without, "an RPM would drag it in"
+
+
+def test_a_first_kernel_that_is_none_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "x"
+    folder.mkdir()
+    monkeypatch.setattr(paths, "CONTAINERS", tmp_path)
+    text = 'summary = "x"\nsuite = "s"\n[macros]\ndist = ".x"\n{0}[kernel_modules]\na = "{1}"\n'
+    for macros, first, why in (("", "2.6.32-358", "kversion"), ('kversion = "3"\n', "6.4", "a =")):
+        (folder / "target.toml").write_text(text.format(macros, first))
+        with pytest.raises(ConfigError, match=why):
+            config.load_target("x")
 
 
 def test_a_kernel_that_is_no_word_is_refused(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Facts: the script runs on any POSIX shell; what it prints is read, whatever a host says."""
 
 import subprocess
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -52,6 +53,50 @@ def test_the_script_runs_where_nothing_of_ours_is_installed(shell: str) -> None:
     assert found.boot
     assert list(found.hashes) == ["/etc/passwd"]
     assert found.domains == found.networks == {}
+
+
+@pytest.mark.parametrize(
+    ("files", "found", "own"),
+    [
+        (["kernel/net/openvswitch/openvswitch.ko"], 1, True),
+        (["kernel/net/openvswitch/openvswitch.ko.xz"], 1, True),
+        (["extra/openvswitch/openvswitch.ko"], 1, False),
+        (["weak-updates/o/openvswitch.ko", "kernel/net/openvswitch/openvswitch.ko"], 2, True),
+        (["kernel/net/openvswitch/vport-gre.ko", "kernel/net/bridge/bridge.ko"], 0, False),
+        ([], 0, False),
+    ],
+)  # fmt: skip
+def test_a_module_of_the_kernel_is_told_from_one_of_an_rpm(
+    files: list[str], found: int, own: bool, tmp_path: Path
+) -> None:
+    kernel = subprocess.run(["uname", "-r"], capture_output=True, text=True).stdout.strip()
+    for file in files:
+        path = tmp_path / kernel / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    asked = modules_of(tmp_path)
+    assert len(asked.modules.get("openvswitch", ())) == found
+    assert asked.kernel_has("openvswitch") is own
+
+
+def test_a_module_that_is_built_in_is_the_kernels(tmp_path: Path) -> None:
+    kernel = subprocess.run(["uname", "-r"], capture_output=True, text=True).stdout.strip()
+    (tmp_path / kernel).mkdir()
+    builtin = "kernel/fs/ext4/ext4.ko\nkernel/net/openvswitch/openvswitch.ko\n"
+    (tmp_path / kernel / "modules.builtin").write_text(builtin)
+    assert modules_of(tmp_path).kernel_has("openvswitch")
+
+
+def modules_of(folder: Path) -> Facts:
+    """Ask for the module openvswitch, with ``folder`` in the place of /lib/modules."""
+    done = subprocess.run(
+        ["sh", "-s", "--", BOUNDARY, *Question(modules=("openvswitch",)).words()],
+        input=facts.SCRIPT.replace("/lib/modules", str(folder)),
+        capture_output=True,
+        text=True,
+        env={"PATH": "/usr/bin:/bin", "LC_ALL": "C"},
+    )
+    return parse(sections(done.stdout, BOUNDARY))
 
 
 def test_rpms_are_read_with_epoch_and_header() -> None:

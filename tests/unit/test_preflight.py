@@ -140,7 +140,10 @@ def test_el6_is_taken_where_nothing_is_missing(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert choose(monkeypatch, tmp_path, GOOD) == "el6"
-    assert "target el6: the best one, and it can be built here" in capsys.readouterr().out
+    first, second = capsys.readouterr().out.splitlines()
+    assert "target el6: this is the first run of its kind" in first and "CentOS 6" in first
+    assert f"its log, {tmp_path / 'log'}, to the project's issue tracker" in first
+    assert second.startswith("target el6: the best one, and it can be built here")
 
 
 def test_the_fall_back_says_in_one_line_what_made_it(

@@ -8,6 +8,7 @@ import pytest
 from finished import DOMAIN, HOST, LIVE, NETWORK, RECORD, RPM, UP, WANTED, changes, done, hands
 
 from sheepvirt.errors import BootstrapError
+from sheepvirt.host import refusals
 from sheepvirt.host.model import BridgeState, Change, Definition, Facts, Script
 from sheepvirt.host.steps import (
     STEPS,
@@ -23,6 +24,7 @@ from sheepvirt.host.steps import (
 from sheepvirt.host.steps import domain as domains
 from sheepvirt.host.steps import network as networks
 from sheepvirt.host.steps import services as service_step
+from sheepvirt.model import BuildRecord, PublishedRpm
 
 
 def test_nothing_is_left_to_do_on_a_finished_host() -> None:
@@ -48,6 +50,43 @@ def test_dependencies_go_in_by_one_transaction(monkeypatch: pytest.MonkeyPatch) 
     dependencies.apply(WANTED, facts, worker)
     assert planned.plan == []
     assert planned.sent[0] == b"b/2\n"  # noted before anything changes
+
+
+KMOD = PublishedRpm("kmod-o", "kmod-o-1-1.el6.x86_64", "o-kmod/k.rpm", "d" * 64, "cc")
+MADE = BuildRecord("o-kmod", "1", "k", {}, (KMOD,), ("kmod-o",), (), 1.0, kernel_module="o")
+OLD = replace(done(), kernel="2.6.32-279.el6.x86_64")
+NEW = replace(OLD, kernel="2.6.32-754.el6.x86_64", modules={"o": ("kernel/net/o/o.ko",)})
+BRIDGED = replace(WANTED, module_makers={"o": "o-kmod"}, records=(RECORD, MADE))
+
+
+def test_a_kernel_that_brings_the_module_needs_no_rpm_of_it() -> None:
+    assert changes(packages.STEP, NEW, BRIDGED) == []
+    assert changes(packages.STEP, NEW, replace(BRIDGED, records=(RECORD,))) == []
+    (change,) = changes(packages.STEP, OLD, BRIDGED)
+    assert change.startswith("kmod-o by dnf")
+    foreign = replace(OLD, modules={"o": ("extra/o/o.ko",)})  # of an RPM that is not ours
+    assert changes(packages.STEP, foreign, replace(BRIDGED, records=(RECORD,))) == []
+
+
+def test_an_rpm_of_the_module_that_is_there_is_kept_the_repos() -> None:
+    there = replace(
+        NEW,
+        packages={**NEW.packages, "kmod-o": "kmod-o-0-1"},
+        headers={**NEW.headers, "kmod-o": "x"},
+    )
+    (change,) = changes(packages.STEP, there, BRIDGED)
+    assert change.startswith("kmod-o-1-1.el6.x86_64 by dnf, in place of another version")
+
+
+def test_a_host_that_nobody_gives_the_module_is_refused_before_anything_is_changed() -> None:
+    bare = replace(BRIDGED, records=(RECORD,))
+    for fine in (NEW, replace(OLD, modules={"o": ("extra/o/o.ko",)}), Facts()):
+        refusals.require(bare, fine)
+    refusals.require(BRIDGED, OLD)
+    with pytest.raises(BootstrapError, match=r"279\.el6\.x86_64 brings no o module") as caught:
+        refusals.require(bare, OLD)
+    assert 'kversion = "2.6.32-279.el6.x86_64"' in caught.value.hint
+    assert "--package o-kmod" in caught.value.hint
 
 
 YUM = replace(done(), provided=frozenset(), installer="yum")

@@ -32,6 +32,8 @@ class Wanted:
     stand_ins: frozenset[str] = frozenset()  # words for what is a stand-in on this host
     # RPM of the maker that was not chosen, to the package that is published in its place.
     other_makers: Mapping[str, str] = field(default_factory=dict)
+    # Kernel module to the package that makes it, where hosts of this target need it.
+    module_makers: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def rpms(self) -> dict[str, PublishedRpm]:
@@ -45,10 +47,13 @@ class Wanted:
         rpms = (rpm for record in self.records for rpm in record.rpms)
         return tuple(r.nevra for r in rpms if r.nevra.endswith((".src", ".nosrc")))
 
-    @property
-    def install(self) -> tuple[str, ...]:
-        """Names of the RPMs that the host asks for; the installer adds what they require."""
-        return tuple(name for record in self.records for name in record.install)
+    def install(self, facts: Facts) -> tuple[str, ...]:
+        """Names of the RPMs that the host asks for; the installer adds what they require.
+
+        A module that the host's own kernel brings is not among them.
+        """
+        wanted = (r for r in self.records if not facts.kernel_has(r.kernel_module))
+        return tuple(name for record in wanted for name in record.install)
 
     def xml(self, kind: str, what: str, **values: object) -> str:
         """Return ``kind``.xml.j2 with ``values``, as libvirt's own schema accepts it.

@@ -28,7 +28,7 @@ def differences(wanted: Wanted, facts: Facts) -> Differences:
     """Compare the host's RPMs with the repo's. Pure."""
     installed = [rpm for name, rpm in wanted.rpms.items() if name in facts.packages]
     return Differences(
-        absent=tuple(n for n in wanted.install if n not in facts.packages),
+        absent=tuple(n for n in wanted.install(facts) if n not in facts.packages),
         other=tuple(r.nevra for r in installed if facts.packages[r.name] != r.nevra),
         rebuilt=tuple(
             r.nevra
