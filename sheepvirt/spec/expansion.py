@@ -2,12 +2,14 @@
 
 ``rpmspec -P`` prints it where it exists (rpm 4.10). Older rpms (el6 has 4.8) are asked piece by
 piece: the source RPM's header has the BuildRequires, ``rpm -q --specfile`` has what each package
-requires, and ``rpmbuild`` prints the scripts of %prep and %build where their shell is cat. File
-lists are not among the pieces.
+requires, and ``rpmbuild`` prints the scripts of %prep, %build, %install where their shell is cat.
+As that installs nothing, it then names each file that a list asks for as missing, up to the end of
+the first package that has a list. Seen with rpm 4.8.1.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 from sheepvirt.docker.container import Container, Result
@@ -17,6 +19,7 @@ HEADER = "Name: %{NAME}\\nVersion: %{VERSION}\\nRelease: %{RELEASE}\\n"
 RELATION = "%{REQUIRENAME} %{REQUIREFLAGS:depflags} %{REQUIREVERSION}\\n"
 # A script is handed to this "shell" instead of the real one (rpm's macros file: ___build_cmd).
 AS_TEXT = ("--define", "_buildshell /bin/cat", "--define", "___build_args %{nil}")
+LISTED = re.compile(r"(?m)^error: File not found(?: by glob)?: (/.*)$")
 
 
 def expand(
@@ -57,9 +60,17 @@ def _by_pieces(
     query = f"%%package -n %{{NAME}}\\n[Requires: {RELATION}]"
     packages = ask("rpm", "-q", *defines, "--specfile", spec, "--qf", query)
     words = ("--nodeps", *AS_TEXT, *defines, spec)
+    empty = f"{scratch}/EMPTY"  # %buildroot, of which nothing is made
     prep = ask("rpmbuild", "-bp", *words)
     build = ask("rpmbuild", "-bc", "--short-circuit", *words)
-    return source + _as_sections(packages, _name(source)) + f"%prep\n{prep}\n%build\n{build}\n"
+    # This ends badly by design: the files are missing.
+    last = container.run(
+        ["rpmbuild", "-bi", "--short-circuit", "--buildroot", empty, *words], env=env
+    )
+    listed = (path.removeprefix(empty) for path in LISTED.findall(last.stderr))
+    scripts = {"prep": prep, "build": build, "install": last.stdout, "files": "\n".join(listed)}
+    texts = "".join(f"%{section}\n{text}\n" for section, text in scripts.items())
+    return source + _as_sections(packages, _name(source)) + texts
 
 
 def _asked(container: Container, argv: Sequence[str], env: Mapping[str, str], spec: str) -> str:

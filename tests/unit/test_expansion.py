@@ -47,6 +47,14 @@ OLD = {
     ("rpm", "-q"): ok(PACKAGES),
     ("rpmbuild", "-bp"): ok("%setup was here\n"),
     ("rpmbuild", "-bc"): ok("./configure --with-storage-sheepdog\n"),
+    # As rpm 4.8.1 ends; a later one says "by glob" of patterns.
+    ("rpmbuild", "-bi"): Result(
+        1,
+        "make install DESTDIR=/build/X/EMPTY\n",
+        "error: File not found: /build/X/EMPTY/usr/bin/a\n"
+        "error: File not found by glob: /build/X/EMPTY/usr/share/a-*\n"
+        "\n\nRPM build errors:\n    File not found: /build/X/EMPTY/usr/bin/a\n",
+    ),
 }
 
 
@@ -74,13 +82,15 @@ def test_an_older_rpm_gives_the_same_sections_by_pieces() -> None:
     assert "Requires: a = 1-2.el6\n" in sections["package -n other"]
     assert "./configure --with-storage-sheepdog\n" in sections["build"]
     assert "%setup was here\n" in sections["prep"]
+    assert "make install DESTDIR=/build/X/EMPTY\n" in sections["install"]
+    assert "".join(sections["files"]).split() == ["%files", "/usr/bin/a", "/usr/share/a-*"]
 
 
 def test_each_question_gets_the_macros_of_the_target() -> None:
     root = Recorder(OLD)
     expand(root)
     about_the_spec = [a for a in root.asked if "/build/SPECS/a.spec" in a]
-    assert len(about_the_spec) == 4
+    assert len(about_the_spec) == 5
     for argv in about_the_spec:
         assert "rhel 6" in argv
 
