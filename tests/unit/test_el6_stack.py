@@ -84,6 +84,31 @@ def test_our_specs_for_it_say_nothing_that_its_rpm_does_not_know(package: Packag
     assert not found
 
 
+def test_rpmbuild_gets_no_option_that_its_rpm_does_not_know() -> None:
+    for package in PACKAGES.values():
+        if not package.targets or "el6" in package.targets:
+            assert "--nocheck" not in package.rpmbuild_args, package.name
+
+
+@pytest.mark.parametrize("name", ["el6", "el7", "el8"])
+def test_the_builder_has_what_our_recipes_ask_for(name: str) -> None:
+    """A name that is missing there ends a build as it begins."""
+    target = config.load_target(name)
+    recipe = (target.folder / "builder" / "Containerfile.j2").read_text(encoding="utf-8")
+    have = set(re.split(r"[\s\"]+", recipe))
+    packages = [config.load_package(n, target.versions.get(n, "")) for n in config.package_names()]
+    for package in packages:
+        if package.stands_in_for or (package.targets and name not in package.targets):
+            continue
+        asked = set(package.adjust.build_requires if package.adjust else ())
+        if package.spec_from == "here":
+            asked |= set(
+                re.findall(r"(?m)^BuildRequires:\s+(\S+)$", staging.stock_spec(package, []))
+            )
+        missing = {word for word in asked if not word.startswith("%")} - have
+        assert not missing, package.name
+
+
 def test_a_spec_below_a_folder_gets_a_release_of_the_target(tmp_path: Path) -> None:
     archive = tarball(tmp_path, bridge_spec=BRIDGE, bridge_files="/etc/bridge\n")
     package = bridge()
