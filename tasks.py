@@ -12,16 +12,20 @@ from typing import Any
 
 from invoke import Collection, Context, Exit, task
 
-from sheepvirt import config, machine, paths, pipeline, preflight, report
-from sheepvirt.builds import execute
-from sheepvirt.bundle import intake, writer
-from sheepvirt.errors import PreflightError, SheepvirtError, VerifyError
-from sheepvirt.host import bootstrap as bootstrapping
-from sheepvirt.host import inventory, rehearsal
-from sheepvirt.progress import Progress
-from sheepvirt.prove import trials
-from sheepvirt.prove import verify as verifying
-from sheepvirt.prove import why as tracing
+from sheepvirt import pipeline
+from sheepvirt.bootstrap import rehearsal
+from sheepvirt.bootstrap import runner as bootstrapping
+from sheepvirt.builds import execute, preflight
+from sheepvirt.bundle import importer, writer
+from sheepvirt.cli import report
+from sheepvirt.config import catalog, inventory
+from sheepvirt.core import paths
+from sheepvirt.core.errors import PreflightError, SheepvirtError, VerifyError
+from sheepvirt.core.progress import Progress
+from sheepvirt.engine import machine
+from sheepvirt.verify import trace as tracing
+from sheepvirt.verify import verification as verifying
+from sheepvirt.verify.controls import control_runner
 
 
 def command(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -57,7 +61,7 @@ def doctor(_c: Context, target: str = "") -> None:
     """Say what each target needs of this machine and its network, and what to do about it."""
     progress = _progress("doctor")
     able = []
-    for name in [target] if target else config.target_names():
+    for name in [target] if target else catalog.target_names():
         one = inventory.load_target(name)
         found = preflight.examine(one)
         report.findings(progress, one, found)
@@ -91,7 +95,7 @@ def build_rpms(
     """Patch the spec, prove it, build the RPMs in a container, publish the repo in dist/TARGET."""
     progress = _progress("build-rpms")
     if from_bundle:
-        offline = intake.use(Path(from_bundle), target, progress)
+        offline = importer.use(Path(from_bundle), target, progress)
         chosen, shelf = offline.target, offline.shelf
         pipeline.say_unproven(chosen, progress)
         why = f"target {chosen.name}: {offline.shelf.name} is for it ({chosen.summary})"
@@ -138,7 +142,7 @@ def bootstrap(_c: Context, host: str, plan: bool = False) -> None:
     """Bring HOST to its wanted state over SSH; a second run changes nothing."""
     progress = _progress("bootstrap")
     wanted = inventory.load_host(host)
-    pipeline.say_unproven(config.load_target(wanted.target), progress)
+    pipeline.say_unproven(catalog.load_target(wanted.target), progress)
     changes = bootstrapping.bootstrap(wanted, plan=plan, progress=progress)
     report.changes(progress, wanted, changes, plan=plan)
     if not plan:
@@ -158,11 +162,11 @@ def verify(_c: Context, host: str, reboot: bool = True, prove: bool = False) -> 
     """Prove that HOST works with testinfra, before and after a reboot. Writes JUnit XML."""
     progress = _progress("verify")
     if prove:
-        trials.prove(inventory.load_host(host), progress)
+        control_runner.prove(inventory.load_host(host), progress, report)
         return
     wanted = inventory.load_host(host)
-    pipeline.say_unproven(config.load_target(wanted.target), progress)
-    verifying.verify(wanted, reboot=reboot, progress=progress)
+    pipeline.say_unproven(catalog.load_target(wanted.target), progress)
+    verifying.verify(wanted, reboot=reboot, progress=progress, display=report)
 
 
 @task(
@@ -183,6 +187,13 @@ def why(_c: Context, host: str, package: str) -> None:
         )
 
 
+def _everything(host: str, progress: Progress, from_bundle: Path | None = None) -> None:
+    done = pipeline.everything(host, progress, report, from_bundle)
+    report.builds(progress, done.target, done.records)
+    report.changes(progress, done.host, done.changes, plan=False)
+    report.summary(progress, done.target, done.host, done.records, done.outcome)
+
+
 @task(
     name="all",
     help={
@@ -193,7 +204,7 @@ def why(_c: Context, host: str, package: str) -> None:
 @command
 def everything(_c: Context, host: str = "tahiti", from_bundle: str = "") -> None:
     """Do the main job: RPMs, repo, host, guest, verification, summary. What `make` runs."""
-    pipeline.everything(host, _progress("all"), Path(from_bundle) if from_bundle else None)
+    _everything(host, _progress("all"), Path(from_bundle) if from_bundle else None)
 
 
 @task(help={"host": "a name of host/inventory.toml"})
@@ -203,7 +214,7 @@ def nightly(_c: Context, host: str = "tahiti") -> None:
     wanted = inventory.load_host(host)
     if wanted.rehearsal:
         rehearsal.remove(wanted)
-    pipeline.everything(host, _progress("nightly"))
+    _everything(host, _progress("nightly"))
 
 
 @task(positional=["host"], help={"host": "a rehearsal host of host/inventory.toml"})

@@ -17,13 +17,15 @@ import tempfile
 import time
 from pathlib import Path
 
-from sheepvirt import config, paths, rpms
 from sheepvirt.builds import execute, repo
 from sheepvirt.builds.buildroot import TOP, defines, environment
-from sheepvirt.docker.engine import Engine
+from sheepvirt.config import catalog
+from sheepvirt.core import paths
+from sheepvirt.core.progress import Progress
+from sheepvirt.engine.engine import Engine
 from sheepvirt.images import recipes
-from sheepvirt.model import Package, Target
-from sheepvirt.progress import Progress
+from sheepvirt.model.builds import Package, Target
+from sheepvirt.rpm import rpms
 
 
 def pipeline(target: Target, package: Package) -> tuple[float, float]:
@@ -73,7 +75,7 @@ def main() -> None:
     parser.add_argument("--package", default="libvirt")
     parser.add_argument("--target", default="rehearsal")
     options = parser.parse_args()
-    target, package = config.load_target(options.target), config.load_package(options.package)
+    target, package = catalog.load_target(options.target), catalog.load_package(options.package)
     image = recipes.ensure(Engine(), target, "builder", Progress())
     own = paths.cache() / "sources"
     with tempfile.TemporaryDirectory(prefix="sheepvirt-bench-") as scratch:

@@ -21,14 +21,15 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-from sheepvirt import config, paths
+from sheepvirt.bootstrap.sheepdog import PORT
 from sheepvirt.builds import repo
-from sheepvirt.docker.engine import Engine
-from sheepvirt.host import inventory, ssh
-from sheepvirt.host.sheepdog import PORT
-from sheepvirt.host.ssh import Connection
+from sheepvirt.config import catalog, inventory
+from sheepvirt.core import paths
+from sheepvirt.core.progress import Progress
+from sheepvirt.engine.engine import Engine
 from sheepvirt.images import recipes
-from sheepvirt.progress import Progress
+from sheepvirt.ssh import client
+from sheepvirt.ssh.client import Connection
 
 MB = 256 * 2**20 / 10**6
 FOLDER = "/var/lib/sheepvirt/bench"
@@ -57,7 +58,7 @@ SECONDS = 120
 def kernel(folder: Path, progress: Progress) -> None:
     """Put the measuring guest's ``vmlinuz`` and ``initramfs`` into ``folder``."""
     engine = Engine()
-    tag = recipes.ensure(engine, config.load_target("rehearsal"), "guest", progress)
+    tag = recipes.ensure(engine, catalog.load_target("rehearsal"), "guest", progress)
     script = (Path(__file__).parent / "storage_init.sh").read_text(encoding="utf-8")
     with engine.container(tag, network="none") as container:
         container.write("/tmp/init", script, mode=0o755)
@@ -133,7 +134,7 @@ def main() -> None:
     host = inventory.load_host(options.host)
     makers = [r.stand_in or r.package for r in repo.read_manifest(paths.dist() / host.target)
               if r.package == "sheepdog" or r.stand_in]  # fmt: skip
-    connection = ssh.connect(host)
+    connection = client.connect(host)
     with tempfile.TemporaryDirectory() as scratch:
         kernel(Path(scratch), Progress())
         for name in ("vmlinuz", "initramfs"):

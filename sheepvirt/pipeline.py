@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from sheepvirt import config, paths, preflight, report
-from sheepvirt.builds import execute
-from sheepvirt.bundle import intake
-from sheepvirt.errors import ConfigError, suggest
-from sheepvirt.host import bootstrap, inventory
-from sheepvirt.model import Target
-from sheepvirt.progress import Progress
-from sheepvirt.prove import verify
+from sheepvirt.bootstrap import runner
+from sheepvirt.builds import execute, preflight
+from sheepvirt.bundle import importer
+from sheepvirt.config import catalog, inventory
+from sheepvirt.core import paths
+from sheepvirt.core.errors import ConfigError, suggest
+from sheepvirt.core.progress import Progress
+from sheepvirt.model.builds import BuildRecord, Target
+from sheepvirt.model.hosts import Change, Host, VerifyOutcome
+from sheepvirt.verify import verification
+from sheepvirt.verify.display import Display
 
 # From the real thing to the embedded default; the first that can be built here is taken.
 PREFERENCE = ("el6", "rehearsal")
@@ -45,7 +50,7 @@ def say_unproven(target: Target, progress: Progress) -> None:
 
 
 def _best() -> tuple[Target, str]:
-    known = config.target_names()
+    known = catalog.target_names()
     candidates = [inventory.load_target(one) for one in PREFERENCE if one in known]
     if not candidates:
         raise ConfigError("no target of containers/ can be used", hint=suggest("rehearsal", known))
@@ -59,8 +64,21 @@ def _best() -> tuple[Target, str]:
     return candidates[-1], f"the embedded default{lacks}"
 
 
-def everything(host_name: str, progress: Progress, from_bundle: Path | None = None) -> None:
-    """Build, bootstrap ``host_name``, verify it across a reboot and print the summary.
+@dataclass(frozen=True)
+class Done:
+    """What the whole job came to."""
+
+    target: Target
+    host: Host
+    records: Sequence[BuildRecord]
+    changes: Sequence[Change]
+    outcome: VerifyOutcome
+
+
+def everything(
+    host_name: str, progress: Progress, display: Display, from_bundle: Path | None = None
+) -> Done:
+    """Build, bootstrap ``host_name`` and verify it across a reboot.
 
     ``from_bundle``: images and sources come from there, and the network is off.
     Raises whatever stage fails; timings of what ran are written in any case.
@@ -70,13 +88,11 @@ def everything(host_name: str, progress: Progress, from_bundle: Path | None = No
     try:
         words, shelf = [], None
         if from_bundle:
-            offline = intake.use(from_bundle, target.name, progress)
+            offline = importer.use(from_bundle, target.name, progress)
             words, shelf = list(offline.words), offline.shelf
         records = execute.build_rpms(target, words, progress, shelf=shelf)
-        changes = bootstrap.bootstrap(host, plan=False, progress=progress)
-        outcome = verify.verify(host, reboot=True, progress=progress)
+        changes = runner.bootstrap(host, plan=False, progress=progress)
+        outcome = verification.verify(host, reboot=True, progress=progress, display=display)
     finally:
         progress.write_timings(paths.dist() / "timings.json")
-    report.builds(progress, target, records)
-    report.changes(progress, host, changes, plan=False)
-    report.summary(progress, target, host, records, outcome)
+    return Done(target, host, records, changes, outcome)

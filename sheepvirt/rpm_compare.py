@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sheepvirt import output, rpms
-from sheepvirt.compat import payload, traits
-from sheepvirt.errors import BuildError, SheepvirtError
+from sheepvirt.core import output
+from sheepvirt.core.errors import BuildError, SheepvirtError
+from sheepvirt.rpm import payload, rpms, traits
 
 IDENTICAL, SAME, DIFFERENT = "identical", "same contents", "different"
 # A build's time and place. rpmfile's names: cookie is host and time, sourcepkgid is the MD5 of the

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from sheepvirt import locks
-from sheepvirt.model import Package, Target
+from sheepvirt.core import locks
+from sheepvirt.model.builds import Package, Target
 
 TOP = "/build"  # %_topdir of the build root
 _ENVIRONMENT = {

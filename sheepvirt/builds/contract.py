@@ -1,6 +1,6 @@
 """Pure: evidence against declaration. A feature that is declared and not seen stops the run.
 
-The gates are spec (by_intent.py proves it), build and rpm (here) and host (tests/host).
+The gates are spec (by_intent.py proves it), build and rpm (here) and host (verify/checks).
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import PurePosixPath
 
-from sheepvirt.errors import ContractError
-from sheepvirt.model import Evidence, Feature, Rpm
+from sheepvirt.core.errors import ContractError
+from sheepvirt.model.builds import Evidence, Feature, Rpm
 
 # Content of a file of an RPM.
 ReadMember = Callable[[Rpm, str], bytes]

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-from sheepvirt import config, preflight, rpms
-from sheepvirt.builds import contract, given, plan, repo, sources, versions
+from sheepvirt.builds import contract, plan, preflight, repo
 from sheepvirt.builds.buildroot import owner
 from sheepvirt.builds.rpmbuild import Job
-from sheepvirt.compat import old_tools
-from sheepvirt.docker.engine import Engine
-from sheepvirt.errors import ConfigError, SourceUnreachableError
+from sheepvirt.config import catalog, versions
+from sheepvirt.core.errors import ConfigError, SourceUnreachableError
+from sheepvirt.core.locks import lock
+from sheepvirt.core.progress import Progress
+from sheepvirt.engine.engine import Engine
 from sheepvirt.images import recipes
-from sheepvirt.locks import lock
-from sheepvirt.model import (
+from sheepvirt.model.builds import (
     BuildPlan,
     BuildRecord,
     Choice,
@@ -24,7 +24,8 @@ from sheepvirt.model import (
     Shelf,
     Target,
 )
-from sheepvirt.progress import Progress
+from sheepvirt.rpm import old_tools, rpms
+from sheepvirt.sources import local, store
 
 
 def make_plan(
@@ -46,9 +47,9 @@ def make_plan(
     SourceUnreachableError.
     """
     asked, packages = _asked(words, target)
-    by_hand = given.parse(files, packages)
+    by_hand = local.parse(files, packages)
     for name, path in by_hand.items():
-        packages[name] = given.use(packages[name], path, rpms.sha256(path))
+        packages[name] = local.use(packages[name], path, rpms.sha256(path))
     choices, wanted = _choices(packages, asked, target, shelf, named)
     makers = {c.package: c.maker for c in choices}
     keys: dict[str, str] = {}
@@ -71,13 +72,13 @@ def make_plan(
 
 def _asked(words: Sequence[str], target: Target) -> tuple[Request, dict[str, Package]]:
     """Return what ``words`` ask for, and every package in the version that is wanted of it."""
-    names = config.package_names()
+    names = catalog.package_names()
     default = plan.chosen_versions(names, {}, target)
-    found = (config.load_package(n, default.get(n, "")) for n in names)
+    found = (catalog.load_package(n, default.get(n, "")) for n in names)
     packages = {package.name: package.for_target(target.name) for package in found}
     asked = plan.request(words, packages, plan.stand_ins(packages, target), target)
     for name, version in asked.versions.items():
-        packages[name] = config.load_package(name, version).for_target(target.name)
+        packages[name] = catalog.load_package(name, version).for_target(target.name)
     return asked, packages
 
 
@@ -102,12 +103,12 @@ def _choices(
     for name in undecided:
         force = forced.get(name, "")
         kept = None if force else plan.keep(name, known[name], named)
-        if kept and shelf and not sources.reach_all(packages[kept.maker].sources, shelf).ok:
+        if kept and shelf and not store.reach_all(packages[kept.maker].sources, shelf).ok:
             kept = None  # the bundle was made with the other one
         if kept:
             choices.append(kept)
             continue
-        reach = None if force == plan.STAND_IN else sources.reach_all(packages[name].sources, shelf)
+        reach = None if force == plan.STAND_IN else store.reach_all(packages[name].sources, shelf)
         choices.append(plan.choose(name, known[name], force, reach))
     return choices, wanted
 
@@ -149,7 +150,7 @@ def build_rpms(
         )
         if shelf:
             needed = [s for row in planned.builds if row.build for s in row.package.sources]
-            sources.require(needed, shelf)
+            store.require(needed, shelf)
         for sentence in (*(choice.sentence for choice in planned.choices), *planned.left_out):
             progress.say(f"  {sentence}")
         for row in planned.builds:
@@ -197,4 +198,4 @@ def _kept(planned: BuildPlan, published: Mapping[str, BuildRecord]) -> set[str]:
     kept = {row.package.name for row in planned.builds if not row.build}
     if not planned.everything:
         kept |= published.keys() - {row.package.name for row in planned.builds}
-    return kept & set(config.package_names()) - {choice.other for choice in planned.choices}
+    return kept & set(catalog.package_names()) - {choice.other for choice in planned.choices}

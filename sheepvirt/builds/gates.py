@@ -9,14 +9,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from sheepvirt import rpms
-from sheepvirt.builds import contract, given, staging, versions
+from sheepvirt.builds import contract, expansion, staging
 from sheepvirt.builds.buildroot import TOP, defines, environment
 from sheepvirt.builds.contract import ReadMember
-from sheepvirt.compat import old_tools
-from sheepvirt.docker.container import Container
-from sheepvirt.model import Adjustment, Evidence, Package, Rpm, Target
-from sheepvirt.spec import adjust, by_intent, expansion
+from sheepvirt.config import versions
+from sheepvirt.engine.container import Container
+from sheepvirt.model.builds import Adjustment, Evidence, Package, Rpm, Target
+from sheepvirt.rpm import old_tools, rpms
+from sheepvirt.sources import local
+from sheepvirt.spec import adjust, by_intent
 
 
 def spec_gate(container: Container, target: Target, package: Package, out: Path) -> list[Evidence]:
@@ -32,7 +33,7 @@ def spec_gate(container: Container, target: Target, package: Package, out: Path)
     if package.adjust:
         values = expansion.values(container, _wanted(package.adjust), words, env)
         found += adjust.prove(package.adjust, values, text, package=package.name)
-    found += given.evidence(package, contract.spec_version(text))
+    found += local.evidence(package, contract.spec_version(text))
     contract.require(found, where="the intent in patches/ and the spec's diff above")
     return found
 

@@ -14,10 +14,18 @@ import hashlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from sheepvirt.builds import given
-from sheepvirt.errors import ConfigError, SourceUnreachableError, UnknownNameError, suggest
-from sheepvirt.model import BuildRecord, Choice, Package, PlannedBuild, Reach, Request, Target
-from sheepvirt.tables import pick
+from sheepvirt.core.errors import ConfigError, SourceUnreachableError, UnknownNameError, suggest
+from sheepvirt.core.tables import pick
+from sheepvirt.model.builds import (
+    BuildRecord,
+    Choice,
+    Package,
+    PlannedBuild,
+    Reach,
+    Request,
+    Target,
+)
+from sheepvirt.sources import local
 
 # Raised when execute.py changes in a way that changes what comes out of the same inputs.
 RECIPE = "2"
@@ -245,7 +253,7 @@ def inputs(
     macros = target.for_package(package).macros
     found |= {f"macro {name}": value for name, value in macros.items()}
     for source in package.sources:
-        sign = given.SIGN if package.unpinned and source.given else ""
+        sign = local.SIGN if package.unpinned and source.given else ""
         found[f"source {source.file}{sign}"] = source.pin
     for path, digest in files.items():
         name = f"{path.parent.name}/{path.name}"

@@ -16,12 +16,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from sheepvirt import paths
-from sheepvirt.docker.engine import Engine
-from sheepvirt.errors import BuildError, ConfigError
-from sheepvirt.model import BuildRecord, Evidence, PublishedRpm, Target
-from sheepvirt.progress import Stage
-from sheepvirt.rpms import sha256
+from sheepvirt.core import paths
+from sheepvirt.core.errors import BuildError, ConfigError
+from sheepvirt.core.progress import Stage
+from sheepvirt.engine.engine import Engine
+from sheepvirt.model.builds import BuildRecord, Evidence, PublishedRpm, Target
+from sheepvirt.rpm.rpms import sha256
 
 MANIFEST = paths.MANIFEST
 

@@ -11,13 +11,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from sheepvirt import paths, rpms
-from sheepvirt.builds import buildlog, gates, sources, staging, versions
+from sheepvirt.builds import buildlog, gates, staging
 from sheepvirt.builds.buildroot import TOP, defines, environment, owner
-from sheepvirt.docker.container import Container, Result
-from sheepvirt.docker.engine import Engine
-from sheepvirt.errors import BuildError, CompileError
-from sheepvirt.model import (
+from sheepvirt.config import versions
+from sheepvirt.core import paths
+from sheepvirt.core.errors import BuildError, CompileError
+from sheepvirt.core.progress import Progress, Stage
+from sheepvirt.engine.container import Container, Result
+from sheepvirt.engine.engine import Engine
+from sheepvirt.model.builds import (
     BuildRecord,
     DebianSource,
     Evidence,
@@ -29,7 +31,8 @@ from sheepvirt.model import (
     Source,
     Target,
 )
-from sheepvirt.progress import Progress, Stage
+from sheepvirt.rpm import rpms
+from sheepvirt.sources import store
 
 KILLED = {-1, 128 + signal.SIGKILL, 128 + signal.SIGTERM}
 
@@ -90,7 +93,7 @@ class Job:
     def fetch(self, source: Source, part: Stage) -> Path:
         """Return a file with a source's content. Raises SourceError."""
         debian = self._from_debian if self._target.suite else None  # else its image has no apt
-        return sources.fetch(source, part, debian=debian, shelf=self._shelf)
+        return store.fetch(source, part, debian=debian, shelf=self._shelf)
 
     def _from_debian(self, source: DebianSource, folder: Path) -> Path:
         """Bring a file of a Debian source package out of a container (it has the mirrors)."""

@@ -9,10 +9,10 @@ import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
-from sheepvirt import paths
-from sheepvirt.builds import versions
-from sheepvirt.errors import SourceError, SpecError
-from sheepvirt.model import Package
+from sheepvirt.config import versions
+from sheepvirt.core import paths
+from sheepvirt.core.errors import SourceError, SpecError
+from sheepvirt.model.builds import Package
 from sheepvirt.spec import adjust, by_intent, own_patches
 from sheepvirt.spec.draft import Draft
 from sheepvirt.spec.model import Intent, Patched

@@ -20,7 +20,7 @@ from typing import BinaryIO
 
 from sheepvirt.bundle import lockfile
 from sheepvirt.bundle.lockfile import NAME, Lock, Member
-from sheepvirt.errors import BundleError
+from sheepvirt.core.errors import BundleError
 
 BLOCK = 512
 END = bytes(2 * BLOCK)

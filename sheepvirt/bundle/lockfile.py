@@ -13,8 +13,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 from urllib.parse import quote
 
-from sheepvirt.errors import BundleError, ConfigError
-from sheepvirt.tables import Table
+from sheepvirt.core.errors import BundleError, ConfigError
+from sheepvirt.core.tables import Table
 
 NAME = "bundle.json"
 FORMAT = 1

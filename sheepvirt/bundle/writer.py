@@ -13,12 +13,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from sheepvirt import locks, paths, preflight, rpms
-from sheepvirt.builds import execute, git
+from sheepvirt.builds import execute, preflight
 from sheepvirt.builds.buildroot import owner
 from sheepvirt.builds.rpmbuild import Job
 from sheepvirt.bundle import archive
-from sheepvirt.bundle.intake import BUILDER, disk_errors, size_of
+from sheepvirt.bundle.importer import BUILDER, disk_errors, size_of
 from sheepvirt.bundle.lockfile import (
     REPOS,
     REQUIREMENTS,
@@ -29,13 +28,16 @@ from sheepvirt.bundle.lockfile import (
     SourceRow,
     member_name,
 )
-from sheepvirt.docker.container import Container
-from sheepvirt.docker.engine import Engine
-from sheepvirt.errors import BundleError
+from sheepvirt.core import locks, paths
+from sheepvirt.core.errors import BundleError
+from sheepvirt.core.progress import Progress
+from sheepvirt.core.signals import terminate_as_exception
+from sheepvirt.engine.container import Container
+from sheepvirt.engine.engine import Engine
 from sheepvirt.images import recipes
-from sheepvirt.model import BuildPlan, Target
-from sheepvirt.progress import Progress
-from sheepvirt.signals import terminate_as_exception
+from sheepvirt.model.builds import BuildPlan, Target
+from sheepvirt.rpm import rpms
+from sheepvirt.sources import git
 
 FAST = 3  # of gzip: 5 % larger than 6, in half the time
 # Where apt, yum and dnf keep what they install from and by which keys they believe it.

@@ -14,12 +14,13 @@ from collections.abc import Callable, Sequence
 from functools import cache, partial
 from pathlib import Path
 
-from sheepvirt import config, output, paths
-from sheepvirt.compat import traits
-from sheepvirt.compat.model import Violation
-from sheepvirt.compat.old_tools import check, check_metadata
-from sheepvirt.errors import ConfigError, SheepvirtError
-from sheepvirt.model import Target
+from sheepvirt.config import catalog
+from sheepvirt.core import output, paths
+from sheepvirt.core.errors import ConfigError, SheepvirtError
+from sheepvirt.model.builds import Target
+from sheepvirt.rpm import traits
+from sheepvirt.rpm.compat_model import Violation
+from sheepvirt.rpm.old_tools import check, check_metadata
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE_OR_REPO")
     given = parser.parse_args(arguments)
     try:
-        target = config.load_target(given.target)
+        target = catalog.load_target(given.target)
         if target.ceilings is None:
             raise ConfigError(
                 f"target {target.name!r} has no [ceilings]: its tools are as new as ours",
@@ -75,7 +76,7 @@ def _check_file(path: Path, target: Target, *, ours: bool) -> list[Violation]:
 @cache
 def _rehearsals() -> tuple[str, ...]:
     """Return the %dist of the targets that no distribution has: their RPMs are all ours."""
-    targets = map(config.load_target, config.target_names())
+    targets = map(catalog.load_target, catalog.target_names())
     return tuple(target.dist for target in targets if target.ceilings is None)
 
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sheepvirt.docker.container import Result
-from sheepvirt.docker.engine import Engine
-from sheepvirt.errors import EngineError
-from sheepvirt.model import Target
+from sheepvirt.core.errors import EngineError
+from sheepvirt.engine.container import Result
+from sheepvirt.engine.engine import Engine
+from sheepvirt.model.builds import Target
 
 RELEASE = "/etc/redhat-release"
 SEGFAULT, ABSENT = 139, {126, 127}

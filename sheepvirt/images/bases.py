@@ -10,17 +10,17 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from sheepvirt import machine, paths, web
-from sheepvirt.builds import sources
-from sheepvirt.docker.engine import Engine
-from sheepvirt.docker.image_store import LABEL
-from sheepvirt.errors import EngineError, RegistryError, SourceError, SourceHashError
-from sheepvirt.images import registry
+from sheepvirt.core import paths, web
+from sheepvirt.core.errors import EngineError, RegistryError, SourceError, SourceHashError
+from sheepvirt.core.progress import Progress, Stage
+from sheepvirt.engine import machine, registry
+from sheepvirt.engine.engine import Engine
+from sheepvirt.engine.image_store import LABEL
 from sheepvirt.images.base_proof import prove
-from sheepvirt.model import Source, Target
-from sheepvirt.progress import Progress, Stage
-from sheepvirt.rpms import sha256
-from sheepvirt.target_model import Image, Rootfs
+from sheepvirt.model.builds import Source, Target
+from sheepvirt.model.targets import Image, Rootfs
+from sheepvirt.rpm.rpms import sha256
+from sheepvirt.sources import store
 
 # bullseye's -security pool lists files that answer 404, and a base with newer libraries from it
 # cannot install the rest (perl-base against perl): the plain suite alone.
@@ -131,7 +131,7 @@ def _archive(rootfs: Rootfs, scratch: Path, stage: Stage) -> Path:
             )
         return path
     if rootfs.sha256:
-        return sources.fetch(Source(name, rootfs.sha256, (rootfs.place,)), stage)
+        return store.fetch(Source(name, rootfs.sha256, (rootfs.place,)), stage)
     stage.line(f"{rootfs.place}: no rootfs_sha256, so nothing pins what comes")
     return web.download(rootfs.place, scratch / name)
 

@@ -11,12 +11,13 @@ import re
 import tempfile
 from pathlib import Path
 
-from sheepvirt import config, paths
-from sheepvirt.docker.engine import Engine
-from sheepvirt.errors import ConfigError
-from sheepvirt.host.model import Guest
+from sheepvirt.config import catalog
+from sheepvirt.core import paths
+from sheepvirt.core.errors import ConfigError
+from sheepvirt.core.progress import Progress
+from sheepvirt.engine.engine import Engine
 from sheepvirt.images import recipes
-from sheepvirt.progress import Progress
+from sheepvirt.model.hosts import Guest
 
 
 def ensure_image(guest: Guest, progress: Progress) -> Path:
@@ -25,7 +26,7 @@ def ensure_image(guest: Guest, progress: Progress) -> Path:
     Its name has a hash over the recipe and ``guest.line``: same input, same file, no work. Raises
     ConfigError for a line that a console cannot show as one line, EngineError when a step fails.
     """
-    target = config.load_target("rehearsal")
+    target = catalog.load_target("rehearsal")
     path = paths.dist() / "guests" / image_name(guest)
     if path.exists():
         return path
@@ -55,7 +56,7 @@ def image_name(guest: Guest) -> str:
     for a line that is none.
     """
     check_line(guest)
-    recipe = recipes.tag_of(config.load_target("rehearsal"), "guest")
+    recipe = recipes.tag_of(catalog.load_target("rehearsal"), "guest")
     key = hashlib.sha256(f"{recipe}\0{guest.line}".encode()).hexdigest()
     return f"{re.sub(r'[^A-Za-z0-9._-]', '_', guest.name)}-{key[:16]}.img"
 

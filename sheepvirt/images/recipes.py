@@ -18,13 +18,13 @@ from pathlib import Path
 
 import jinja2
 
-from sheepvirt import web
-from sheepvirt.docker.engine import Engine
-from sheepvirt.errors import EngineError
-from sheepvirt.host import inventory
+from sheepvirt.config import inventory
+from sheepvirt.core import web
+from sheepvirt.core.errors import EngineError
+from sheepvirt.core.progress import Progress
+from sheepvirt.engine.engine import Engine
 from sheepvirt.images import bases, rpm_keys
-from sheepvirt.model import Target
-from sheepvirt.progress import Progress
+from sheepvirt.model.builds import Target
 
 PKI = "pki"
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 
-from sheepvirt import web
-from sheepvirt.compat import openpgp
-from sheepvirt.errors import SourceError, SourceHashError, WebError
-from sheepvirt.target_model import Finding, RpmKey
+from sheepvirt.core import web
+from sheepvirt.core.errors import SourceError, SourceHashError, WebError
+from sheepvirt.model.targets import Finding, RpmKey
+from sheepvirt.rpm import openpgp
 
 FOLDER = "/etc/pki/rpm-gpg"
 LIMIT = 1 << 20  # bytes; a key has a few thousand

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from sheepvirt.errors import SpecError
-from sheepvirt.model import AddedFile, Evidence
+from sheepvirt.core.errors import SpecError
+from sheepvirt.model.builds import AddedFile, Evidence
 from sheepvirt.spec.lines import Line, Spec
 
 FIRST = 9001  # number of the first Source tag; no upstream spec has as many

@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from sheepvirt.errors import SpecError
-from sheepvirt.model import Adjustment, Evidence
+from sheepvirt.core.errors import SpecError
+from sheepvirt.model.builds import Adjustment, Evidence
 from sheepvirt.spec import added_files
 from sheepvirt.spec.draft import Draft, unified_diff
 from sheepvirt.spec.lines import Line, build_section, by_section, has_tags

@@ -11,8 +11,9 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from sheepvirt.errors import RuleMismatchError
-from sheepvirt.model import Evidence
+from sheepvirt.core.errors import RuleMismatchError
+from sheepvirt.core.tables import read_toml
+from sheepvirt.model.builds import Evidence
 from sheepvirt.spec import rules
 from sheepvirt.spec.draft import Draft, unified_diff
 from sheepvirt.spec.lines import Spec, build_section, by_section, has_tags, shown
@@ -28,7 +29,6 @@ from sheepvirt.spec.model import (
 from sheepvirt.spec.reader import read
 from sheepvirt.spec.rules import Read, Seen
 from sheepvirt.spec.switch import switch
-from sheepvirt.tables import read_toml
 
 BYTE_ORDER_MARK = "\ufeff"
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from sheepvirt.errors import SpecError
+from sheepvirt.core.errors import SpecError
 from sheepvirt.spec.draft import Draft, unified_diff
 from sheepvirt.spec.lines import Line
 from sheepvirt.spec.model import Patched

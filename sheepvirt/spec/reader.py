@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from norpm.macro import MacroRegistry
 
-from sheepvirt.errors import RuleMismatchError
+from sheepvirt.core.errors import RuleMismatchError
 from sheepvirt.spec.draft import Draft
 from sheepvirt.spec.lines import (
     Branch,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sheepvirt.errors import RuleMismatchError
+from sheepvirt.core.errors import RuleMismatchError
 from sheepvirt.spec.lines import Line, shown
 
 

@@ -7,9 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from sheepvirt import paths
-from sheepvirt.host.model import Host
-from sheepvirt.host.ssh import connect
+from sheepvirt.core import paths
+from sheepvirt.model.hosts import Host
+from sheepvirt.ssh.client import connect
 
 INVENTORY = Path(__file__).parent / "inventory.toml"
 

@@ -11,8 +11,9 @@ import os
 
 import pytest
 
-from sheepvirt import config, paths
-from sheepvirt.builds import sources
+from sheepvirt.config import catalog
+from sheepvirt.core import paths
+from sheepvirt.sources import store
 
 os.environ.setdefault("SHEEPVIRT_DIST", str(paths.ROOT / "dist" / "tests" / "stand-in"))
 REAL = "real_sheepdog"
@@ -21,7 +22,7 @@ REAL = "real_sheepdog"
 @functools.cache
 def out_of_reach() -> str:
     """Return why sheepdog's source cannot be fetched here, or "". Asked once a session."""
-    found = sources.reach_all(config.load_package("sheepdog").sources)
+    found = store.reach_all(catalog.load_package("sheepdog").sources)
     return "" if found.ok else found.why
 
 

@@ -23,11 +23,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from sheepvirt import config
-from sheepvirt.docker.container import Container
-from sheepvirt.docker.engine import Engine
+from sheepvirt.config import catalog
+from sheepvirt.core.progress import Progress
+from sheepvirt.engine.container import Container
+from sheepvirt.engine.engine import Engine
 from sheepvirt.images import recipes
-from sheepvirt.progress import Progress
 
 STORE = "/var/lib/docker-registry"
 COMMANDS = ("cat", "rm", "touch", "mkdir")
@@ -37,7 +37,7 @@ PARTS = "application/vnd.docker."
 
 def image(engine: Engine, progress: Progress) -> str:
     """Return the image with the registry and a static busybox; make it if absent."""
-    base = recipes.ensure(engine, config.load_target("rehearsal"), "base", progress)
+    base = recipes.ensure(engine, catalog.load_target("rehearsal"), "base", progress)
     tag = f"sheepvirt/test-registry:{base.rpartition(':')[2]}"
     if engine.image_id(tag) is None:
         with tempfile.TemporaryDirectory() as context:

@@ -18,13 +18,20 @@ import docker
 import pytest
 from docker.models.containers import Container
 
-from sheepvirt import config, paths
 from sheepvirt.builds import execute, repo
 from sheepvirt.builds.buildroot import owner
-from sheepvirt.errors import BuildError, CompileError, ConfigError, ContractError, SheepvirtError
-from sheepvirt.locks import lock
-from sheepvirt.model import BuildRecord, Target
-from sheepvirt.progress import Progress, quiet
+from sheepvirt.config import catalog
+from sheepvirt.core import paths
+from sheepvirt.core.errors import (
+    BuildError,
+    CompileError,
+    ConfigError,
+    ContractError,
+    SheepvirtError,
+)
+from sheepvirt.core.locks import lock
+from sheepvirt.core.progress import Progress, quiet
+from sheepvirt.model.builds import BuildRecord, Target
 
 pytestmark = pytest.mark.engine
 PACKAGE = 'version = "1"\nspec = "tiny.spec"\nspec_from = "here"\ninstall = ["tiny"]\n'
@@ -50,13 +57,14 @@ RUN = """\
 import signal
 import sys
 from pathlib import Path
-from sheepvirt import config, paths
+from sheepvirt.config import catalog
+from sheepvirt.core import paths
 from sheepvirt.builds import execute
-from sheepvirt.progress import Progress
+from sheepvirt.core.progress import Progress
 # What a shell starts in the background ignores SIGINT, and so would this run of the test's.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 paths.SPECS = paths.PATCHES = Path(sys.argv[1])
-execute.build_rpms(config.load_target("rehearsal"), [], Progress(Path(sys.argv[1]) / "run.log"))
+execute.build_rpms(catalog.load_target("rehearsal"), [], Progress(Path(sys.argv[1]) / "run.log"))
 """
 
 
@@ -111,7 +119,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
         monkeypatch.setenv(f"SHEEPVIRT_{name}", str(tmp_path / name.lower()))
     monkeypatch.setattr(paths, "SPECS", folder)
     monkeypatch.setattr(paths, "PATCHES", folder)
-    return World(folder, config.load_target("rehearsal"))
+    return World(folder, catalog.load_target("rehearsal"))
 
 
 def test_a_build_is_published_and_not_repeated(world: World) -> None:

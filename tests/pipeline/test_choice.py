@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from sheepvirt import config, paths
 from sheepvirt.builds import execute, repo
-from sheepvirt.errors import ContractError, SourceUnreachableError
-from sheepvirt.model import BuildRecord, Target
-from sheepvirt.progress import quiet
+from sheepvirt.config import catalog
+from sheepvirt.core import paths
+from sheepvirt.core.errors import ContractError, SourceUnreachableError
+from sheepvirt.core.progress import quiet
+from sheepvirt.model.builds import BuildRecord, Target
 
 pytestmark = pytest.mark.engine
 URL = "https://upstream.invalid/flock.git"
@@ -136,7 +137,7 @@ def run(target: Target, *words: str) -> dict[str, BuildRecord]:
 def test_the_real_one_its_stand_in_and_back(
     mirror: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    target = config.load_target("rehearsal")
+    target = catalog.load_target("rehearsal")
     real = run(target)
     assert real.keys() == {"flock", "guest"}
     assert f"flock: the real one: {URL} answers" in capsys.readouterr().err
@@ -175,7 +176,7 @@ def test_a_dependency_that_comes_back_by_a_macro_is_seen_by_rpm(mirror: Path) ->
     path.write_text(path.read_text().replace('"corosynclib-devel", ', "").replace(
         'optflags = "', '_requires = "corosync", optflags = "').replace(', "%{_requires}"]', "]")
     )  # fmt: skip
-    target = config.load_target("rehearsal")
+    target = catalog.load_target("rehearsal")
     with pytest.raises(ContractError, match=r"nothing asks for corosync: Requires: corosync"):
         run(target)
     assert repo.published(target) == {}

@@ -19,14 +19,17 @@ from pathlib import Path
 import docker
 import pytest
 
-from sheepvirt import config, paths, rpm_compare
-from sheepvirt.builds import execute, git, repo
-from sheepvirt.bundle import archive, intake, writer
-from sheepvirt.docker.engine import Engine
-from sheepvirt.errors import BundleError
+from sheepvirt import rpm_compare
+from sheepvirt.builds import execute, repo
+from sheepvirt.bundle import archive, importer, writer
+from sheepvirt.config import catalog
+from sheepvirt.core import paths
+from sheepvirt.core.errors import BundleError
+from sheepvirt.core.progress import quiet
+from sheepvirt.engine.engine import Engine
 from sheepvirt.images import recipes
-from sheepvirt.model import Target
-from sheepvirt.progress import quiet
+from sheepvirt.model.builds import Target
+from sheepvirt.sources import git
 
 pytestmark = pytest.mark.engine
 URL = "https://upstream.invalid/flock.git"
@@ -60,18 +63,18 @@ HEAD = 'version = "1"\nspec = "{name}.spec"\nspec_from = "here"\ninstall = ["{na
 RUN = """\
 import socket, sys
 from pathlib import Path
-from sheepvirt import paths
+from sheepvirt.core import paths
 from sheepvirt.builds import execute
-from sheepvirt.bundle import intake
-from sheepvirt.errors import SheepvirtError
-from sheepvirt.progress import quiet
+from sheepvirt.bundle import importer
+from sheepvirt.core.errors import SheepvirtError
+from sheepvirt.core.progress import quiet
 paths.SPECS, paths.CONTAINERS = Path(sys.argv[2]), Path(sys.argv[3])
 try:
     socket.create_connection(("192.0.2.1", 80), timeout=5)
 except OSError as error:
     print("network:", error.strerror)
 try:
-    offline = intake.use(Path(sys.argv[1]), "", quiet())
+    offline = importer.use(Path(sys.argv[1]), "", quiet())
     execute.build_rpms(offline.target, offline.words, quiet(), shelf=offline.shelf)
 except SheepvirtError as error:
     sys.exit(f"{type(error).__name__}: {error}")
@@ -113,7 +116,7 @@ class World:
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     folder = tmp_path_factory.mktemp("bundle")
     engine = Engine()
-    real = recipes.ensure(engine, config.load_target("rehearsal"), "builder", quiet())
+    real = recipes.ensure(engine, catalog.load_target("rehearsal"), "builder", quiet())
     with pytest.MonkeyPatch.context() as patch:
         # An image of the test's own, so that it can be taken away: the real one, labelled.
         containers = folder / "containers" / "rehearsal"
@@ -133,7 +136,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         _package(
             specs, "flock", "flock-1.tar.gz", f'git = {{ url = "{URL}", commit = "{commit}" }}'
         )
-        one = World(folder, config.load_target("rehearsal"), folder / "tiny-1.tar.gz", commit)
+        one = World(folder, catalog.load_target("rehearsal"), folder / "tiny-1.tar.gz", commit)
         try:
             yield one
         finally:
@@ -253,4 +256,4 @@ def test_a_checkout_with_another_recipe_is_told_apart(
     recipe = paths.CONTAINERS / "rehearsal" / "builder" / "Containerfile.j2"
     recipe.write_text(recipe.read_text() + "RUN true\n")
     with pytest.raises(BundleError, match="does not fit this checkout: its builder image is"):
-        intake.use(world.bundle, "rehearsal", quiet())
+        importer.use(world.bundle, "rehearsal", quiet())

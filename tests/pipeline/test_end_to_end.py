@@ -14,14 +14,15 @@ from pathlib import Path
 import pytest
 from commands import INVENTORY, invoke, start
 
-from sheepvirt import paths
-from sheepvirt.docker.engine import Engine
-from sheepvirt.host import bootstrap, inventory, rehearsal
-from sheepvirt.host.model import Host
-from sheepvirt.host.ssh import connect, write_config
-from sheepvirt.host.steps import undo
-from sheepvirt.progress import quiet
-from sheepvirt.prove import trials
+from sheepvirt.bootstrap import rehearsal, runner
+from sheepvirt.bootstrap.steps import undo
+from sheepvirt.config import inventory
+from sheepvirt.core import paths
+from sheepvirt.core.progress import quiet
+from sheepvirt.engine.engine import Engine
+from sheepvirt.model.hosts import Host
+from sheepvirt.ssh.client import connect, write_config
+from sheepvirt.verify.controls import control_runner
 
 pytestmark = pytest.mark.engine
 
@@ -160,9 +161,9 @@ def test_edited_configuration_is_told_and_no_damage() -> None:
 
 @pytest.mark.parametrize("what", ["virsh without", "backend_sheepdog.so removed", "data of"])
 def test_a_control_that_was_cut_off_is_undone_by_the_next_bootstrap(what: str) -> None:
-    trial = trials.Trial(bootstrap.wanted_state(moorea()), quiet())
+    trial = control_runner.Trial(runner.wanted_state(moorea()), quiet())
     control = next(c for c in trial.controls() if what in c.name)
-    connect(moorea()).write(undo.SCRIPT, trials.undo_script(control))
+    connect(moorea()).write(undo.SCRIPT, control_runner.undo_script(control))
     for command in control.breaks:  # and nobody comes back to mend it
         on_host(*command.argv)
     assert "undo: what a control" in invoke("bootstrap", "moorea", "--plan")

@@ -19,13 +19,13 @@ from pathlib import Path
 import pytest
 from commands import INVENTORY, invoke
 
-from sheepvirt import config
-from sheepvirt.docker.engine import Engine
-from sheepvirt.host import inventory, rehearsal
-from sheepvirt.host.model import Host
-from sheepvirt.host.ssh import Result, connect
+from sheepvirt.bootstrap import rehearsal
+from sheepvirt.config import catalog, inventory
+from sheepvirt.core.progress import quiet
+from sheepvirt.engine.engine import Engine
 from sheepvirt.images import recipes
-from sheepvirt.progress import quiet
+from sheepvirt.model.hosts import Host
+from sheepvirt.ssh.client import Result, connect
 
 pytestmark = pytest.mark.engine
 GUEST = "uturoa"
@@ -104,7 +104,7 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def obedient_disk(folder: Path) -> Path:
     """Make a disk as bootstrap makes a guest's, with another first process."""
     engine = Engine()
-    parts = recipes.ensure(engine, config.load_target("rehearsal"), "guest", quiet())
+    parts = recipes.ensure(engine, catalog.load_target("rehearsal"), "guest", quiet())
     with tempfile.TemporaryDirectory() as scratch:
         over = Path(scratch) / "over"
         over.mkdir()

@@ -27,18 +27,21 @@ from local_registry import (
     tools,
 )
 
-from sheepvirt import config, paths, preflight, rpms, web
-from sheepvirt.docker import image_store
-from sheepvirt.docker.engine import Engine
-from sheepvirt.errors import EngineError, RegistryError, SourceError, SourceHashError
+from sheepvirt.builds import preflight
+from sheepvirt.config import catalog
+from sheepvirt.core import paths, web
+from sheepvirt.core.errors import EngineError, RegistryError, SourceError, SourceHashError
+from sheepvirt.core.progress import Progress
+from sheepvirt.engine import image_store
+from sheepvirt.engine.engine import Engine
+from sheepvirt.engine.registry import reference, refusal, repository_and_tag
 from sheepvirt.images import base_proof, bases, recipes, rpm_keys
-from sheepvirt.images.registry import reference, refusal, repository_and_tag
-from sheepvirt.model import Target
-from sheepvirt.progress import Progress
-from sheepvirt.target_model import Image, Rootfs, RpmKey
+from sheepvirt.model.builds import Target
+from sheepvirt.model.targets import Image, Rootfs, RpmKey
+from sheepvirt.rpm import rpms
 
 pytestmark = pytest.mark.engine
-EL6 = config.load_target("el6")
+EL6 = catalog.load_target("el6")
 KEYS = Path(__file__).parent.parent / "unit" / "data" / "keys"
 LASTING, EXPIRED = (
     "a0d1c0776973771ad29c3b3b598966c5b1364278",
@@ -219,7 +222,7 @@ def test_an_archive_of_something_else_is_named_for_what_it_is(
 
 
 def test_the_rehearsals_own_base_is_no_centos(engine: Engine) -> None:
-    base = recipes.ensure(engine, config.load_target("rehearsal"), "base", Progress())
+    base = recipes.ensure(engine, catalog.load_target("rehearsal"), "base", Progress())
     with pytest.raises(EngineError, match=r"it is 'Debian GNU/Linux 11 \(bullseye\)'"):
         base_proof.prove(engine, EL6, base, base)
 
@@ -294,7 +297,7 @@ def test_a_builder_is_made_as_its_recipe_says(
     engine: Engine, pack: Pack, page: str, *, name: str, release: str, rpm: str, yum: str
 ) -> None:
     """The real Containerfile, on a base whose rpm and yum only write down how they are called."""
-    target = config.load_target(name)
+    target = catalog.load_target(name)
     ours, epel = target.keys
     path = pack(
         {
@@ -381,5 +384,5 @@ def test_doctor_says_what_is_missing_and_what_to_do(tmp_path: Path) -> None:
     assert "LACKS" not in able.stdout
     both = doctor(own)
     assert both.returncode == 0
-    for name in config.target_names():
+    for name in catalog.target_names():
         assert f"target {name} can" in both.stdout

@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sheepvirt import config
+from sheepvirt.bootstrap import schemas
+from sheepvirt.bootstrap.schemas import Schemas
+from sheepvirt.bootstrap.steps.templates import render
 from sheepvirt.builds import execute, repo
-from sheepvirt.errors import BootstrapError
-from sheepvirt.host import schemas
-from sheepvirt.host.model import Guest
-from sheepvirt.host.schemas import Schemas
-from sheepvirt.host.steps.templates import render
-from sheepvirt.progress import quiet
+from sheepvirt.config import catalog
+from sheepvirt.core.errors import BootstrapError
+from sheepvirt.core.progress import quiet
+from sheepvirt.model.hosts import Guest
 
 pytestmark = pytest.mark.engine
 TITLE = 'it\'s "quoted" <b>&amp; $(touch /tmp/pwned) `x` 日本語'
@@ -25,7 +25,7 @@ VISIBLE = st.text(st.characters(exclude_categories=["Cs", "Cc", "Cn"]), min_size
 
 @pytest.fixture(scope="module")
 def libvirts() -> Schemas:
-    target = config.load_target("rehearsal")
+    target = catalog.load_target("rehearsal")
     records = execute.build_rpms(target, ["sheepdog=stand-in"], quiet())
     return schemas.load(repo.home(target), records)
 

@@ -15,13 +15,14 @@ from pathlib import Path
 import pytest
 from commands import INVENTORY, invoke, shell
 
-from sheepvirt import config, paths
+from sheepvirt.bootstrap import rehearsal
 from sheepvirt.builds import repo
-from sheepvirt.docker.engine import Engine
-from sheepvirt.host import inventory, rehearsal
-from sheepvirt.host.model import Host
+from sheepvirt.config import catalog, inventory
+from sheepvirt.core import paths
+from sheepvirt.core.progress import quiet
+from sheepvirt.engine.engine import Engine
 from sheepvirt.images import recipes
-from sheepvirt.progress import quiet
+from sheepvirt.model.hosts import Host
 
 pytestmark = pytest.mark.engine
 HERE = Path(__file__).parent
@@ -69,7 +70,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 def packed(folder: Path) -> Path:
     """Pack a tarball in 1.0.3's shape, the published libvirt in it."""
-    target = config.load_target("rehearsal")
+    target = catalog.load_target("rehearsal")
     tree = folder / "libvirt-1.0.3"
     shutil.copytree(HERE / "miniature", tree)
     for script in (HERE / "old_host").glob("*.init"):

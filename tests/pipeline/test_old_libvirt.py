@@ -14,14 +14,16 @@ from pathlib import Path
 
 import pytest
 
-from sheepvirt import config, paths, rpms
 from sheepvirt.builds import execute, repo
-from sheepvirt.docker.engine import Engine
-from sheepvirt.errors import BuildError, ContractError, SourceUnreachableError, SpecError
+from sheepvirt.config import catalog
+from sheepvirt.core import paths
+from sheepvirt.core.errors import BuildError, ContractError, SourceUnreachableError, SpecError
+from sheepvirt.core.progress import quiet
+from sheepvirt.engine.engine import Engine
 from sheepvirt.images import recipes
-from sheepvirt.model import BuildRecord, Target
-from sheepvirt.progress import quiet
-from sheepvirt.prove import controls_claims, controls_gates
+from sheepvirt.model.builds import BuildRecord, Target
+from sheepvirt.rpm import rpms
+from sheepvirt.verify.controls import claim_controls, gate_controls
 
 pytestmark = pytest.mark.engine
 MINIATURE = Path(__file__).parent / "miniature"
@@ -90,7 +92,7 @@ def run(target: Target, file: Path | None) -> dict[str, BuildRecord]:
 
 
 def test_the_thirteen_of_nineteen_go_onto_a_host_in_one_transaction(world: Path) -> None:
-    target = config.load_target("rehearsal")
+    target = catalog.load_target("rehearsal")
     record = run(target, packed(world))["libvirt"]
     binary = [r for r in record.rpms if not r.nevra.endswith(".src")]
     assert {r.name for r in binary} == {f"libvirt{name}" for name in SUBPACKAGES}
@@ -134,12 +136,12 @@ def test_the_thirteen_of_nineteen_go_onto_a_host_in_one_transaction(world: Path)
             "this is not libvirt: device "
         )
 
-    controls = controls_gates.run(target, quiet())
+    controls = gate_controls.run(target, quiet())
     assert len(controls) == 3
     published = repo.read_manifest(repo.home(target))
-    controls += controls_claims.run(target, published, quiet())
+    controls += claim_controls.run(target, published, quiet())
     assert [
-        c for c, reason in controls_claims.untried(published, controls).items() if not reason
+        c for c, reason in claim_controls.untried(published, controls).items() if not reason
     ] == []
     assert [c.control for c in controls if not c.ok] == []
 
@@ -149,7 +151,7 @@ def test_the_thirteen_of_nineteen_go_onto_a_host_in_one_transaction(world: Path)
 
 
 def test_what_does_not_fit_the_recipe_is_named(world: Path) -> None:
-    target = config.load_target("rehearsal")
+    target = catalog.load_target("rehearsal")
     spec = (MINIATURE / "libvirt.spec").read_text()
     with pytest.raises(ContractError, match=r"it is version 1\.0\.3: its spec says 1\.0\.4"):
         run(target, packed(world, spec=spec.replace("Version: 1.0.3", "Version: 1.0.4")))

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from sheepvirt import config
+from sheepvirt.builds import expansion
 from sheepvirt.builds.buildroot import defines, environment
-from sheepvirt.docker.engine import Engine
+from sheepvirt.config import catalog
+from sheepvirt.core.progress import quiet
+from sheepvirt.engine.engine import Engine
 from sheepvirt.images import recipes
-from sheepvirt.progress import quiet
-from sheepvirt.spec import expansion
 from sheepvirt.spec.lines import by_section
 
 pytestmark = pytest.mark.engine
@@ -50,9 +50,9 @@ echo %{?rhel} is the release
 
 
 def test_an_old_rpm_shows_the_same_as_rpmspec(tmp_path: Path) -> None:
-    engine, target = Engine(), config.load_target("rehearsal")
+    engine, target = Engine(), catalog.load_target("rehearsal")
     env = environment(target)
-    words = defines(target, config.load_package("pocketsheep"))
+    words = defines(target, catalog.load_package("pocketsheep"))
     image = recipes.ensure(engine, target, "builder", quiet())
     path = tmp_path / "flock.spec"
     path.write_text(SPEC)

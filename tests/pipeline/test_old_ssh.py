@@ -15,14 +15,14 @@ from pathlib import Path
 
 import pytest
 
-from sheepvirt import config
-from sheepvirt.docker.container import Container
-from sheepvirt.docker.engine import Engine
-from sheepvirt.errors import HostKeyChangedError, HostUnreachableError, SshError
-from sheepvirt.host import hostkeys, ssh
-from sheepvirt.host.model import Host
+from sheepvirt.config import catalog
+from sheepvirt.core.errors import HostKeyChangedError, HostUnreachableError, SshError
+from sheepvirt.core.progress import quiet
+from sheepvirt.engine.container import Container
+from sheepvirt.engine.engine import Engine
 from sheepvirt.images import recipes
-from sheepvirt.progress import quiet
+from sheepvirt.model.hosts import Host
+from sheepvirt.ssh import client, hostkeys
 
 pytestmark = pytest.mark.engine
 PORT = 22
@@ -40,7 +40,7 @@ SSHD = "ssh-keygen -A && mkdir -p /run/sshd && exec /usr/sbin/sshd -D -e "
 @pytest.fixture(scope="module")
 def sshd() -> Iterator[Container]:
     engine = Engine()
-    tag = recipes.ensure(engine, config.load_target("rehearsal"), "host", quiet())
+    tag = recipes.ensure(engine, catalog.load_target("rehearsal"), "host", quiet())
     options = " ".join(f"-o {key}={value}" for key, value in OLD.items())
     name = f"sheepvirt-test-old-ssh-{os.getpid()}"
     port = 20000 + os.getpid() % 20000
@@ -72,7 +72,7 @@ def papara(sshd: Container, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_an_old_sshd_is_reached_with_old_ssh(papara: Host) -> None:
-    connection = ssh.connect(papara)
+    connection = client.connect(papara)
     connection.wait(30)
     try:
         assert connection.run(["hostname"]).stdout == "papara\n"
@@ -81,20 +81,20 @@ def test_an_old_sshd_is_reached_with_old_ssh(papara: Host) -> None:
 
 
 def test_without_it_the_error_names_the_key_of_the_inventory(papara: Host) -> None:
-    ssh.connect(papara).wait(30)
-    ssh.connect(papara).close()
+    client.connect(papara).wait(30)
+    client.connect(papara).close()
     with pytest.raises(SshError, match="no algorithm in common") as caught:
-        ssh.connect(replace(papara, old_ssh=False)).open()
+        client.connect(replace(papara, old_ssh=False)).open()
     assert not isinstance(caught.value, HostUnreachableError)  # waiting would not help
     assert "`old_ssh = true` for papara" in caught.value.hint
 
 
 def test_its_key_is_pinned_all_the_same(papara: Host) -> None:
-    ssh.connect(papara).wait(30)
-    ssh.connect(papara).close()
+    client.connect(papara).wait(30)
+    client.connect(papara).close()
     known = hostkeys.folder(papara) / "known_hosts"
     address, kind, _ = known.read_text(encoding="ascii").split()
     other = hostkeys.public_key(papara).split()[1]  # a key of the same kind, not the host's
     known.write_text(f"{address} {kind} {other}\n", encoding="ascii")
     with pytest.raises(HostKeyChangedError):
-        ssh.connect(papara).open()
+        client.connect(papara).open()

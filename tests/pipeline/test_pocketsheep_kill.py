@@ -24,7 +24,7 @@ import pytest
 from pocketsheep import wire
 from pocketsheep.client import Connection, Refused
 from pocketsheep.wire import FLAG_CACHE, FLAG_WRITE, HEADER, Kind, ObjectArgs, ObjectId, Op, Request
-from sheepvirt import paths
+from sheepvirt.core import paths
 
 KILLS = 200
 SEED = 20130315

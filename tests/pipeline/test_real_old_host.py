@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 from commands import INVENTORY, invoke, shell
 
-from sheepvirt import config
-from sheepvirt.builds import sources
-from sheepvirt.host import inventory, rehearsal
-from sheepvirt.host.model import Host
+from sheepvirt.bootstrap import rehearsal
+from sheepvirt.config import catalog, inventory
+from sheepvirt.model.hosts import Host
+from sheepvirt.sources import store
 
 pytestmark = [pytest.mark.engine, pytest.mark.real_sheepdog]
 STAND_IN = Path(os.environ["SHEEPVIRT_DIST"])
@@ -35,7 +35,7 @@ def on_host(script: str) -> str:
 @pytest.fixture(scope="module", autouse=True)
 def world() -> Iterator[None]:
     """A repo and a host of this world's own, where libvirt's source is in reach."""
-    found = sources.reach_all(config.load_package("libvirt", "1.0.3").sources)
+    found = store.reach_all(catalog.load_package("libvirt", "1.0.3").sources)
     if not GIVEN and not found.ok:
         pytest.skip(f"libvirt 1.0.3 cannot be built here: {found.why}")
     with pytest.MonkeyPatch.context() as patch:

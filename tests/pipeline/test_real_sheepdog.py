@@ -12,13 +12,14 @@ from pathlib import Path
 import pytest
 from commands import INVENTORY, invoke, shell
 
-from sheepvirt import config, paths
+from sheepvirt.bootstrap import rehearsal
 from sheepvirt.builds import repo
-from sheepvirt.docker.engine import Engine
-from sheepvirt.host import inventory, rehearsal
-from sheepvirt.host.model import Host
+from sheepvirt.config import catalog, inventory
+from sheepvirt.core import paths
+from sheepvirt.core.progress import quiet
+from sheepvirt.engine.engine import Engine
 from sheepvirt.images import recipes
-from sheepvirt.progress import quiet
+from sheepvirt.model.hosts import Host
 
 pytestmark = [pytest.mark.engine, pytest.mark.real_sheepdog]
 STAND_IN = Path(os.environ["SHEEPVIRT_DIST"])
@@ -56,7 +57,7 @@ def world() -> Iterator[None]:
 def test_the_rpms_are_built_on_the_real_sheepdog() -> None:
     out = invoke("build-rpms", "--target", "rehearsal", "--package", "sheepdog=real")
     assert "sheepdog: the real one: asked for" in out
-    records = repo.published(config.load_target("rehearsal"))
+    records = repo.published(catalog.load_target("rehearsal"))
     assert "pocketsheep" not in records
     assert not records["sheepdog"].stand_in
     seen = {(e.feature, e.claim) for e in records["sheepdog"].evidence if e.ok}
@@ -70,7 +71,7 @@ def test_a_network_that_goes_away_rebuilds_nothing(
     nowhere = tmp_path / "gitconfig"
     nowhere.write_text('[url "/nowhere/"]\ninsteadOf = https://github.com/\n')
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(nowhere))
-    manifest = repo.home(config.load_target("rehearsal")) / repo.MANIFEST
+    manifest = repo.home(catalog.load_target("rehearsal")) / repo.MANIFEST
     before = manifest.read_bytes()
     out = invoke("build-rpms", "--target", "rehearsal")
     assert "sheepdog: the real one: the published repo has it" in out
@@ -78,7 +79,7 @@ def test_a_network_that_goes_away_rebuilds_nothing(
 
 
 def test_its_scriptlets_end_well() -> None:
-    target = config.load_target("rehearsal")
+    target = catalog.load_target("rehearsal")
     engine = Engine()
     image = recipes.ensure(engine, target, "builder", quiet())
     rpms = (repo.home(target) / "sheepdog").resolve()

@@ -13,18 +13,19 @@ from typing import Any
 
 import pytest
 
-from sheepvirt import config, paths
+from sheepvirt.bootstrap import facts
+from sheepvirt.bootstrap.schemas import Schemas
+from sheepvirt.bootstrap.steps import packages
+from sheepvirt.bootstrap.steps.base import Wanted
 from sheepvirt.builds import execute, repo
-from sheepvirt.docker.container import Container
-from sheepvirt.docker.engine import Engine
-from sheepvirt.host import facts
-from sheepvirt.host.model import Dependencies, Host
-from sheepvirt.host.schemas import Schemas
-from sheepvirt.host.steps import packages
-from sheepvirt.host.steps.base import Wanted
+from sheepvirt.config import catalog
+from sheepvirt.core import paths
+from sheepvirt.core.progress import quiet
+from sheepvirt.engine.container import Container
+from sheepvirt.engine.engine import Engine
 from sheepvirt.images import recipes
-from sheepvirt.model import BuildRecord, Target
-from sheepvirt.progress import quiet
+from sheepvirt.model.builds import BuildRecord, Target
+from sheepvirt.model.hosts import Dependencies, Host
 
 pytestmark = pytest.mark.engine
 HOST = Host("h", "rehearsal", True, "::1", 0, "root", "b", "n", ())
@@ -71,7 +72,7 @@ def target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Target:
         (home / version / "tiny.spec").write_text(text)
     monkeypatch.setattr(paths, "SPECS", tmp_path / "specs")
     monkeypatch.setattr(paths, "PATCHES", tmp_path / "none")
-    return config.load_target("rehearsal")
+    return catalog.load_target("rehearsal")
 
 
 def published(target: Target, version: str, shelf: Path) -> tuple[BuildRecord, ...]:

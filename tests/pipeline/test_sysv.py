@@ -17,12 +17,13 @@ from pathlib import Path
 import pytest
 from commands import INVENTORY, invoke, shell
 
-from sheepvirt import paths
-from sheepvirt.errors import SshError
-from sheepvirt.host import inventory, rehearsal
-from sheepvirt.host.model import Host
-from sheepvirt.host.ssh import connect
-from sheepvirt.host.steps import guard, ifcfg, reboot, units
+from sheepvirt.bootstrap import rehearsal
+from sheepvirt.bootstrap.steps import guard, ifcfg, reboot, units
+from sheepvirt.config import inventory
+from sheepvirt.core import paths
+from sheepvirt.core.errors import SshError
+from sheepvirt.model.hosts import Host
+from sheepvirt.ssh.client import connect
 
 pytestmark = pytest.mark.engine
 OVERRIDE = "/etc/chkconfig.d/libvirtd"

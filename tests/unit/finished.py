@@ -11,8 +11,12 @@ from xml.etree import ElementTree
 import pytest
 from rich.console import Console
 
-from sheepvirt.host import ssh
-from sheepvirt.host.model import (
+from sheepvirt.bootstrap.schemas import Schemas
+from sheepvirt.bootstrap.steps import repository, units
+from sheepvirt.bootstrap.steps.base import Hands, Step, Wanted
+from sheepvirt.core.progress import Progress
+from sheepvirt.model.builds import BuildRecord, PublishedRpm
+from sheepvirt.model.hosts import (
     BridgeState,
     ClusterState,
     Definition,
@@ -22,11 +26,7 @@ from sheepvirt.host.model import (
     Host,
     ServiceState,
 )
-from sheepvirt.host.schemas import Schemas
-from sheepvirt.host.steps import repository, units
-from sheepvirt.host.steps.base import Hands, Step, Wanted
-from sheepvirt.model import BuildRecord, PublishedRpm
-from sheepvirt.progress import Progress
+from sheepvirt.ssh import client
 
 DATA = Path(__file__).parent / "data" / "libvirt-7.0.0"
 DOMAIN = (DATA / "domain-sheepdog.xml").read_text(encoding="utf-8")
@@ -107,20 +107,20 @@ class Planned:
         self.sent: list[bytes] = []
 
     def __call__(
-        self, argv: Sequence[str], stdin: IO[bytes] | None, on_line: ssh.OnLine | None
-    ) -> ssh.Result:
+        self, argv: Sequence[str], stdin: IO[bytes] | None, on_line: client.OnLine | None
+    ) -> client.Result:
         line = " ".join(shlex.split(argv[-1])[2:])  # without env LC_ALL=C
         assert self.plan, f"nobody planned: {line}"
         wanted, code, out = self.plan.pop(0)
         assert wanted in line
         self.sent.append(stdin.read() if stdin else b"")
-        return ssh.Result(code, out, "")
+        return client.Result(code, out, "")
 
 
 def hands(monkeypatch: pytest.MonkeyPatch, *plan: tuple[str, int, str]) -> tuple[Hands, Planned]:
     """Return what a step works with, on a host that answers ``plan`` (words, exit code, output)."""
     planned = Planned(*plan)
-    connection = ssh.Connection(HOST, Path("/config"), planned)
+    connection = client.Connection(HOST, Path("/config"), planned)
     monkeypatch.setattr(connection, "_alive", lambda: True)
     progress = Progress(console=Console(file=io.StringIO()))
     with progress.stage("test") as stage:

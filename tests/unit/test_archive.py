@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from sheepvirt.bundle import archive, lockfile
 from sheepvirt.bundle.lockfile import ImageRow, Lock, Member, PackageRow, SourceRow
-from sheepvirt.errors import BundleError
+from sheepvirt.core.errors import BundleError
 
 NAMES = ("sources/aaaa/one.tar.xz", "images/builder.tar.gz", "repos/etc/apt/sources.list",
          "requirements.lock")  # fmt: skip

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sheepvirt import paths
+from sheepvirt.core import paths
 
 # What they know is in files: lists of what is off, and how often dog is to say no.
 VIRSH = r"""#!/bin/sh

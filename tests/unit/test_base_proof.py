@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from sheepvirt import config
-from sheepvirt.docker.container import Result
+from sheepvirt.config import catalog
+from sheepvirt.engine.container import Result
 from sheepvirt.images import bases
 from sheepvirt.images.base_proof import Seen, judge
 
-EL6 = config.load_target("el6")
+EL6 = catalog.load_target("el6")
 GOOD = Seen(
     release="CentOS release 6.10 (Final)\n",
     os_release=None,

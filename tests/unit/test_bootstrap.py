@@ -10,13 +10,14 @@ import pytest
 from finished import AnyXml
 from rich.console import Console
 
-from sheepvirt import locks
-from sheepvirt.errors import BootstrapError, ConfigError, RemoteCommandError
-from sheepvirt.host import bootstrap, rehearsal, ssh
-from sheepvirt.host.model import Change, Dependencies, Facts, Host
-from sheepvirt.host.steps.base import Hands, Step, Wanted
-from sheepvirt.model import BuildRecord
-from sheepvirt.progress import Progress
+from sheepvirt.bootstrap import rehearsal, runner
+from sheepvirt.bootstrap.steps.base import Hands, Step, Wanted
+from sheepvirt.core import locks
+from sheepvirt.core.errors import BootstrapError, ConfigError, RemoteCommandError
+from sheepvirt.core.progress import Progress
+from sheepvirt.model.builds import BuildRecord
+from sheepvirt.model.hosts import Change, Dependencies, Facts, Host
+from sheepvirt.ssh import client
 
 HOST = Host("tahiti", "rehearsal", True, "127.0.0.1", 0, "root", "ovsbr0", "ovsbr0", ())
 WANTED = Wanted(HOST, Dependencies((), ()), Path("/repo"), "", (), {}, AnyXml(Path("/none")))
@@ -26,7 +27,9 @@ def refuse(*args: Any, **_kwargs: Any) -> Any:
     raise AssertionError(f"nobody planned {args}")
 
 
-def never(argv: Sequence[str], stdin: IO[bytes] | None, on_line: ssh.OnLine | None) -> ssh.Result:
+def never(
+    argv: Sequence[str], stdin: IO[bytes] | None, on_line: client.OnLine | None
+) -> client.Result:
     raise AssertionError(f"nobody planned {argv}")
 
 
@@ -35,13 +38,13 @@ def progress() -> Progress:
     return Progress(console=Console(file=io.StringIO()))
 
 
-CONNECTION = ssh.Connection(HOST, Path("/config"), never)
+CONNECTION = client.Connection(HOST, Path("/config"), never)
 
 
 def looks(monkeypatch: pytest.MonkeyPatch, *views: Facts) -> list[Facts]:
     left = list(views)
-    monkeypatch.setattr(bootstrap, "settle", lambda _connection: None)
-    monkeypatch.setattr(bootstrap, "gather", lambda *_: left.pop(0))
+    monkeypatch.setattr(runner, "settle", lambda _connection: None)
+    monkeypatch.setattr(runner, "gather", lambda *_: left.pop(0))
     return left
 
 
@@ -68,9 +71,9 @@ def test_a_rehearsal_host_has_the_init_that_its_rpms_want() -> None:
         (HOST, [new], "systemd"), (HOST, [new, old], "sysv"), (sysv, [new], "sysv"),
         (sysv, [old], "sysv"), (machine, [old], ""),
     ):  # fmt: skip
-        assert bootstrap._with_init(host, records).init == init
+        assert runner._with_init(host, records).init == init
     with pytest.raises(ConfigError, match=r"libvirt 1\.0\.3 comes with init scripts") as caught:
-        bootstrap._with_init(replace(HOST, init="systemd"), [new, old])
+        runner._with_init(replace(HOST, init="systemd"), [new, old])
     assert 'init = "sysv"' in caught.value.hint
 
 
@@ -78,19 +81,19 @@ def test_a_host_that_was_made_with_another_init_is_not_entered(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(rehearsal, "made_with", lambda _host: "systemd")
-    bootstrap._refuse_another_init(replace(HOST, init="systemd"))
-    bootstrap._refuse_another_init(replace(HOST, rehearsal=False))
+    runner._refuse_another_init(replace(HOST, init="systemd"))
+    runner._refuse_another_init(replace(HOST, rehearsal=False))
     with pytest.raises(ConfigError, match="made with systemd") as caught:
-        bootstrap._refuse_another_init(replace(HOST, init="sysv"))
+        runner._refuse_another_init(replace(HOST, init="sysv"))
     assert "invoke destroy tahiti" in caught.value.hint
 
 
 def test_only_what_differs_is_applied(monkeypatch: pytest.MonkeyPatch, progress: Progress) -> None:
     log: list[str] = []
     steps = (step("a", log, done_at="0"), step("b", log, done_at="1"), step("c", log, done_at="1"))
-    monkeypatch.setattr(bootstrap, "STEPS", steps)
+    monkeypatch.setattr(runner, "STEPS", steps)
     left = looks(monkeypatch, Facts(os="0"), Facts(os="1"))
-    changes = bootstrap.run(WANTED, CONNECTION, progress)
+    changes = runner.run(WANTED, CONNECTION, progress)
     assert [c.what for c in changes] == ["b mended"]  # c was true once b was
     assert (log, left) == (["b"], [])
 
@@ -98,10 +101,10 @@ def test_only_what_differs_is_applied(monkeypatch: pytest.MonkeyPatch, progress:
 def test_a_step_that_does_not_reach_its_state_is_an_error(
     monkeypatch: pytest.MonkeyPatch, progress: Progress
 ) -> None:
-    monkeypatch.setattr(bootstrap, "STEPS", (step("bridge", [], done_at="1"),))
+    monkeypatch.setattr(runner, "STEPS", (step("bridge", [], done_at="1"),))
     looks(monkeypatch, Facts(os="0"), Facts(os="0"))
     with pytest.raises(BootstrapError) as caught:
-        bootstrap.run(WANTED, CONNECTION, progress)
+        runner.run(WANTED, CONNECTION, progress)
     for word in ("tahiti", "'bridge'", "bridge mended", "bridge said this"):
         assert word in caught.value.message
     assert caught.value.exit_code == 9
@@ -111,10 +114,10 @@ def test_a_failed_command_names_step_and_host(
     monkeypatch: pytest.MonkeyPatch, progress: Progress
 ) -> None:
     failure = RemoteCommandError("`dnf` failed on tahiti with exit code 1:\nnothing provides x")
-    monkeypatch.setattr(bootstrap, "STEPS", (step("packages", [], done_at="1", fail=failure),))
+    monkeypatch.setattr(runner, "STEPS", (step("packages", [], done_at="1", fail=failure),))
     looks(monkeypatch, Facts(os="0"))
     with pytest.raises(BootstrapError, match="nothing provides x") as caught:
-        bootstrap.run(WANTED, CONNECTION, progress)
+        runner.run(WANTED, CONNECTION, progress)
     assert "tahiti: step 'packages'" in caught.value.message
     assert "goes on from there" in caught.value.hint
 
@@ -122,11 +125,11 @@ def test_a_failed_command_names_step_and_host(
 def test_a_plan_of_an_absent_host_creates_nothing(
     monkeypatch: pytest.MonkeyPatch, progress: Progress
 ) -> None:
-    monkeypatch.setattr(bootstrap, "wanted_state", lambda _host: WANTED)
+    monkeypatch.setattr(runner, "wanted_state", lambda _host: WANTED)
     monkeypatch.setattr(rehearsal, "exists", lambda _host: False)
-    for module, name in ((rehearsal, "ensure"), (ssh, "connect"), (locks, "lock")):
+    for module, name in ((rehearsal, "ensure"), (client, "connect"), (locks, "lock")):
         monkeypatch.setattr(module, name, refuse)
-    changes = bootstrap.bootstrap(HOST, plan=True, progress=progress)
+    changes = runner.bootstrap(HOST, plan=True, progress=progress)
     assert changes[0] == Change("host", "tahiti created, a rehearsal host")
     assert {"repo", "bridge", "network"} <= {c.step for c in changes}
 
@@ -136,7 +139,7 @@ def test_a_plan_of_an_absent_host_knows_its_init(
 ) -> None:
     monkeypatch.setattr(rehearsal, "exists", lambda _host: False)
     old = replace(WANTED, host=replace(HOST, init="sysv"))
-    said = [change.what for change in bootstrap.make_plan(old, progress)]
+    said = [change.what for change in runner.make_plan(old, progress)]
     assert any("/etc/init.d/sheepvirt-autostart" in what for what in said)
     assert not any("systemd" in what for what in said)
 
@@ -146,17 +149,17 @@ def test_a_plan_of_a_stopped_host_starts_nothing(
 ) -> None:
     monkeypatch.setattr(rehearsal, "exists", lambda _host: True)
     monkeypatch.setattr(rehearsal, "running", lambda _host: False)
-    monkeypatch.setattr(ssh, "connect", refuse)
-    changes = bootstrap.make_plan(WANTED, progress)
+    monkeypatch.setattr(client, "connect", refuse)
+    changes = runner.make_plan(WANTED, progress)
     assert [c.step for c in changes] == ["host"]
 
 
 def test_without_a_repo_nothing_is_started(
     monkeypatch: pytest.MonkeyPatch, progress: Progress, tmp_path: Path
 ) -> None:
-    from sheepvirt.errors import ConfigError
+    from sheepvirt.core.errors import ConfigError
 
     monkeypatch.setenv("SHEEPVIRT_DIST", str(tmp_path))
     monkeypatch.setattr(rehearsal, "ensure", refuse)
     with pytest.raises(ConfigError, match="no repo is published"):
-        bootstrap.bootstrap(HOST, plan=False, progress=progress)
+        runner.bootstrap(HOST, plan=False, progress=progress)

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from sheepvirt import paths
-from sheepvirt.builds import execute, sources
-from sheepvirt.errors import ConfigError, SourceUnreachableError
-from sheepvirt.model import BuildPlan, BuildRecord, Reach, Shelf, Source, Target
+from sheepvirt.builds import execute
+from sheepvirt.core import paths
+from sheepvirt.core.errors import ConfigError, SourceUnreachableError
+from sheepvirt.model.builds import BuildPlan, BuildRecord, Reach, Shelf, Source, Target
+from sheepvirt.sources import store
 
 TARGET = Target("rehearsal", "", "bullseye", "x86_64", {"dist": ".rehearsal"}, Path())
 EL6 = Target("el6", "", "", "x86_64", {"dist": ".el6"}, Path())
@@ -43,13 +44,13 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         files.extend(s.file for s in wanted)
         return Reach(False, "no route")
 
-    monkeypatch.setattr(sources, "reach_all", reach)
+    monkeypatch.setattr(store, "reach_all", reach)
     return files
 
 
 @pytest.fixture
 def there(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sources, "reach_all", lambda *_: Reach(True, "it answers"))
+    monkeypatch.setattr(store, "reach_all", lambda *_: Reach(True, "it answers"))
 
 
 def make(
@@ -103,7 +104,7 @@ def test_a_later_run_keeps_the_maker_and_asks_no_network(
     asked: list[str], monkeypatch: pytest.MonkeyPatch, maker: str
 ) -> None:
     with monkeypatch.context() as patched:
-        patched.setattr(sources, "reach_all", lambda *_: Reach(True, "it answers"))
+        patched.setattr(store, "reach_all", lambda *_: Reach(True, "it answers"))
         before = records(make(f"sheepdog={maker}"))
     planned = make(published=before)
     assert not any(row.build for row in planned.builds)

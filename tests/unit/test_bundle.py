@@ -11,19 +11,20 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from sheepvirt import config, paths
-from sheepvirt.builds import git, sources
-from sheepvirt.bundle import archive, intake
+from sheepvirt.bundle import archive, importer
 from sheepvirt.bundle.lockfile import REQUIREMENTS, ImageRow, Lock, Member, SourceRow
-from sheepvirt.errors import BundleError
+from sheepvirt.config import catalog
+from sheepvirt.core import paths
+from sheepvirt.core.errors import BundleError
+from sheepvirt.core.progress import Progress, Stage, quiet
 from sheepvirt.images import recipes
-from sheepvirt.model import Source
-from sheepvirt.progress import Progress, Stage, quiet
+from sheepvirt.model.builds import Source
+from sheepvirt.sources import git, store
 
 LAYERS = (f"sha256:{'2' * 64}",)
 TARBALL = b"a tarball"
 PIN = hashlib.sha256(TARBALL).hexdigest()
-TARGET = config.load_target("rehearsal")
+TARGET = catalog.load_target("rehearsal")
 KINDS = recipes.kinds(TARGET)
 
 
@@ -57,7 +58,7 @@ def engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Engine:
     for name in ("CACHE", "STATE"):
         monkeypatch.setenv(f"SHEEPVIRT_{name}", str(tmp_path / name.lower()))
     one = Engine()
-    monkeypatch.setattr(intake, "Engine", one)
+    monkeypatch.setattr(importer, "Engine", one)
     return one
 
 
@@ -96,11 +97,11 @@ def written(folder: Path, **changes: object) -> Path:
     return path
 
 
-def use(path: Path, target: str = "") -> tuple[intake.Offline, str]:
+def use(path: Path, target: str = "") -> tuple[importer.Offline, str]:
     """Return what is had by the bundle, and what was said."""
     said = io.StringIO()
     progress = Progress(console=Console(file=said, width=1000))
-    return intake.use(path, target, progress), said.getvalue()
+    return importer.use(path, target, progress), said.getvalue()
 
 
 def image(kind: str, tag: str) -> ImageRow:
@@ -115,7 +116,7 @@ def test_images_and_sources_are_taken_in_and_the_words_kept(tmp_path: Path, engi
     assert offline.words == ("libvirt",)
     wanted = Source("a.tar", PIN)
     assert offline.shelf.has(wanted)
-    found = sources.fetch(wanted, Stage("sources", quiet()), shelf=offline.shelf)
+    found = store.fetch(wanted, Stage("sources", quiet()), shelf=offline.shelf)
     assert found.read_bytes() == TARBALL
     assert "bundle for rehearsal, made 2026-11-25 03:00:00 UTC" in said
     assert "lock: sha256 " in said
@@ -147,7 +148,7 @@ def test_of_a_broken_bundle_nothing_is_taken_in(tmp_path: Path, engine: Engine, 
         use(path)
     assert engine.loaded == []
     assert engine.ids == {}
-    assert sources.cached(Source("a.tar", PIN)) is None
+    assert store.cached(Source("a.tar", PIN)) is None
 
 
 def test_of_a_bundle_for_another_recipe_nothing_is_taken_in(tmp_path: Path, engine: Engine) -> None:

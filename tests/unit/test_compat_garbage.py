@@ -11,9 +11,8 @@ import rpm_bytes
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sheepvirt import rpms
-from sheepvirt.compat import elf, openpgp, payload, traits
-from sheepvirt.errors import BuildError
+from sheepvirt.core.errors import BuildError
+from sheepvirt.rpm import elf, openpgp, payload, rpms, traits
 
 DATA = Path(__file__).parent / "data" / "compat"
 PLAIN = rpm_bytes.rpm(rpm_bytes.newc("./a", b"\x7fELF" + bytes(200)) + rpm_bytes.END)

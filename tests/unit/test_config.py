@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from sheepvirt import config, paths
-from sheepvirt.errors import ConfigError, UnknownNameError
-from sheepvirt.host import inventory
+from sheepvirt.config import catalog, inventory
+from sheepvirt.core import paths
+from sheepvirt.core.errors import ConfigError, UnknownNameError
 
 HASH = "a" * 64
 
@@ -41,12 +41,12 @@ GUEST = '[hosts.a.guests.g]\nmemory_mb = 1\nnetwork = "n"\nline = "l"\n'
 
 def package(folder: Path, text: str) -> Callable[[], object]:
     put(folder / "specs" / "a" / "package.toml", text)
-    return lambda: config.load_package("a")
+    return lambda: catalog.load_package("a")
 
 
 def target(folder: Path, text: str) -> Callable[[], object]:
     put(folder / "containers" / "a" / "target.toml", text)
-    return lambda: config.load_target("a")
+    return lambda: catalog.load_target("a")
 
 
 def hosts(folder: Path, text: str) -> Callable[[], object]:
@@ -208,7 +208,7 @@ def test_an_address_is_kept_as_ssh_writes_it(data: Path, written: str, address: 
 
 def test_a_git_source_is_pinned_by_its_commit(data: Path) -> None:
     package(data, GIT + '[adjust]\nwithout = ["x"]\n')()
-    found = config.load_package("a")
+    found = catalog.load_package("a")
     assert found.sources[0].pin == "b" * 40
     assert found.adjust
     assert found.adjust.without == ("x",)
@@ -228,8 +228,8 @@ def test_a_missing_file_is_named(data: Path) -> None:
 @pytest.mark.parametrize(
     ("load", "name", "near"),
     [
-        (config.load_target, "rehersal", "rehearsal"),
-        (config.load_package, "libvrit", "libvirt"),
+        (catalog.load_target, "rehersal", "rehearsal"),
+        (catalog.load_package, "libvrit", "libvirt"),
         (inventory.load_host, "tahti", "tahiti"),
     ],
 )
@@ -242,11 +242,11 @@ def test_a_misspelt_name_gets_a_suggestion(
 
 
 def test_what_is_in_the_repo_is_right() -> None:
-    for name in config.target_names():
-        config.load_target(name)
-    for name in config.package_names():
-        for version in config.load_package(name).versions:
-            config.load_package(name, version)
+    for name in catalog.target_names():
+        catalog.load_target(name)
+    for name in catalog.package_names():
+        for version in catalog.load_package(name).versions:
+            catalog.load_package(name, version)
     assert "tahiti" in inventory.load_hosts()
     assert len(inventory.load_dependencies().packages) == 23
 
@@ -280,7 +280,7 @@ def test_a_feature_may_be_one_of_some_targets(data: Path) -> None:
         put(data / "containers" / name / "target.toml", TARGET)
     text = PACKAGE + '[features.f]\nspec_text = "a"\n[features.g]\nspec_text = "a"\n'
     put(data / "specs" / "a" / "package.toml", text + 'targets = ["x"]\n')
-    loaded = config.load_package("a")
+    loaded = catalog.load_package("a")
     assert [f.name for f in loaded.for_target("x").features] == ["f", "g"]
     assert [f.name for f in loaded.for_target("y").features] == ["f"]
 

@@ -7,19 +7,19 @@ from pathlib import Path
 
 import pytest
 
-from sheepvirt import config
 from sheepvirt.builds import contract
-from sheepvirt.errors import ContractError
-from sheepvirt.model import Evidence, Feature, Rpm
+from sheepvirt.config import catalog
+from sheepvirt.core.errors import ContractError
+from sheepvirt.model.builds import Evidence, Feature, Rpm
 
 MESON = """\
 Program dog found: YES (/usr/bin/dog)
   Storage Drivers
                Sheepdog: YES
 """
-FEATURE = next(f for f in config.load_package("libvirt").features if f.name == "sheepdog")
-OLD = next(f for f in config.load_package("libvirt", "1.0.3").features if f.name == "sheepdog")
-DRIVER = next(f for f in config.load_package("qemu").features if f.name == "sheepdog")
+FEATURE = next(f for f in catalog.load_package("libvirt").features if f.name == "sheepdog")
+OLD = next(f for f in catalog.load_package("libvirt", "1.0.3").features if f.name == "sheepdog")
+DRIVER = next(f for f in catalog.load_package("qemu").features if f.name == "sheepdog")
 
 
 def rpm(name: str, **more: tuple[str, ...]) -> Rpm:

@@ -8,11 +8,11 @@ from xml.etree import ElementTree
 
 import pytest
 
-from sheepvirt import paths
-from sheepvirt.host.model import Guest, Host
-from sheepvirt.model import BuildRecord, Feature, PublishedRpm
-from sheepvirt.prove import controls, controls_rpms
-from sheepvirt.prove.model import Control, Ground, Outcome, plain
+from sheepvirt.core import paths
+from sheepvirt.model.builds import BuildRecord, Feature, PublishedRpm
+from sheepvirt.model.hosts import Guest, Host
+from sheepvirt.verify.controls import host_controls, rpm_controls
+from sheepvirt.verify.model import Control, Ground, Outcome, plain
 
 SO = "/usr/lib64/libvirt/storage-backend/libvirt_storage_backend_sheepdog.so"
 GUEST = Guest("papeete", "title", 256, 1, "ovsbr0", "ia ora na")
@@ -31,7 +31,7 @@ POOL = "<pool type='sheepdog'><source><host name='127.0.0.1' port='7000'/></sour
 
 def table(host: Host = HOST) -> dict[str, Control]:
     ground = Ground(host, RECORDS, FEATURES, NETWORK, POOL, removable="lzop")
-    return {c.name: c for c in controls.on_host(ground)}
+    return {c.name: c for c in host_controls.on_host(ground)}
 
 
 def test_services_are_broken_in_the_words_of_the_hosts_init() -> None:
@@ -49,10 +49,10 @@ def test_an_uplink_is_unplugged_where_there_is_one() -> None:
 
 
 def known_checks() -> set[str]:
-    """The names of all checks there are, as verify makes them from the files of tests/host."""
+    """The names of all checks there are, as verify makes them from the files of verify/checks."""
     return {
         f"{path.stem.removeprefix('test_')}: {name.replace('_', ' ')}"
-        for path in (paths.TESTS / "host").glob("test_*.py")
+        for path in paths.CHECKS.glob("test_*.py")
         for name in re.findall(r"(?m)^def test_(\w+)", path.read_text(encoding="utf-8"))
     }
 
@@ -70,8 +70,8 @@ def test_every_check_can_be_seen_to_fail() -> None:
     el = replace(HOST, init="sysv", uplink="up0")
     both = [*table().values(), *table(el).values()]
     tried = {title.partition(" [")[0] for c in both for title in c.fails}
-    assert known_checks() - tried == set(controls.UNTRIED)
-    assert all(controls.UNTRIED.values())
+    assert known_checks() - tried == set(host_controls.UNTRIED)
+    assert all(host_controls.UNTRIED.values())
 
 
 def test_what_the_project_asks_for_is_tried() -> None:
@@ -118,11 +118,11 @@ def test_a_removed_file_is_put_back_and_only_where_it_is_away(tmp_path: Path) ->
     """The undo's own script, with tee in the restart's place."""
     undo = table()["libvirt: libvirt_storage_backend_sheepdog.so removed"].undo[0]
     assert undo.argv[:2] == ("sh", "-c")
-    assert undo.argv[4:] == (SO, controls_rpms.ASIDE, "systemctl", "restart", "libvirtd")
+    assert undo.argv[4:] == (SO, rpm_controls.ASIDE, "systemctl", "restart", "libvirtd")
     here, log = tmp_path / "backend.so", tmp_path / "log"
-    argv = [*undo.argv[:4], str(here), controls_rpms.ASIDE, "tee", str(log)]
+    argv = [*undo.argv[:4], str(here), rpm_controls.ASIDE, "tee", str(log)]
     for _ in range(2):
-        (tmp_path / f"backend.so{controls_rpms.ASIDE}").write_text("the file")
+        (tmp_path / f"backend.so{rpm_controls.ASIDE}").write_text("the file")
         subprocess.run(argv, check=True, stdin=subprocess.DEVNULL)
         assert here.read_text() == "the file"
         assert log.exists()  # the restart, when it is back
@@ -137,7 +137,7 @@ def test_a_client_without_the_feature_is_one_in_all_else(tmp_path: Path) -> None
         '#!/bin/sh\n[ "$1" = -V ] && echo " Storage: Dir Sheepdog Scsi" || echo "$# $2"\n'
     )
     virsh.chmod(0o755)
-    blind = ["sh", "-c", controls_rpms.BLIND, "sh", str(virsh), controls_rpms.ASIDE, "Sheepdog"]
+    blind = ["sh", "-c", rpm_controls.BLIND, "sh", str(virsh), rpm_controls.ASIDE, "Sheepdog"]
     subprocess.run(blind, check=True)
 
     def said(*argv: str) -> str:

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import rpm_bytes
 
-from sheepvirt import rpms
-from sheepvirt.errors import NotShownError
-from sheepvirt.host import edited, readings
-from sheepvirt.host.readings import Altered
+from sheepvirt.bootstrap import edited, readings
+from sheepvirt.bootstrap.readings import Altered
+from sheepvirt.core.errors import NotShownError
+from sheepvirt.rpm import rpms
 
 DATA = Path(__file__).parent / "data" / "compat"
 OLD = DATA / "old-tools-1-1.el6.noarch.rpm"

@@ -11,16 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from sheepvirt import config, machine, paths, preflight
-from sheepvirt.builds import execute
-from sheepvirt.compat.model import Ceilings
-from sheepvirt.errors import PreflightError
+from sheepvirt.builds import execute, preflight
+from sheepvirt.config import catalog
+from sheepvirt.core import paths
+from sheepvirt.core.errors import PreflightError
+from sheepvirt.core.progress import Progress
+from sheepvirt.engine import machine
 from sheepvirt.images import recipes
-from sheepvirt.progress import Progress
-from sheepvirt.target_model import Finding, Rootfs
+from sheepvirt.model.targets import Ceilings, Finding, Rootfs
 
 DATA = Path(__file__).parent / "data" / "spec"
-EL6 = config.load_target("el6")
+EL6 = catalog.load_target("el6")
 
 
 def test_the_target_is_data() -> None:
@@ -31,7 +32,7 @@ def test_the_target_is_data() -> None:
 
 @pytest.mark.parametrize("name", ["el6", "el7", "el8"])
 def test_each_el_has_an_image_that_is_pinned_and_repos_that_are_signed(name: str) -> None:
-    target = config.load_target(name)
+    target = catalog.load_target(name)
     assert target.images[0].pinned and target.dist == f".{name}"
     assert target.ceilings and "unverified" in target.summary
     assert all(len(repo.urls) > 1 for repo in target.repos)

@@ -10,16 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from sheepvirt import config, paths
 from sheepvirt.builds import plan, staging
-from sheepvirt.errors import ConfigError, SourceError, SpecError
-from sheepvirt.host import inventory
-from sheepvirt.host.model import Host
-from sheepvirt.model import Package
+from sheepvirt.config import catalog, inventory
+from sheepvirt.core import paths
+from sheepvirt.core.errors import ConfigError, SourceError, SpecError
+from sheepvirt.model.builds import Package
+from sheepvirt.model.hosts import Host
 from sheepvirt.spec import adjust
 
-EL6 = config.load_target("el6")
-PACKAGES = {n: config.load_package(n, EL6.versions.get(n, "")) for n in config.package_names()}
+EL6 = catalog.load_target("el6")
+PACKAGES = {n: catalog.load_package(n, EL6.versions.get(n, "")) for n in catalog.package_names()}
 # Newer than el6's rpm 4.8, by what its sources do not know.
 TOO_NEW = re.compile(r"%elif|%auto(setup|patch)|%license|^(Recommends|Suggests|Supplements):", re.M)
 # Ours, of the same shape as upstream's: a bare release, no BuildRequires, a spec below a folder.
@@ -93,10 +93,12 @@ def test_rpmbuild_gets_no_option_that_its_rpm_does_not_know() -> None:
 @pytest.mark.parametrize("name", ["el6", "el7", "el8"])
 def test_the_builder_has_what_our_recipes_ask_for(name: str) -> None:
     """A name that is missing there ends a build as it begins."""
-    target = config.load_target(name)
+    target = catalog.load_target(name)
     recipe = (target.folder / "builder" / "Containerfile.j2").read_text(encoding="utf-8")
     have = set(re.split(r"[\s\"]+", recipe))
-    packages = [config.load_package(n, target.versions.get(n, "")) for n in config.package_names()]
+    packages = [
+        catalog.load_package(n, target.versions.get(n, "")) for n in catalog.package_names()
+    ]
     for package in packages:
         if package.stands_in_for or (package.targets and name not in package.targets):
             continue
@@ -180,7 +182,7 @@ def test_module_and_daemon_are_of_one_release() -> None:
     daemon, module = PACKAGES["openvswitch"], PACKAGES["openvswitch-kmod"]
     assert (daemon.version, daemon.versions) == (module.version, module.versions)
     for version in daemon.versions:
-        one, other = (config.load_package(p.name, version) for p in (daemon, module))
+        one, other = (catalog.load_package(p.name, version) for p in (daemon, module))
         assert one.sources == other.sources
         assert one.adjust and "openvswitch-kmod" in one.adjust.without, "an RPM would drag it in"
 
@@ -195,7 +197,7 @@ def test_a_first_kernel_that_is_none_is_refused(
     for macros, first, why in (("", "2.6.32-358", "kversion"), ('kversion = "3"\n', "6.4", "a =")):
         (folder / "target.toml").write_text(text.format(macros, first))
         with pytest.raises(ConfigError, match=why):
-            config.load_target("x")
+            catalog.load_target("x")
 
 
 def test_a_kernel_that_is_no_word_is_refused(tmp_path: Path) -> None:

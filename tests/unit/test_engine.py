@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from sheepvirt.docker.container import Lines
-from sheepvirt.docker.engine import Engine
-from sheepvirt.docker.image_store import proxies
-from sheepvirt.errors import EngineUnavailableError
+from sheepvirt.core.errors import EngineUnavailableError
+from sheepvirt.engine.container import Lines
+from sheepvirt.engine.engine import Engine
+from sheepvirt.engine.image_store import proxies
 
 
 def test_no_engine_says_how_to_start_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -7,9 +7,9 @@ from typing import Any, cast
 
 import pytest
 
-from sheepvirt.docker.container import Container, Result
-from sheepvirt.errors import SpecError
-from sheepvirt.spec import expansion
+from sheepvirt.builds import expansion
+from sheepvirt.core.errors import SpecError
+from sheepvirt.engine.container import Container, Result
 from sheepvirt.spec.lines import by_section
 
 DEFINES = ["--define", "rhel 6"]

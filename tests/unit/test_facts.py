@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sheepvirt.host import facts
-from sheepvirt.host.facts import Question, parse, sections
-from sheepvirt.host.model import BridgeState, ClusterState, Facts, ServiceState
+from sheepvirt.bootstrap import facts
+from sheepvirt.bootstrap.facts import Question, parse, sections
+from sheepvirt.model.hosts import BridgeState, ClusterState, Facts, ServiceState
 
 BOUNDARY = "@@0123456789ab"
 NAMES = st.from_regex(r"[a-z][a-z:./-]{0,20}", fullmatch=True)

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from sheepvirt.builds import git, sources
-from sheepvirt.errors import SourceError, SourceUnreachableError
-from sheepvirt.model import GitSource, Shelf, Source
-from sheepvirt.progress import Stage, quiet
+from sheepvirt.core.errors import SourceError, SourceUnreachableError
+from sheepvirt.core.progress import Stage, quiet
+from sheepvirt.model.builds import GitSource, Shelf, Source
+from sheepvirt.sources import git, store
 
 URL = "https://upstream.invalid/tiny.git"
 FILE = "tiny-1.tar.gz"
@@ -61,7 +61,7 @@ def upstream(tmp_path: Path) -> Path:
 
 
 def fetch(pin: str) -> Path:
-    return sources.fetch(Source(FILE, git=GitSource(URL, pin)), Stage("sources", quiet()))
+    return store.fetch(Source(FILE, git=GitSource(URL, pin)), Stage("sources", quiet()))
 
 
 def kept(folder: Path) -> list[str]:
@@ -218,7 +218,7 @@ def test_a_pack_takes_a_commit_without_its_history_to_another_machine(
     git.unpack(pin, pack)
     wanted = Source(FILE, git=GitSource(URL, pin))
     shelf = Shelf("b.tar", frozenset({(pin, FILE)}))
-    assert sources.fetch(wanted, Stage("sources", quiet()), shelf=shelf).read_bytes() == first
+    assert store.fetch(wanted, Stage("sources", quiet()), shelf=shelf).read_bytes() == first
     assert not git._damage(git.home(GitSource(URL, pin)))
 
 
@@ -248,7 +248,7 @@ def test_with_a_shelf_git_fetches_nothing(upstream: Path) -> None:
     wanted = Source(FILE, git=GitSource(URL, pin))
     shelf = Shelf("b.tar", frozenset({(pin, FILE)}))
     with pytest.raises(SourceUnreachableError, match="the network is off"):
-        sources.fetch(wanted, Stage("sources", quiet()), shelf=shelf)
+        store.fetch(wanted, Stage("sources", quiet()), shelf=shelf)
 
 
 def test_a_checkout_says_its_commit_and_whether_it_was_changed(

@@ -10,12 +10,14 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from sheepvirt import paths, report
-from sheepvirt.builds import execute, given, plan, repo, sources
-from sheepvirt.errors import BootstrapError, ConfigError, SheepvirtError
-from sheepvirt.host.model import Host
-from sheepvirt.model import BuildRecord, Package, Source, Target
-from sheepvirt.progress import Progress, quiet
+from sheepvirt.builds import execute, plan, repo
+from sheepvirt.cli import report
+from sheepvirt.core import paths
+from sheepvirt.core.errors import BootstrapError, ConfigError, SheepvirtError
+from sheepvirt.core.progress import Progress, quiet
+from sheepvirt.model.builds import BuildRecord, Package, Source, Target
+from sheepvirt.model.hosts import Host
+from sheepvirt.sources import local, store
 
 TARGET = Target("rehearsal", "", "bullseye", "x86_64", {"dist": ".rehearsal"}, Path())
 PINNED = hashlib.sha256(b"upstream's").hexdigest()
@@ -59,9 +61,9 @@ def test_a_file_with_the_pinned_hash_is_the_pinned_source(data: Path) -> None:
     plain = execute.make_plan(TARGET, [], "i", {}).builds[0]
     assert (row.package.unpinned, row.key) == ("", plain.key)
     with quiet().stage("sources") as stage:
-        home = sources.fetch(row.package.sources[0], stage)
+        home = store.fetch(row.package.sources[0], stage)
     assert home.read_bytes() == b"upstream's"
-    assert sources.reach(plain.package.sources[0]).why == "its source is in the cache"
+    assert store.reach(plain.package.sources[0]).why == "its source is in the cache"
 
 
 def test_any_other_file_is_unpinned_and_no_pinned_build_is_taken_for_it(data: Path) -> None:
@@ -72,7 +74,7 @@ def test_any_other_file_is_unpinned_and_no_pinned_build_is_taken_for_it(data: Pa
     assert row.inputs["source libvirt-1.0.3.tar.gz (unpinned)"] == OTHER
     assert row.inputs["macro dist"] == ".unpinned.rehearsal"
     with quiet().stage("sources") as stage:
-        home = sources.fetch(row.package.sources[0], stage)
+        home = store.fetch(row.package.sources[0], stage)
     assert (home.name, home.read_bytes()) == ("libvirt-1.0.3.tar.gz", b"somebody's")
     done = {"libvirt": replace(record("so"), key=row.key, inputs=row.inputs)}
     assert not execute.make_plan(TARGET, ["libvirt"], "i", done, words).builds[0].build
@@ -85,10 +87,10 @@ def test_a_file_that_changes_or_goes_between_plan_and_build_is_not_taken(data: P
     row = execute.make_plan(TARGET, [], "i", {}, [f"libvirt={data / 'mine.tgz'}"]).builds[0]
     (data / "mine.tgz").write_bytes(b"another")
     with quiet().stage("sources") as stage, pytest.raises(SheepvirtError, match="given by hand"):
-        sources.fetch(row.package.sources[0], stage)
+        store.fetch(row.package.sources[0], stage)
     (data / "mine.tgz").unlink()
     with quiet().stage("sources") as stage, pytest.raises(SheepvirtError, match="No such file"):
-        sources.fetch(row.package.sources[0], stage)
+        store.fetch(row.package.sources[0], stage)
 
 
 @pytest.mark.parametrize(
@@ -116,29 +118,29 @@ def test_a_source_that_nothing_needs_is_refused(data: Path) -> None:
 
 def test_of_several_sources_it_is_the_one_of_its_hash_or_name() -> None:
     two = package(Source("more.tar.gz", OTHER))
-    assert given.use(two, Path("/x.tgz"), OTHER).sources[1].given == Path("/x.tgz")
-    named = given.use(two, Path("/more.tar.gz"), "c" * 64)
+    assert local.use(two, Path("/x.tgz"), OTHER).sources[1].given == Path("/x.tgz")
+    named = local.use(two, Path("/more.tar.gz"), "c" * 64)
     assert (named.sources[0], named.sources[1].pin) == (two.sources[0], "c" * 64)
     with pytest.raises(ConfigError, match="has 2 sources") as caught:
-        given.use(two, Path("/x.tgz"), "c" * 64)
+        local.use(two, Path("/x.tgz"), "c" * 64)
     assert "more.tar.gz" in caught.value.hint
 
 
 def test_evidence_names_both_hashes_and_the_version_that_is_in_it() -> None:
-    found = given.evidence(given.use(package(), Path("/x.tgz"), OTHER), "1.0.3")
+    found = local.evidence(local.use(package(), Path("/x.tgz"), OTHER), "1.0.3")
     assert [e.ok for e in found] == [True, True]
     assert OTHER in found[0].observed
-    assert not given.evidence(given.use(package(), Path("/x.tgz"), OTHER), "7.0.0")[1].ok
-    assert given.evidence(package(), "") == []
+    assert not local.evidence(local.use(package(), Path("/x.tgz"), OTHER), "7.0.0")[1].ok
+    assert local.evidence(package(), "") == []
 
 
 def test_what_was_built_is_found_again_in_the_cache_by_its_record() -> None:
-    made = given.use(package(), Path("/x.tgz"), OTHER)
+    made = local.use(package(), Path("/x.tgz"), OTHER)
     inputs = plan.inputs(made, TARGET, "i", {}, {})
-    again = given.recall(package(), replace(record(made.unpinned), inputs=inputs))
+    again = local.recall(package(), replace(record(made.unpinned), inputs=inputs))
     assert again.sources == (Source("libvirt-1.0.3.tar.gz", OTHER),)
     assert again.unpinned == made.unpinned
-    assert given.recall(package(), record()) == package()
+    assert local.recall(package(), record()) == package()
 
 
 def test_the_manifest_keeps_it_and_one_of_before_has_none() -> None:
@@ -152,12 +154,12 @@ def test_a_real_machine_gets_nothing_unpinned_and_a_rehearsal_hears_of_it(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     host = Host("moorea", "rehearsal", True, "::1", 22, "root", "b", "n", ())
-    given.admit(host, [record("from a stranger"), record()], Progress())
+    local.admit(host, [record("from a stranger"), record()], Progress())
     assert capsys.readouterr().out.count("UNPINNED: libvirt 1.0.3: from a stranger") == 1
     real = replace(host, rehearsal=False)
-    given.admit(real, [record()], quiet())
+    local.admit(real, [record()], quiet())
     with pytest.raises(BootstrapError, match=r"real machine.*libvirt 1\.0\.3") as caught:
-        given.admit(real, [record("from a stranger")], quiet())
+        local.admit(real, [record("from a stranger")], quiet())
     assert "build-rpms --target rehearsal" in caught.value.hint
 
 

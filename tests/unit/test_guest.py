@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from sheepvirt.errors import ConfigError
-from sheepvirt.host.model import Guest
+from sheepvirt.core.errors import ConfigError
+from sheepvirt.core.progress import quiet
 from sheepvirt.images import guest as guests
 from sheepvirt.images import recipes
-from sheepvirt.progress import quiet
+from sheepvirt.model.hosts import Guest
 
 GUEST = Guest("papeete", "a title", 256, 1, "ovsbr0", "papeete: ia ora na")
 

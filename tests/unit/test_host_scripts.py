@@ -5,10 +5,10 @@ import subprocess
 
 import pytest
 
-from sheepvirt import paths
-from sheepvirt.host import facts
-from sheepvirt.host.steps import guard, ifcfg, kvm, reboot
-from sheepvirt.prove import controls, controls_el
+from sheepvirt.bootstrap import facts
+from sheepvirt.bootstrap.steps import guard, ifcfg, kvm, reboot
+from sheepvirt.core import paths
+from sheepvirt.verify.controls import el_controls, host_controls
 
 INLINE = {
     "facts": facts.SCRIPT,
@@ -16,13 +16,13 @@ INLINE = {
     "busy": reboot.BUSY,
     "keep": ifcfg.KEEP,
     "guard": guard.SET,
-    "open": controls.OPEN,
-    "close": controls.CLOSE,
-    "forget": controls.FORGET,
-    "remember": controls.REMEMBER,
-    "renumber": controls_el.RENUMBER,
-    "flush": controls_el.FLUSH,
-    "restore": controls_el.RESTORE,
+    "open": host_controls.OPEN,
+    "close": host_controls.CLOSE,
+    "forget": host_controls.FORGET,
+    "remember": host_controls.REMEMBER,
+    "renumber": el_controls.RENUMBER,
+    "flush": el_controls.FLUSH,
+    "restore": el_controls.RESTORE,
 }
 FILES = {
     path.name: path.read_text(encoding="utf-8")
@@ -54,7 +54,7 @@ def test_our_init_script_is_among_them() -> None:
 
 def test_nothing_on_a_host_asks_for_python() -> None:
     """tests/pipeline/test_sysv.py tries it on a host where python fails; this names the line."""
-    steps = list((paths.ROOT / "sheepvirt" / "host" / "steps").glob("*.py"))
+    steps = list((paths.ROOT / "sheepvirt" / "bootstrap" / "steps").glob("*.py"))
     assert len(steps) > 20
     sources = [*steps, *(paths.HOST / "files").iterdir()]
     calls = re.compile(r"python[0-9.]*[\"' ] ?-|[\"'/]python[0-9.]*[\"' ]")

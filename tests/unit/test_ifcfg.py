@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from finished import HOST, WANTED, changes, done, hands
 
-from sheepvirt import paths
-from sheepvirt.errors import BootstrapError
-from sheepvirt.host.model import BridgeState, Change, Facts, Host
-from sheepvirt.host.steps import STEPS, bridge, guard, ifcfg, reboot
-from sheepvirt.host.steps.base import Wanted
+from sheepvirt.bootstrap.steps import STEPS, bridge, guard, ifcfg, reboot
+from sheepvirt.bootstrap.steps.base import Wanted
+from sheepvirt.core import paths
+from sheepvirt.core.errors import BootstrapError
+from sheepvirt.model.hosts import BridgeState, Change, Facts, Host
 
 Golden = Callable[[str, str], None]
 EL6 = replace(HOST, rehearsal=False, datapath="system", uplink="eth0")

@@ -4,9 +4,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sheepvirt.host import initscripts
-from sheepvirt.host.initscripts import LEVELS, boot_order, links, listed, misplaced, numbers, read
-from sheepvirt.host.model import Script
+from sheepvirt.bootstrap import initscripts
+from sheepvirt.bootstrap.initscripts import (
+    LEVELS,
+    boot_order,
+    links,
+    listed,
+    misplaced,
+    numbers,
+    read,
+)
+from sheepvirt.model.hosts import Script
 
 # The numbers and dependencies of the real ones; the words around them are ours.
 OPENVSWITCH = """#!/bin/sh

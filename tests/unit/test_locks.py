@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from sheepvirt.errors import LockedError
-from sheepvirt.locks import lock
-from sheepvirt.progress import Progress
+from sheepvirt.core.errors import LockedError
+from sheepvirt.core.locks import lock
+from sheepvirt.core.progress import Progress
 
 HOLD = """
 import sys, io
 from rich.console import Console
-from sheepvirt.locks import lock
-from sheepvirt.progress import Progress
+from sheepvirt.core.locks import lock
+from sheepvirt.core.progress import Progress
 with lock("host-tahiti", Progress(console=Console(file=io.StringIO()))):
     print("held", flush=True)
     sys.stdin.read()

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from sheepvirt import machine
-from sheepvirt.errors import EngineUnavailableError
-from sheepvirt.progress import quiet
+from sheepvirt.core.errors import EngineUnavailableError
+from sheepvirt.core.progress import quiet
+from sheepvirt.engine import machine
 
 
 def refuse(*_args: Any, **_kwargs: Any) -> None:

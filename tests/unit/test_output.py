@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sheepvirt import paths
+from sheepvirt.core import paths
 
 DATA = Path(__file__).parent / "data"
 COMPAT = ["sheepvirt.compat", "--target", "el6", str(DATA / "compat")]

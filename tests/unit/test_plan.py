@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sheepvirt.builds import plan
-from sheepvirt.errors import ConfigError, SourceUnreachableError, UnknownNameError
-from sheepvirt.model import BuildRecord, Package, Reach, Request, Target
+from sheepvirt.core.errors import ConfigError, SourceUnreachableError, UnknownNameError
+from sheepvirt.model.builds import BuildRecord, Package, Reach, Request, Target
 
 TARGET = Target("rehearsal", "", "bullseye", "x86_64", {"dist": ".rehearsal"}, Path())
 

@@ -18,7 +18,7 @@ from pocketsheep import commands, dog, listing
 from pocketsheep.client import Connection, Refused
 from pocketsheep.inode import Inode
 from pocketsheep.wire import Kind, ObjectId
-from sheepvirt import paths
+from sheepvirt.core import paths
 
 MB = 1 << 20
 SERVER = [sys.executable, "-m", "pocketsheep"]

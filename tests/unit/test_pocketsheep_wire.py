@@ -25,7 +25,7 @@ from pocketsheep.wire import (
     VdiArgs,
     WireError,
 )
-from sheepvirt import paths
+from sheepvirt.core import paths
 
 byte = st.integers(0, 0xFF)
 word = st.integers(0, 0xFFFFFFFF)

@@ -11,13 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from sheepvirt import config, machine, pipeline, preflight, web
-from sheepvirt.errors import PreflightError, WebError
-from sheepvirt.model import Target
-from sheepvirt.progress import Progress
-from sheepvirt.target_model import Finding, Rootfs
+from sheepvirt import pipeline
+from sheepvirt.builds import preflight
+from sheepvirt.config import catalog
+from sheepvirt.core import web
+from sheepvirt.core.errors import PreflightError, WebError
+from sheepvirt.core.progress import Progress
+from sheepvirt.engine import machine
+from sheepvirt.model.builds import Target
+from sheepvirt.model.targets import Finding, Rootfs
 
-EL6 = config.load_target("el6")
+EL6 = catalog.load_target("el6")
 GOOD = Finding("a", True, "fine")
 BAD = Finding("base image", False, "the registry\nis out of reach", "name a mirror")
 REPOMD = b'<?xml version="1.0" encoding="UTF-8"?>\n<repomd xmlns="http://linux.duke.edu/">\n'

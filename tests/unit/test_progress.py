@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from sheepvirt.progress import Progress
+from sheepvirt.core.progress import Progress
 
 
 def plain(path: Path) -> tuple[Progress, io.StringIO]:

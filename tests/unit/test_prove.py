@@ -9,14 +9,17 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from sheepvirt import config, report
-from sheepvirt.errors import ConfigError, VerifyError
-from sheepvirt.host import bootstrap, ssh
-from sheepvirt.host.model import Change, Check, Dependencies, Guest, Host
-from sheepvirt.host.steps import undo
-from sheepvirt.progress import Progress
-from sheepvirt.prove import controls, controls_claims, controls_gates, trials, verify
-from sheepvirt.prove.model import Command, Control, Outcome
+from sheepvirt.bootstrap import runner
+from sheepvirt.bootstrap.steps import undo
+from sheepvirt.cli import report
+from sheepvirt.config import catalog
+from sheepvirt.core.errors import ConfigError, VerifyError
+from sheepvirt.core.progress import Progress
+from sheepvirt.model.hosts import Change, Check, Dependencies, Guest, Host
+from sheepvirt.ssh import client
+from sheepvirt.verify import verification
+from sheepvirt.verify.controls import claim_controls, control_runner, gate_controls, host_controls
+from sheepvirt.verify.model import Command, Control, Outcome
 
 GUEST = Guest("papeete", "title", 256, 1, "ovsbr0", "ia ora na")
 HOST = Host("tahiti", "rehearsal", True, "127.0.0.1", 0, "root", "ovsbr0", "ovsbr0", (GUEST,))
@@ -52,21 +55,21 @@ class Stage:
         self.gates = [Outcome("gate", frozenset({"x"}), frozenset({"x"}), "", 0)]
         monkeypatch.setenv("SHEEPVIRT_DIST", str(tmp_path / "dist"))
         monkeypatch.setenv("SHEEPVIRT_STATE", str(tmp_path / "state"))
-        monkeypatch.setattr(ssh, "connect", lambda _host: self)
-        monkeypatch.setattr(bootstrap, "wanted_state", lambda _host: Wanted())
-        monkeypatch.setattr(bootstrap, "run", self.bootstrap)
-        monkeypatch.setattr(verify, "one_pass", self.one_pass)
-        monkeypatch.setattr(config, "load_target", lambda name: name)
-        monkeypatch.setattr(controls_gates, "run", lambda _target, _progress: list(self.gates))
-        monkeypatch.setattr(controls_claims, "run", lambda *_args: [])
-        monkeypatch.setattr(controls_claims, "untried", lambda *_args: dict(self.claims))
-        monkeypatch.setattr(controls, "on_host", lambda _ground: self.table)
-        monkeypatch.setattr(controls, "UNTRIED", dict.fromkeys(CHECKS, "a test's excuse"))
+        monkeypatch.setattr(client, "connect", lambda _host: self)
+        monkeypatch.setattr(runner, "wanted_state", lambda _host: Wanted())
+        monkeypatch.setattr(runner, "run", self.bootstrap)
+        monkeypatch.setattr(verification, "one_pass", self.one_pass)
+        monkeypatch.setattr(catalog, "load_target", lambda name: name)
+        monkeypatch.setattr(gate_controls, "run", lambda _target, _progress: list(self.gates))
+        monkeypatch.setattr(claim_controls, "run", lambda *_args: [])
+        monkeypatch.setattr(claim_controls, "untried", lambda *_args: dict(self.claims))
+        monkeypatch.setattr(host_controls, "on_host", lambda _ground: self.table)
+        monkeypatch.setattr(host_controls, "UNTRIED", dict.fromkeys(CHECKS, "a test's excuse"))
 
-    def run(self, argv: Sequence[str], **_options: Any) -> ssh.Result:
+    def run(self, argv: Sequence[str], **_options: Any) -> client.Result:
         if argv[0] not in {"virsh", "sh"}:  # what controls are made from
             self.log.append(" ".join(argv))
-        return ssh.Result(0, "<x/>", "")
+        return client.Result(0, "<x/>", "")
 
     def write(self, path: str, content: bytes) -> None:
         self.log.append(f"write {path}: {content.decode().strip()}")
@@ -95,7 +98,7 @@ class Stage:
         out = io.StringIO()
         progress = Progress(console=Console(file=out, width=160, highlight=False))
         try:
-            trials.prove(HOST, progress)
+            control_runner.prove(HOST, progress, report)
         finally:
             self.said = out.getvalue()
         return self.said
@@ -108,7 +111,7 @@ def stage(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Stage:
 
 def test_a_real_machine_is_not_touched(stage: Stage) -> None:
     with pytest.raises(ConfigError, match="tahiti is a real machine") as caught:
-        trials.prove(replace(HOST, rehearsal=False), Progress())
+        control_runner.prove(replace(HOST, rehearsal=False), Progress(), report)
     assert caught.value.exit_code == 2
     assert not stage.log
 
@@ -148,7 +151,7 @@ def test_each_line_about_a_stand_in_says_so(stage: Stage) -> None:
 def test_a_check_without_a_control_is_a_defect(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(controls, "UNTRIED", {CHECKS[1]: "a guest that cannot be stopped"})
+    monkeypatch.setattr(host_controls, "UNTRIED", {CHECKS[1]: "a guest that cannot be stopped"})
     stage.plan = [set(), {CHECKS[0]}, set(), set()]
     with pytest.raises(VerifyError, match="no control made these fail: packages: good\n") as caught:
         stage.prove()

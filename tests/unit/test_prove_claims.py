@@ -5,16 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from sheepvirt import config
-from sheepvirt.builds import versions
 from sheepvirt.builds.buildroot import TOP
-from sheepvirt.model import BuildRecord, Evidence, Rpm
-from sheepvirt.prove import controls_claims
-from sheepvirt.prove.controls_claims import LOSSES, Artifacts
-from sheepvirt.prove.model import Outcome
+from sheepvirt.config import catalog, versions
+from sheepvirt.model.builds import BuildRecord, Evidence, Rpm
+from sheepvirt.verify.controls import claim_controls
+from sheepvirt.verify.controls.claim_controls import LOSSES, Artifacts
+from sheepvirt.verify.model import Outcome
 
-QEMU = config.load_package("qemu", "5.2.0")
-LIBVIRT = config.load_package("libvirt", "7.0.0")
+QEMU = catalog.load_package("qemu", "5.2.0")
+LIBVIRT = catalog.load_package("libvirt", "7.0.0")
 EMULATOR = "/usr/bin/qemu-system-x86_64"
 SO = "/usr/lib64/libvirt/storage-backend/libvirt_storage_backend_sheepdog.so"
 
@@ -57,15 +56,15 @@ def libvirt() -> Artifacts:
 
 @pytest.mark.parametrize("whole", [qemu(), libvirt()])
 def test_each_loss_makes_exactly_its_claims_fail(whole: Artifacts) -> None:
-    made = controls_claims.evidence(whole)
+    made = claim_controls.evidence(whole)
     assert made
     assert not [e for e in made if not e.ok]
-    outcomes = controls_claims.tried(whole)
+    outcomes = claim_controls.tried(whole)
     assert not [o for o in outcomes if not o.ok]
 
 
 def test_every_loss_has_something_to_be_missed() -> None:
-    outcomes = [*controls_claims.tried(qemu()), *controls_claims.tried(libvirt())]
+    outcomes = [*claim_controls.tried(qemu()), *claim_controls.tried(libvirt())]
     names = {o.control.partition(": ")[2] for o in outcomes}
     assert names == {loss.name for loss in LOSSES}
 
@@ -73,10 +72,10 @@ def test_every_loss_has_something_to_be_missed() -> None:
 def test_a_claim_that_is_made_of_anything_is_found() -> None:
     """An RPM gate that does not look at the file's words."""
     careless = replace(qemu(), read=lambda _rpm, _path: b"")
-    assert all(e.ok for e in controls_claims.evidence(qemu()))
-    missed = [e.claim for e in controls_claims.evidence(careless) if not e.ok]
+    assert all(e.ok for e in claim_controls.evidence(qemu()))
+    missed = [e.claim for e in claim_controls.evidence(careless) if not e.ok]
     assert len(missed) == 1
-    controls = [o.control for o in controls_claims.tried(careless)]
+    controls = [o.control for o in claim_controls.tried(careless)]
     assert "qemu: RPMs of empty files" not in controls, "what is not claimed cannot be lost"
 
 
@@ -89,7 +88,7 @@ def test_what_no_control_has_missed_is_told_with_the_reason_if_there_is_one() ->
     record = BuildRecord("qemu", "1", "k", {}, (), (), rows, 1.0)
     seen = Outcome("qemu: a loss", frozenset({"rpm: seen"}), frozenset({"rpm: seen"}), "", 0)
     other = replace(seen, control="libvirt: a loss", seen=frozenset({"rpm: never seen"}))
-    assert controls_claims.untried([record], [seen, other]) == {
+    assert claim_controls.untried([record], [seen, other]) == {
         "qemu: rpm: never seen": "",
-        "qemu: rpm: rpm 4.8 is enough": controls_claims.UNTRIED["usable"],
+        "qemu: rpm: rpm 4.8 is enough": claim_controls.UNTRIED["usable"],
     }

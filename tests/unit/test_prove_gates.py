@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from sheepvirt.errors import CompileError, ContractError, EngineError
-from sheepvirt.model import BuildRecord, Evidence, Package
-from sheepvirt.progress import quiet
-from sheepvirt.prove import controls_gates
-from sheepvirt.prove.controls_gates import UNFOUND, UNMET, Case, GateControl
-from sheepvirt.prove.model import Outcome
+from sheepvirt.core.errors import CompileError, ContractError, EngineError
+from sheepvirt.core.progress import quiet
+from sheepvirt.model.builds import BuildRecord, Evidence, Package
+from sheepvirt.verify.controls import gate_controls
+from sheepvirt.verify.controls.gate_controls import UNFOUND, UNMET, Case, GateControl
+from sheepvirt.verify.model import Outcome
 
 PACKAGE = Package(
     "libvirt", "7.0.0", "libvirt.spec", "tarball", (), (), ("sheepdog",), (), ("--nocheck",),
@@ -39,7 +39,7 @@ def case() -> Case:
 
 
 def outcome(control: GateControl, tmp_path: Path) -> Outcome:
-    return controls_gates._outcome(control, case(), tmp_path, quiet())
+    return gate_controls._outcome(control, case(), tmp_path, quiet())
 
 
 @pytest.mark.parametrize(
@@ -67,9 +67,9 @@ def test_claims_that_were_missed_are_compared_with_those_of_the_published_build(
     def miss(_case: Case, _scratch: Path) -> None:
         raise ContractError("m", claims=("spec: configure is told -Dx",))
 
-    expected = controls_gates._of_gate("spec", "configure is told")
+    expected = gate_controls._of_gate("spec", "configure is told")
     assert outcome(GateControl("c", expected, miss), tmp_path).ok
-    wider = controls_gates._of_gate("spec", "configure is told", "%files")
+    wider = gate_controls._of_gate("spec", "configure is told", "%files")
     assert not outcome(GateControl("c", wider, miss), tmp_path).ok
 
 
@@ -78,7 +78,7 @@ def test_nothing_that_stops_it_and_nothing_expected_are_no_pass(tmp_path: Path) 
         return
 
     assert not outcome(GateControl("c", lambda _c: frozenset({"x"}), through), tmp_path).ok
-    none = controls_gates._of_gate("rpm", "an RPM has")  # no such claim was published
+    none = gate_controls._of_gate("rpm", "an RPM has")  # no such claim was published
     assert not outcome(GateControl("c", none, through), tmp_path).ok
 
 
@@ -91,6 +91,6 @@ def test_an_engine_that_fails_is_no_gate(tmp_path: Path) -> None:
 
 
 def test_a_build_ends_before_the_compilation() -> None:
-    args = controls_gates._short(PACKAGE).rpmbuild_args
+    args = gate_controls._short(PACKAGE).rpmbuild_args
     assert args[:3] == ("--nocheck", "--define", "meson_build exit 97")
     assert args[3:] == ("--define", "_smp_mflags --no-compilation")  # autoconf's make

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from sheepvirt.images import registry
-from sheepvirt.target_model import Image
+from sheepvirt.engine import registry
+from sheepvirt.model.targets import Image
 
 DIGEST = "sha256:" + "a" * 64
 

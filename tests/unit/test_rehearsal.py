@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from sheepvirt.docker.container import Result
-from sheepvirt.errors import EngineError
-from sheepvirt.host import hostkeys, rehearsal, ssh
-from sheepvirt.host.model import Host
+from sheepvirt.bootstrap import rehearsal
+from sheepvirt.core.errors import EngineError
+from sheepvirt.core.progress import Progress
+from sheepvirt.engine.container import Result
 from sheepvirt.images import recipes
-from sheepvirt.progress import Progress
+from sheepvirt.model.hosts import Host
+from sheepvirt.ssh import client, hostkeys
 
 HOST = Host("moorea", "rehearsal", True, "127.0.0.1", 0, "root", "ovsbr0", "ovsbr0", (),
             language="ja_JP.UTF-8")  # fmt: skip
@@ -91,7 +92,7 @@ class Answering:
 def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("SHEEPVIRT_STATE", str(tmp_path / "state"))
     monkeypatch.setattr(recipes, "ensure", lambda *_: "tag")
-    monkeypatch.setattr(ssh, "connect", lambda _host: Answering())
+    monkeypatch.setattr(client, "connect", lambda _host: Answering())
     monkeypatch.setattr("time.sleep", lambda _: None)
     yield
 

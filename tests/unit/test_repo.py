@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from sheepvirt.builds import repo
-from sheepvirt.errors import BuildError, ConfigError
-from sheepvirt.model import BuildRecord, Evidence, PublishedRpm, Target
+from sheepvirt.core.errors import BuildError, ConfigError
+from sheepvirt.model.builds import BuildRecord, Evidence, PublishedRpm, Target
 
 TARGET = Target("rehearsal", "", "bullseye", "x86_64", {"dist": ".rehearsal"}, Path())
 

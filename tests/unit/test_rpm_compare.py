@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 import rpm_bytes
 
-from sheepvirt import paths, rpm_compare, rpms
-from sheepvirt.errors import BuildError
+from sheepvirt import rpm_compare
+from sheepvirt.core import paths
+from sheepvirt.core.errors import BuildError
+from sheepvirt.rpm import rpms
 from sheepvirt.rpm_compare import DIFFERENT, IDENTICAL, SAME
 
 DATA = Path(__file__).parent / "data"

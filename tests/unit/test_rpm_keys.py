@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sheepvirt.compat import openpgp
-from sheepvirt.errors import SourceError, SourceHashError
+from sheepvirt.core.errors import SourceError, SourceHashError
 from sheepvirt.images import rpm_keys
-from sheepvirt.target_model import RpmKey
+from sheepvirt.model.targets import RpmKey
+from sheepvirt.rpm import openpgp
 
 DATA = Path(__file__).parent / "data" / "keys"
 LASTING = RpmKey("K", "a0d1c0776973771ad29c3b3b598966c5b1364278")

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sheepvirt import rpms
-from sheepvirt.errors import BuildError
+from sheepvirt.core.errors import BuildError
+from sheepvirt.rpm import rpms
 
 SAMPLE = Path(__file__).parent / "data" / "sheepdog-placeholder-0.0.1-1.rehearsal.noarch.rpm"
 

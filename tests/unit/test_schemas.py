@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from finished import RECORD, WANTED
 
-from sheepvirt.errors import ConfigError
-from sheepvirt.host import schemas
+from sheepvirt.bootstrap import schemas
+from sheepvirt.core.errors import ConfigError
 
 
 def test_the_schemas_come_from_the_published_rpm_once(
@@ -19,7 +19,7 @@ def test_the_schemas_come_from_the_published_rpm_once(
         asked.append(path)
         return {"domain.rng": b"<grammar/>"} if folder.endswith("schemas/") else {}
 
-    monkeypatch.setattr("sheepvirt.rpms.read_folder", read_folder)
+    monkeypatch.setattr("sheepvirt.rpm.rpms.read_folder", read_folder)
     for _ in range(2):
         schemas.load(WANTED.repo, (RECORD,))
     assert asked == [Path("/repo/libvirt/l.rpm")]
@@ -28,6 +28,6 @@ def test_the_schemas_come_from_the_published_rpm_once(
 
 def test_a_repo_without_schemas_is_told_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("SHEEPVIRT_CACHE", str(tmp_path))
-    monkeypatch.setattr("sheepvirt.rpms.read_folder", lambda *_: {})
+    monkeypatch.setattr("sheepvirt.rpm.rpms.read_folder", lambda *_: {})
     with pytest.raises(ConfigError, match="none of the RPMs"):
         schemas.load(WANTED.repo, (RECORD,))

@@ -14,9 +14,9 @@ from finished import WANTED, done
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sheepvirt.errors import BootstrapError
-from sheepvirt.host import facts, refusals, sheepdog
-from sheepvirt.host.model import Listener, ServiceState
+from sheepvirt.bootstrap import facts, refusals, sheepdog
+from sheepvirt.core.errors import BootstrapError
+from sheepvirt.model.hosts import Listener, ServiceState
 
 HEAD = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt uid inode\n"
 REST = "00000000:00000000 00:00000000 00000000     0        0"

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from sheepvirt import paths
-from sheepvirt.host import initscripts
+from sheepvirt.bootstrap import initscripts
+from sheepvirt.core import paths
 
 FOLDER = paths.SPECS / "sheepdog"
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from sheepvirt import paths
-from sheepvirt.errors import ConfigError, RuleMismatchError
+from sheepvirt.core import paths
+from sheepvirt.core.errors import ConfigError, RuleMismatchError
 from sheepvirt.spec import by_intent
 from sheepvirt.spec.model import Patched
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sheepvirt import config
-from sheepvirt.errors import SpecError
-from sheepvirt.model import AddedFile, Adjustment
+from sheepvirt.config import catalog
+from sheepvirt.core.errors import SpecError
+from sheepvirt.model.builds import AddedFile, Adjustment
 from sheepvirt.spec import adjust
 from sheepvirt.spec.model import Patched
 
@@ -254,9 +254,9 @@ rm -f /usr/sbin/collie
 
 
 def test_the_recipe_of_sheepdog_fits_the_shape_of_its_spec() -> None:
-    package = config.load_package("sheepdog")
+    package = catalog.load_package("sheepdog")
     assert package.adjust
-    macros = config.load_target("rehearsal").for_package(package).macros
+    macros = catalog.load_target("rehearsal").for_package(package).macros
     done = adjust.apply(UPSTREAM, package.adjust, macros, name=package.spec_file)
     tags = [x for x in done.text.splitlines() if "equires:" in x]
     assert not any("corosync " in f"{tag} " or "_requires}" in tag for tag in tags)
@@ -277,6 +277,6 @@ def test_the_recipe_of_sheepdog_fits_the_shape_of_its_spec() -> None:
 @pytest.mark.parametrize("target", ["el6", "el7", "el8", "rehearsal"])
 def test_the_unit_of_sheepdog_has_its_folder_on_every_target(target: str) -> None:
     """%files lists it without condition: without the option, el6's build would end at it."""
-    adjusted = config.load_package("sheepdog").adjust
+    adjusted = catalog.load_package("sheepdog").adjust
     assert adjusted
     assert "--with-systemdsystemunitdir=%{_prefix}/lib/systemd/system" in adjusted.configure

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from sheepvirt import paths
-from sheepvirt.spec.__main__ import main
+from sheepvirt.cli.spec import main
+from sheepvirt.core import paths
 
 DATA = Path(__file__).parent / "data" / "spec"
 PLUGIN = DATA / "plugin.spec.in"

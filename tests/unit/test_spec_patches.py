@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sheepvirt.errors import SpecError
+from sheepvirt.core.errors import SpecError
 from sheepvirt.spec import own_patches
 from sheepvirt.spec.model import Patched
 

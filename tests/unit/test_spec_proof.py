@@ -10,12 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from sheepvirt import config, paths
-from sheepvirt.docker import engine
-from sheepvirt.docker.container import Result
-from sheepvirt.errors import EngineUnavailableError
-from sheepvirt.spec import by_intent, proof
-from sheepvirt.spec.__main__ import main
+from sheepvirt.builds import spec_proof
+from sheepvirt.cli.spec import main
+from sheepvirt.config import catalog
+from sheepvirt.core import paths
+from sheepvirt.core.errors import EngineUnavailableError
+from sheepvirt.engine import engine
+from sheepvirt.engine.container import Result
+from sheepvirt.spec import by_intent
 from sheepvirt.spec.lines import build_section, by_section
 
 DATA = Path(__file__).parent / "data" / "spec"
@@ -152,7 +154,7 @@ def test_an_rpmspec_that_hangs_is_not_waited_for(
     rpm: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (rpm / "bin" / "rpmspec").write_text("#!/bin/sh\nexec sleep 9\n", encoding="utf-8")
-    monkeypatch.setattr(proof, "SECONDS", 0.1)
+    monkeypatch.setattr(spec_proof, "SECONDS", 0.1)
     assert "not proven: rpmspec did not end within" in run(capsys, str(DAEMON))[2][-1]
 
 
@@ -230,10 +232,10 @@ def test_a_builder_overrules_this_machines_rpm(
 @pytest.mark.parametrize("header", ["%build\n", "%build -a\n"])
 @pytest.mark.parametrize("printed", [True, False])
 def test_a_build_section_without_its_header_is_found_again(header: str, printed: bool) -> None:
-    text = proof.marked(f"Name: x\n%prep\na\n{header}b\n%builder\n%install\nc\n")
-    assert text.count(proof.MARK) == 1
+    text = spec_proof.marked(f"Name: x\n%prep\na\n{header}b\n%builder\n%install\nc\n")
+    assert text.count(spec_proof.MARK) == 1
     expanded = text if printed else text.replace(header, "\n")
-    sections = by_section(proof.with_build(expanded))
+    sections = by_section(spec_proof.with_build(expanded))
     name = header.strip()[1:] if printed else "build"
     assert sections["prep"][1].strip() == "a"
     assert [line.strip() for line in sections[name][1:]][1:] == ["b", "%builder"]
@@ -248,7 +250,7 @@ needs_rpm = pytest.mark.skipif(not shutil.which("rpmspec"), reason="no rpmspec h
 
 
 @needs_rpm
-@pytest.mark.parametrize("target", config.target_names())
+@pytest.mark.parametrize("target", catalog.target_names())
 @pytest.mark.parametrize("name", ["daemon.spec", "plugin.spec.in", "monolithic.spec"])
 def test_a_real_rpm_confirms_the_miniatures(
     name: str, target: str, capsys: pytest.CaptureFixture[str]

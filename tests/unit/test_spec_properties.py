@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from norpm.macro import MacroRegistry
 from norpm.specfile import specfile_expand_string
 
-from sheepvirt import paths
-from sheepvirt.errors import SpecError
+from sheepvirt.core import paths
+from sheepvirt.core.errors import SpecError
 from sheepvirt.spec import by_intent
 
 DATA = Path(__file__).parent / "data" / "spec"

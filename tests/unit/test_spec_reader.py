@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sheepvirt.errors import RuleMismatchError
+from sheepvirt.core.errors import RuleMismatchError
 from sheepvirt.spec.reader import read
 
 

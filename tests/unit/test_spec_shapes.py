@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sheepvirt import paths
-from sheepvirt.errors import RuleMismatchError
+from sheepvirt.core import paths
+from sheepvirt.core.errors import RuleMismatchError
 from sheepvirt.spec import by_intent
 from sheepvirt.spec.lines import Line, has_tags
 from sheepvirt.spec.reader import read

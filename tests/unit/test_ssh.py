@@ -12,15 +12,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sheepvirt.errors import (
+from sheepvirt.core.errors import (
     HostKeyChangedError,
     HostKeyUnknownError,
     HostUnreachableError,
     RemoteCommandError,
     SshError,
 )
-from sheepvirt.host import hostkeys, ssh
-from sheepvirt.host.model import Host
+from sheepvirt.model.hosts import Host
+from sheepvirt.ssh import client, hostkeys
 
 TAHITI = Host("tahiti", "rehearsal", False, "192.0.2.7", 2222, "root", "ovsbr0", "ovsbr0", ())
 CHANGED = (
@@ -38,29 +38,29 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 class Recorder:
     """In ssh's place: keeps what it was asked, answers what it was told to."""
 
-    def __init__(self, *answers: ssh.Result) -> None:
+    def __init__(self, *answers: client.Result) -> None:
         self.answers = list(answers)
         self.asked: list[tuple[list[str], bytes]] = []
 
     def __call__(
-        self, argv: Sequence[str], stdin: IO[bytes] | None, on_line: ssh.OnLine | None
-    ) -> ssh.Result:
+        self, argv: Sequence[str], stdin: IO[bytes] | None, on_line: client.OnLine | None
+    ) -> client.Result:
         assert self.answers, f"nobody planned {argv}"
         self.asked.append((list(argv), stdin.read() if stdin else b""))
         return self.answers.pop(0)
 
 
-Connect = Callable[..., tuple[ssh.Connection, Recorder]]
+Connect = Callable[..., tuple[client.Connection, Recorder]]
 
 
 @pytest.fixture
 def connect(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Connect:
     def make(
-        *answers: ssh.Result, host: Host = TAHITI, alive: Sequence[bool] = ()
-    ) -> tuple[ssh.Connection, Recorder]:
+        *answers: client.Result, host: Host = TAHITI, alive: Sequence[bool] = ()
+    ) -> tuple[client.Connection, Recorder]:
         left = list(alive)
         recorder = Recorder(*answers)
-        connection = ssh.Connection(host, tmp_path / "config", recorder)
+        connection = client.Connection(host, tmp_path / "config", recorder)
         monkeypatch.setattr(connection, "_alive", lambda: left.pop(0) if left else True)
         return connection, recorder
 
@@ -69,47 +69,49 @@ def connect(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Connect:
 
 @given(st.lists(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))))
 def test_quoting_survives_a_shell(words: list[str]) -> None:
-    assert shlex.split(ssh.quote(words)) == words
+    assert shlex.split(client.quote(words)) == words
 
 
 @pytest.mark.parametrize("word", ['it\'s "quoted"', "$(touch /tmp/pwned)", "`id`", "a\nb", "", "*"])
 def test_a_real_shell_sees_the_same_words(word: str) -> None:
-    line = ssh.quote(["printf", "%s", word])
+    line = client.quote(["printf", "%s", word])
     done = subprocess.run(["sh", "-c", line], capture_output=True, text=True)
     assert done.stdout == word
 
 
 def test_commands_run_in_c_and_as_root(connect: Connect) -> None:
-    connection, recorder = connect(ssh.Result(0, "", ""), ssh.Result(0, "", ""))
+    connection, recorder = connect(client.Result(0, "", ""), client.Result(0, "", ""))
     connection.run(["virsh", "desc", "a b"])
     assert recorder.asked[0][0][-1] == "env LC_ALL=C virsh desc 'a b'"
     user = Host("tahiti", "el6", False, "192.0.2.7", 22, "taro", "br0", "br0", ())
-    connection, recorder = connect(ssh.Result(0, "", ""), host=user)
+    connection, recorder = connect(client.Result(0, "", ""), host=user)
     connection.run(["id"])
     assert recorder.asked[0][0][-1] == "sudo -n env LC_ALL=C id"
 
 
 def test_a_failed_command_quotes_its_last_lines(connect: Connect) -> None:
-    connection, _ = connect(ssh.Result(1, "one\n", "no such package\n"))
+    connection, _ = connect(client.Result(1, "one\n", "no such package\n"))
     with pytest.raises(RemoteCommandError, match="no such package") as caught:
         connection.run(["dnf", "install", "it's"])
     assert "on tahiti with exit code 1" in caught.value.message
 
 
 def test_255_is_the_commands_own_while_the_connection_lives(connect: Connect) -> None:
-    connection, _ = connect(ssh.Result(255, "", "mine"))
+    connection, _ = connect(client.Result(255, "", "mine"))
     assert connection.run(["false"], check=False).code == 255
 
 
 def test_255_of_a_lost_connection_is_an_ssh_error(connect: Connect) -> None:
-    lost = ssh.Result(255, "", "mux_client_request_session: read from master failed: Broken pipe")
+    lost = client.Result(
+        255, "", "mux_client_request_session: read from master failed: Broken pipe"
+    )
     connection, _ = connect(lost, alive=[True, False])
     with pytest.raises(HostUnreachableError, match="broke"):
         connection.run(["dnf"], check=False)
 
 
 def test_files_are_written_beside_and_renamed(connect: Connect) -> None:
-    connection, recorder = connect(ssh.Result(0, "", ""))
+    connection, recorder = connect(client.Result(0, "", ""))
     connection.write("/etc/a b.repo", b"x", mode=0o600)
     argv, sent = recorder.asked[0]
     assert sent == b"x"
@@ -121,13 +123,13 @@ def test_a_file_is_sent_as_a_tar_that_keeps_holes(connect: Connect, tmp_path: Pa
     image = tmp_path / "disk.img"
     with image.open("wb") as handle:
         handle.truncate(50_000_000)
-    connection, recorder = connect(ssh.Result(0, "", ""))
+    connection, recorder = connect(client.Result(0, "", ""))
     connection.put(image, "/var/disk.img")
     assert len(recorder.asked[0][1]) < 100_000
 
 
 def test_an_unreadable_file_is_an_error(connect: Connect, tmp_path: Path) -> None:
-    connection, _ = connect(ssh.Result(0, "", ""))
+    connection, _ = connect(client.Result(0, "", ""))
     with pytest.raises(SshError, match="tar could not read"):
         connection.put_tree(tmp_path, ["absent"], "/var/repo")
 
@@ -148,7 +150,7 @@ def test_an_unreadable_file_is_an_error(connect: Connect, tmp_path: Path) -> Non
 def test_what_ssh_says_becomes_an_error_with_a_hint(
     said: str, kind: type[SshError], word: str
 ) -> None:
-    error = ssh.explain(TAHITI, said)
+    error = client.explain(TAHITI, said)
     assert type(error) is kind
     assert word in error.message
     assert error.hint
@@ -169,13 +171,13 @@ def test_a_first_contact_is_refused_with_the_command_that_pins(
     real = subprocess.run
     monkeypatch.setattr(subprocess, "run", scan)
     with pytest.raises(HostKeyUnknownError, match="SHA256:") as caught:
-        ssh.write_config(TAHITI)
+        client.write_config(TAHITI)
     assert "ssh-keyscan -T 5 -p 2222 192.0.2.7 >>" in caught.value.hint
 
 
 def test_the_configuration_is_what_openssh_reads(state: Path) -> None:
     hostkeys.pin(TAHITI, 2222, "ssh-ed25519 AAAAC3Nza comment")
-    config = ssh.write_config(TAHITI)
+    config = client.write_config(TAHITI)
     done = subprocess.run(
         ["ssh", "-G", "-F", str(config), "tahiti"], capture_output=True, text=True, check=True
     )
@@ -196,7 +198,7 @@ def test_the_configuration_is_what_openssh_reads(state: Path) -> None:
 def test_the_zone_of_an_address_is_no_token_of_openssh() -> None:
     host = replace(TAHITI, address="fe80::1%eth0")
     hostkeys.pin(host, 2222, "ssh-ed25519 AAAAC3Nza")
-    argv = ["ssh", "-G", "-F", str(ssh.write_config(host)), "tahiti"]
+    argv = ["ssh", "-G", "-F", str(client.write_config(host)), "tahiti"]
     said = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
     assert "\nhostname fe80::1%eth0\n" in f"\n{said}"
     known = hostkeys.folder(host) / "known_hosts"
@@ -210,7 +212,7 @@ def test_a_folder_that_openssh_cannot_be_told_of_is_refused(
     monkeypatch.setenv("SHEEPVIRT_STATE", str(tmp_path / name))
     hostkeys.pin(TAHITI, 2222, "ssh-ed25519 AAAAC3Nza")
     with pytest.raises(SshError, match="ssh cannot be told of") as caught:
-        ssh.write_config(TAHITI)
+        client.write_config(TAHITI)
     assert "SHEEPVIRT_STATE" in caught.value.hint
 
 
@@ -221,7 +223,7 @@ def test_old_algorithms_are_allowed_for_that_host_alone() -> None:
     algorithms = {"hostkeyalgorithms", "pubkeyacceptedalgorithms", "kexalgorithms"}
     read = {}
     for host in (TAHITI, old):
-        argv = ["ssh", "-G", "-F", str(ssh.write_config(host)), host.name]
+        argv = ["ssh", "-G", "-F", str(client.write_config(host)), host.name]
         said = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
         found = dict(line.partition(" ")[::2] for line in said.splitlines())
         read[host.name] = {k: set(v.split(",")) for k, v in found.items() if k in algorithms}
@@ -237,12 +239,12 @@ def test_old_algorithms_are_allowed_for_that_host_alone() -> None:
 
 def test_an_old_sshd_is_named_with_the_key_that_lets_it_in() -> None:
     said = "Unable to negotiate with 192.0.2.7: no matching host key type found."
-    assert "`old_ssh = true` for tahiti" in ssh.explain(TAHITI, said).hint
-    assert "something older" in ssh.explain(replace(TAHITI, old_ssh=True), said).hint
+    assert "`old_ssh = true` for tahiti" in client.explain(TAHITI, said).hint
+    assert "something older" in client.explain(replace(TAHITI, old_ssh=True), said).hint
 
 
 def test_a_sudo_that_wants_a_terminal_is_explained(connect: Connect) -> None:
-    connection, _ = connect(ssh.Result(1, "", "sudo: sorry, you must have a tty to run sudo\n"))
+    connection, _ = connect(client.Result(1, "", "sudo: sorry, you must have a tty to run sudo\n"))
     with pytest.raises(RemoteCommandError, match="without a terminal") as caught:
         connection.run(["true"])
     assert "!requiretty" in caught.value.hint
@@ -264,6 +266,8 @@ def test_forgetting_a_host_leaves_nothing() -> None:
 
 def test_output_arrives_by_lines_and_whole() -> None:
     lines: list[str] = []
-    result = ssh.execute(["sh", "-c", "echo one; echo two >&2; printf three"], None, lines.append)
+    result = client.execute(
+        ["sh", "-c", "echo one; echo two >&2; printf three"], None, lines.append
+    )
     assert sorted(lines) == ["one", "three", "two"]
     assert (result.stdout, result.stderr) == ("one\nthree", "two\n")

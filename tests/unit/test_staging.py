@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from sheepvirt import config, paths
-from sheepvirt.builds import staging, versions
-from sheepvirt.model import Package
+from sheepvirt.builds import staging
+from sheepvirt.config import catalog, versions
+from sheepvirt.core import paths
+from sheepvirt.model.builds import Package
 
 DATA = Path(__file__).parent / "data" / "spec"
 
@@ -53,7 +54,7 @@ def test_what_tools_leave_is_no_input_of_a_build(ours: Package) -> None:
 
 
 def test_the_stand_ins_spec_installs_what_is_packed() -> None:
-    package = config.load_package("pocketsheep")
+    package = catalog.load_package("pocketsheep")
     text = (package.folder / package.spec).read_text(encoding="utf-8")
     assert f"Version:        {package.version}\n" in text
     assert "Source0:        %{name}-%{version}.tar\n" in text
@@ -90,7 +91,7 @@ def test_the_date_of_a_build_is_that_of_its_first_tarball(tmp_path: Path) -> Non
 @pytest.mark.parametrize("version", ["0.10.2", "1.0.3"])
 def test_what_an_intent_says_names_upstreams_own_lines(tmp_path: Path, version: str) -> None:
     """The spec was adjusted before: a tag was added above, and patches of ours."""
-    package = config.load_package("libvirt", version)
+    package = catalog.load_package("libvirt", version)
     spec = (DATA / "daemon.spec").read_text(encoding="utf-8")
     for shift, text in enumerate((spec, "# one line\n" + spec)):
         (tmp_path / "libvirt.spec").write_text(text, encoding="utf-8")

@@ -2,14 +2,15 @@
 
 import pytest
 
-from sheepvirt import config, standin
+from sheepvirt.config import catalog
+from sheepvirt.model import standin
 
-WORDS = standin.words([config.load_package("pocketsheep"), config.load_package("libvirt")])
+WORDS = standin.words([catalog.load_package("pocketsheep"), catalog.load_package("libvirt")])
 
 
 def test_a_stand_in_goes_by_its_own_name_and_the_real_one() -> None:
     assert set(WORDS) == {"pocketsheep", "sheepdog", "VDI"}
-    assert standin.words([config.load_package("libvirt")]) == frozenset()
+    assert standin.words([catalog.load_package("libvirt")]) == frozenset()
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,8 @@ from dataclasses import replace
 import pytest
 from finished import DOMAIN, HOST, LIVE, NETWORK, RECORD, RPM, UP, WANTED, changes, done, hands
 
-from sheepvirt.errors import BootstrapError
-from sheepvirt.host import refusals
-from sheepvirt.host.model import BridgeState, Change, Definition, Facts, Script
-from sheepvirt.host.steps import (
+from sheepvirt.bootstrap import refusals
+from sheepvirt.bootstrap.steps import (
     STEPS,
     bridge,
     dependencies,
@@ -21,10 +19,12 @@ from sheepvirt.host.steps import (
     undo,
     units,
 )
-from sheepvirt.host.steps import domain as domains
-from sheepvirt.host.steps import network as networks
-from sheepvirt.host.steps import services as service_step
-from sheepvirt.model import BuildRecord, PublishedRpm
+from sheepvirt.bootstrap.steps import domain as domains
+from sheepvirt.bootstrap.steps import network as networks
+from sheepvirt.bootstrap.steps import services as service_step
+from sheepvirt.core.errors import BootstrapError
+from sheepvirt.model.builds import BuildRecord, PublishedRpm
+from sheepvirt.model.hosts import BridgeState, Change, Definition, Facts, Script
 
 
 def test_nothing_is_left_to_do_on_a_finished_host() -> None:
@@ -215,7 +215,7 @@ def test_ssh_that_answers_again_is_no_proof_of_a_reboot(monkeypatch: pytest.Monk
     monkeypatch.setattr(worker.connection, "close", lambda: None)
     monkeypatch.setattr("time.sleep", lambda _: None)
     clock = iter([0.0, 0.1, 0.2, 0.3, 99.0])
-    monkeypatch.setattr("sheepvirt.host.steps.reboot.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("sheepvirt.bootstrap.steps.reboot.time.monotonic", lambda: next(clock))
     with pytest.raises(BootstrapError, match="it has not rebooted: its boot is still boot/7"):
         reboot.reboot(worker.connection, worker.line, seconds=10.0)
 

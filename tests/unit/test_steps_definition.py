@@ -5,9 +5,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from sheepvirt.host.model import Guest
-from sheepvirt.host.steps.definition import difference, identity
-from sheepvirt.host.steps.templates import render
+from sheepvirt.bootstrap.steps.definition import difference, identity
+from sheepvirt.bootstrap.steps.templates import render
+from sheepvirt.model.hosts import Guest
 
 DATA = Path(__file__).parent / "data" / "libvirt-7.0.0"
 DOMAIN = (DATA / "domain.xml").read_text(encoding="utf-8")

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from finished import GUEST, HOST, WANTED, changes, done, hands
 
-from sheepvirt.errors import BootstrapError, ConfigError, RemoteCommandError
-from sheepvirt.host.model import ClusterState, Guest
-from sheepvirt.host.steps import disk
-from sheepvirt.host.steps.base import Wanted
+from sheepvirt.bootstrap.steps import disk
+from sheepvirt.bootstrap.steps.base import Wanted
+from sheepvirt.core.errors import BootstrapError, ConfigError, RemoteCommandError
+from sheepvirt.model.hosts import ClusterState, Guest
 
 PATH = "/var/lib/libvirt/images/papeete.img"
 NOTE = "/var/lib/sheepvirt/vdi-papeete.from"

@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 from finished import POOL, WANTED, changes, done, hands
 
-from sheepvirt.errors import BootstrapError
-from sheepvirt.host.model import ClusterState, Definition, Facts, ServiceState
-from sheepvirt.host.steps import cluster, kvm, pool, units
-from sheepvirt.host.steps import domain as domains
-from sheepvirt.host.steps import services as service_step
+from sheepvirt.bootstrap.steps import cluster, kvm, pool, units
+from sheepvirt.bootstrap.steps import domain as domains
+from sheepvirt.bootstrap.steps import services as service_step
+from sheepvirt.core.errors import BootstrapError
+from sheepvirt.model.hosts import ClusterState, Definition, Facts, ServiceState
 
 INFO = "timeout 5 dog cluster info"
 UNFORMATTED = "Cluster status: Waiting for cluster to be formatted\n"
@@ -60,7 +60,7 @@ def test_the_wait_for_a_cluster_has_an_end(monkeypatch: pytest.MonkeyPatch) -> N
     other = "Cluster status: The sheepdog is stopped doing IO, short of living nodes\n"
     worker, _ = hands(monkeypatch, (INFO, 0, other), (INFO, 0, other))
     clock = iter([0.0, 1.0, 99.0])
-    monkeypatch.setattr("sheepvirt.host.steps.cluster.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("sheepvirt.bootstrap.steps.cluster.time.monotonic", lambda: next(clock))
     with pytest.raises(BootstrapError, match="short of living nodes"):
         cluster.apply(WANTED, done(), worker)
 

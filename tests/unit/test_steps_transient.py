@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 from finished import WANTED, changes, done, hands
 
-from sheepvirt.errors import RemoteCommandError
-from sheepvirt.host.model import Definition, Facts
-from sheepvirt.host.steps import domain as domains
-from sheepvirt.host.steps import network, pool, undo
+from sheepvirt.bootstrap.steps import domain as domains
+from sheepvirt.bootstrap.steps import network, pool, undo
+from sheepvirt.core.errors import RemoteCommandError
+from sheepvirt.model.hosts import Definition, Facts
 
 
 def transient(state: Definition) -> Definition:

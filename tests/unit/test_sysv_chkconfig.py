@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 
-from sheepvirt import paths
-from sheepvirt.host import initscripts
-from sheepvirt.host.model import Script
+from sheepvirt.bootstrap import initscripts
+from sheepvirt.core import paths
+from sheepvirt.model.hosts import Script
 
 DATA = Path(__file__).parent / "data" / "sysv" / "chkconfig.toml"
 CASES: list[dict[str, Any]] = tomllib.loads(DATA.read_text(encoding="utf-8"))["case"]

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from sheepvirt import paths
+from sheepvirt.core import paths
 
 DATA = Path(__file__).parent / "data" / "sysv" / "functions.toml"
 CASES: list[dict[str, Any]] = tomllib.loads(DATA.read_text(encoding="utf-8"))["case"]

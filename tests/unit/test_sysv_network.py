@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from sheepvirt import paths
+from sheepvirt.core import paths
 
 DATA = Path(__file__).parent / "data" / "sysv" / "network.toml"
 CASES: list[dict[str, Any]] = tomllib.loads(DATA.read_text(encoding="utf-8"))["case"]

@@ -5,8 +5,8 @@ from xml.etree import ElementTree
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sheepvirt.host.model import Guest
-from sheepvirt.host.steps.templates import render
+from sheepvirt.bootstrap.steps.templates import render
+from sheepvirt.model.hosts import Guest
 
 # What the inventory lets through (config: printable), of what XML can carry.
 VISIBLE = st.text(st.characters(exclude_categories=["Cs", "Cc", "Cn"]), min_size=1).filter(

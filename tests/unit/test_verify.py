@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from sheepvirt import paths
-from sheepvirt import report as report_
-from sheepvirt.errors import VerifyError
-from sheepvirt.host import ssh
-from sheepvirt.host.model import Check, Guest, Host
-from sheepvirt.progress import Progress, Stage, quiet
-from sheepvirt.prove import verify
+from sheepvirt.cli import report as display
+from sheepvirt.cli import report as report_
+from sheepvirt.core import paths
+from sheepvirt.core.errors import VerifyError
+from sheepvirt.core.progress import Progress, Stage, quiet
+from sheepvirt.model.hosts import Check, Guest, Host
+from sheepvirt.ssh import client
+from sheepvirt.verify import verification
 
 GUEST = Guest("papeete", "title", 256, 1, "ovsbr0", "ia ora na")
 HOST = Host("tahiti", "rehearsal", True, "127.0.0.1", 0, "root", "ovsbr0", "ovsbr0", (GUEST,))
@@ -58,25 +59,25 @@ class Recorder:
         self.plan: list[tuple[int, tuple[str, ...] | None]] = []
         monkeypatch.setenv("SHEEPVIRT_DIST", str(tmp_path / "dist"))
         monkeypatch.setenv("SHEEPVIRT_STATE", str(tmp_path / "state"))
-        monkeypatch.setattr(ssh, "write_config", lambda _host: tmp_path / "config")
-        monkeypatch.setattr(ssh, "connect", lambda _host: self)
-        monkeypatch.setattr(verify, "run_pytest", self.run)
-        monkeypatch.setattr(verify, "reboot_host", self.reboot)
-        monkeypatch.setattr(verify, "destroy_guests", self.destroy)
-        monkeypatch.setattr(verify, "wait_for_guests", self.wait)
+        monkeypatch.setattr(client, "write_config", lambda _host: tmp_path / "config")
+        monkeypatch.setattr(client, "connect", lambda _host: self)
+        monkeypatch.setattr(verification, "run_pytest", self.run)
+        monkeypatch.setattr(verification, "reboot_host", self.reboot)
+        monkeypatch.setattr(verification, "destroy_guests", self.destroy)
+        monkeypatch.setattr(verification, "wait_for_guests", self.wait)
 
     def open(self) -> None:
         self.calls.append("open")
 
-    def run(self, argv: Sequence[str], stage: Stage) -> verify.Ended:
+    def run(self, argv: Sequence[str], stage: Stage) -> verification.Ended:
         path = Path(next(a for a in argv if a.startswith("--junitxml=")).partition("=")[2])
         self.calls.append(path.name)
-        assert str(paths.TESTS / "host") in argv
+        assert str(paths.CHECKS) in argv
         self.more.append([a for a in argv if a.startswith("--before")])
         code, cases = self.plan.pop(0)
         if cases is not None:
             report(path, *cases)
-        return verify.Ended(code, "the last lines")
+        return verification.Ended(code, "the last lines")
 
     def reboot(self, host: Host, stage: Stage) -> str:
         self.calls.append("reboot")
@@ -99,7 +100,7 @@ def recorder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Recorder:
 def test_names_read_well_and_leave_the_host_out(tmp_path: Path) -> None:
     name = "test_network_is_active[ssh://tahiti-default]"
     path = report(tmp_path / "r.xml", GOOD.format(name), BAD, BROKEN, SKIPPED)
-    checks = verify.read_junit(path, HOST)
+    checks = verification.read_junit(path, HOST)
     assert [(c.title, c.result, c.message) for c in checks] == [
         ("networks: network is active [default]", "passed", ""),
         ("networks: bridge exists", "failed", "bridge ovsbr0 does not exist"),
@@ -107,13 +108,13 @@ def test_names_read_well_and_leave_the_host_out(tmp_path: Path) -> None:
         ("libvirt: b [x]", "skipped", "too old"),
     ]
     assert checks[0].seconds == 0.25
-    assert checks[0].node == f"{paths.TESTS}/host/test_networks.py::{name}"
+    assert checks[0].node == f"{paths.CHECKS}/test_networks.py::{name}"
 
 
 def test_a_report_cut_short_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "r.xml").write_text("<testsuites><testsui")
     with pytest.raises(VerifyError, match="no JUnit report"):
-        verify.read_junit(tmp_path / "r.xml", HOST)
+        verification.read_junit(tmp_path / "r.xml", HOST)
 
 
 @pytest.mark.parametrize(
@@ -134,7 +135,7 @@ def test_a_report_cut_short_is_an_error(tmp_path: Path) -> None:
 def test_what_never_is_a_pass(recorder: Recorder, code: int, cases: tuple[str, ...] | None) -> None:
     recorder.plan = [(code, cases)]
     with pytest.raises(VerifyError, match="the verification itself failed") as caught:
-        verify.verify(HOST, reboot=True, progress=quiet())
+        verification.verify(HOST, reboot=True, progress=quiet(), display=display)
     assert "the last lines" in str(caught.value)
     assert caught.value.exit_code == 10
     assert recorder.calls == ["open", "1-before-reboot.xml"]
@@ -143,7 +144,7 @@ def test_what_never_is_a_pass(recorder: Recorder, code: int, cases: tuple[str, .
 def test_both_passes_are_counted(recorder: Recorder) -> None:
     good = GOOD.format("test_a")
     recorder.plan = [(0, (good, good, SKIPPED)), (0, (good, good, SKIPPED))]
-    outcome = verify.verify(HOST, reboot=True, progress=quiet())
+    outcome = verification.verify(HOST, reboot=True, progress=quiet(), display=display)
     assert (outcome.passed, outcome.failed) == (4, 0)
     assert recorder.calls == [
         "open", "1-before-reboot.xml", "destroy", "reboot", "wait", "open", "2-after-reboot.xml",
@@ -156,7 +157,9 @@ def test_both_passes_are_counted(recorder: Recorder) -> None:
 def test_the_guests_data_is_said(recorder: Recorder) -> None:
     recorder.plan = [(0, (RECORD.format(2),)), (0, (RECORD.format(3),))]
     out = io.StringIO()
-    verify.verify(HOST, reboot=True, progress=Progress(console=Console(file=out, width=200)))
+    verification.verify(
+        HOST, reboot=True, progress=Progress(console=Console(file=out, width=200)), display=display
+    )
     said = out.getvalue()
     assert "marker 5f3a after boot 2, destroyed, host rebooted; marker 5f3a after boot 3" in said
 
@@ -166,7 +169,7 @@ def test_old_reports_are_gone_and_no_reboot_means_none(recorder: Recorder) -> No
     folder.mkdir(parents=True)
     report(folder / "2-after-reboot.xml", GOOD.format("test_old"))
     recorder.plan = [(0, (GOOD.format("test_a"),))]
-    verify.verify(HOST, reboot=False, progress=quiet())
+    verification.verify(HOST, reboot=False, progress=quiet(), display=display)
     assert recorder.calls == ["open", "1-before-reboot.xml"]
     assert [p.name for p in folder.glob("*.xml")] == ["1-before-reboot.xml"]
 
@@ -176,7 +179,7 @@ def test_a_failure_is_named_and_stops_before_the_reboot(recorder: Recorder) -> N
     out = io.StringIO()
     progress = Progress(console=Console(file=out, width=160, highlight=False))
     with pytest.raises(VerifyError) as caught:
-        verify.verify(HOST, reboot=True, progress=progress)
+        verification.verify(HOST, reboot=True, progress=progress, display=display)
     said = str(caught.value)
     assert "1 of 2 checks failed" in said
     assert "networks: bridge exists: bridge ovsbr0 does not exist" in said
@@ -190,7 +193,7 @@ def test_a_failure_is_named_and_stops_before_the_reboot(recorder: Recorder) -> N
 def test_a_failure_after_the_reboot_says_so(recorder: Recorder) -> None:
     recorder.plan = [(0, (GOOD.format("test_a"),)), (1, (BAD,))]
     with pytest.raises(VerifyError, match="after the reboot") as caught:
-        verify.verify(HOST, reboot=True, progress=quiet())
+        verification.verify(HOST, reboot=True, progress=quiet(), display=display)
     assert "does not start by itself" in caught.value.hint
 
 
@@ -198,7 +201,7 @@ def test_names_in_brackets_survive_the_table(recorder: Recorder) -> None:
     recorder.plan = [(0, (GOOD.format("test_a[ssh://tahiti-default]"),))]
     out = io.StringIO()
     progress = Progress(console=Console(file=out, width=100, highlight=False))
-    verify.verify(HOST, reboot=False, progress=progress)
+    verification.verify(HOST, reboot=False, progress=progress, display=display)
     assert "[default]" in out.getvalue()
 
 
@@ -221,20 +224,20 @@ def test_output_streams_and_options_of_another_pytest_stay_out(
     monkeypatch.setenv("PYTEST_ADDOPTS", "--collect-only")
     code = "import os; print('one'); print('PYTEST_ADDOPTS' in os.environ); raise SystemExit(3)"
     stage = Stage("s", quiet())
-    ended = verify.run_pytest([sys.executable, "-c", code], stage)
-    assert ended == verify.Ended(3, "one\nFalse")
+    ended = verification.run_pytest([sys.executable, "-c", code], stage)
+    assert ended == verification.Ended(3, "one\nFalse")
     assert stage.last == "False"
 
 
 def test_a_run_that_hangs_is_ended() -> None:
     argv = [sys.executable, "-c", "import time; time.sleep(60)"]
-    ended = verify.run_pytest(argv, Stage("s", quiet()), seconds=0.5)
+    ended = verification.run_pytest(argv, Stage("s", quiet()), seconds=0.5)
     assert ended.code == -9
     assert "it was killed" in ended.tail
 
 
 def test_pytest_gets_the_host_and_the_report(tmp_path: Path) -> None:
-    argv = verify.pytest_argv(HOST, tmp_path / "config", tmp_path / "r.xml")
+    argv = verification.pytest_argv(HOST, tmp_path / "config", tmp_path / "r.xml")
     assert "--hosts=ssh://tahiti" in argv
     assert f"--ssh-config={tmp_path / 'config'}" in argv
     assert f"--junitxml={tmp_path / 'r.xml'}" in argv
@@ -247,19 +250,19 @@ class Destroyer:
         self.code = code
         self.seen: list[Sequence[str]] = []
 
-    def run(self, argv: Sequence[str], *, check: bool) -> ssh.Result:
+    def run(self, argv: Sequence[str], *, check: bool) -> client.Result:
         self.seen.append(argv)
-        return ssh.Result(self.code, "", "error: it hangs\n")
+        return client.Result(self.code, "", "error: it hangs\n")
 
 
 def test_guests_are_destroyed_and_not_shut_down(monkeypatch: pytest.MonkeyPatch) -> None:
     host = Destroyer(0)
-    monkeypatch.setattr(ssh, "connect", lambda _host: host)
-    assert verify.destroy_guests(HOST) == "papeete destroyed"
+    monkeypatch.setattr(client, "connect", lambda _host: host)
+    assert verification.destroy_guests(HOST) == "papeete destroyed"
     assert [argv[-4:] for argv in host.seen] == [["virsh", "destroy", "--domain", "papeete"]]
-    monkeypatch.setattr(ssh, "connect", lambda _host: Destroyer(1))
+    monkeypatch.setattr(client, "connect", lambda _host: Destroyer(1))
     with pytest.raises(VerifyError, match="papeete could not be destroyed: error: it hangs"):
-        verify.destroy_guests(HOST)
+        verification.destroy_guests(HOST)
 
 
 class Virsh:
@@ -268,22 +271,22 @@ class Virsh:
     def __init__(self, states: list[str]) -> None:
         self.states = states
 
-    def run(self, argv: Sequence[str], *, check: bool) -> ssh.Result:
+    def run(self, argv: Sequence[str], *, check: bool) -> client.Result:
         assert argv[-2:] == ["--domain", "papeete"]
-        return ssh.Result(0, self.states.pop(0) + "\n\n", "")
+        return client.Result(0, self.states.pop(0) + "\n\n", "")
 
 
 def test_guests_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     virsh = Virsh(["", "shut off", "running"])
-    monkeypatch.setattr(ssh, "connect", lambda _host: virsh)
+    monkeypatch.setattr(client, "connect", lambda _host: virsh)
     monkeypatch.setattr("time.sleep", lambda _seconds: None)
-    assert verify.wait_for_guests(HOST, Stage("s", quiet())) == "papeete running"
+    assert verification.wait_for_guests(HOST, Stage("s", quiet())) == "papeete running"
     assert not virsh.states
 
 
 def test_a_guest_that_does_not_come_is_left_to_the_checks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ssh, "connect", lambda _host: Virsh(["shut off"]))
-    said = verify.wait_for_guests(HOST, Stage("s", quiet()), seconds=-1)
+    monkeypatch.setattr(client, "connect", lambda _host: Virsh(["shut off"]))
+    said = verification.wait_for_guests(HOST, Stage("s", quiet()), seconds=-1)
     assert said == "papeete shut off"
 
 
@@ -292,7 +295,7 @@ def test_edited_configuration_is_told_once_and_fails_nothing(recorder: Recorder)
     recorder.plan = [(0, (EDITED.format(first),)), (0, (EDITED.format(first + second),))]
     out = io.StringIO()
     progress = Progress(console=Console(file=out, width=120))
-    assert verify.verify(HOST, reboot=True, progress=progress).failed == 0
+    assert verification.verify(HOST, reboot=True, progress=progress, display=display).failed == 0
     said = [line.strip() for line in out.getvalue().splitlines()]
     for name in ("a", "b"):
         at = said.index(f"/etc/{name}.conf (content)")
@@ -305,5 +308,10 @@ def test_edited_configuration_is_told_where_a_check_fails_as_well(recorder: Reco
     recorder.plan = [(1, (BAD, EDITED.format(EDIT.format("a.conf"))))]
     out = io.StringIO()
     with pytest.raises(VerifyError):
-        verify.verify(HOST, reboot=False, progress=Progress(console=Console(file=out, width=120)))
+        verification.verify(
+            HOST,
+            reboot=False,
+            progress=Progress(console=Console(file=out, width=120)),
+            display=display,
+        )
     assert "/etc/a.conf (content)" in out.getvalue()

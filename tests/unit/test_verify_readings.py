@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sheepvirt.host import readings
+from sheepvirt.bootstrap import readings
 
 VIRSH_V = """\
 Virsh command line tool of libvirt 7.0.0

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sheepvirt import config, paths
-from sheepvirt.builds import execute, versions
-from sheepvirt.errors import ConfigError, UnknownNameError
-from sheepvirt.model import BuildRecord, Target
+from sheepvirt.builds import execute
+from sheepvirt.config import catalog, versions
+from sheepvirt.core import paths
+from sheepvirt.core.errors import ConfigError, UnknownNameError
+from sheepvirt.model.builds import BuildRecord, Target
 
 TARGET = Target("rehearsal", "", "bullseye", "x86_64", {"dist": ".rehearsal"}, Path())
 SHARED = """\
@@ -54,11 +55,11 @@ def put(name: str, text: str) -> None:
 
 
 def test_versions_are_told_from_other_files_and_sorted_by_age() -> None:
-    assert config.load_package("a").versions == ("1.0.3", "7.0.0", "10.0.0")
+    assert catalog.load_package("a").versions == ("1.0.3", "7.0.0", "10.0.0")
 
 
 def test_a_version_is_laid_over_what_all_share() -> None:
-    old, new = config.load_package("a", "1.0.3"), config.load_package("a")
+    old, new = catalog.load_package("a", "1.0.3"), catalog.load_package("a")
     assert (old.version, new.version) == ("1.0.3", "7.0.0")
     assert (old.install, new.install) == (("a", "a-old"), ("a",))
     assert (old.features[0].rpm_file, old.features[0].rpm_requires) == ("/old.so", "x")
@@ -69,7 +70,7 @@ def test_a_version_is_laid_over_what_all_share() -> None:
 
 def test_an_unknown_version_gets_a_suggestion() -> None:
     with pytest.raises(UnknownNameError, match=r"no version '1\.0\.2' of 'a'") as caught:
-        config.load_package("a", "1.0.2")
+        catalog.load_package("a", "1.0.2")
     assert caught.value.hint == "did you mean '1.0.3'?"
 
 
@@ -89,19 +90,19 @@ def test_an_unknown_version_gets_a_suggestion() -> None:
 def test_what_is_wrong_in_a_version_is_named(file: str, text: str, says: str) -> None:
     put(f"specs/a/{file}", text)
     with pytest.raises(ConfigError, match=says):
-        config.load_package("a")
+        catalog.load_package("a")
 
 
 def test_a_package_with_one_version_has_it_in_package_toml() -> None:
     for version in ("1.0.3", "7.0.0", "10.0.0"):
         (paths.SPECS / "a" / f"{version}.toml").unlink()
-    assert config.load_package("a").versions == ("7.0.0",)
+    assert catalog.load_package("a").versions == ("7.0.0",)
     with pytest.raises(UnknownNameError, match="'8'"):
-        config.load_package("a", "8")
+        catalog.load_package("a", "8")
 
 
 def test_patches_and_files_are_those_of_the_version() -> None:
-    old, new = config.load_package("a", "1.0.3"), config.load_package("a")
+    old, new = catalog.load_package("a", "1.0.3"), catalog.load_package("a")
     assert [p.name for p in versions.patches(old)] == ["0001-all.patch", "0001-old.patch"]
     assert [p.name for p in versions.patches(new)] == ["0001-all.patch", "0002-new.patch"]
     seen = {str(p.relative_to(paths.SPECS.parent)) for p in versions.files(old)}

@@ -9,14 +9,15 @@ from typing import Any
 
 import pytest
 
-from sheepvirt import paths
 from sheepvirt.builds import repo
-from sheepvirt.errors import UnknownNameError
-from sheepvirt.host import inventory, ssh
-from sheepvirt.host.model import Link
-from sheepvirt.model import BuildRecord, Evidence, PublishedRpm, Target
-from sheepvirt.prove import why
-from sheepvirt.rpms import sha256
+from sheepvirt.config import inventory
+from sheepvirt.core import paths
+from sheepvirt.core.errors import UnknownNameError
+from sheepvirt.model.builds import BuildRecord, Evidence, PublishedRpm, Target
+from sheepvirt.model.hosts import Link
+from sheepvirt.rpm.rpms import sha256
+from sheepvirt.ssh import client
+from sheepvirt.verify import trace
 
 HOST = inventory.load_host("tahiti")
 TARGET = Target("rehearsal", "", "bullseye", "x86_64", {"dist": ".rehearsal"}, Path())
@@ -31,8 +32,8 @@ class Machine:
         self.host = HOST
         self.answers = {"rpm": installed, "sh": running}
 
-    def run(self, argv: Sequence[str], *, stdin: bytes = b"") -> ssh.Result:
-        return ssh.Result(0, self.answers.pop(argv[0]), "")
+    def run(self, argv: Sequence[str], *, stdin: bytes = b"") -> client.Result:
+        return client.Result(0, self.answers.pop(argv[0]), "")
 
 
 def record(package: str, folder: Path, **more: Any) -> BuildRecord:
@@ -73,8 +74,8 @@ def chain(
     installed: str = f"libvirt-daemon\t{NEVRA}\t57ab\n",
     running: str = "libvirt-daemon\t/usr/sbin/libvirtd\n",
 ) -> tuple[Link, ...]:
-    monkeypatch.setattr(ssh, "connect", lambda _host: Machine(installed, running))
-    return why.trace(HOST, "libvirt")
+    monkeypatch.setattr(client, "connect", lambda _host: Machine(installed, running))
+    return trace.trace(HOST, "libvirt")
 
 
 def broken(links: tuple[Link, ...]) -> list[str]:
@@ -137,5 +138,5 @@ def test_a_verification_that_does_not_count_breaks_it(
 
 def test_a_package_that_is_not_published_gets_a_suggestion(published: Path) -> None:
     with pytest.raises(UnknownNameError) as caught:
-        why.trace(HOST, "libvrit")
+        trace.trace(HOST, "libvrit")
     assert caught.value.hint == "did you mean 'libvirt'?"

@@ -1,0 +1,243 @@
+"""Pure: SysV init scripts by their headers: who starts when at boot, as chkconfig and rc see it.
+
+rc starts the links S<number><name> of a runlevel's folder in the order of their names; chkconfig
+makes the numbers from two headers: its own line (``# chkconfig: 2345 20 80``: runlevels, start,
+stop) and LSB's block (``Required-Start`` …), which can only move a script behind those it names.
+Compared with chkconfig 1.3.49.5 itself, el6's, case by case: tests/unit/data/sysv/chkconfig.toml.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from sheepvirt.model.hosts import Script
+
+LEVELS = frozenset("2345")  # which we enable services in, as `chkconfig NAME on` does
+LAST = 99
+UNSET = -1
+MIDDLE = 50  # chkconfig's number for an LSB script without a line of its own
+OVERRIDES = "/etc/chkconfig.d"  # chkconfig(8): a file there overrules the script's header
+KEY = re.compile(
+    r"\s*#\s*(chkconfig|Provides|(?:Required|Should)-Start|Default-St(?:art|op)):", re.A
+)
+BLOCK = re.compile(r"\s*### BEGIN INIT INFO", re.A)
+NUMBERS = re.compile(r"\s*(\S+)\s+\+?(\d+)\s+\+?(\d+)\s", re.A)
+RUNLEVELS = re.compile(r"(?:\s*[+-]?\d+)*", re.A)
+LINK = re.compile(r"S(\d\d)(.+)")
+START = re.compile(r".*/rc([0-6])\.d/S\d\d(.+)")
+
+
+class Unmanaged(Exception):
+    """A header for which chkconfig says "does not support chkconfig"."""
+
+
+@dataclass
+class _Header:
+    levels: frozenset[str] | None = None  # None: not said
+    start: int = UNSET
+    stop: int = UNSET
+    lsb: bool = False
+    provides: tuple[str, ...] = ()
+    required: tuple[str, ...] = ()
+    should: tuple[str, ...] = ()
+
+
+def read(name: str, header: str, override: str = "") -> Script | None:
+    """Read a script's comment lines, and those of its file in /etc/chkconfig.d.
+
+    None where chkconfig would not manage it: a broken line, no runlevels (an LSB block with an
+    empty ``Default-Start`` has none), or neither numbers nor an LSB block. An override replaces the
+    numbers and ``Provides`` even where it has none, as chkconfig has it.
+    """
+    try:
+        own = _parse(header)
+    except Unmanaged:
+        return None
+    if own.levels is None or not (own.lsb or own.start != UNSET):
+        return None
+    try:
+        over = _parse(override) if override else own
+    except Unmanaged:  # what chkconfig makes of that is a matter of chance: it reads memory not set
+        over = own
+    return Script(
+        name,
+        own.levels if over.levels is None else over.levels,
+        over.start,
+        over.stop,
+        own.lsb or over.lsb,
+        (name, *(facility for facility in over.provides if facility != name)),
+        (over.required or own.required) + (over.should or own.should),
+    )
+
+
+def _parse(text: str) -> _Header:
+    """Read comment lines. Raises Unmanaged."""
+    found = _Header()
+    for line in re.findall(r"[^\n]*\n|[^\n]+", text):
+        found.lsb = found.lsb or bool(BLOCK.match(line))
+        match = KEY.match(line)
+        if not match:
+            continue
+        value = line[match.end() :]
+        words = tuple(value.split())
+        if match[1] == "chkconfig":
+            _take_numbers(found, value)
+        elif match[1] == "Provides":
+            found.provides = words or found.provides
+        elif match[1] == "Required-Start":  # of several such lines the last one counts
+            found.required = words
+        elif match[1] == "Should-Start":
+            found.should = words
+        elif (levels := _levels(value)) is not None:
+            base = found.levels or frozenset()
+            found.levels = base | levels if match[1] == "Default-Start" else base - levels
+    return found
+
+
+def _take_numbers(found: _Header, value: str) -> None:
+    match = NUMBERS.match(value)  # a blank has to follow them: the end of the line, not the file's
+    if not match or int(match[2]) > LAST or int(match[3]) > LAST:
+        raise Unmanaged
+    if found.start == UNSET:
+        found.start, found.stop = int(match[2]), int(match[3])
+    if found.levels is None:  # an LSB block above the line has the last word
+        if not re.fullmatch("-|[0-6]+", match[1]):
+            raise Unmanaged
+        found.levels = frozenset(match[1]) - {"-"}
+
+
+def _levels(value: str) -> frozenset[str] | None:
+    """Read the numbers at the start of a value; None where there is not one.
+
+    They stand apart: chkconfig takes "35" for the 35th bit, which is runlevel 3 (35 modulo 32).
+    """
+    match = RUNLEVELS.match(value)
+    numbers = re.findall(r"[+-]?\d+", match[0], re.A) if match else []
+    return frozenset(str(int(n) % 32) for n in numbers) & frozenset("0123456") if numbers else None
+
+
+def listed(text: str) -> frozenset[str]:
+    """Return the runlevels that a line of ``chkconfig --list NAME`` calls "on" (``LC_ALL=C``)."""
+    return frozenset(re.findall(r"\s([0-6]):on\b", text))
+
+
+def links(names: Iterable[str]) -> dict[str, int]:
+    """Return script to number of a runlevel folder's start links."""
+    found = (LINK.fullmatch(name) for name in names)
+    return {match[2]: int(match[1]) for match in found if match}
+
+
+def starts(paths: Iterable[str]) -> dict[str, frozenset[str]]:
+    """Return script to the runlevels that it starts in, of links such as /etc/rc3.d/S09x."""
+    found: dict[str, set[str]] = {}
+    for match in filter(None, (START.fullmatch(path) for path in paths)):
+        found.setdefault(match[2], set()).add(match[1])
+    return {name: frozenset(levels) for name, levels in found.items()}
+
+
+def numbers(scripts: Mapping[str, Script], on: Mapping[str, frozenset[str]]) -> dict[str, int]:
+    """Return the start number that chkconfig gives each script.
+
+    ``on`` has the runlevels that a script is switched on in; a dependency counts where it starts in
+    all of its dependant's. As with chkconfig, a cycle ends at 99, and so does a script that
+    requires what it provides itself.
+    """
+    found = {n: MIDDLE if s.start == UNSET and s.lsb else s.start for n, s in scripts.items()}
+    givers: dict[str, list[str]] = {}
+    for name, script in scripts.items():
+        for facility in {name, *script.provides}:
+            givers.setdefault(facility, []).append(name)
+    moved = True
+    while moved:
+        moved = False
+        for name, script in scripts.items():
+            for giver in {g for facility in script.after for g in givers.get(facility, ())}:
+                together = on.get(name, frozenset()) <= on.get(giver, frozenset())
+                later = min(found[giver] + 1, LAST)
+                if script.lsb and together and found[name] < later:
+                    found[name], moved = later, True
+    return found
+
+
+def boot_order(numbered: Mapping[str, int]) -> list[str]:
+    """Return names as rc starts them: by number, then by name (``S97libvirtd`` before ``S98a``)."""
+    return sorted(numbered, key=lambda name: f"{numbered[name]:02d}{name}")
+
+
+@dataclass(frozen=True)
+class Misplaced:
+    """A script that starts before one that it stands on."""
+
+    earlier: str
+    later: str
+    what: str
+    fix: str
+
+
+def misplaced(
+    wanted: Sequence[str],
+    scripts: Mapping[str, Script],
+    there: Mapping[str, int],
+    now: Mapping[str, frozenset[str]] | None = None,
+) -> list[Misplaced]:
+    """Hold the boot order against ``wanted`` (first to last); empty where it is that.
+
+    ``there`` has the start links of the default runlevel; what has none gets the number that
+    chkconfig will give it. ``now`` has the runlevels that each script starts in. A name without a
+    script is somebody else's finding.
+    """
+    on = {name: (now or {}).get(name, frozenset()) for name in scripts}
+    on |= {n: LEVELS | (on[n] or scripts[n].levels) for n in wanted if n in scripts}
+    computed = numbers(scripts, on)
+    known = [name for name in wanted if name in scripts]
+    at = {name: there.get(name, computed[name]) for name in known}
+    rank = {name: place for place, name in enumerate(boot_order(at))}
+    return [
+        _explain(first, second, scripts, computed, there)
+        for first, second in itertools.pairwise(known)
+        if rank[first] > rank[second]
+    ]
+
+
+def _explain(
+    first: str,
+    second: str,
+    scripts: Mapping[str, Script],
+    computed: Mapping[str, int],
+    there: Mapping[str, int],
+) -> Misplaced:
+    said = " and ".join(_place(n, scripts[n], computed[n], there.get(n)) for n in (second, first))
+    what = f"{second} would start before {first}: {said}"
+    now = {name: f"{computed[name]:02d}{name}" for name in (first, second)}
+    if now[first] < now[second]:
+        stale = [n for n in (first, second) if there.get(n, computed[n]) != computed[n]]
+        again = "; ".join(
+            f"chkconfig --del {n}; chkconfig --add {n}; chkconfig --level 2345 {n} on"
+            for n in stale
+        )
+        return Misplaced(first, second, what, f"its links are older than its header: `{again}`")
+    script, number = second, computed[first] + 1
+    if number > LAST:  # nothing comes behind 99: the other one has to go to the front
+        script, number = first, max(computed[second] - 1, 0)
+    stop = scripts[script].stop if scripts[script].stop != UNSET else LAST - number
+    line = f"# chkconfig: 2345 {number:02d} {stop:02d}"
+    provided = " ".join(scripts[script].provides)  # an override without it takes it away
+    more = f" and `# Provides: {provided}`" if provided not in {"", script} else ""
+    fix = (
+        f"write `{line}`{more} to {OVERRIDES}/{script} there, then `chkconfig --del {script}; "
+        f"chkconfig --add {script}; chkconfig --level 2345 {script} on`"
+    )
+    return Misplaced(first, second, what, fix)
+
+
+def _place(name: str, script: Script, computed: int, link: int | None) -> str:
+    header = "none" if script.start == UNSET else f"{script.start:02d} {script.stop:02d}"
+    linked = f", its link S{link:02d}" if link is not None else ""
+    after = f", Required-Start {' '.join(script.after)}" if script.after else ""
+    return (
+        f"/etc/init.d/{name} (chkconfig line {header}{after}; chkconfig makes it "
+        f"S{computed:02d}{linked})"
+    )

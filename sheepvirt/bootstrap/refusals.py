@@ -1,0 +1,65 @@
+"""Pure: what keeps a bootstrap from changing anything on a host, found before the first step."""
+
+from __future__ import annotations
+
+from sheepvirt.bootstrap.sheepdog import PORT
+from sheepvirt.bootstrap.steps.base import Wanted
+from sheepvirt.core.errors import BootstrapError
+from sheepvirt.model.hosts import Facts
+
+SHEEPDOG = "sheepdog"
+
+
+def require(wanted: Wanted, facts: Facts) -> None:
+    """Raise BootstrapError where the host has what this run must not touch or cannot work with."""
+    _same_maker(wanted, facts)
+    _free_port(wanted, facts)
+    _kernel_modules(wanted, facts)
+
+
+def _same_maker(wanted: Wanted, facts: Facts) -> None:
+    """Refuse to put a package in place of its stand-in, or back: each has a store of its own.
+
+    The guests' disks would stay behind in the former store, and new ones would take their names.
+    """
+    host = wanted.host.name
+    for installed, published in wanted.other_makers.items():
+        if installed not in facts.packages:
+            continue
+        again = f"`invoke destroy {host}`, then `invoke bootstrap {host}`: it starts empty"
+        raise BootstrapError(
+            f"{host} has {facts.packages[installed]}, and the published repo has {published} "
+            f"in its place. The disks of its guests are in the store of {installed}, which "
+            f"{published} does not read. Nothing was changed",
+            hint=again if wanted.host.rehearsal else f"move the disks, then remove {installed}",
+        )
+
+
+def _free_port(wanted: Wanted, facts: Facts) -> None:
+    """Refuse where sheepdog is to start, and something else has its port."""
+    state = facts.services.get(SHEEPDOG)
+    wants = SHEEPDOG in wanted.dependencies.services
+    if not wants or (state and state.active):
+        return
+    taken = [one for one in facts.listeners if one.address in {"0.0.0.0", "::", "127.0.0.1"}]
+    if taken:
+        raise BootstrapError(
+            f"{wanted.host.name}: TCP port {PORT} is taken by {taken[0].title}, and the service "
+            f"{SHEEPDOG} does not run. Nothing was changed",
+            hint=f"stop that process, or let it use another port; sheepdog needs port {PORT}",
+        )
+
+
+def _kernel_modules(wanted: Wanted, facts: Facts) -> None:
+    """Refuse where nothing would bring a module that a service needs to start."""
+    host, made = wanted.host, {record.kernel_module for record in wanted.records}
+    for module, package in wanted.module_makers.items():
+        # Of a host that is yet to be looked at, no kernel is known.
+        if facts.kernel and module not in made and not facts.modules.get(module):
+            raise BootstrapError(
+                f"{host.name}: its kernel {facts.kernel} brings no {module} module, and the repo "
+                "has no RPM of it. Nothing was changed",
+                hint="update its kernel, since later ones bring it; or set `kversion = "
+                f'"{facts.kernel}"` for it in the inventory, then `invoke build-rpms --target '
+                f"{host.target} --package {package}`",
+            )

@@ -1,0 +1,234 @@
+"""Rehearsal hosts: containers that play machines, with a real init and a real sshd.
+
+The engine creates and removes them and hands over keys; everything else goes over SSH, as on a
+machine. Host keys are made inside on the first start and read through the engine, so that nothing
+is ever trusted because it came first over the network.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import time
+from collections.abc import Callable
+
+from sheepvirt.config import catalog
+from sheepvirt.core import locks
+from sheepvirt.core.errors import EngineError, HostUnreachableError
+from sheepvirt.core.progress import Progress, Stage, quiet
+from sheepvirt.engine.container import Container
+from sheepvirt.engine.engine import Engine
+from sheepvirt.images import recipes
+from sheepvirt.model.hosts import SYSTEMD, SYSV, Host
+from sheepvirt.ssh import client, hostkeys
+
+START_SECONDS = 90.0
+ANSWER_SECONDS = 20.0  # of a running host: it may be in the middle of a reboot
+SSH_PORT = 22
+SYSV_STAND_INS = (
+    "SysV init, rc and sshd are real; chkconfig, the network scripts and the init scripts that our "
+    "RPMs do not bring are stand-ins"
+)
+HOST_KEY = "/etc/ssh/ssh_host_ed25519_key.pub"
+
+
+def container_name(host: Host) -> str:
+    """Return the name of the container that plays ``host``."""
+    return f"sheepvirt-host-{host.name}"
+
+
+def exists(host: Host) -> bool:
+    """Tell whether ``host``'s container is there, running or not. Raises EngineError."""
+    return Engine().find(container_name(host)) is not None
+
+
+def running(host: Host) -> bool:
+    """Tell whether ``host``'s container runs. Raises EngineError."""
+    container = Engine().find(container_name(host))
+    return container is not None and container.running
+
+
+def made_with(host: Host) -> str:
+    """Return the init that ``host``'s container has, running or not; "" where there is none.
+
+    The name of the image it was made from says so. Raises EngineError.
+    """
+    container = Engine().find(container_name(host))
+    if container is None:
+        return ""
+    name = container.image_name.partition(":")[0]
+    return SYSV if name.endswith(f"-host-{SYSV}") else SYSTEMD
+
+
+def ensure(host: Host, progress: Progress) -> bool:
+    """Make ``host`` answer over SSH: create it where it is absent, start it where it is stopped.
+
+    Returns whether it had to be created. An existing host is kept even where its image's recipe
+    has changed since (said in one line). Raises EngineError (no container, no systemd), SshError.
+    """
+    engine = Engine()
+    found = engine.find(container_name(host))
+    target = catalog.load_target(host.target)
+    if host.init == SYSV:
+        progress.say(f"  {host.name}: {SYSV_STAND_INS}")
+    if found is not None:
+        _say_if_outdated(engine, found, recipes.tag_of(target, _image(host)), host, progress)
+        if found.running and _answers(host, progress):
+            return False
+    tag = recipes.ensure(engine, target, _image(host), progress) if found is None else ""
+    verb = "create" if found is None else "enter" if found.running else "start"
+    with progress.stage(f"{verb} rehearsal host {host.name}") as stage:
+        container = _create(engine, host, tag) if found is None else found
+        if not container.running:
+            container.start()
+        stage.note = f"127.0.0.1 port {container.published_port(SSH_PORT)}"
+        if host.init == SYSV:
+            _wait_for_runlevel(container, host)
+        else:
+            _wait_for_systemd(container, host, stage)
+        _introduce(container, host)
+        client.connect(host).wait(START_SECONDS)
+    return found is None
+
+
+def remove(host: Host) -> None:
+    """Remove ``host``'s container, key and pinned host key; nothing where they are absent.
+
+    Waits for a run that holds the host. Raises EngineError, LockedError.
+    """
+    with locks.lock(f"host-{host.name}", quiet()):
+        Engine().remove(container_name(host))
+        hostkeys.forget(host)
+
+
+def _image(host: Host) -> str:
+    """Return the kind of image that ``host`` is made from."""
+    return f"host-{SYSV}" if host.init == SYSV else "host"
+
+
+def _create(engine: Engine, host: Host, tag: str) -> Container:
+    port = host.port or _free_port()
+    container = engine.start_host(
+        container_name(host),
+        tag,
+        command=["/usr/local/sbin/rehearsal-init"],
+        hostname=host.name,
+        environment={"container": "docker", **({"LANG": host.language} if host.language else {})},
+        publish={SSH_PORT: port},
+        labels={"sheepvirt.host": host.name, "sheepvirt.port": str(port)},
+    )
+    try:
+        _set_language(container, host)
+    except BaseException:
+        engine.remove(container_name(host))
+        raise
+    return container
+
+
+def _set_language(container: Container, host: Host) -> None:
+    """Make the host speak its language, over SSH as well (pam_env reads the file)."""
+    if not host.language:
+        return
+    known = container.run(["locale", "-a"], check=True).stdout.split()
+    # locale -a spells the codeset its own way: ja_JP.utf8.
+    if host.language.replace("UTF-8", "utf8") not in known:
+        raise EngineError(
+            f"the host image has no locale {host.language!r} for {host.name}",
+            hint=f"use one of: {', '.join(n.replace('utf8', 'UTF-8') for n in known)}; or add it "
+            "to containers/rehearsal/host/Containerfile.j2",
+        )
+    container.write("/etc/default/locale", f"LANG={host.language}\n")
+
+
+def _wait_for_systemd(container: Container, host: Host, stage: Stage) -> None:
+    """Wait until systemd has started what it starts; a failed unit is said, not fatal.
+
+    A fresh host with a failed unit is a defect of the image, an old one's may be the very thing
+    that the bootstrap mends.
+    """
+    name = container_name(host)
+    state = _wait(
+        container, host, ["systemctl", "is-system-running"], {"running", "degraded"}.__contains__,
+        f"`docker exec {name} systemctl --failed` and `docker logs {name}` say more",
+    )  # fmt: skip
+    if state == "degraded":
+        failed = container.run(["systemctl", "--failed", "--plain", "--no-legend"]).stdout
+        for line in failed.splitlines():
+            stage.line(f"failed unit: {line}")
+        stage.note += f"; failed units: {' '.join(x.split()[0] for x in failed.splitlines())}"
+
+
+def _wait_for_runlevel(container: Container, host: Host) -> None:
+    """Wait until SysV init is in a runlevel; its scripts may still be at work."""
+    _wait(
+        container, host, ["runlevel"], lambda said: bool(said) and "unknown" not in said,
+        f"`docker logs {container_name(host)}` says more",
+    )  # fmt: skip
+
+
+def _wait(
+    container: Container, host: Host, argv: list[str], ready: Callable[[str], bool], more: str
+) -> str:
+    """Return what the host's init says of itself once it is ``ready``. Raises EngineError.
+
+    ``more`` names the commands that say why it is not.
+    """
+    deadline = time.monotonic() + START_SECONDS
+    said = ""
+    while not ready(said):
+        if time.monotonic() >= deadline:
+            raise EngineError(
+                f"{host.name}: its init is not ready after {START_SECONDS:.0f} s: `{argv[0]}` says "
+                f"{said or 'nothing'!r}",
+                hint=f"{more}; `invoke destroy {host.name}` starts afresh",
+            )
+        time.sleep(0.2)
+        with contextlib.suppress(EngineError):  # between two boots nothing can be run inside
+            said = container.run(argv).stdout.strip()
+    return said
+
+
+def _introduce(container: Container, host: Host) -> None:
+    """Give the host our public key and pin its own, both through the engine."""
+    home = container.run(["getent", "passwd", host.user], check=True).stdout.split(":")[5]
+    container.run(["install", "-d", "-m", "700", "-o", host.user, f"{home}/.ssh"], check=True)
+    keys = f"{home}/.ssh/authorized_keys"
+    container.write(keys, hostkeys.public_key(host) + "\n", mode=0o600)
+    container.run(["chown", f"{host.user}:", keys], check=True)
+    key = container.run(["cat", HOST_KEY], check=True).stdout
+    hostkeys.pin(host, container.published_port(SSH_PORT), key)
+
+
+def _answers(host: Host, progress: Progress) -> bool:
+    """Tell whether the host can be entered with the key and the pin that are here.
+
+    Raises what a user must judge (a changed host key, no sshd); a lost key or pin is handed over
+    anew.
+    """
+    folder = hostkeys.folder(host)
+    if not all((folder / n).exists() for n in (hostkeys.key_name(host), "known_hosts", "port")):
+        return False
+    connection = client.connect(host)
+    try:
+        connection.open()
+    except HostUnreachableError:
+        with progress.stage(f"wait for {host.name}"):
+            connection.wait(ANSWER_SECONDS)
+    return True
+
+
+def _free_port() -> int:
+    """Return a loopback port that is free now; the host keeps it for its life."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _say_if_outdated(
+    engine: Engine, container: Container, tag: str, host: Host, progress: Progress
+) -> None:
+    if container.image != engine.image_id(tag):
+        progress.say(
+            f"  {host.name} was made from an older host image and is kept; "
+            f"`invoke destroy {host.name}` and a new bootstrap make it anew"
+        )

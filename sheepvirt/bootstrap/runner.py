@@ -1,0 +1,228 @@
+"""Bring a host to its wanted state: look, change what differs, look again.
+
+Facts are gathered once, and again after every step that changed something: that is the proof that
+the step reached its state, and what the next one decides on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+
+from sheepvirt.bootstrap import refusals, rehearsal, schemas
+from sheepvirt.bootstrap.facts import Question, gather
+from sheepvirt.bootstrap.steps import STEPS, guard, ifcfg, kvm, repository, undo, units
+from sheepvirt.bootstrap.steps.base import Hands, Step, Wanted, disk_path, vdi_note
+from sheepvirt.bootstrap.steps.network import DEFAULT
+from sheepvirt.bootstrap.steps.reboot import settle
+from sheepvirt.builds import repo
+from sheepvirt.config import catalog, inventory
+from sheepvirt.core import locks, paths
+from sheepvirt.core.errors import BootstrapError, ConfigError, RemoteCommandError
+from sheepvirt.core.progress import Progress
+from sheepvirt.images import guest
+from sheepvirt.model import standin
+from sheepvirt.model.builds import BuildRecord
+from sheepvirt.model.hosts import SYSTEMD, Change, Facts, Host
+from sheepvirt.sources import local
+from sheepvirt.ssh import client
+from sheepvirt.ssh.client import Connection
+
+
+def bootstrap(host: Host, *, plan: bool, progress: Progress) -> list[Change]:
+    """Change what differs on ``host`` and return that; with ``plan`` only say what would change.
+
+    Raises BootstrapError (a step did not reach its state), SshError and its kinds, EngineError,
+    ConfigError (no repo is published), LockedError.
+    """
+    wanted = wanted_state(host)
+    host = wanted.host
+    local.admit(host, wanted.records, progress)
+    if plan:
+        return make_plan(wanted, progress)
+    with locks.lock(f"host-{host.name}", progress):
+        created = host.rehearsal and rehearsal.ensure(host, progress)
+        changes = [Change("host", f"{host.name} created, a rehearsal host")] if created else []
+        return [*changes, *run(wanted, client.connect(host), progress)]
+
+
+def wanted_state(host: Host) -> Wanted:
+    """Return the state that ``host`` is to have.
+
+    Raises ConfigError: no repo is published, or a rehearsal host cannot have the init that its RPMs
+    or its inventory want; EngineError.
+    """
+    folder = (paths.dist() / host.target).resolve()  # one repo, even if another is published now
+    records = repo.read_manifest(folder)
+    host = _with_init(host, records)
+    _refuse_another_init(host)
+    try:
+        repomd = (folder / "repodata" / "repomd.xml").read_bytes()
+    except OSError as error:
+        raise ConfigError(
+            f"{folder} has no repodata", hint=f"run `invoke build-rpms --target {host.target}`"
+        ) from error
+    return Wanted(
+        host=host,
+        dependencies=inventory.load_dependencies(),
+        repo=folder,
+        repomd=hashlib.sha256(repomd).hexdigest(),
+        records=records,
+        images={g.name: guest.image_name(g) for g in host.guests},
+        schemas=schemas.load(folder, records),
+        stand_ins=standin.words(catalog.load_package(r.package) for r in records),
+        other_makers=_other_makers(records),
+        module_makers=_module_makers(host.target),
+    )
+
+
+def _other_makers(records: Sequence[BuildRecord]) -> dict[str, str]:
+    """Return the RPMs of makers that were not chosen, each with the package in its place."""
+    packages = [catalog.load_package(name) for name in catalog.package_names()]
+    published = {record.package for record in records}
+    found: dict[str, str] = {}
+    for stand_in in (p for p in packages if p.stands_in_for):
+        real = next(p for p in packages if p.name == stand_in.stands_in_for)
+        for chosen, other in ((real, stand_in), (stand_in, real)):
+            if chosen.name in published:
+                found |= dict.fromkeys(other.install, chosen.name)
+    return found
+
+
+def _module_makers(target: str) -> dict[str, str]:
+    """Return which package makes each kernel module that hosts of ``target`` need."""
+    packages = [catalog.load_package(name) for name in catalog.package_names()]
+    return {p.kernel_module: p.name for p in packages if p.kernel_module and target in p.targets}
+
+
+def _with_init(host: Host, records: Sequence[BuildRecord]) -> Host:
+    """Return a rehearsal host with the init that its RPMs have services for.
+
+    Raises ConfigError where the inventory names another for it.
+    """
+    if not host.rehearsal:
+        return host
+    for record in records:
+        init = catalog.load_package(record.package, record.version).init
+        if init and host.init not in {"", init}:
+            raise ConfigError(
+                f"{record.package} {record.version} comes with init scripts, and {host.name} is to "
+                f"be a rehearsal host with {host.init}",
+                hint=f'set `init = "{init}"` for it in {paths.inventory()}, or leave it out',
+            )
+        if init:
+            return replace(host, init=init)
+    return replace(host, init=host.init or SYSTEMD)
+
+
+def _refuse_another_init(host: Host) -> None:
+    """Raise ConfigError where a rehearsal host is there that was made with another init."""
+    there = rehearsal.made_with(host) if host.rehearsal else ""
+    if there not in {"", host.init}:
+        raise ConfigError(
+            f"{host.name} was made with {there}, and is to have {host.init} now, by the published "
+            f"RPMs or by {paths.inventory()}",
+            hint=f"`invoke destroy {host.name}`; the next bootstrap makes it anew",
+        )
+
+
+def question(wanted: Wanted) -> Question:
+    """Return what must be looked at to decide every step."""
+    host = wanted.host
+    return Question(
+        names=wanted.dependencies.packages,
+        modules=tuple(wanted.module_makers),
+        services=(*wanted.dependencies.services, units.AUTOSTART),
+        networks=(DEFAULT, host.network),
+        pools=(host.pool,),
+        domains=tuple(g.name for g in host.guests),
+        disks=tuple(disk_path(g) for g in host.guests),
+        files=(*repository.FILES, *units.FILES, ifcfg.IFUP, *ifcfg.paths_of(host)),
+        texts=(
+            kvm.NOTE,
+            undo.SCRIPT,
+            guard.BOOT,
+            *ifcfg.paths_of(host),
+            *(vdi_note(g) for g in host.guests),
+        ),
+    )
+
+
+def make_plan(wanted: Wanted, progress: Progress) -> list[Change]:
+    """Return what a bootstrap would change; nothing is built, created, started or written."""
+    host = wanted.host
+    if host.rehearsal and not rehearsal.exists(host):
+        created = Change("host", f"{host.name} created, a rehearsal host")
+        return [created, *differences(wanted, Facts(init=host.init))]
+    if host.rehearsal and not rehearsal.running(host):
+        return [Change("host", f"{host.name} started (it is stopped), then looked at")]
+    with progress.stage(f"{host.name}: look") as stage:
+        facts = gather(client.connect(host), question(wanted))
+        stage.note = facts.os
+    _say_accelerator(wanted, facts, progress)
+    return differences(wanted, facts)
+
+
+def differences(wanted: Wanted, facts: Facts) -> list[Change]:
+    """Return what every step would change, from ``facts`` alone. Pure. Raises BootstrapError."""
+    refusals.require(wanted, facts)
+    changes: list[Change] = []
+    for step in STEPS:
+        changes.extend(_signed(wanted, step.check(wanted, facts, changes)))
+    return changes
+
+
+def _signed(wanted: Wanted, changes: Sequence[Change]) -> list[Change]:
+    """Let each change of what is a stand-in on the host say so."""
+    return [replace(c, what=standin.sign(c.what, wanted.stand_ins)) for c in changes]
+
+
+def run(wanted: Wanted, connection: Connection, progress: Progress) -> list[Change]:
+    """Run the steps in order; return what was changed. Raises as bootstrap."""
+    name = wanted.host.name
+    asked = question(wanted)
+    with progress.stage(f"{name}: look") as stage:
+        settle(connection)
+        facts = gather(connection, asked)
+        stage.note = facts.os
+    refusals.require(wanted, facts)
+    done: list[Change] = []
+    for step in STEPS:
+        changes = step.check(wanted, facts, ())
+        if changes:
+            with progress.stage(f"{name}: {step.name}") as stage:
+                hands = Hands(connection, progress, stage)
+                _apply(step, wanted, facts, hands)
+                facts = gather(connection, asked)
+                _prove(step, wanted, facts, hands)
+            done.extend(_signed(wanted, changes))
+    _say_accelerator(wanted, facts, progress)
+    return done
+
+
+def _say_accelerator(wanted: Wanted, facts: Facts, progress: Progress) -> None:
+    known = kvm.verdict(facts)
+    if known and wanted.host.guests:
+        progress.say(f"{wanted.host.name}: guests run as type {known.type}: {known.why}")
+
+
+def _apply(step: Step, wanted: Wanted, facts: Facts, hands: Hands) -> None:
+    try:
+        step.apply(wanted, facts, hands)
+    except RemoteCommandError as error:
+        raise BootstrapError(
+            f"{wanted.host.name}: step {step.name!r}: {error.message}",
+            hint=f"mend what the lines say; `invoke bootstrap {wanted.host.name}` goes on from "
+            "there",
+        ) from error
+
+
+def _prove(step: Step, wanted: Wanted, facts: Facts, hands: Hands) -> None:
+    left = step.check(wanted, facts, ())
+    if left:
+        said = "\n".join([f"  still to do: {c.what}" for c in left] + list(hands.tail))
+        raise BootstrapError(
+            f"{wanted.host.name}: step {step.name!r} ran and did not reach its state:\n{said}",
+            hint="the last lines are what its commands said; the run's log in dist/logs has all",
+        )

@@ -1,0 +1,123 @@
+"""libvirt's own RNG schemas, read from the published RPM: XML is validated before it is sent.
+
+libvirt itself accepts and drops an element that it does not know (the how-to's ``<membaloon>``). A
+schema sees that, and no more: a bridge that does not exist (the how-to's ``obsbr0``) is as valid a
+name as any, so the bridge itself is looked at, by its step and by verification.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from lxml import etree
+
+from sheepvirt.core import paths
+from sheepvirt.core.errors import BootstrapError, ConfigError
+from sheepvirt.model.builds import BuildRecord, PublishedRpm
+from sheepvirt.rpm import rpms
+
+FOLDER = "/usr/share/libvirt/schemas/"
+KINDS = {"domain": "domain.rng", "network": "network.rng", "pool": "storagepool.rng"}
+# The RPMs that have them, of 1.0.3 and of 7.0.0: looked into first.
+LIKELY = ("libvirt-libs", "libvirt-client")
+
+
+class Schemas:
+    """The schemas in a folder; each is read when it is first asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._read: dict[str, etree.RelaxNG] = {}
+
+    def validate(self, kind: str, text: str, what: str) -> None:
+        """Raise BootstrapError where ``text`` is no ``kind`` (domain, network, pool) to libvirt.
+
+        Names the element and its line. ``what`` says what the XML is of.
+        """
+        root = etree.fromstring(text.encode())
+        schema = self._schema(kind)
+        if schema.validate(root):
+            return
+        said = [e for e in schema.error_log if e.line] or list(schema.error_log)
+        culprit = _culprit(schema, root) or f"line {said[0].line}: {said[0].message}"
+        raise BootstrapError(
+            f"{what}: libvirt's schema {KINDS[kind]} refuses the XML: {culprit}",
+            hint=f"mend host/templates/{kind}.xml.j2, or the value of the inventory that is there",
+        )
+
+    def _schema(self, kind: str) -> etree.RelaxNG:
+        if kind not in self._read:
+            self._read[kind] = etree.RelaxNG(file=str(self._folder / KINDS[kind]))
+        return self._read[kind]
+
+
+def load(repo: Path, records: Sequence[BuildRecord]) -> Schemas:
+    """Return the schemas of the RPMs in ``repo``, kept in the cache by the RPM's hash.
+
+    Raises ConfigError: none of the RPMs has them.
+    """
+    published = [rpm for record in records for rpm in record.rpms if rpm.name.startswith("libvirt")]
+    published.sort(key=lambda rpm: rpm.name not in LIKELY)
+    kept = paths.cache() / "schemas"
+    for rpm in published:
+        if (kept / rpm.sha256).is_dir():
+            return Schemas(kept / rpm.sha256)
+    for rpm in published:
+        if _keep(repo, rpm, kept):
+            return Schemas(kept / rpm.sha256)
+    raise ConfigError(
+        f"none of the RPMs in {repo} has libvirt's schemas ({FOLDER}{KINDS['domain']})",
+        hint="build libvirt: `invoke build-rpms`",
+    )
+
+
+def _keep(repo: Path, rpm: PublishedRpm, kept: Path) -> bool:
+    """Unpack the schemas of ``rpm``, switched by renaming; return whether it has any."""
+    found = rpms.read_folder(repo / rpm.file, FOLDER)
+    if KINDS["domain"] not in found:
+        return False
+    kept.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=kept) as scratch:
+        beside = Path(scratch) / "schemas"
+        beside.mkdir()
+        for name, content in found.items():
+            (beside / name).write_bytes(content)
+        if not (kept / rpm.sha256).is_dir():  # another run may have been faster
+            beside.rename(kept / rpm.sha256)
+    return True
+
+
+def _culprit(schema: etree.RelaxNG, root: etree._Element) -> str:
+    """Name the smallest part of the XML without which it would be valid; "" where there is none.
+
+    What libxml2 says of an <interleave> is only which of the outermost elements did not fit.
+    """
+    blamed = root
+    while inner := [c for c in blamed if _valid_without(schema, root, c)]:
+        blamed = inner[0]
+    for element in blamed.iter():
+        for name, value in element.items():
+            del element.attrib[name]
+            valid = schema.validate(root)
+            element.set(name, value)
+            if valid:
+                return (
+                    f"line {element.sourceline}: attribute {name!s}={value!r} of <{_tag(element)}>"
+                )
+    return "" if blamed is root else f"line {blamed.sourceline}: element <{_tag(blamed)}>"
+
+
+def _valid_without(schema: etree.RelaxNG, root: etree._Element, child: etree._Element) -> bool:
+    parent = child.getparent()
+    assert parent is not None
+    place = parent.index(child)
+    parent.remove(child)
+    valid: bool = schema.validate(root)
+    parent.insert(place, child)
+    return valid
+
+
+def _tag(element: etree._Element) -> str:
+    return str(element.tag)

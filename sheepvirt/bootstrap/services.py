@@ -1,0 +1,84 @@
+"""Pure: what switches a service and what its init says of it: systemd, or el6's SysV init."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Container, Iterable
+
+from sheepvirt.bootstrap import initscripts
+from sheepvirt.model.hosts import SYSV, ServiceState
+
+# What `state` reads: these properties of `systemctl show`, or a SysV host's answers below.
+PROPERTIES = ("LoadState", "ActiveState", "UnitFileState")
+INITDEFAULT = r"s/^[^#:]*:\([0-6]\):initdefault:.*/\1/p"  # for sed -n, on /etc/inittab
+LAST_LINES = "12"
+Argv = tuple[str, ...]
+
+
+def commands(init: str, verb: str, name: str) -> tuple[Argv, ...]:
+    """Return the commands for ``verb``: start, stop, restart, enable or disable.
+
+    Enabling names the runlevels: a script whose header has "-" for them (sheepdog's own) would
+    be added and never started. Raises KeyError for another verb.
+    """
+    if init != SYSV:
+        return (("systemctl", verb, name),)
+    return {
+        "start": (("service", name, "start"),),
+        "stop": (("service", name, "stop"),),
+        "restart": (("service", name, "restart"),),
+        "enable": (("chkconfig", "--add", name), ("chkconfig", "--level", "2345", name, "on")),
+        "disable": (("chkconfig", "--level", "2345", name, "off"),),
+    }[verb]
+
+
+def asked(init: str, names: Iterable[str], optional: Container[str]) -> tuple[str, ...]:
+    """Return those of ``names`` that a host with this init is asked for, in their order.
+
+    Optional ones under systemd alone, where sockets start them. Upstream's SysV script of virtlockd
+    has libvirtd's number, so it starts after it, and its "status" reads a pid file that 7.0.0's
+    daemon does not write (1.0.3's: unverified); only a lock manager that somebody sets in qemu.conf
+    would want it.
+    """
+    return tuple(name for name in names if init != SYSV or name not in optional)
+
+
+def log_hint(init: str, name: str) -> str:
+    """Return the command that shows why a service does not do what it should."""
+    if init == SYSV:
+        return f"`service {name} status` and /var/log/messages"
+    return f"`systemctl status {name}` and `journalctl -u {name}`"
+
+
+def last_words(init: str, name: str) -> Argv:
+    """Return the command that prints what a service has said last; it may print nothing."""
+    if init == SYSV:
+        return ("tail", "-n", LAST_LINES, "/var/log/messages")
+    return ("journalctl", "--quiet", "--no-pager", "-o", "cat", "-n", LAST_LINES, "-u", name)
+
+
+def state(text: str, runlevel: str) -> ServiceState | None:
+    """Read `systemctl show` of a service and its socket, or chkconfig's line and the script's exit
+    code for "status" (LSB: 0 is running); None where there is no such service.
+
+    A service that its socket starts is "indirect": it is enabled where the socket is. One that
+    exits when idle (libvirtd's --timeout) is active as long as its socket listens.
+    """
+    sysv = re.search(r"(?m)^status (\d+)$", text)
+    if sysv:
+        on = runlevel in initscripts.listed(text)
+        return ServiceState(active=sysv[1] == "0", enabled=on)
+    units = [
+        dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
+        for block in re.split(r"\n\s*\n", text.strip())
+    ]
+    units = [unit for unit in units if unit.get("LoadState") == "loaded"]
+    if not units:
+        return None
+    service, *socket = units
+    files = [unit.get("UnitFileState", "") for unit in units]
+    enabled = files[0] in {"enabled", "static"} or (
+        files[0] == "indirect" and any(f == "enabled" for f in files[1:])
+    )
+    active = any(u.get("ActiveState") == "active" for u in (service, *socket))
+    return ServiceState(active=active, enabled=enabled)

@@ -1,0 +1,41 @@
+"""Bootstrap steps, in order. Each is wanted state, check (pure) and apply."""
+
+from __future__ import annotations
+
+from sheepvirt.bootstrap.steps import (
+    bridge,
+    cluster,
+    dependencies,
+    disk,
+    domain,
+    ifcfg,
+    kvm,
+    network,
+    packages,
+    pool,
+    port,
+    reboot,
+    repository,
+    services,
+    undo,
+)
+from sheepvirt.bootstrap.steps.base import Step
+
+STEPS: tuple[Step, ...] = (
+    undo.STEP,
+    dependencies.STEP,
+    repository.STEP,
+    packages.STEP,
+    services.STEP,
+    ifcfg.STEP,
+    bridge.STEP,
+    reboot.STEP,
+    ifcfg.SEEN_STEP,
+    cluster.STEP,
+    network.STEP,
+    pool.STEP,
+    disk.STEP,
+    kvm.STEP,
+    domain.STEP,
+    port.STEP,
+)

@@ -1,0 +1,68 @@
+"""The sheepdog cluster: a node has joined it and it is formatted, before anything uses it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from sheepvirt.bootstrap import readings
+from sheepvirt.bootstrap.services import log_hint
+from sheepvirt.bootstrap.steps.base import Hands, Step, Wanted
+from sheepvirt.core.errors import BootstrapError
+from sheepvirt.model.hosts import Change, Facts
+
+NAME = "cluster"
+RUNNING = "running"
+UNFORMATTED = "waiting for cluster to be formatted"
+SECONDS = 60.0  # a sheep may need 12 s to join (sheepdog#175)
+
+
+def ready(facts: Facts) -> bool:
+    """Tell whether guests' disks may be used: the cluster runs, has a node and lists its VDIs."""
+    now = facts.cluster
+    return now is not None and now.status.startswith(RUNNING) and now.nodes > 0 and now.listed
+
+
+def check(wanted: Wanted, facts: Facts, _earlier: Sequence[Change]) -> list[Change]:
+    """The cluster is formatted and runs."""
+    if ready(facts):
+        return []
+    status = facts.cluster.status if facts.cluster else ""
+    if status.lower().startswith(UNFORMATTED):
+        return [Change(NAME, "sheepdog's cluster formatted, one copy")]
+    now = f"it says {status!r}" if status else "it does not answer yet"
+    what = f"sheepdog's cluster waited for ({now}), and formatted if it never was"
+    return [Change(NAME, what)]
+
+
+def apply(wanted: Wanted, facts: Facts, hands: Hands) -> None:
+    """Wait until sheepdog answers; format what is not formatted, and nothing else, ever."""
+    why = log_hint(facts.init, "sheepdog")
+    status = _wait(hands, (RUNNING, UNFORMATTED), why)
+    if status.lower().startswith(UNFORMATTED):
+        hands.run("dog", "cluster", "format", "-c", "1")
+        _wait(hands, (RUNNING,), why)
+
+
+def _wait(hands: Hands, states: tuple[str, ...], why: str) -> str:
+    """Return the cluster's status once it is one of ``states``. Raises BootstrapError.
+
+    ``why`` names the commands that would show what keeps it from that.
+    """
+    deadline = time.monotonic() + SECONDS
+    while True:
+        said = hands.run("timeout", "5", "dog", "cluster", "info", check=False)
+        status = readings.cluster_status(said.stdout)
+        if status.lower().startswith(states):
+            return status
+        if time.monotonic() >= deadline:
+            raise BootstrapError(
+                f"{hands.connection.host.name}: sheepdog's cluster is not ready after "
+                f"{SECONDS:.0f} s: {status or said.stderr.strip() or 'it says nothing'}",
+                hint=f"{why} there say why; a cluster is formatted only where it says "
+                f"{UNFORMATTED!r}",
+            )
+        time.sleep(0.5)
+
+
+STEP = Step(NAME, check, apply)

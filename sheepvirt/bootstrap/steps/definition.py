@@ -1,0 +1,118 @@
+"""libvirt definitions compared: what libvirt adds by itself is no difference, all else is.
+
+Sources: https://libvirt.org/formatdomain.html, https://libvirt.org/formatnetwork.html, and what
+libvirt 7.0.0 makes of ``host/templates/``.
+"""
+
+from __future__ import annotations
+
+import difflib
+from xml.etree import ElementTree
+from xml.etree.ElementTree import Element
+
+from sheepvirt.bootstrap import readings
+
+# Elements that libvirt adds (parent/tag), and those of a running domain.
+ADDED = {
+    # Upgrades of libvirt's RPMs of 2013 write a mac into every network that has none.
+    "network/uuid", "network/mac",
+    "pool/uuid", "pool/capacity", "pool/allocation", "pool/available", "pool/target",
+    "domain/uuid", "domain/cpu", "domain/resource", "domain/seclabel",
+    "devices/controller", "devices/input", "devices/audio",
+    "disk/address", "disk/alias", "disk/backingStore",
+    "interface/mac", "interface/target", "interface/address", "interface/alias",
+    "virtualport/parameters",
+    "serial/source", "serial/alias", "console/source", "console/alias",
+    "target/model",
+    "memballoon/address", "memballoon/alias",
+}  # fmt: skip
+ADDED_ATTRIBUTES = {
+    "domain@id",
+    "target@type",
+    "console@tty",
+    "source@index",
+    "network@connections",
+}
+# The same where it is this value: libvirt 1.0.3 spells the default out (see the how-to's dumpxml).
+ADDED_VALUES = {"driver@cache": "writethrough"}
+
+
+def difference(actual: str, wanted: str, *, live: bool = False) -> str:
+    """Return a unified diff from ``actual`` (libvirt's XML, "" where there is none) to ``wanted``.
+
+    Empty where they mean the same. ``live`` says that ``actual`` is what runs now: its memory is
+    whole MiB, and how much of it the guest uses is the balloon's affair. Pure. Raises
+    ElementTree.ParseError for what is no XML.
+    """
+    goal = ElementTree.fromstring(wanted)
+    _units(goal, live=live)
+    there = ""
+    if actual:
+        found = ElementTree.fromstring(actual)
+        _units(found, live=live)
+        there = _text(_without_additions(found, goal))
+    lines = difflib.unified_diff(
+        there.splitlines(), _text(_without_additions(goal, goal)).splitlines(),
+        "on the host", "wanted", lineterm="", n=2,
+    )  # fmt: skip
+    return "\n".join(lines)
+
+
+def identity(actual: str) -> dict[str, str]:
+    """Return uuid, mac and interfaceid that libvirt has chosen, "" for each that is not there."""
+    root = ElementTree.fromstring(actual) if actual else Element("none")
+    mac = root.find("devices/interface/mac")
+    port = root.find("devices/interface/virtualport/parameters")
+    return {
+        "uuid": (root.findtext("uuid") or "").strip(),
+        "mac": mac.get("address", "") if mac is not None else "",
+        "interfaceid": port.get("interfaceid", "") if port is not None else "",
+    }
+
+
+def _without_additions(found: Element, goal: Element) -> Element:
+    """Return ``found`` as it would be had libvirt added nothing, children in ``goal``'s order."""
+    copy = Element(found.tag)
+    copy.text = (found.text or "").strip() or None
+    for name, value in found.items():
+        key = f"{found.tag}@{name}"
+        added = key in ADDED_ATTRIBUTES or ADDED_VALUES.get(key) == value
+        if name in goal.attrib or not added:
+            copy.set(name, _alias(name, value, goal.get(name, "")))
+    left = list(goal)
+    ranked: list[tuple[int, Element]] = []
+    for child in found:
+        twin = next((g for g in left if g.tag == child.tag), None)
+        if twin is not None:
+            left.remove(twin)
+            ranked.append((list(goal).index(twin), _without_additions(child, twin)))
+        elif f"{found.tag}/{child.tag}" not in ADDED:
+            ranked.append((len(goal), _without_additions(child, child)))
+    copy.extend(child for _, child in sorted(ranked, key=lambda r: r[0]))
+    return copy
+
+
+def _alias(name: str, value: str, wanted: str) -> str:
+    """Let libvirt's expansion of a machine type's alias (pc: pc-i440fx-5.2) pass for it."""
+    return wanted if name == "machine" and wanted and value.startswith(f"{wanted}-") else value
+
+
+def _units(root: Element, *, live: bool) -> None:
+    """Write amounts of memory in KiB, rounded up, as libvirt does."""
+    step = 2**20 if live else 2**10
+    for tag in ("memory", "currentMemory"):
+        for element in root.findall(tag):
+            amount = readings.amount(element)
+            element.text = str(-(-amount // step) * step // 1024)
+            element.set("unit", "KiB")
+    for element in root.findall("currentMemory") if live else []:
+        root.remove(element)
+
+
+def _text(root: Element) -> str:
+    for element in root.iter():
+        element.tail = None
+        for name in sorted(element.keys()):  # attributes mean the same in any order
+            element.set(name, element.attrib.pop(name))
+    ElementTree.indent(root)
+    return ElementTree.tostring(root, encoding="unicode")

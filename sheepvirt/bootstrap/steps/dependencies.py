@@ -1,0 +1,34 @@
+"""The how-to's packages that libvirt's RPMs stand on, in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sheepvirt.bootstrap.steps import installer
+from sheepvirt.bootstrap.steps.base import Hands, Step, Wanted
+from sheepvirt.model.hosts import Change, Facts
+
+NAME = "dependencies"
+
+
+def missing(wanted: Wanted, facts: Facts) -> tuple[str, ...]:
+    """Return the names that no installed RPM provides."""
+    return tuple(n for n in wanted.dependencies.packages if n not in facts.provided)
+
+
+def check(wanted: Wanted, facts: Facts, _earlier: Sequence[Change]) -> list[Change]:
+    """Every dependency is provided by an installed RPM."""
+    names = missing(wanted, facts)
+    if not names:
+        return []
+    tool = facts.installer or "dnf"
+    what = f"{len(names)} packages by {tool}, in one transaction: {', '.join(names)}"
+    return [Change(NAME, what)]
+
+
+def apply(wanted: Wanted, facts: Facts, hands: Hands) -> None:
+    """Install what is missing."""
+    installer.transaction(facts, hands, missing(wanted, facts))
+
+
+STEP = Step(NAME, check, apply)

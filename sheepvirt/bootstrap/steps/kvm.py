@@ -1,0 +1,92 @@
+"""Whether guests run under KVM: tried with one, because a /dev/kvm that opens proves nothing.
+
+The guest's own image is booted without libvirt, as the user that libvirt would take, on a snapshot
+that is thrown away. What came of it is noted on the host for this QEMU on this kernel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sheepvirt.bootstrap.steps.base import STATE, Hands, Step, Wanted
+from sheepvirt.images import guest as guests
+from sheepvirt.model.hosts import Change, Facts
+
+NAME = "kvm"
+NOTE = f"{STATE}/kvm"
+IMAGE = f"{STATE}/kvm-probe.img"
+SECONDS = 20
+# Prints "yes SECONDS", or "no" and what QEMU said of it, else the last words of whoever spoke. A
+# guest that KVM cannot go on with is stopped there by QEMU: no need to wait.
+SCRIPT = r"""
+image=$1 line=$2 seconds=$3 user=qemu
+id $user >/dev/null 2>&1 || user=root
+said=$(mktemp) || exit 1
+trap 'kill $probe 2>/dev/null; rm -f "$said"' EXIT
+timeout "$seconds" runuser -s /bin/sh -c "exec qemu-system-x86_64 -machine pc,accel=kvm -m 256 \
+  -display none -monitor none -serial stdio -nic none -no-reboot \
+  -drive if=virtio,format=raw,snapshot=on,file=$image" $user </dev/null >"$said" 2>&1 &
+probe=$!
+start=$(date +%s)
+while kill -0 $probe 2>/dev/null && ! grep -qaFe 'KVM internal error' "$said"; do
+  if grep -qaFe "$line" "$said"; then
+    echo "yes $(($(date +%s) - start))"
+    exit 0
+  fi
+  sleep 0.2
+done
+spoke() { tr -cd '[:print:]\n' <"$said" | sed '/^ *$/d; /terminat/d; /killed/d'; }
+why=$(spoke | grep -m 1 'KVM') || why=$(spoke | tail -n 1)
+echo "no $why"
+"""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What guests run under, as libvirt's domain type, and why."""
+
+    type: str  # kvm | qemu
+    why: str
+
+
+def verdict(facts: Facts) -> Verdict | None:
+    """Return what is known of the host; None where a guest has to try. Pure."""
+    if not facts.boot:
+        return None  # nobody has looked at the host
+    if not facts.kvm_device:
+        return Verdict("qemu", "the host has no /dev/kvm")
+    noted = facts.texts.get(NOTE, "").splitlines()
+    if len(noted) == 3 and noted[0] == _key(facts) and noted[1] in {"kvm", "qemu"}:
+        return Verdict(noted[1], noted[2])
+    return None
+
+
+def check(wanted: Wanted, facts: Facts, _earlier: Sequence[Change]) -> list[Change]:
+    """It is known whether guests run under KVM with this QEMU and this kernel."""
+    if verdict(facts) or not wanted.host.guests:
+        return []
+    return [Change(NAME, "where the host has /dev/kvm, tried by a guest that must print its line")]
+
+
+def apply(wanted: Wanted, facts: Facts, hands: Hands) -> None:
+    """Boot the first guest's image under KVM and note whether its line came."""
+    guest = wanted.host.guests[0]
+    hands.connection.put(guests.ensure_image(guest, hands.progress), IMAGE, on_line=hands.line)
+    argv = ("sh", "-s", "--", IMAGE, guest.line, str(SECONDS))
+    word, _, rest = hands.run(*argv, stdin=SCRIPT.encode()).stdout.strip().partition(" ")
+    found = Verdict("kvm", f"a guest printed its line under KVM within {rest} s")
+    if word != "yes":
+        why = f"under KVM a guest did not print its line: {rest[:100] or 'it said nothing'}"
+        found = Verdict("qemu", why)
+    hands.run("rm", "-f", IMAGE)
+    note = f"{_key(facts)}\n{found.type}\n{found.why}\n"
+    hands.connection.write(NOTE, note.encode())
+    hands.stage.note = f"{found.type}: {found.why}"
+
+
+def _key(facts: Facts) -> str:
+    return f"{facts.packages.get('qemu-kvm', 'qemu')} {facts.kernel}"
+
+
+STEP = Step(NAME, check, apply)

@@ -1,0 +1,78 @@
+"""libvirt's networks: the bridge's own, and libvirt's ``default``; active now and at every boot."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sheepvirt.bootstrap.steps.base import STATE, Hands, Step, Wanted
+from sheepvirt.bootstrap.steps.definition import difference, identity
+from sheepvirt.model.hosts import Change, Definition, Facts
+
+NAME = "network"
+DEFAULT = "default"
+DEFAULT_XML = "/usr/share/libvirt/networks/default.xml"  # libvirt's own, of daemon-config-network
+
+
+def xml(wanted: Wanted, state: Definition | None) -> str:
+    """Return the definition of the bridge's network, with the identity that it has already."""
+    host = wanted.host
+    uuid = identity(state.xml if state else "")["uuid"]
+    return wanted.xml(
+        "network", f"network {host.network}",
+        network=host.network, bridge=host.bridge, uuid=uuid,
+    )  # fmt: skip
+
+
+def check(wanted: Wanted, facts: Facts, _earlier: Sequence[Change]) -> list[Change]:
+    """Both networks are defined, started and autostarted; ours is defined as it should be."""
+    name = wanted.host.network
+    state = facts.networks.get(name)
+    diff = difference(state.xml if state else "", xml(wanted, state))
+    changes = []
+    if diff:
+        again = ", and started anew" if state and state.active else ""
+        changes.append(Change(NAME, f"{name} defined{again}", diff))
+    if DEFAULT not in facts.networks:
+        changes.append(Change(NAME, f"{DEFAULT} defined as libvirt brings it"))
+    for network in (DEFAULT, name):
+        now = facts.networks.get(network)
+        if now is not None and not now.persistent:
+            changes.append(Change(NAME, f"{network} made persistent"))
+        if now is None or not now.active:
+            changes.append(Change(NAME, f"{network} started"))
+        if now is None or not now.autostart:
+            changes.append(Change(NAME, f"{network} autostarted"))
+    return changes
+
+
+def apply(wanted: Wanted, facts: Facts, hands: Hands) -> None:
+    """Define, start and autostart what is not."""
+    name = wanted.host.network
+    state = facts.networks.get(name)
+    active = [n for n, s in facts.networks.items() if s.active]
+    text = xml(wanted, state)
+    if difference(state.xml if state else "", text):
+        _define(name, text, hands)
+        if name in active:
+            hands.virsh("net-destroy", name)
+            active.remove(name)
+    if DEFAULT not in facts.networks:
+        hands.virsh("net-define", DEFAULT_XML)
+    for network in active:
+        if not facts.networks[network].persistent:
+            _define(network, facts.networks[network].xml, hands)  # as it runs
+    for network in (DEFAULT, name):
+        now = facts.networks.get(network)
+        if network not in active:
+            hands.virsh("net-start", network)
+        if now is None or not now.autostart:
+            hands.virsh("net-autostart", network)
+
+
+def _define(name: str, text: str, hands: Hands) -> None:
+    path = f"{STATE}/network-{name}.xml"
+    hands.connection.write(path, text.encode())
+    hands.virsh("net-define", path)
+
+
+STEP = Step(NAME, check, apply)

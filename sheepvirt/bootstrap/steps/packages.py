@@ -1,0 +1,83 @@
+"""Our RPMs: all of them in one transaction, and exactly those of the published repo."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sheepvirt.bootstrap.steps import installer
+from sheepvirt.bootstrap.steps.base import Hands, Step, Wanted
+from sheepvirt.model.hosts import Change, Facts
+
+NAME = "packages"
+EPOCH = re.compile(r"-\d+:")
+
+
+@dataclass(frozen=True)
+class Differences:
+    """What keeps a host's RPMs from being the repo's."""
+
+    absent: tuple[str, ...]  # names the host is to have and has not
+    other: tuple[str, ...]  # NEVRAs to take the place of another version
+    rebuilt: tuple[str, ...]  # same NEVRA, other build: its header's digest differs
+    left: tuple[str, ...] = ()  # names that another version of ours had, and this one has not
+
+
+def differences(wanted: Wanted, facts: Facts) -> Differences:
+    """Compare the host's RPMs with the repo's. Pure."""
+    installed = [rpm for name, rpm in wanted.rpms.items() if name in facts.packages]
+    return Differences(
+        absent=tuple(n for n in wanted.install(facts) if n not in facts.packages),
+        other=tuple(r.nevra for r in installed if facts.packages[r.name] != r.nevra),
+        rebuilt=tuple(
+            r.nevra
+            for r in installed
+            if facts.packages[r.name] == r.nevra and facts.headers.get(r.name) != r.header_sha1
+        ),
+        left=_left(wanted, facts),
+    )
+
+
+def _left(wanted: Wanted, facts: Facts) -> tuple[str, ...]:
+    """Return the installed RPMs of a source of ours in another version, which the repo lacks now.
+
+    They ask for the former version of their kin, and would keep it from being replaced.
+    """
+    ours = {f"{EPOCH.sub('-', nevra)}.rpm" for nevra in wanted.source_nevras}
+    names = {_source_name(file) for file in ours}
+    return tuple(
+        sorted(
+            name
+            for name, source in facts.source_rpms.items()
+            if name not in wanted.rpms and source not in ours and _source_name(source) in names
+        )
+    )
+
+
+def _source_name(file: str) -> str:
+    """``name`` of ``name-version-release.src.rpm``."""
+    return file.rsplit("-", 2)[0]
+
+
+def check(wanted: Wanted, facts: Facts, _earlier: Sequence[Change]) -> list[Change]:
+    """Every wanted RPM is installed, and each of ours that is installed is the repo's."""
+    found = differences(wanted, facts)
+    tool = facts.installer or "dnf"
+    rows = (
+        (found.absent, f"by {tool}, with what they require, in one transaction"),
+        (found.other, f"by {tool}, in place of another version"),
+        (found.rebuilt, f"by {tool}, in place of another build"),
+        (found.left, f"removed by {tool}: of another version, and not in this repo"),
+    )
+    return [Change(NAME, f"{', '.join(names)} {how}") for names, how in rows if names]
+
+
+def apply(wanted: Wanted, facts: Facts, hands: Hands) -> None:
+    """Run the one transaction."""
+    found = differences(wanted, facts)
+    install = (*found.absent, *found.other)
+    installer.transaction(facts, hands, install, found.rebuilt, found.left)
+
+
+STEP = Step(NAME, check, apply)

@@ -1,0 +1,66 @@
+"""libvirt's storage pool of the sheepdog cluster: defined, active, autostarted.
+
+That it is active after a reboot, and after libvirtd was restarted, is the work of ``units``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sheepvirt.bootstrap.sheepdog import ADDRESS, PORT
+from sheepvirt.bootstrap.steps.base import STATE, Hands, Step, Wanted
+from sheepvirt.bootstrap.steps.definition import difference, identity
+from sheepvirt.model.hosts import Change, Definition, Facts
+
+NAME = "pool"
+
+
+def xml(wanted: Wanted, state: Definition | None) -> str:
+    """Return the definition of the host's pool, with the identity that it has already."""
+    return wanted.xml(
+        "pool", f"pool {wanted.host.pool}",
+        pool=wanted.host.pool, address=ADDRESS, port=PORT,
+        uuid=identity(state.xml if state else "")["uuid"],
+    )  # fmt: skip
+
+
+def check(wanted: Wanted, facts: Facts, _earlier: Sequence[Change]) -> list[Change]:
+    """The pool is defined as it should be, active and autostarted."""
+    name = wanted.host.pool
+    state = facts.pools.get(name)
+    diff = difference(state.xml if state else "", xml(wanted, state))
+    changes = []
+    if diff:
+        again = ", and started anew" if state and state.active else ""
+        changes.append(Change(NAME, f"{name} defined{again}", diff))
+    elif state and not state.persistent:
+        changes.append(Change(NAME, f"{name} made persistent"))
+    if state is None or not state.active:
+        changes.append(Change(NAME, f"{name} started"))
+    if state is None or not state.autostart:
+        changes.append(Change(NAME, f"{name} autostarted"))
+    return changes
+
+
+def apply(wanted: Wanted, facts: Facts, hands: Hands) -> None:
+    """Define, start and autostart what is not. Guests reach their VDIs without the pool."""
+    name = wanted.host.pool
+    state = facts.pools.get(name)
+    active = state is not None and state.active
+    text = xml(wanted, state)
+    differs = bool(difference(state.xml if state else "", text))
+    if differs or (state and not state.persistent):
+        path = f"{STATE}/pool-{name}.xml"
+        hands.connection.write(path, text.encode())
+        if active and differs:
+            hands.virsh("pool-destroy", name)
+            active = False
+        hands.virsh("pool-define", path)
+    if not active:
+        # autostart.sh may be faster, after libvirtd was restarted. Facts are gathered again anyway.
+        hands.virsh("pool-start", name, check=False)
+    if state is None or not state.autostart:
+        hands.virsh("pool-autostart", name)
+
+
+STEP = Step(NAME, check, apply)

@@ -1,0 +1,55 @@
+"""The running guests' ports on the bridge. libvirt plugs a port in as its guest starts, only then:
+a bridge that was deleted and added again has lost them while the guests run on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from xml.etree import ElementTree
+
+from sheepvirt.bootstrap.steps.base import Hands, Step, Wanted
+from sheepvirt.bootstrap.steps.definition import identity
+from sheepvirt.model.hosts import Change, Facts
+
+NAME = "port"
+
+
+def unplugged(wanted: Wanted, facts: Facts) -> Iterator[tuple[str, str]]:
+    """Yield guest and interface of each running guest whose port is not on the bridge. Pure."""
+    bridge = facts.bridges.get(wanted.host.bridge)
+    for guest in wanted.host.guests:
+        state = facts.domains.get(guest.name)
+        if bridge is None or state is None or not state.live_xml:
+            continue
+        for target in ElementTree.fromstring(state.live_xml).iterfind("devices/interface/target"):
+            device = target.get("dev", "")
+            if device not in bridge.ports:
+                yield guest.name, device
+
+
+def check(wanted: Wanted, facts: Facts, _earlier: Sequence[Change]) -> list[Change]:
+    """The port of every running guest is on the bridge."""
+    name = wanted.host.bridge
+    return [
+        Change(NAME, f"{device} of {guest} plugged into {name}")
+        for guest, device in unplugged(wanted, facts)
+    ]
+
+
+def apply(wanted: Wanted, facts: Facts, hands: Hands) -> None:
+    """Plug the ports in as libvirt does (virNetDevOpenvswitchAddPort); the guests run on."""
+    for guest, device in unplugged(wanted, facts):
+        known = identity(facts.domains[guest].live_xml)
+        hands.run(
+            "ovs-vsctl", "--timeout=30",
+            "--", "--if-exists", "del-port", device,
+            "--", "add-port", wanted.host.bridge, device,
+            "--", "set", "Interface", device,
+            f"external-ids:attached-mac=\"{known['mac']}\"",
+            f"external-ids:iface-id=\"{known['interfaceid']}\"",
+            f"external-ids:vm-id=\"{known['uuid']}\"",
+            "external-ids:iface-status=active",
+        )  # fmt: skip
+
+
+STEP = Step(NAME, check, apply)

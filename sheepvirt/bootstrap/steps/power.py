@@ -1,0 +1,27 @@
+"""Guests that run, and how they are stopped."""
+
+from __future__ import annotations
+
+import time
+
+from sheepvirt.bootstrap.steps.base import Hands
+from sheepvirt.model.hosts import Facts, Guest
+
+STOP_SECONDS = 10.0
+
+
+def stands(facts: Facts, guest: Guest) -> bool:
+    """Tell whether ``guest`` runs."""
+    state = facts.domains.get(guest.name)
+    return state is not None and state.active
+
+
+def stop(name: str, hands: Hands) -> None:
+    """Stop a running guest: by its power button, and by force where it does not listen."""
+    hands.virsh("shutdown", name, check=False)
+    deadline = time.monotonic() + STOP_SECONDS
+    while time.monotonic() < deadline:
+        if hands.virsh("domstate", name).stdout.strip() == "shut off":
+            return
+        time.sleep(0.5)
+    hands.virsh("destroy", name)

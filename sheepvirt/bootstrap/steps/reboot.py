@@ -1,0 +1,121 @@
+"""The reboot after packages changed, and the proof that it happened."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from sheepvirt.bootstrap.facts import BOOT
+from sheepvirt.bootstrap.steps import ifcfg
+from sheepvirt.bootstrap.steps.base import Hands, Step, Wanted
+from sheepvirt.core.errors import BootstrapError, HostUnreachableError, RemoteCommandError
+from sheepvirt.model.hosts import Change, Facts
+from sheepvirt.ssh.client import Connection, OnLine
+
+NAME = "reboot"
+# Here until the machine has gone down (it is new after every boot; el6 has no /run beside it).
+REBOOTING = "/var/run/sheepvirt-rebooting"
+# Prints what the host is busy with. A mark of a reboot that never came is void after two minutes.
+BUSY = f"""
+if [ -d /run/systemd/system ]; then
+  state=$(systemctl is-system-running)
+  case $state in running|degraded) ;; *) echo "systemd is $state" ;; esac
+elif pgrep -f '^(/bin/[a-z]*sh )?/etc/(rc.d/|init.d/)?rc( |$)' >/dev/null; then
+  echo "its init scripts are still being started"
+fi
+[ -z "$(find {REBOOTING} -mmin -2 2>/dev/null)" ] || echo "a reboot has been asked for"
+pgrep -x 'dnf|yum|rpm' >/dev/null 2>&1 && echo "a transaction of RPMs is running"
+exit 0
+"""
+WHY = "because packages or network files changed; proven by the boot's identity"
+SECONDS = 600.0  # a machine with much memory takes minutes before its own system starts
+
+
+def check(_wanted: Wanted, facts: Facts, earlier: Sequence[Change]) -> list[Change]:
+    """The host has booted since packages or its network files changed.
+
+    The note of that outlives a run that was cut off between the transaction and the reboot.
+    """
+    causes = {"dependencies", "packages", ifcfg.NAME}
+    planned = any(change.step in causes for change in earlier)
+    if planned or (facts.boot and facts.reboot_wanted == facts.boot):
+        return [Change(NAME, WHY)]
+    return []
+
+
+def apply(_wanted: Wanted, _facts: Facts, hands: Hands) -> None:
+    """Reboot and wait."""
+    hands.stage.note = reboot(hands.connection, hands.line)
+
+
+def identity(connection: Connection) -> str:
+    """Return what differs after every boot. Raises SshError and its kinds."""
+    return "/".join(connection.run(["sh", "-s"], stdin=BOOT.encode()).stdout.split())
+
+
+def reboot(connection: Connection, on_line: OnLine, seconds: float = SECONDS) -> str:
+    """Reboot the host, wait until it is up, and return a line that says how it was proven.
+
+    SSH that answers again proves nothing; another boot identity does. Raises BootstrapError where
+    it does not come within ``seconds``.
+    """
+    before, started = identity(connection), time.monotonic()
+    # Detached and a second late, so that this command itself ends well.
+    later = f"touch {REBOOTING}; (sleep 1; shutdown -r now || reboot) </dev/null >/dev/null 2>&1 &"
+    connection.run(["sh", "-c", later])
+    on_line(f"boot {before}: asked for a reboot")
+    after = _wait_for_another(connection, before, started + seconds)
+    on_line(f"boot {after}: up again")
+    settle(connection, started + seconds - time.monotonic())
+    return f"boot {_short(before)} became {_short(after)}"
+
+
+def settle(connection: Connection, seconds: float = SECONDS) -> None:
+    """Wait until the host is up and nothing is at work that another run has left behind.
+
+    A run that was killed leaves its transaction or its reboot going on without it; looking at the
+    host meanwhile would see half of it. Raises BootstrapError where that does not end, SshError.
+    """
+    deadline = time.monotonic() + max(seconds, 10.0)
+    busy = "it does not answer"
+    while time.monotonic() < deadline:
+        try:
+            busy = connection.run(["sh", "-s"], stdin=BUSY.encode()).stdout.strip()
+            if not busy:
+                return
+        except HostUnreachableError:  # on its way down, or sshd is not up yet
+            connection.close()
+            connection.wait(max(1.0, deadline - time.monotonic()))
+        time.sleep(0.3)
+    raise BootstrapError(
+        f"{connection.host.name} is not ready: {busy}",
+        hint="look at what it does there; then run this again",
+    )
+
+
+def _wait_for_another(connection: Connection, before: str, deadline: float) -> str:
+    seen = before
+    while time.monotonic() < deadline:
+        connection.close()  # the shared connection may hang on a machine that is gone
+        try:
+            seen = identity(connection)
+        except (HostUnreachableError, RemoteCommandError):
+            seen = ""
+        if seen not in {before, ""}:
+            return seen
+        time.sleep(0.3)
+    name = connection.host.name
+    raise BootstrapError(
+        f"{name} answers, but it has not rebooted: its boot is still {before}"
+        if seen
+        else f"{name} did not come back after its reboot",
+        hint="look at its console; then run this again: what was done stays done",
+    )
+
+
+def _short(boot: str) -> str:
+    head, _, start = boot.partition("/")
+    return f"{head[:8]}/{start}"
+
+
+STEP = Step(NAME, check, apply)

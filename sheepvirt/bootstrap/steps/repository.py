@@ -1,0 +1,42 @@
+"""The published repo, copied to the host, and the .repo file that names it to dnf or yum."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+from sheepvirt.bootstrap.steps.base import STATE, Hands, Step, Wanted
+from sheepvirt.bootstrap.steps.templates import render
+from sheepvirt.model.hosts import Change, Facts
+
+NAME = "repo"
+FOLDER = f"{STATE}/repo"
+REPOMD = f"{FOLDER}/repodata/repomd.xml"
+REPO_FILE = "/etc/yum.repos.d/sheepvirt.repo"
+FILES = (REPOMD, REPO_FILE)
+
+
+def repo_file(wanted: Wanted) -> str:
+    """Return what the .repo file must say."""
+    return render("sheepvirt.repo.j2", folder=FOLDER, target=wanted.host.target)
+
+
+def check(wanted: Wanted, facts: Facts, _earlier: Sequence[Change]) -> list[Change]:
+    """The host's copy has the same index (it names every RPM by its hash), and is configured."""
+    changes = []
+    if facts.hashes.get(REPOMD) != wanted.repomd:
+        changes.append(Change(NAME, f"{len(wanted.rpms)} RPMs copied to {FOLDER}"))
+    if facts.hashes.get(REPO_FILE) != hashlib.sha256(repo_file(wanted).encode()).hexdigest():
+        changes.append(Change(NAME, f"{REPO_FILE} written"))
+    return changes
+
+
+def apply(wanted: Wanted, facts: Facts, hands: Hands) -> None:
+    """Copy the repo (switched by renaming) and write the file."""
+    if facts.hashes.get(REPOMD) != wanted.repomd:
+        files = sorted(rpm.file for rpm in wanted.rpms.values())
+        hands.connection.put_tree(wanted.repo, ["repodata", *files], FOLDER, on_line=hands.line)
+    hands.connection.write(REPO_FILE, repo_file(wanted).encode())
+
+
+STEP = Step(NAME, check, apply)

@@ -1,0 +1,20 @@
+"""The templates of ``host/templates/``. Every value is escaped for XML by jinja's autoescape."""
+
+from __future__ import annotations
+
+import jinja2
+
+from sheepvirt.core import paths
+
+
+def render(name: str, **values: object) -> str:
+    """Return template ``name`` with ``values``; jinja2.UndefinedError for one that is missing."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(paths.HOST / "templates"),
+        undefined=jinja2.StrictUndefined,
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    return environment.get_template(name).render(**values).lstrip("\n")

@@ -1,0 +1,31 @@
+"""What a negative control broke on purpose: undone where the control was cut off.
+
+``prove`` writes the script before it breaks what no other step would see; it does nothing where
+nothing is broken. So whatever ends a control, the next bootstrap mends the host.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sheepvirt.bootstrap.steps.base import STATE, Hands, Step, Wanted
+from sheepvirt.model.hosts import Change, Facts
+
+NAME = "undo"
+SCRIPT = f"{STATE}/undo.sh"
+
+
+def check(_wanted: Wanted, facts: Facts, _earlier: Sequence[Change]) -> list[Change]:
+    """No control of ``verify --prove`` has left a script."""
+    if SCRIPT not in facts.texts:
+        return []
+    return [Change(NAME, "what a control of `verify --prove` broke is put back")]
+
+
+def apply(_wanted: Wanted, _facts: Facts, hands: Hands) -> None:
+    """Run the script; it stays until all of it has worked."""
+    hands.run("sh", "-e", SCRIPT)
+    hands.run("rm", SCRIPT)
+
+
+STEP = Step(NAME, check, apply)

@@ -1,0 +1,58 @@
+"""Our own units or init script on the host: what starts when, and what starts again what did not.
+
+libvirt tries its pools and guests once a boot (``virDriverShouldAutostart``); sheepdog may not have
+joined its cluster by then. ``host/files/autostart.sh`` says the rest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from sheepvirt.bootstrap.steps.base import Hands
+from sheepvirt.core import paths
+from sheepvirt.model.hosts import SYSV, Change, Facts
+
+AUTOSTART = "sheepvirt-autostart"
+SCRIPT = ("autostart.sh", "/usr/local/lib/sheepvirt/autostart.sh")
+SYSTEM = "/etc/systemd/system"
+# File of host/files to its places on a host, with systemd and without.
+SYSTEMD_PLACES = (
+    SCRIPT,
+    ("sheepvirt-autostart.service", f"{SYSTEM}/{AUTOSTART}.service"),
+    ("libvirtd.conf", f"{SYSTEM}/libvirtd.service.d/10-sheepvirt.conf"),
+    ("wants-autostart.conf", f"{SYSTEM}/sheepdog.service.d/10-sheepvirt.conf"),
+)
+# /etc/init.d is a link to /etc/rc.d/init.d on el6.
+SYSV_PLACES = (SCRIPT, ("sheepvirt-autostart.init", f"/etc/init.d/{AUTOSTART}"))
+FILES = tuple(dict.fromkeys(place for _, place in (*SYSTEMD_PLACES, *SYSV_PLACES)))
+EXECUTABLE = "/etc/init.d/"
+
+
+def wanted_files(init: str = "") -> dict[str, bytes]:
+    """Return path on a host with this init to content."""
+    places = SYSV_PLACES if init == SYSV else SYSTEMD_PLACES
+    return {place: (paths.HOST / "files" / name).read_bytes() for name, place in places}
+
+
+def differing(facts: Facts) -> dict[str, bytes]:
+    """Return the files that the host has not, or not as they are here."""
+    return {
+        place: content
+        for place, content in wanted_files(facts.init).items()
+        if facts.hashes.get(place) != hashlib.sha256(content).hexdigest()
+    }
+
+
+def check(name: str, facts: Facts) -> list[Change]:
+    """Every file of ours is there."""
+    return [Change(name, f"{place} written") for place in differing(facts)]
+
+
+def apply(facts: Facts, hands: Hands) -> None:
+    """Write what differs, and let the init read it."""
+    files = differing(facts)
+    for place, content in files.items():
+        mode = 0o755 if place.startswith(EXECUTABLE) else 0o644
+        hands.connection.write(place, content, mode=mode)
+    if files and facts.init != SYSV:
+        hands.run("systemctl", "daemon-reload")

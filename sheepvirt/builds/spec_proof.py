@@ -1,0 +1,181 @@
+"""Proof of a patched spec outside of a build: a real rpm expands it under the target's macros.
+
+The local ``rpmspec`` is asked first, then the target's builder image where the engine has it: that
+one has the target's own macro files. rpm carries out the shell commands that a spec has for it.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sheepvirt.core.errors import EngineError, SheepvirtError
+from sheepvirt.model.builds import Evidence, Target
+from sheepvirt.spec import by_intent
+from sheepvirt.spec.draft import split_lines
+from sheepvirt.spec.lines import shown
+from sheepvirt.spec.model import Intent
+from sheepvirt.spec.switch import DISTRIBUTION
+
+SECONDS = 60
+BYTES = "surrogateescape"
+# What a makefile fills in: rpm refuses a version that has it.
+PLACEHOLDER = re.compile(r"@[A-Z][A-Z0-9_]*@")
+# rpm 4.18 and later print no header of the section that follows %prep.
+MARK = "# The build section starts here.\n"
+FOLDER = "/tmp/sheepvirt-proof"  # in a builder's container, which goes away
+NAME = "proof.spec"
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What rpm says of a patched spec."""
+
+    by: str  # which rpm; empty where none could be asked, or could read the spec
+    why_not: str  # then the reasons
+    evidence: tuple[Evidence, ...] = ()
+
+    @property
+    def refuted(self) -> tuple[Evidence, ...]:
+        """What does not hold."""
+        return tuple(one for one in self.evidence if not one.ok)
+
+    @property
+    def sentence(self) -> str:
+        """What came of it, in one line."""
+        return f"proven by {self.by}" if self.by else f"not proven: {self.why_not}"
+
+
+class _Silent(Exception):
+    """This rpm says nothing; the reason is its text."""
+
+
+def prove(text: str, intent: Intent, target: Target) -> Proof:
+    """Hold ``text``, as a real rpm expands it for ``target``, against the intent.
+
+    Where one rpm refutes it the next one is asked too: a machine's own rpm may lack macros that the
+    target has.
+    """
+    copy = marked(PLACEHOLDER.sub("1", text)).encode(errors=BYTES)
+    refuted: Proof | None = None
+    reasons = []
+    for ask in (_local, _in_builder):
+        try:
+            by, expanded = ask(copy, target)
+        except _Silent as reason:
+            reasons.append(str(reason))
+            continue
+        found = by_intent.prove(intent, with_build(expanded), package=intent.name, feature="")
+        proof = Proof(by, "", found)
+        if not proof.refuted:
+            return proof
+        refuted = refuted or proof
+    return refuted or Proof("", ", and ".join(reasons))
+
+
+def marked(text: str) -> str:
+    """Return the spec with a comment after each ``%build``, by which it is found again."""
+    lines = split_lines(text)
+    return "".join(line + MARK if re.match(r"%build\s", line) else line for line in lines)
+
+
+def with_build(expanded: str) -> str:
+    """Return what rpm printed of a ``marked`` spec, with its ``%build`` where it left that out."""
+    before, mark, after = expanded.partition(MARK)
+    if not mark:
+        return expanded
+    lines = before.rstrip("\n").rpartition("\n")
+    header = "" if lines[2].startswith("%build") else "%build\n"
+    return f"{before}{header}{mark}{after}"
+
+
+def _local(copy: bytes, target: Target) -> tuple[str, str]:
+    """Ask this machine's rpm, without the macros of its user."""
+    rpmspec = shutil.which("rpmspec")
+    if rpmspec is None:
+        raise _Silent("no rpmspec here")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / NAME
+        path.write_bytes(copy)
+
+        def run(*argv: str) -> subprocess.CompletedProcess[bytes]:
+            env = {**os.environ, "LC_ALL": "C", "HOME": folder}
+            return subprocess.run(
+                [rpmspec, *argv],
+                capture_output=True,
+                stdin=subprocess.DEVNULL,
+                timeout=SECONDS,
+                cwd=folder,
+                env=env,
+            )
+
+        try:
+            by = _version(run("--version").stdout.decode(errors=BYTES))
+            asked = "".join(f"%{{?{name}:{name} }}" for name in sorted(DISTRIBUTION))
+            there = run("--eval", asked).stdout.decode(errors=BYTES).split()
+            other = [f"--undefine={name}" for name in there if name not in target.macros]
+            arch = [f"--target={target.arch}"] if platform.machine() != target.arch else []
+            done = run("-P", *arch, *other, *_defines(target), str(path))
+        except subprocess.TimeoutExpired:
+            raise _Silent(f"rpmspec did not end within {SECONDS} s") from None
+        except OSError as error:
+            raise _Silent(f"rpmspec does not run: {error.strerror}") from None
+    if done.returncode:
+        raise _Silent(f"{by} cannot read it: {_error(done.stderr.decode(errors=BYTES))}")
+    return by, done.stdout.decode(errors=BYTES)
+
+
+def _in_builder(copy: bytes, target: Target) -> tuple[str, str]:
+    """Ask the rpm of the target's builder image, where the engine has that image."""
+    # Not at the top: where rpmspec answers, nobody has to wait for what the engine's client loads.
+    from sheepvirt.builds import expansion
+    from sheepvirt.engine.engine import Engine
+    from sheepvirt.images import recipes
+
+    whose = f"{target.name}'s builder"
+    try:
+        engine = Engine(seconds=SECONDS)
+        tag = recipes.tag_of(target, "builder")
+        if engine.image_id(tag) is None:
+            raise _Silent(f"the engine has no image of {whose}")
+        with (
+            engine.container(tag, network="none") as container,
+            tempfile.TemporaryDirectory() as here,
+        ):
+            path = Path(here) / NAME
+            path.write_bytes(copy)
+            container.run(["mkdir", "-p", FOLDER], check=True)
+            container.put(path, FOLDER)
+            env = {"LC_ALL": target.locale}
+            by = _version(container.run(["rpm", "--version"], env=env).stdout)
+            words, scratch = _defines(target), f"{FOLDER}/expansion"
+            text = expansion.expand(container, f"{FOLDER}/{NAME}", words, env, scratch=scratch)
+    except EngineError as error:
+        raise _Silent(error.message) from None
+    except SheepvirtError as error:
+        raise _Silent(f"rpm of {whose} cannot read it: {_error(error.message)}") from None
+    return f"{by} of {whose}", text
+
+
+def _defines(target: Target) -> list[str]:
+    return [w for name, value in target.macros.items() for w in ("--define", f"{name} {value}")]
+
+
+def _version(printed: str) -> str:
+    """Return "rpm 4.18.0" of "RPM version 4.18.0"."""
+    found = re.search(r"\d+(?:\.\d+)+", printed)
+    return f"rpm {found[0]}" if found else "rpm"
+
+
+def _error(printed: str) -> str:
+    """Return the first error among what rpm said, else its last line."""
+    lines: Sequence[str] = [line for line in printed.splitlines() if line.strip()]
+    errors = [line for line in lines if line.startswith("error")]
+    return shown((errors or lines or ["it says nothing"])[0 if errors else -1])

@@ -1,0 +1,207 @@
+"""What a run says at its end: tables for people. Reads models, decides nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from itertools import groupby
+
+from rich.table import Table
+from rich.text import Text
+
+from sheepvirt.core import paths
+from sheepvirt.core.progress import Progress
+from sheepvirt.model import standin
+from sheepvirt.model.builds import BuildPlan, BuildRecord, Target
+from sheepvirt.model.hosts import Change, Check, Host, Link, VerifyOutcome
+from sheepvirt.model.targets import Finding
+from sheepvirt.sources import local
+from sheepvirt.verify.model import Outcome
+
+
+def findings(progress: Progress, target: Target, rows: Sequence[Finding]) -> None:
+    """Print what a target needs of this machine and what was found, with a fix where it lacks."""
+    verdict = "can be built here" if all(row.ok for row in rows) else "cannot be built here"
+    progress.say(f"target {target.name} {verdict} ({target.summary})")
+    for row in rows:
+        progress.say(f"  {'ok   ' if row.ok else 'LACKS'}  {row.sentence}")
+        if not row.ok:
+            progress.say(f"           what to do: {row.fix}")
+
+
+def plan(progress: Progress, planned: BuildPlan) -> None:
+    """Print who makes what, what would be built, in order, and why; what each waits for."""
+    for sentence in (*(choice.sentence for choice in planned.choices), *planned.left_out):
+        progress.say(sentence)
+    table = _table("Order of the builds", "package", "version", "what", "why", "after")
+    for row in planned.builds:
+        what = "build" if row.build else "keep"
+        needs = ", ".join(row.needs) or "-"
+        name = f"{row.package.name} (stand-in)" if row.package.stand_in else row.package.name
+        name += local.SIGN if row.package.unpinned else ""
+        _add(table, name, row.package.version, what, row.reason, needs)
+    progress.console.print(table)
+
+
+def builds(progress: Progress, target: Target, records: Sequence[BuildRecord]) -> None:
+    """Print what each package came to, and the evidence of every gate it passed."""
+    title = f"RPMs of {target.name} ({target.dist})"
+    table = _table(title, "package", "version", "RPMs", "seconds", "note")
+    for record in records:
+        note = f"stand-in: {record.stand_in}" if record.stand_in else ""
+        note = f"UNPINNED: {record.unpinned}" if record.unpinned else note
+        count, seconds = str(len(record.rpms)), f"{record.seconds:.0f}"
+        name = record.package + (local.SIGN if record.unpinned else "")
+        _add(table, name, record.version, count, seconds, note)
+    progress.console.print(table)
+    table = _table("Evidence", "gate", "package", "feature", "claim", "observed", "")
+    made = standin.makers(records)
+    unpinned = {r.package for r in records if r.unpinned}
+    for e in (e for record in records for e in record.evidence):
+        seen = "ok" if e.ok else "MISSING"
+        package, observed = (standin.sign(text, made) for text in (e.package, e.observed))
+        package += local.SIGN if e.package in unpinned else ""
+        _add(table, e.gate, package, e.feature, e.claim, observed, seen)
+    progress.console.print(table)
+    progress.say(f"repo: {paths.dist() / target.name}")
+    for line in local.sentences(records):
+        progress.say(line)
+
+
+def changes(progress: Progress, host: Host, rows: Sequence[Change], *, plan: bool) -> None:
+    """Print what a bootstrap changed, or would change; diffs in full."""
+    verb = "would change" if plan else "changed"
+    if not rows:
+        progress.say(f"{host.name}: no change")
+        return
+    progress.say(f"{host.name}: {len(rows)} thing{'s' if len(rows) > 1 else ''} {verb}")
+    for change in rows:
+        progress.say(f"  {change.step}: {change.what}")
+        if change.diff:
+            progress.diff(change.diff)
+
+
+def checks(progress: Progress, title: str, rows: Sequence[Check]) -> None:
+    """Print one pass of the verification: each check; what passed for many things is one row."""
+    found = any(row.message for row in rows)
+    table = Table(title=title, title_justify="left")
+    table.add_column("check", overflow="fold")
+    table.add_column("result")
+    table.add_column("seconds", justify="right")
+    if found:
+        table.add_column("found", overflow="fold")
+    style = {"passed": "green", "failed": "bold red"}
+    for row in _merged(rows):
+        # Text, not str: names in brackets and a guest's own words are no markup.
+        cells = [
+            Text(row.title),
+            Text(row.result, style=style.get(row.result, "yellow")),
+            Text(f"{row.seconds:.1f}"),
+        ]
+        _add(table, *cells, *([Text(row.message)] if found else []))
+    progress.console.print(table)
+
+
+def edited(progress: Progress, host: Host, rows: Sequence[str]) -> None:
+    """Print what configuration on a host was edited: no check fails for it."""
+    if rows:
+        files = "file was" if len(rows) == 1 else "files were"
+        progress.say(f"{host.name}: {len(rows)} configuration {files} edited, which is no damage:")
+    for row in rows:
+        line, _, diff = row.partition("\n")
+        progress.say(f"  {line}")
+        if diff:
+            progress.diff(diff)
+
+
+def controls(
+    progress: Progress,
+    rows: Sequence[Outcome],
+    untried: Sequence[str],
+    reasons: Mapping[str, str],
+    stand_ins: Collection[str] = (),
+) -> None:
+    """Print what each negative control had to make fail and what failed; what no control tried.
+
+    ``stand_ins`` are words for what is a stand-in on the host: each line about it says so.
+    """
+
+    def signed(titles: Collection[str]) -> list[str]:
+        return [standin.sign(title, stand_ins) for title in sorted(titles)]
+
+    table = _table(
+        "Negative controls", "control", "must fail, and nothing else", "seen", "mended", "seconds"
+    )
+    for row in rows:
+        seen = "exactly that"
+        if not row.ok:
+            missed = [f"DID NOT FAIL: {title}" for title in signed(row.expected - row.seen)]
+            beyond = [f"FAILED AS WELL: {title}" for title in signed(row.seen - row.expected)]
+            seen = "\n".join(missed + beyond) or "EXPECTS NOTHING"
+        must = "\n".join(signed(row.expected))
+        name = standin.sign(row.control, stand_ins)
+        _add(table, name, must, seen, row.mended, f"{row.seconds:.0f}")
+    progress.console.print(table)
+    good = sum(row.ok for row in rows)
+    progress.say(f"{good} of {len(rows)} controls made exactly their checks fail")
+    for name in untried:
+        about, why = standin.sign(name, stand_ins), reasons.get(name) or "and none says why"
+        progress.say(f"no control made this fail: {about} ({why})")
+
+
+def _merged(rows: Sequence[Check]) -> list[Check]:
+    """Make one row of neighbours that passed the same check: 23 dependencies read as one line."""
+    merged = []
+    for (name, result), group in groupby(rows, key=lambda row: (row.name, row.result)):
+        same = list(group)
+        if result != "passed" or len(same) == 1:
+            merged.extend(same)
+            continue
+        subjects = ", ".join(row.subject for row in same)
+        subject = subjects if len(same) <= 4 else f"all {len(same)}: {subjects}"
+        merged.append(Check(name, subject, result, sum(row.seconds for row in same)))
+    return merged
+
+
+def chain(progress: Progress, title: str, links: Sequence[Link]) -> None:
+    """Print the chain from a running host back to its sources, a link a line."""
+    progress.say(title)
+    for link in links:
+        progress.say(f"  {'ok    ' if link.ok else 'BROKEN'}  {link.what}: {link.found}")
+        if link.detail:
+            progress.diff(link.detail)
+
+
+def summary(
+    progress: Progress,
+    target: Target,
+    host: Host,
+    records: Sequence[BuildRecord],
+    outcome: VerifyOutcome,
+) -> None:
+    """Print the stages' times and the last line: target, host, guests, verdict."""
+    table = _table("Stages", "stage", "seconds", "note")
+    made = standin.makers(records)
+    for timing in progress.timings:
+        _add(table, standin.sign(timing.stage, made), f"{timing.seconds:.1f}", timing.note)
+    progress.console.print(table)
+    rpms = sum(len(r.rpms) for r in records)
+    guests = ", ".join(g.name for g in host.guests)
+    progress.say(
+        f"target {target.name}: {rpms} RPMs; host {host.name} with {guests}: "
+        f"{outcome.passed} checks passed, {outcome.failed} failed; JUnit in {outcome.junit_folder}"
+    )
+
+
+def _add(table: Table, *cells: str | Text) -> None:
+    """Add a row as it is: in a plain string rich would read ``[...]`` as markup."""
+    table.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in cells))
+
+
+def _table(title: str, *columns: str) -> Table:
+    """Return an empty table; what is too wide for the terminal is folded, never cut."""
+    table = Table(title=title, title_justify="left")
+    for column in columns:
+        table.add_column(
+            column, overflow="fold", justify="right" if column == "seconds" else "left"
+        )
+    return table

@@ -1,0 +1,106 @@
+"""The command that patches a spec by intent, and tells what it did.
+
+    python -m sheepvirt.spec --target NAME FILE    the patched spec, on standard output
+
+``-`` for FILE is standard input. Standard error tells what was done, and which rpm has proven it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from sheepvirt.builds import spec_proof
+from sheepvirt.config import catalog
+from sheepvirt.core import output, paths
+from sheepvirt.core.errors import NotProvenError, SheepvirtError, SpecError
+from sheepvirt.model.builds import Target
+from sheepvirt.spec.by_intent import load_intent, patch
+from sheepvirt.spec.model import Intent, Patched
+
+NOT_PROVEN = 3
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the patched spec; return 0, or the exit status that the help tells."""
+    given = _arguments(arguments)
+    name = "standard input" if given.file == Path("-") else given.file.name
+    at = name
+    try:
+        target = catalog.load_target(given.target)
+        intent = load_intent(paths.PATCHES / "libvirt" / "enable-sheepdog.toml")
+        at = name if given.file == Path("-") else str(given.file)
+        text = _read_bytes(given.file).decode("utf-8", "surrogateescape")
+        macros = {"_target_cpu": target.arch, **target.macros}
+        patched = patch(text, intent, macros, name=name)
+        judged = _proof(patched, intent, target, name, required=given.require_proof)
+        output.write(patched.text.encode("utf-8", "surrogateescape"))
+    except SheepvirtError as error:
+        output.complain(f"error: {error}")
+        if isinstance(error, NotProvenError):
+            return NOT_PROVEN
+        return 1 if isinstance(error, SpecError) else error.exit_code
+    except OSError as error:
+        output.complain(f"error: {at}: {error.strerror}")
+        return 2
+    for action in patched.actions:
+        output.complain(action)
+    for warning in patched.warnings if not judged.by else ():
+        output.complain(f"warning: {warning}")
+    output.complain(judged.sentence)
+    if patched.already:
+        output.complain(f"{name}: already enabled")
+    return 0
+
+
+def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m sheepvirt.spec",
+        description="Print a libvirt spec with sheepdog on; standard error tells what was done.",
+        epilog="exit status: 0 done or already enabled, 1 a rule does not fit or rpm refutes the "
+        f"result, 2 wrong name, file, {NOT_PROVEN} no rpm here could prove it (--require-proof)",
+    )
+    parser.add_argument("--target", required=True, help="a folder of containers/")
+    parser.add_argument(
+        "--require-proof",
+        action="store_true",
+        help="fail where no rpm here could prove the result: print nothing then",
+    )
+    parser.add_argument(
+        "file",
+        type=Path,
+        metavar="FILE",
+        help="libvirt.spec or libvirt.spec.in; - is standard input",
+    )
+    return parser.parse_args(arguments)
+
+
+def _proof(
+    patched: Patched, intent: Intent, target: Target, name: str, *, required: bool
+) -> spec_proof.Proof:
+    """Let rpm judge the patched spec. Raises SpecError where it refutes it."""
+    judged = spec_proof.prove(patched.text, intent, target)
+    if judged.refuted:
+        said = "; ".join(f"{one.claim}: {one.observed}" for one in judged.refuted)
+        raise SpecError(
+            f"{name}: {judged.by} refutes the result: {said}",
+            hint=f"report this spec; what was done: {'; '.join(patched.actions)}",
+        )
+    if required and not judged.by:
+        raise NotProvenError(
+            f"{name}: {judged.sentence}", hint="install rpmspec (Debian: `apt-get install rpm`)"
+        )
+    return judged
+
+
+def _read_bytes(file: Path) -> bytes:
+    """Return all of a file, as bytes: changelogs of old specs are not all UTF-8."""
+    if file != Path("-"):
+        return file.read_bytes()
+    if sys.stdin is None:
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+    return sys.stdin.buffer.read()

@@ -1,0 +1,1 @@
+"""Targets, packages, hosts: TOML to model."""

@@ -1,0 +1,262 @@
+"""``host/``: hosts with their guests, and what a host gets before the RPMs."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from sheepvirt.config import catalog
+from sheepvirt.core import paths
+from sheepvirt.core.errors import ConfigError
+from sheepvirt.core.tables import Table, pick, read_toml
+from sheepvirt.model.builds import Target
+from sheepvirt.model.hosts import INITS, Dependencies, Guest, Host
+
+VDI_LIMIT = 2**42  # sheepdog's own, with objects of 4 MiB: a VDI's map has 2**20 of them
+
+
+def _word(table: Table, key: str, value: str, pattern: str, allowed: str) -> str:
+    """Return ``value`` if it may stand in a path, an option and an argument; else ConfigError."""
+    if not re.fullmatch(pattern, value):
+        table.refuse(key, f"is {value!r}", hint=f"allowed: {allowed}")
+    return value
+
+
+def _name(table: Table, key: str, value: str) -> str:
+    return _word(
+        table, key, value, r"[A-Za-z0-9_][A-Za-z0-9._-]{0,62}",
+        "1 to 63 of A-Z a-z 0-9 . _ - (the first one no . or -)",
+    )  # fmt: skip
+
+
+def _bridge(table: Table, key: str, value: str) -> str:
+    # 15 is the kernel's IFNAMSIZ less its final NUL.
+    return _word(
+        table, key, value, r"[A-Za-z0-9_][A-Za-z0-9._-]{0,14}",
+        "1 to 15 of A-Z a-z 0-9 . _ - (the first one no . or -)",
+    )  # fmt: skip
+
+
+def _address(table: Table) -> str:
+    """Return the host's address as ssh itself writes it: its known_hosts are searched for that."""
+    value = table.get("address", str, "127.0.0.1")
+    number, sign, zone = value.partition("%")
+    try:
+        known = str(ipaddress.ip_address(number))
+    except ValueError:
+        known = ""
+    # Of IPv6 alone: an IPv4 address has no zone.
+    zoned = ":" in known and re.fullmatch(r"[A-Za-z0-9._-]+", zone)
+    if known and (not sign or zoned):
+        return f"{known}{sign}{zone}"
+    name, _, port = value.rpartition(":")
+    user, at, _ = value.rpartition("@")
+    if at:
+        table.refuse("address", f"is {value!r}", hint=f"without the user: user = {user!r}")
+    if port.isdigit() and (name.startswith("[") or ":" not in name):
+        bare = name.strip("[]")
+        table.refuse(
+            "address", f"is {value!r}: the port has a key of its own",
+            hint=f'address = "{bare}" and port = {port}',
+        )  # fmt: skip
+    return _word(
+        table, "address", value, r"[A-Za-z0-9_][A-Za-z0-9._-]*", "a host name or an IP address"
+    )
+
+
+def _interface(table: Table, key: str, default: str) -> str:
+    value = table.get(key, str, default)
+    return _bridge(table, key, value) if value else ""
+
+
+def _visible(table: Table, key: str, value: str) -> str:
+    """Return free text of one line: XML has no control characters, a title no second line."""
+    if not value.isprintable():
+        table.refuse(key, f"is {value!r}: it has a control character", hint="use one line of text")
+    return value
+
+
+def _guest(name: str, table: Table) -> Guest:
+    guest = Guest(
+        name=_name(table, "name", name),
+        title=_visible(table, "title", table.get("title", str, name)),
+        memory_mb=table.get("memory_mb", int),
+        vcpus=table.get("vcpus", int, 1),
+        network=_name(table, "network", table.get("network", str)),
+        line=_visible(table, "line", table.get("line", str)),
+        disk=table.get("disk", str, "sheepdog"),
+        disk_gb=table.get("disk_gb", int, 1),
+    )
+    table.done()
+    for key in ("memory_mb", "vcpus", "disk_gb"):
+        if getattr(guest, key) < 1:
+            table.refuse(key, f"is {getattr(guest, key)}", hint="give at least 1")
+    if guest.disk not in {"sheepdog", "file"}:
+        table.refuse(
+            "disk", f"is {guest.disk!r}",
+            hint="use 'sheepdog' (a VDI of the host's cluster) or 'file' (a raw file on the host)",
+        )  # fmt: skip
+    if guest.disk_bytes > VDI_LIMIT:
+        table.refuse(
+            "disk_gb", f"is {guest.disk_gb}: a VDI has {VDI_LIMIT} bytes at most",
+            hint=f"give at most {VDI_LIMIT // 10**9}",
+        )  # fmt: skip
+    return guest
+
+
+def _host(name: str, table: Table) -> Host:
+    rehearsal = table.get("rehearsal", bool, False)
+    host = Host(
+        name=_name(table, "name", name),
+        target=_name(table, "target", table.get("target", str)),
+        rehearsal=rehearsal,
+        address=_address(table),
+        port=table.get("port", int, 0 if rehearsal else 22),
+        user=_name(table, "user", table.get("user", str, "root")),
+        bridge=_bridge(table, "bridge", table.get("bridge", str)),
+        network=_name(table, "network", table.get("network", str)),
+        guests=tuple(_guest(n, t) for n, t in table.tables("guests")),
+        language=_word(
+            table, "language", table.get("language", str, ""),
+            r"[A-Za-z0-9._@-]*", "a locale such as ja_JP.UTF-8",
+        ),
+        datapath=table.get("datapath", str, "netdev" if rehearsal else "system"),
+        pool=_name(table, "pool", table.get("pool", str, "sheepdog")),
+        kversion=_word(
+            table, "kversion", table.get("kversion", str, ""),
+            r"([0-9][A-Za-z0-9._-]*)?", "what `uname -r` prints there: 2.6.32-754.el6.x86_64",
+        ),
+        uplink=_interface(table, "uplink", ""),
+        bridge_address=table.get("bridge_address", str, "dhcp"),
+        gateway=table.get("gateway", str, ""),
+        init=table.get("init", str, ""),
+        sheepdog_listen=table.strings("sheepdog_listen", Host.sheepdog_listen),
+        old_ssh=table.get("old_ssh", bool, False),
+    )  # fmt: skip
+    table.done()
+    _check_host(host, table)
+    return host
+
+
+def _check_host(host: Host, table: Table) -> None:
+    if host.datapath not in {"system", "netdev"}:
+        table.refuse(
+            "datapath", f"is {host.datapath!r}",
+            hint="use 'system' (the kernel's) or 'netdev' (userspace, where the kernel has none)",
+        )  # fmt: skip
+    _check_addresses(host, table)
+    _check_listening(host, table)
+    if host.init and (host.init not in INITS or not host.rehearsal):
+        table.refuse(
+            "init", f"is {host.init!r}",
+            hint=f"{' or '.join(INITS)}, on a rehearsal host; a real machine is asked for its own",
+        )  # fmt: skip
+    if not 0 <= host.port <= 65535 or (host.port == 0 and not host.rehearsal):
+        table.refuse("port", f"is {host.port}", hint="give a TCP port, 1 to 65535")
+    if host.network == "default":
+        table.refuse("network", "is libvirt's own 'default'", hint="name the bridge's network")
+    for guest in host.guests:
+        if guest.network != host.network:
+            table.refuse(
+                "guests", f"{guest.name!r} is on network {guest.network!r}",
+                hint=f"put it on the host's network, {host.network!r}",
+            )  # fmt: skip
+
+
+def _check_listening(host: Host, table: Table) -> None:
+    for word in host.sheepdog_listen:
+        try:
+            ipaddress.ip_address(word)
+        except ValueError:
+            table.refuse(
+                "sheepdog_listen", f"names {word!r}",
+                hint="give IP addresses of the host; 0.0.0.0 stands for every one of them",
+            )  # fmt: skip
+
+
+def _check_addresses(host: Host, table: Table) -> None:
+    if host.uplink == host.bridge:
+        table.refuse("uplink", "is the bridge itself", hint="name the interface behind it: eth0")
+    if host.bridge_address == "dhcp":
+        if host.gateway:
+            table.refuse("gateway", "is DHCP's affair", hint="give a static bridge_address as well")
+        return
+    try:
+        address = ipaddress.IPv4Interface(host.bridge_address)
+        whole = "/" in host.bridge_address
+    except ValueError:
+        whole = False
+    if not whole:
+        table.refuse(
+            "bridge_address", f"is {host.bridge_address!r}",
+            hint="use 'dhcp', or an IPv4 address with its prefix: 192.0.2.7/24",
+        )  # fmt: skip
+    if host.gateway:
+        try:
+            inside = ipaddress.IPv4Address(host.gateway) in address.network
+        except ValueError:
+            inside = False
+        if not inside:
+            table.refuse("gateway", f"is {host.gateway!r}", hint=f"an address in {address.network}")
+
+
+def load_hosts(path: Path | None = None) -> dict[str, Host]:
+    """Read the inventory: every host by name. Raises ConfigError."""
+    table = read_toml(path or paths.inventory())
+    hosts = {name: _host(name, t) for name, t in table.tables("hosts")}
+    table.done()
+    return hosts
+
+
+def load_host(name: str, path: Path | None = None) -> Host:
+    """Read one host of the inventory. Raises UnknownNameError, ConfigError."""
+    hosts = load_hosts(path)
+    return hosts[pick("host", name, hosts)]
+
+
+def load_target(name: str) -> Target:
+    """Return a target with the macros that its hosts give (``host_macros`` of its target.toml).
+
+    One set of RPMs serves them all: raises ConfigError where they differ, and UnknownNameError.
+    """
+    target = catalog.load_target(name)
+    return for_hosts(target, load_hosts().values()) if target.host_macros else target
+
+
+def for_hosts(target: Target, hosts: Iterable[Host]) -> Target:
+    """Pure: see load_target."""
+    given: dict[str, str] = {}
+    for macro in target.host_macros:
+        said = {getattr(h, macro): h.name for h in hosts if h.target == target.name}
+        said.pop("", None)
+        if len(said) > 1:
+            rows = ", ".join(f"{name} {value!r}" for value, name in said.items())
+            raise ConfigError(
+                f"the hosts of {target.name} differ in {macro}: {rows}",
+                hint="one set of RPMs serves them all: give them one value, or build with an "
+                "inventory for each ($SHEEPVIRT_INVENTORY)",
+            )
+        if said:
+            given[macro] = next(iter(said))
+    return replace(target, macros={**target.macros, **given})
+
+
+def load_dependencies() -> Dependencies:
+    """Read ``host/dependencies.toml``. Raises ConfigError."""
+    table = read_toml(paths.HOST / "dependencies.toml")
+    found = Dependencies(
+        packages=table.strings("packages"),
+        services=table.strings("services"),
+        optional=frozenset(table.strings("optional_services")),
+    )
+    table.done()
+    unknown = sorted(found.optional - set(found.services))
+    if unknown:
+        table.refuse(
+            "optional_services", f"names {', '.join(unknown)}, which is not in services",
+            hint="services has them all, in the order of their start",
+        )  # fmt: skip
+    return found

@@ -1,0 +1,98 @@
+"""Versions of a package stand side by side in its folder, as data.
+
+    specs/<package>/package.toml    what its versions share, and which of them is the default
+    specs/<package>/<version>.toml  what one version has: laid over package.toml, key by key
+    specs/<package>/<version>/      files of ours for one version; those beside are for all
+    patches/<package>/*.toml        intents, for all versions
+    patches/<package>/<version>/    patches for the sources of one version; those beside are for all
+
+A package with one version may have everything in package.toml. A version starts with a digit.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sheepvirt.core import paths
+from sheepvirt.core.errors import ConfigError, UnknownNameError, suggest
+from sheepvirt.core.tables import Table, read_data
+from sheepvirt.model.builds import Package
+
+SHARED = "package.toml"
+
+
+def known(folder: Path) -> tuple[str, ...]:
+    """Return the versions that have a file of their own in a package's folder, oldest first."""
+    return tuple(sorted((p.stem for p in folder.glob("[0-9]*.toml")), key=_order))
+
+
+def _order(version: str) -> list[tuple[int, str]]:
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"\W", version)]
+
+
+def table(folder: Path, version: str) -> tuple[str, Table]:
+    """Return a version ("" is the default) and its table: its own file over what all share.
+
+    Raises ConfigError, UnknownNameError (with the nearest version that is known).
+    """
+    shared = read_data(folder / SHARED)
+    have = known(folder)
+    default = Table(shared, str(folder / SHARED)).get("version", str)
+    wanted = version or default
+    if wanted not in (have or (default,)):
+        what = f"there is no version {wanted!r} of {folder.name!r}"
+        if not version:
+            what = f"{folder / SHARED}: 'version' is {wanted!r}, which has no file beside it"
+        raise UnknownNameError(what, hint=suggest(wanted, have or (default,)))
+    if not have:
+        return wanted, Table(shared, str(folder / SHARED))
+    own = read_data(folder / f"{wanted}.toml")
+    if "version" in own:
+        raise ConfigError(
+            f"{folder / wanted}.toml: 'version' says what the file's name says",
+            hint=f"take it out; the default is chosen in {SHARED}",
+        )
+    data = {**overlaid(shared, own), "version": wanted}
+    return wanted, Table(data, f"{folder / wanted}.toml (over {SHARED})")
+
+
+def overlaid(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``below`` with ``above`` over it: tables key by key, anything else as a whole."""
+    result = dict(below)
+    for key, value in above.items():
+        under = result.get(key)
+        tables = isinstance(value, dict) and isinstance(under, Mapping)
+        result[key] = overlaid(under or {}, value) if tables else value
+    return result
+
+
+def own_file(folder: Path, version: str, name: str) -> Path:
+    """Return where a file of ours is: in the version's own folder, or beside package.toml."""
+    path = folder / version / name
+    return path if path.exists() else folder / name
+
+
+def patches(package: Package) -> list[Path]:
+    """Return the patches for a package's sources, in the order in which they are applied."""
+    folder = paths.PATCHES / package.name
+    return [*sorted(folder.glob("*.patch")), *sorted((folder / package.version).glob("*.patch"))]
+
+
+def files(package: Package) -> list[Path]:
+    """Return all files that a package is made of, less those of its other versions.
+
+    What tools leave beside them (caches, compiled Python) is left out.
+    """
+    others = {v for v in package.versions if v != package.version}
+    others |= {f"{v}.toml" for v in others}
+    found: list[Path] = []
+    for folder in (package.folder, paths.PATCHES / package.name):
+        for path in sorted(folder.rglob("*")):
+            parts = path.relative_to(folder).parts
+            left = parts[0] in others or any(p == "__pycache__" or p[0] == "." for p in parts)
+            if path.is_file() and not left:
+                found.append(path)
+    return found

@@ -1,0 +1,55 @@
+"""One run at a time per target and per host: the second waits and says for whom."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sheepvirt.core import paths
+from sheepvirt.core.errors import LockedError
+from sheepvirt.core.progress import Progress
+
+
+def path_of(name: str) -> Path:
+    """Return the file that lock ``name`` is held on."""
+    return paths.state() / "locks" / f"{name}.lock"
+
+
+@contextmanager
+def lock(name: str, progress: Progress, *, wait: float = 1800.0) -> Iterator[None]:
+    """Hold the machine-wide lock ``name`` (such as ``host-tahiti``).
+
+    Waits at most ``wait`` seconds for another run, saying who holds it; then raises LockedError.
+    flock(2) frees the lock when the holder dies, so a killed run never leaves a stale one.
+    """
+    path = path_of(name)
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with path.open("a+", encoding="utf-8") as handle:
+        deadline = time.monotonic() + wait
+        said = False
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                holder = path.read_text(encoding="utf-8").strip() or "another run"
+                if time.monotonic() >= deadline:
+                    raise LockedError(
+                        f"{name} is in use by {holder}",
+                        hint="wait for that run to end, or end it, and run this again",
+                    ) from None
+                if not said:
+                    progress.say(f"  waiting: {name} is in use by {holder}")
+                    said = True
+                time.sleep(0.5)
+        handle.truncate(0)
+        handle.write(f"process {os.getpid()}, started {time.strftime('%Y-%m-%d %H:%M:%S')}\n")
+        handle.flush()
+        try:
+            yield
+        finally:
+            handle.truncate(0)

@@ -1,0 +1,118 @@
+"""Progress of long work: a live line on a terminal, plain lines elsewhere, a log file always."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.live import Live
+from rich.syntax import Syntax
+from rich.text import Text
+
+
+@dataclass(frozen=True)
+class Timing:
+    """One finished stage. Seconds, monotonic clock."""
+
+    stage: str
+    seconds: float
+    note: str = ""
+
+
+class Stage:
+    """One stage of the work; ``line`` takes each line of its output."""
+
+    def __init__(self, name: str, progress: Progress) -> None:
+        self.name = name
+        self.last = ""
+        self.note = ""
+        self.started = time.monotonic()
+        self._progress = progress
+
+    def line(self, text: str) -> None:
+        """Show ``text`` as the last log line and write it to the log file."""
+        self.last = text.strip() or self.last
+        self._progress.log(f"{self.name}: {text.rstrip()}")
+
+    def __rich__(self) -> Text:
+        elapsed = int(time.monotonic() - self.started)
+        text = Text(f"  … {self.name}  {elapsed // 60}:{elapsed % 60:02d}  ", style="cyan")
+        text.append(self.last, style="dim")
+        text.truncate(max(20, self._progress.console.width - 1), overflow="ellipsis")
+        return text
+
+
+class Progress:
+    """Runs stages one inside or after the other and remembers how long each took."""
+
+    def __init__(self, log: Path | None = None, console: Console | None = None) -> None:
+        self.console = console or Console(highlight=False, soft_wrap=True)
+        self.timings: list[Timing] = []
+        self._depth = 0
+        self._log = None
+        self.path = log  # of the log file
+        if log is not None:
+            log.parent.mkdir(parents=True, exist_ok=True)
+            self._log = log.open("a", encoding="utf-8", buffering=1)
+
+    def log(self, text: str) -> None:
+        """Write one line, with the time, to the log file only."""
+        if self._log is not None:
+            self._log.write(f"{time.strftime('%H:%M:%S')} {text}\n")
+
+    def say(self, text: str) -> None:
+        """Print one line for the user (no markup) and log it."""
+        self.console.print(text, markup=False)
+        self.log(text)
+
+    def diff(self, text: str) -> None:
+        """Print a unified diff (coloured on a terminal) and log it."""
+        self.console.print(Syntax(text.rstrip(), "diff", background_color="default"))
+        self.log(text)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[Stage]:
+        """Time a stage; set ``stage.note`` inside to say how it ended. Stages may nest."""
+        stage = Stage(name, self)
+        live = self.console.is_terminal and self._depth == 0 and "CI" not in os.environ
+        if not live and self._depth == 0:
+            self.console.print(f"  … {name}", markup=False)
+        self._depth += 1
+        self.log(f"{name}: start")
+        outcome = "FAILED"
+        try:
+            if live:
+                view = Live(stage, console=self.console, transient=True, refresh_per_second=4)
+                with view:
+                    yield stage
+            else:
+                yield stage
+            outcome = "done"
+        finally:
+            self._depth -= 1
+            seconds = time.monotonic() - stage.started
+            note = stage.note if outcome == "done" else "failed"
+            self.timings.append(Timing(name, round(seconds, 2), note))
+            sign = "✔" if outcome == "done" else "✘"
+            tail = f"  {note}" if note else ""
+            self.say(f"{'  ' * self._depth}{sign} {name}  {seconds:.1f} s{tail}")
+
+    def write_timings(self, path: Path) -> None:
+        """Write ``[{stage, seconds, note}]`` to ``path`` (written beside and renamed)."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside = path.with_suffix(".tmp")
+        rows = [{"stage": t.stage, "seconds": t.seconds, "note": t.note} for t in self.timings]
+        beside.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+        beside.replace(path)
+
+
+def quiet() -> Progress:
+    """A progress that prints to standard error only when something is said."""
+    return Progress(console=Console(file=sys.stderr, highlight=False, force_terminal=False))

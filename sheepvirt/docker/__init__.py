@@ -1,1 +1,0 @@
-"""The engine, its images and its containers: the only users of docker."""

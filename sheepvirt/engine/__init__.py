@@ -1,0 +1,1 @@
+"""The only users of the container engine, and how it is installed."""

@@ -1,0 +1,168 @@
+"""This machine: Debian's packages that the pipeline needs, a running Docker Engine, what it has.
+
+Standard library only, and no engine client: it must work before anything else does.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import re
+import shutil
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+from sheepvirt.core import paths
+from sheepvirt.core.errors import EngineUnavailableError
+from sheepvirt.core.progress import Progress
+
+# Program to look for -> Debian package that has it.
+PROGRAMS = {
+    "dockerd": "docker.io",
+    "mmdebstrap": "mmdebstrap",
+    "ssh": "openssh-client",
+    "git": "git",
+}
+SOCKET = Path("/var/run/docker.sock")
+MAPS, CMDLINE, MEMINFO = Path("/proc/self/maps"), Path("/proc/cmdline"), Path("/proc/meminfo")
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def engine_answers() -> bool:
+    """Tell whether a Docker Engine answers, at ``$DOCKER_HOST`` or the default socket."""
+    if os.environ.get("DOCKER_HOST"):
+        return True  # the user's own choice; engine/engine.py says so if it does not answer
+    try:
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(5)
+            client.connect(str(SOCKET))
+            client.sendall(b"GET /_ping HTTP/1.0\r\n\r\n")
+            return b"200 OK" in client.recv(64)
+    except OSError:
+        return False
+
+
+def missing_packages() -> list[str]:
+    """Return the Debian packages whose programs are not on this machine."""
+    needed = dict(PROGRAMS)
+    if engine_answers():
+        del needed["dockerd"]
+    return sorted({p for name, p in needed.items() if not shutil.which(name, path=PATH)})
+
+
+def ensure(progress: Progress) -> None:
+    """Install what is missing and start the engine; do nothing where all of it is there.
+
+    Raises EngineUnavailableError: not root (with the two commands for an administrator), an
+    installation that failed, an engine that does not come up.
+    """
+    missing = missing_packages()
+    if not missing and engine_answers():
+        return
+    if os.geteuid() != 0:
+        raise EngineUnavailableError(
+            "the container engine is not ready and only root can set it up"
+            + (f" (missing: {', '.join(missing)})" if missing else " (it is not running)"),
+            hint=f"an administrator runs `make engine`, then `usermod -aG docker "
+            f"{getpass.getuser()}`; log in again and repeat this command",
+        )
+    if missing:
+        with progress.stage(f"install {' '.join(missing)}"):
+            _install(missing)
+    if not engine_answers():
+        with progress.stage("start the Docker Engine") as stage:
+            _start()
+            stage.note = f"log: {paths.state() / 'dockerd.log'}"
+
+
+def _install(packages: list[str]) -> None:
+    env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    install = ["apt-get", "install", "-y", "-q", "--no-install-recommends", *packages]
+    for argv in (["apt-get", "update", "-q"], install):
+        done = subprocess.run(
+            argv, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True
+        )
+        if done.returncode:
+            tail = "\n".join((done.stdout + done.stderr).splitlines()[-5:])
+            raise EngineUnavailableError(
+                f"`{' '.join(argv)}` failed:\n{tail}",
+                hint="is a Debian mirror in reach? run that command by hand and mend what it says",
+            )
+
+
+def _start() -> None:
+    """Start dockerd so that it outlives this command and holds no terminal and no pipe.
+
+    dockerd itself, not its init script: that one gives up where cgroups cannot be remounted.
+    """
+    path = paths.state() / "dockerd.log"
+    with path.open("ab") as log:
+        subprocess.run(
+            ["setsid", "--fork", "dockerd"],
+            cwd="/",
+            env={**os.environ, "PATH": PATH},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            check=True,
+        )
+    deadline = time.monotonic() + 60
+    while not engine_answers():
+        if time.monotonic() > deadline:
+            tail = "\n".join(path.read_text(errors="replace").splitlines()[-3:])
+            raise EngineUnavailableError(
+                f"dockerd did not come up within 60 s; its last lines:\n{tail}",
+                hint=f"read {path}",
+            )
+        time.sleep(0.3)
+
+
+def vsyscall_mode(maps: str, cmdline: str) -> str:
+    """Return "none", or how programs of before glibc 2.14 get the time: "emulate" or "xonly".
+
+    ``maps`` is a process's /proc/PID/maps: the page is there in every process or in none, and a
+    program that jumps to it where it is not dies with SIGSEGV (exit code 139). ``cmdline`` is the
+    kernel's, which decides where ``maps`` is empty. Source: the kernel's
+    Documentation/admin-guide/kernel-parameters.txt (``vsyscall=``).
+    """
+    page = re.search(r"(?m)^[0-9a-f]+-[0-9a-f]+ (\S{4}) .*\[vsyscall\]$", maps)
+    if page:
+        return "emulate" if page[1].startswith("r") else "xonly"
+    told = re.findall(r"(?:^|\s)vsyscall=(\w+)", cmdline)
+    if maps.strip() or not told:
+        return "none" if maps.strip() else "unknown"
+    return str(told[-1])
+
+
+def vsyscall() -> str:
+    """Return the mode of the running kernel; "unknown" where /proc does not tell."""
+    texts = []
+    for path in (MAPS, CMDLINE):
+        try:
+            texts.append(path.read_text(encoding="utf-8", errors="replace"))
+        except OSError:
+            texts.append("")
+    return vsyscall_mode(*texts)
+
+
+def memory_mb(meminfo: str) -> int | None:
+    """Return how much memory /proc/meminfo says is to be had (10**6 bytes), or None."""
+    row = re.search(r"(?m)^MemAvailable:\s+(\d+) kB$", meminfo)
+    return int(row[1]) * 1024 // 10**6 if row else None
+
+
+def available_memory_mb() -> int | None:
+    """Return how much memory is to be had now (10**6 bytes), or None where /proc does not tell."""
+    try:
+        return memory_mb(MEMINFO.read_text(encoding="utf-8"))
+    except OSError:
+        return None
+
+
+def free_gb(path: Path) -> float:
+    """Return the free space (10**9 bytes) where ``path`` is, or would be once it is made."""
+    while not path.exists():
+        path = path.parent
+    return shutil.disk_usage(path).free / 10**9

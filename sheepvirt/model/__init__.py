@@ -1,0 +1,1 @@
+"""Shapes that cross the borders of packages: frozen dataclasses, no work."""

@@ -1,0 +1,37 @@
+"""Pure: whatever is said of a stand-in says so."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable
+
+from sheepvirt.model.builds import BuildRecord, Package
+
+SIGN = " (stand-in)"
+
+
+def makers(records: Iterable[BuildRecord]) -> frozenset[str]:
+    """Return the names of the published packages that are stand-ins."""
+    return frozenset(record.package for record in records if record.stand_in)
+
+
+def words(packages: Iterable[Package]) -> frozenset[str]:
+    """Return what stand-ins go by on a host: their own names, and of what they stand in for."""
+    found = {p.name: p.stands_in_for for p in packages if p.stands_in_for}
+    volumes = {"VDI"} if "sheepdog" in found.values() else set()
+    return frozenset({*found, *found.values(), *volumes})
+
+
+def sign(text: str, about: Collection[str]) -> str:
+    """Return ``text``, marked where one of the words ``about`` is in it and "stand-in" is not.
+
+    As a word of its own: libvirt's backend for sheepdog is no stand-in. In a list it is marked by
+    itself, else the line is.
+    """
+    if "stand-in" in text or not about:
+        return text
+    word = rf"(?<![\w-])(?:{'|'.join(map(re.escape, sorted(about)))})"
+    marked, times = re.subn(rf"{word}(?=,| by |$)", rf"\g<0>{SIGN}", text)
+    if times:
+        return marked
+    return f"{text}{SIGN}" if re.search(rf"{word}(?!\w)", text) else text

@@ -1,0 +1,95 @@
+"""Frozen dataclasses: what a target starts from, findings about it. Imports nothing local."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Ceilings:
+    """The oldest tools of a target that must read what we ship, as dotted versions."""
+
+    rpm: str
+    yum: str
+    glibc: str
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image of a registry, as the engine names it; with a digest its content is pinned."""
+
+    name: str
+    no_vsyscall: bool = False  # it also runs on a kernel with vsyscall=none
+
+    @property
+    def pinned(self) -> bool:
+        """Whether the name holds a digest, so that the engine checks what it gets."""
+        return "@sha256:" in self.name
+
+
+@dataclass(frozen=True)
+class Rootfs:
+    """A tar archive of a root file system: an absolute path or a URL. No sha256: unpinned."""
+
+    place: str
+    sha256: str = ""
+
+    @property
+    def remote(self) -> bool:
+        """Whether it has to be fetched."""
+        return "://" in self.place
+
+
+@dataclass(frozen=True)
+class YumRepo:
+    """A repo of the distribution. URLs in order of preference; they may have ``$basearch``."""
+
+    name: str
+    urls: tuple[str, ...]
+    key: str  # file name of the key that signs its RPMs
+    mirrors: tuple[str, ...] = field(default=(), repr=False)  # the user's own, tried first
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """Where it is, in order."""
+        return (*self.mirrors, *self.urls)
+
+
+@dataclass(frozen=True)
+class RpmKey:
+    """A key that signs RPMs of the distribution, known by its fingerprint (hex, lower case)."""
+
+    file: str  # its name in /etc/pki/rpm-gpg
+    fingerprint: str
+    urls: tuple[str, ...] = ()  # none: the base image has it
+    expired_ok: bool = False  # what it signed was signed before; rpm 4.8 never looks
+    mirrors: tuple[str, ...] = field(default=(), repr=False)  # the user's own, tried first
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """Where it is, in order; nowhere but in the base image, if empty."""
+        return (*self.mirrors, *self.urls)
+
+
+def at_least(kernel: str, first: str) -> bool:
+    """Tell whether ``kernel`` is ``first`` or later, both as `uname -r` prints them."""
+    one, other = (
+        [int(n) for n in re.findall(r"\d+", k.partition(".el")[0])] for k in (kernel, first)
+    )
+    return one >= other
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that a build needs, looked at before anything long starts."""
+
+    what: str
+    ok: bool
+    detail: str
+    fix: str = ""
+
+    @property
+    def sentence(self) -> str:
+        """What was found, in one line."""
+        return f"{self.what}: {' '.join(self.detail.split())}"

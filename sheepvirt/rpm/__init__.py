@@ -1,0 +1,1 @@
+"""RPM files and repos: headers, payloads, signatures, and what old tools can read."""

@@ -1,0 +1,235 @@
+"""Whether a target's oldest tools can use what we ship: rules on what RPMs and repos look like.
+
+The target says how old its tools are (``[ceilings]``); ``known.py`` has what each release of them
+knows. What no table knows is a violation: an old tool does not know it either.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from sheepvirt.model.builds import Evidence, Target
+from sheepvirt.model.targets import Ceilings
+from sheepvirt.rpm import known, openpgp, traits
+from sheepvirt.rpm.compat_model import Metadata, Traits, Violation
+
+GLIBC = re.compile(r"\bGLIBC_([0-9]{1,9}(?:\.[0-9]{1,9})*|ABI_\w+)\b")
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(n) for n in version.split("."))
+
+
+def _knows(tool: str, table: Mapping[str, str], word: str) -> bool:
+    """Whether release ``tool`` knows ``word``: ``table`` says since which release it is known."""
+    return word in table and _numbers(table[word]) <= _numbers(tool)
+
+
+def _is_older(tool: str, since: str) -> bool:
+    return _numbers(tool) < _numbers(since)
+
+
+def _known(tool: str, table: Mapping[str, str]) -> str:
+    return ", ".join(word for word in table if _knows(tool, table, word))
+
+
+def check(rpm: Traits, target: Target, *, ours: bool = True) -> list[Violation]:
+    """Return all violations of one RPM on ``target``; none where the target has no ceilings.
+
+    ``ours``: it is of a repo of ours, whose RPMs all have the target's %dist. Those of others may
+    have any release, or none of a distribution.
+    """
+    if target.ceilings is None:
+        return []
+    found = list(_release(rpm, target)) if ours else []
+    found += _header(rpm, target.ceilings)
+    found += _dependencies(rpm, target.ceilings.rpm)
+    found += _signatures(rpm, target.ceilings.rpm)
+    found += _symbols(rpm, target.ceilings.glibc)
+    return [Violation(rpm.file, *row) for row in found]
+
+
+Rows = Iterator[tuple[str, str, str]]  # rule, what was found, ceiling
+
+
+def _release(rpm: Traits, target: Target) -> Rows:
+    if not rpm.release.endswith(target.dist):
+        yield (
+            "another target's RPM", f"its release is {rpm.release}",
+            f"RPMs of {target.name} end in {target.dist}",
+        )  # fmt: skip
+
+
+def _header(rpm: Traits, ceilings: Ceilings) -> Rows:
+    tool = ceilings.rpm
+    if not _knows(tool, known.COMPRESSORS, rpm.compressor):
+        words = _known(tool, known.COMPRESSORS)
+        yield "payload compressor", rpm.compressor, f"rpm {tool} knows {words}"
+    if rpm.stripped and _is_older(tool, known.STRIPPED_ARCHIVE):
+        since = known.STRIPPED_ARCHIVE
+        yield "payload archive", "stripped cpio (07070X)", f"rpm {tool}; since {since}"
+    digest = openpgp.HASHES.get(rpm.file_digest, f"algorithm {rpm.file_digest}")
+    if not _knows(tool, known.DIGESTS, digest):
+        yield "file digests", digest, f"rpm {tool} knows {_known(tool, known.DIGESTS)}"
+    signature, header = rpm.stores
+    installed = header + signature + rpm.files + known.INSTALLED_NUMBERS
+    if header >= known.HEADER_BYTES:
+        yield "header size", f"{header} bytes", f"rpm {tool} reads less than {known.HEADER_BYTES}"
+    elif installed >= known.HEADER_BYTES:
+        yield (
+            "header size", f"{header} bytes, and about {installed} once it is installed",
+            f"rpm {tool} keeps less than {known.HEADER_BYTES}",
+        )  # fmt: skip
+    if signature > known.SIGNATURE_BYTES and _is_older(tool, known.SIGNATURE_BYTES_ROSE):
+        yield (
+            "signature header size", f"{signature} bytes",
+            f"rpm {tool} reads at most {known.SIGNATURE_BYTES}",
+        )  # fmt: skip
+
+
+def _dependencies(rpm: Traits, tool: str) -> Rows:
+    for name in dict.fromkeys(rpm.dependencies):
+        feature = re.fullmatch(r"rpmlib\((.*)\)", name)
+        if feature and not _knows(tool, known.FEATURES, feature[1]):
+            since = known.FEATURES.get(feature[1], "")
+            yield "rpmlib feature", name, f"rpm {tool}; {f'since {since}' if since else 'unknown'}"
+        if name.startswith("(") and _is_older(tool, known.RICH_DEPENDENCIES):
+            yield "rich dependency", name, f"rpm {tool}; since {known.RICH_DEPENDENCIES}"
+    since = known.WEAK_DEPENDENCIES
+    if _is_older(tool, since):
+        for text in dict.fromkeys(rpm.weak):
+            yield "weak dependency", text, f"rpm {tool} ignores it; since {since}"
+    since = known.FILE_TRIGGERS
+    if _is_older(tool, since):
+        for path in dict.fromkeys(rpm.file_triggers):
+            yield "file trigger", path, f"rpm {tool} never runs it; since {since}"
+
+
+def _signatures(rpm: Traits, tool: str) -> Rows:
+    newer = rpm.newer_signatures
+    knows_newer = not _is_older(tool, known.OPENPGP_TAG)
+    if newer and not knows_newer and not rpm.signatures:
+        yield (
+            "signature tag", f"{len(newer)} in OPENPGP and in no other: unsigned for it",
+            f"rpm {tool}; since {known.OPENPGP_TAG}",
+        )  # fmt: skip
+    for packet in rpm.signatures + (newer if knows_newer else ()):
+        try:
+            made = openpgp.signature(packet)
+        except ValueError as error:
+            yield "signature", str(error), f"rpm {tool} reads OpenPGP packets"
+            continue
+        for rule, word, table in (
+            ("signature version", made.version, known.SIGNATURE_VERSIONS),
+            ("signature algorithm", made.signer, known.SIGNERS),
+            ("signature digest", made.digest, known.SIGNED_DIGESTS),
+        ):
+            if not _knows(tool, table, word):
+                yield rule, word, f"rpm {tool} knows {_known(tool, table)}"
+        too_long = made.signer == "DSA" and made.bits > known.DSA_BITS
+        if too_long and _is_older(tool, known.DSA_BITS_ROSE):
+            yield (
+                "signature key", f"DSA with numbers of {made.bits} bits",
+                f"rpm {tool} reads at most {known.DSA_BITS}: a DSA key of 1024 bits",
+            )  # fmt: skip
+
+
+def _symbols(rpm: Traits, glibc: str) -> Rows:
+    ceiling = f"{glibc} is the target's glibc"
+    told: set[str] = set()
+    for path, versions in rpm.symbol_versions.items():
+        newer = [v for v in versions if _is_newer(v, glibc)]
+        told.update(newer)
+        if newer:
+            yield "symbol versions", f"{path} needs {', '.join(newer)}", ceiling
+    for name in dict.fromkeys(rpm.dependencies):
+        version = GLIBC.search(name)
+        if version and version[0] not in told and _is_newer(version[0], glibc):
+            yield "symbol versions", f"a dependency is {name}", ceiling
+    for text in rpm.unread:
+        yield "symbol versions", f"cannot be told: {text}", ceiling
+
+
+def _is_newer(symbol_version: str, glibc: str) -> bool:
+    """Whether a symbol version is one of a newer glibc; GLIBC_ABI_… came with 2.36 and later."""
+    match = GLIBC.fullmatch(symbol_version)
+    if not match:
+        return False
+    return match[1].startswith("ABI") or _numbers(match[1]) > _numbers(glibc)
+
+
+def check_metadata(files: Iterable[Metadata], target: Target) -> list[Violation]:
+    """Return the files of a repo's metadata that the yum of ``target`` cannot read.
+
+    It asks for some kinds and never opens the others, such as zchunk's copies or ``modules``.
+    """
+    found: list[Violation] = []
+    rows = list(files)
+    if target.ceilings is None or not rows:
+        return found
+    yum = target.ceilings.yum
+    for row in (r for r in rows if r.kind in known.METADATA_BY_KIND):
+        for word in dict.fromkeys(row.compressions):
+            if (
+                not _knows(yum, known.METADATA, word)
+                and word not in known.METADATA_BY_KIND[row.kind]
+            ):
+                ceiling = f"yum {yum} reads {_known(yum, known.METADATA)}"
+                found.append(
+                    Violation(row.file, "metadata compression", f"{word} ({row.kind})", ceiling)
+                )
+    kinds = {row.kind for row in rows}
+    if not kinds & known.PRIMARY:
+        found.append(
+            Violation(
+                str(Path(rows[0].file).parent), "metadata", f"only {', '.join(sorted(kinds))}",
+                f"yum {yum} looks for {' or '.join(sorted(known.PRIMARY))}",
+            )
+        )  # fmt: skip
+    return found
+
+
+def rpm_evidence(package: str, target: Target, rpms: Iterable[Path]) -> list[Evidence]:
+    """Return what the gate says of RPM files, for contract.require; nothing without ceilings.
+
+    Raises BuildError: one of them is no RPM.
+    """
+    if target.ceilings is None:
+        return []
+    found = [v for path in rpms for v in check(traits.read(path), target)]
+    return _evidence("rpm", package, target.name, target.ceilings, found)
+
+
+def repo_evidence(target: Target, repo: Path) -> list[Evidence]:
+    """Return the same of a whole repo: its metadata, and every RPM, those kept from before too."""
+    if target.ceilings is None:
+        return []
+    found = check_repo(repo, target)
+    return _evidence("repo", repo.name, target.name, target.ceilings, found)
+
+
+def check_repo(repo: Path, target: Target) -> list[Violation]:
+    """Return all violations of a repo. Raises ConfigError, BuildError: it is none, or broken."""
+    found = [v for file in traits.rpm_files(repo) for v in check(traits.read(file), target)]
+    return found + check_metadata(traits.read_metadata(repo), target)
+
+
+def _evidence(
+    gate: str, package: str, name: str, ceilings: Ceilings, found: Sequence[Violation]
+) -> list[Evidence]:
+    """Return one row for each violation, or one that there is none."""
+    feature, claim = (
+        f"usable on {name}",
+        f"rpm {ceilings.rpm} and glibc {ceilings.glibc} are enough",
+    )
+    if not found:
+        return [Evidence(gate, package, feature, claim, "no violation", ok=True)]
+    return [
+        Evidence(
+            gate, package, feature, f"{Path(v.file).name}: {v.rule}", f"{v.found}; {v.ceiling}",
+            ok=False,
+        )
+        for v in found
+    ]  # fmt: skip

@@ -1,0 +1,226 @@
+"""The only user of rpmfile: the header of an RPM file as a frozen record.
+
+Tag names: https://rpm-software-management.github.io/rpm/manual/tags.html; rpmfile calls
+RPMTAG_SHA1HEADER (269) ``md5`` and gives strings as bytes. It trusts the lengths that it reads, so
+they are held against the file's size first.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import rpmfile
+from rpmfile.errors import RPMError
+
+from sheepvirt.core.errors import BuildError
+from sheepvirt.model.builds import Rpm
+
+# What rpmfile lets through on broken input: it trusts the lengths and offsets that it reads.
+TRUSTING = (
+    AssertionError, EOFError, IndexError, KeyError, OverflowError, struct.error, TypeError,
+    ValueError,
+)  # fmt: skip
+LEAD_MAGIC, LEAD_BYTES = b"\xed\xab\xee\xdb", 96
+INTRO = struct.Struct("!4s4xII")  # of a header: magic and version, tags, bytes of data
+INTRO_MAGIC = b"\x8e\xad\xe8\x01"
+ENTRY = struct.Struct("!IIII")  # of a header's index: tag, type, where its data is, how many
+LONGFILESIZES, INT64 = 5008, 5  # rpmfile reads no numbers of 64 bits
+GHOST = 1 << 6  # of a file's flags: it is not in the payload
+
+
+@dataclass(frozen=True)
+class Header:
+    """All tags of an RPM file's two headers, by rpmfile's names (or number, where it has none)."""
+
+    tags: Mapping[str | int, Any]
+    stores: tuple[int, int]  # bytes of data of the signature header and of the header
+    payload: int  # where the payload starts
+
+    def text(self, name: str) -> str:
+        """Return a string tag, or ""."""
+        return _text(self.tags.get(name, b""))
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        """Return a string array tag, or ()."""
+        return _texts(self.tags.get(name))
+
+    @property
+    def source(self) -> bool:
+        """Whether this is a source RPM: only those name no source RPM."""
+        return "sourcerpm" not in self.tags
+
+
+def header(path: Path) -> Header:
+    """Return what both headers of the RPM file ``path`` say. Raises BuildError: it is no RPM."""
+    try:
+        with path.open("rb") as handle:
+            stores, start, payload = _measure(handle)
+            handle.seek(0)
+            tags = dict(rpmfile.open(fileobj=handle).headers)
+            if "longfilesizes" in tags:
+                tags["longfilesizes"] = _longs(handle, start, LONGFILESIZES)
+        found = Header(tags, stores, payload)
+        for name in ("name", "version", "release", "arch"):
+            if not found.text(name):
+                raise ValueError(f"its header has no {name}")
+        return found
+    except (OSError, RPMError, *TRUSTING) as error:
+        why = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise BuildError(
+            f"{path.name} is not a readable RPM: {why}", hint="build the package again"
+        ) from error
+
+
+def _measure(handle: BinaryIO) -> tuple[tuple[int, int], int, int]:
+    """Return the sizes of both headers' data, where the second and the payload start.
+
+    Raises ValueError.
+    """
+    size = os.fstat(handle.fileno()).st_size
+    if handle.read(4) != LEAD_MAGIC:
+        raise ValueError("it does not start as an RPM does")
+    signature, end = _store(handle, LEAD_BYTES, size)
+    start = end + -end % 8
+    main, payload = _store(handle, start, size)
+    return (signature, main), start, payload
+
+
+def _store(handle: BinaryIO, start: int, size: int) -> tuple[int, int]:
+    handle.seek(start)
+    magic, tags, store = INTRO.unpack(handle.read(INTRO.size))
+    end = start + INTRO.size + tags * ENTRY.size + store
+    if magic != INTRO_MAGIC or end > size:
+        raise ValueError(f"broken header at byte {start}")
+    return store, end
+
+
+def _longs(handle: BinaryIO, start: int, wanted: int) -> tuple[int, ...]:
+    """Return the numbers of a tag of 64 bits of the header at ``start``. Raises ValueError."""
+    handle.seek(start)
+    _, tags, store = INTRO.unpack(handle.read(INTRO.size))
+    entries = ENTRY.iter_unpack(handle.read(tags * ENTRY.size))
+    data = handle.read(store)
+    for tag, kind, at, count in entries:
+        if (tag, kind) == (wanted, INT64):
+            if at + 8 * count > store:
+                raise ValueError(f"tag {wanted} of its header is beyond its data")
+            return struct.unpack_from(f"!{count}Q", data, at)
+    raise ValueError(f"tag {wanted} of its header has no numbers")
+
+
+def in_payload(header: Header) -> tuple[tuple[str, int], ...]:
+    """Return name and size in the payload of each file, in the header's order.
+
+    Of hard links, only the last one has content there; folders, devices and %ghost have none.
+    Raises ValueError: the header contradicts itself.
+    """
+    names = _files(header.tags)
+    sizes, modes, flags, inodes, devices = (
+        _ints(header.tags.get(tag))
+        for tag in ("filesizes", "filemodes", "fileflags", "fileinodes", "filedevices")
+    )
+    sizes = sizes or _ints(header.tags.get("longfilesizes"))
+    rows = list(zip(names, sizes, modes, flags, inodes, devices, strict=True))
+    last = {row[4:]: n for n, row in enumerate(rows) if _has_content(row[2], row[3])}
+    return tuple(
+        (name, size if last.get((inode, device)) == n or stat.S_ISLNK(mode) else 0)
+        for n, (name, size, mode, _, inode, device) in enumerate(rows)
+    )
+
+
+def modes(header: Header) -> dict[str, int]:
+    """Return each file's st_mode by its name. Raises ValueError: the header contradicts itself."""
+    numbers = (mode & 0xFFFF for mode in _ints(header.tags.get("filemodes")))
+    return dict(zip(_files(header.tags), numbers, strict=True))
+
+
+def _has_content(mode: int, flags: int) -> bool:
+    return stat.S_ISREG(mode) and not flags & GHOST
+
+
+def read(path: Path) -> Rpm:
+    """Return what the header of the RPM file ``path`` says. Raises BuildError: it is no RPM."""
+    found = header(path)
+    try:
+        return Rpm(
+            name=found.text("name"),
+            epoch=int(found.tags.get("serial", 0)),
+            version=found.text("version"),
+            release=found.text("release"),
+            arch="src" if found.source else found.text("arch"),
+            path=path,
+            sha256=sha256(path),
+            header_sha1=found.text("md5"),
+            summary=found.text("summary"),
+            files=_files(found.tags),
+            provides=found.texts("provides"),
+            requires=found.texts("requirename"),
+        )
+    except TRUSTING as error:
+        raise BuildError(
+            f"{path.name} is not a readable RPM: {error}", hint="build the package again"
+        ) from error
+
+
+def read_member(path: Path, member: str) -> bytes:
+    """Return the content of file ``member`` (absolute path) of the RPM ``path``."""
+    with rpmfile.open(str(path)) as archive:
+        return bytes(archive.extractfile("." + member).read())
+
+
+def read_folder(path: Path, folder: str) -> dict[str, bytes]:
+    """Return name to content of the files in ``folder`` (absolute, ends in /) of the RPM ``path``.
+
+    Raises BuildError: it is no RPM.
+    """
+    start = f".{folder}"
+    try:
+        with rpmfile.open(str(path)) as archive:
+            members = [m for m in archive.getmembers() if m.name.startswith(start)]
+            return {
+                m.name.removeprefix(start): bytes(archive.extractfile(m).read())
+                for m in members
+                if "/" not in m.name.removeprefix(start) and m.name != start
+            }
+    except (OSError, RPMError, *TRUSTING) as error:
+        raise BuildError(
+            f"{path.name} is not a readable RPM: {error}", hint="build the package again"
+        ) from error
+
+
+def sha256(path: Path) -> str:
+    """Return the sha256 of a file, in hex."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def _text(value: Any) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    return tuple(_text(v) for v in value) if isinstance(value, (list, tuple)) else (_text(value),)
+
+
+def _ints(value: Any) -> tuple[int, ...]:
+    """Return the numbers of a tag; one number comes without a tuple."""
+    if value is None:
+        return ()
+    return (value,) if isinstance(value, int) else tuple(int(v) for v in value)
+
+
+def _files(headers: Mapping[str | int, Any]) -> tuple[str, ...]:
+    """Join RPMTAG_BASENAMES with RPMTAG_DIRNAMES; one file's index comes as a plain number."""
+    names, folders = _texts(headers.get("basenames")), _texts(headers.get("dirnames"))
+    index = headers.get("dirindexes", ())
+    indexes = (index,) if isinstance(index, int) else tuple(index)
+    return tuple(folders[i] + n for n, i in zip(names, indexes, strict=True))

@@ -1,0 +1,1 @@
+"""Pinned sources: fetched, verified, cached; or given by hand."""

@@ -1,0 +1,247 @@
+"""Sources pinned by a commit id: fetched by the user's own git, verified by git's object ids.
+
+The user's configuration applies (insteadOf, mirrors, proxies, credentials); nothing is ever asked
+on a terminal. A repository in the cache is whole or not there: it is made beside and renamed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from pathlib import Path
+
+from sheepvirt.core import paths
+from sheepvirt.core.errors import SourceError, SourceUnreachableError
+from sheepvirt.core.progress import Stage
+from sheepvirt.model.builds import TARBALL_SUFFIXES, GitSource, Reach
+
+ASK = 10.0  # seconds that a server has to answer at all
+FETCH = 600.0  # seconds that a whole fetch may take
+PINNED = "refs/sheepvirt/pinned"
+# A tarball is the same whatever the user's git is told about line ends and modes.
+PLAIN = ("-c", "tar.umask=0022", "-c", "core.autocrlf=false", "-c", "core.attributesFile=/dev/null")
+# Where a caller's git (a hook, say) tells its children that their repository is.
+ELSEWHERE = {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_NAMESPACE",
+             "GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES"}  # fmt: skip
+
+
+def home(git: GitSource) -> Path:
+    """Return where the bare repository of ``git`` is cached, or would be."""
+    return paths.cache() / "sources" / "git" / f"{git.commit}.git"
+
+
+def reach(git: GitSource) -> Reach:
+    """Tell whether ``git`` can be fetched now: from the cache, else a server that answers in time.
+
+    What the cache has of it counts where it is whole: a run that was killed, or a full disk, may
+    have left a part.
+    """
+    if _holds(home(git), git.commit) and not _damage(home(git)):
+        return Reach(True, "its source is in the cache")
+    said = _git("ls-remote", "--quiet", git.url, "HEAD", seconds=ASK)
+    if said.returncode:
+        return Reach(False, f"{git.url} does not answer ({_words(said)[0]})")
+    return Reach(True, f"{git.url} answers")
+
+
+def tarball(git: GitSource, file: str, stage: Stage, *, fetch: bool = True) -> Path:
+    """Return the pinned tree as a tarball called ``file``; its top folder is ``file``'s stem.
+
+    Raises SourceUnreachableError (git could not fetch: says what it said; or ``fetch`` is off, and
+    the cache has it not) or SourceError (the repository has no such commit, or git finds its
+    content damaged).
+    """
+    repository = home(git)
+    if _holds(repository, git.commit) and not _damage(repository):
+        stage.line(f"{file}: commit {git.commit} is in the cache")
+    elif not fetch:
+        raise SourceUnreachableError(
+            f"{file}: commit {git.commit} is not whole in {repository}, and the network is off",
+            hint="run the command again: the bundle has it",
+        )
+    else:
+        stage.line(f"{file}: commit {git.commit} from {git.url}")
+        _fetch(git, repository)
+    folder = paths.cache() / "sources" / git.commit
+    folder.mkdir(parents=True, exist_ok=True)
+    suffix = next(kind for kind in TARBALL_SUFFIXES if file.endswith(kind))
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        tar = Path(scratch) / "tar"
+        argv = ("archive", "--format=tar", f"--prefix={file.removesuffix(suffix)}/",
+                f"--output={tar}", git.commit)  # fmt: skip
+        _require(_git(*PLAIN, *argv, repository=repository), f"{file}: git archive failed")
+        if suffix == ".tar.gz":
+            tar = _compressed(tar)
+        return tar.replace(folder / file)
+
+
+def _fetch(git: GitSource, repository: Path) -> None:
+    """Make ``repository``, bare, with the pinned commit in it: beside, then in one rename."""
+    repository.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=repository.parent) as scratch:
+        new = Path(scratch) / "new.git"
+        _require(_init(new), f"git could not make a repository in {scratch}")
+        said = _ask(git, new, "--depth=1", f"{git.commit}:{PINNED}")
+        if said.returncode and "unadvertised object" in said.stderr:
+            # An old server gives what has a name, and no commit by its id alone.
+            said = _ask(git, new, "+refs/*:refs/*")
+        missing = "not our ref" in said.stderr
+        if said.returncode and not missing:
+            raise SourceUnreachableError(
+                f"git cannot fetch {git.url}:\n    " + "\n    ".join(_words(said)),
+                hint="mend the network, or point your git at a mirror: `git config --global "
+                f"url.MIRROR.insteadOf {git.url}`, or put one into the cache: `git clone --bare "
+                f"MIRROR {repository}`",
+            )
+        if missing or not _holds(new, git.commit):
+            raise SourceError(
+                f"{git.url} has no commit {git.commit}",
+                hint="is the pin in package.toml right? a mirror that lags lacks new commits",
+            )
+        damage = _damage(new)
+        if damage:
+            raise SourceError(
+                f"{git.url}: what git fetched is damaged:\n    {damage}",
+                hint="nothing was kept; run it again, or take another mirror",
+            )
+        _keep(new, repository)
+
+
+def _keep(new: Path, repository: Path) -> None:
+    shutil.rmtree(repository, ignore_errors=True)
+    new.replace(repository)
+
+
+def pack(git: GitSource, file: Path) -> None:
+    """Write the objects of the cached commit, without its history, to ``file``: a pack of git's.
+
+    Raises SourceError: git refused.
+    """
+    repository = home(git)
+    listed = _git("rev-list", "--objects", "--no-walk", git.commit, repository=repository)
+    _require(listed, f"{git.commit}: git rev-list failed")
+    objects = "".join(f"{line.split()[0]}\n" for line in listed.stdout.splitlines())
+    with tempfile.TemporaryDirectory(dir=file.parent) as scratch:
+        argv = ("pack-objects", "--quiet", f"{scratch}/pack")
+        _require(_git(*argv, repository=repository, told=objects), "git pack-objects failed")
+        next(Path(scratch).glob("*.pack")).replace(file)
+
+
+def unpack(commit: str, file: Path) -> None:
+    """Take ``commit`` from a pack that ``pack`` made into the cache; git hashes every object.
+
+    Raises SourceError: the pack is damaged, or has not all of the commit.
+    """
+    repository = home(GitSource("", commit))
+    if _holds(repository, commit) and not _damage(repository):
+        return
+    repository.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=repository.parent) as scratch:
+        new = Path(scratch) / "new.git"
+        _require(_init(new), f"git could not make a repository in {scratch}")
+        inside = new / "objects" / "pack" / "pack-bundle.pack"
+        shutil.copyfile(file, inside)
+        (new / "shallow").write_text(f"{commit}\n", encoding="ascii")  # its history stayed behind
+        said = _git("index-pack", str(inside), repository=new)
+        said = said if said.returncode else _git("update-ref", PINNED, commit, repository=new)
+        damage = "\n    ".join(_words(said)) if said.returncode else _damage(new)
+        if damage or not _holds(new, commit):
+            raise SourceError(
+                f"the pack of commit {commit} is damaged:\n    {damage or 'it has no such commit'}",
+                hint="nothing was kept; make the bundle again",
+            )
+        _keep(new, repository)
+
+
+def revision(folder: Path) -> str:
+    """Return the commit id that ``folder`` is a checkout of, with "+" if changed; "" if none."""
+    head = _git("-C", str(folder), "rev-parse", "--verify", "HEAD")
+    if head.returncode:
+        return ""
+    changed = _git("-C", str(folder), "status", "--porcelain", "--untracked-files=no")
+    return head.stdout.strip() + ("+" if changed.stdout.strip() or changed.returncode else "")
+
+
+def _init(repository: Path) -> subprocess.CompletedProcess[str]:
+    return _git("init", "--quiet", "--bare", "--template=", "--object-format=sha1", str(repository))
+
+
+def _ask(git: GitSource, repository: Path, *what: str) -> subprocess.CompletedProcess[str]:
+    *options, refspec = what
+    argv = ("-c", "gc.auto=0", "fetch", "--quiet", "--no-tags", *options, git.url, refspec)
+    return _git(*argv, repository=repository, seconds=FETCH)
+
+
+def _holds(repository: Path, commit: str) -> bool:
+    """Tell whether ``commit`` is there and a commit (the id of a tag names another object)."""
+    if not repository.is_dir():
+        return False
+    argv = ("rev-parse", "--quiet", "--verify", f"{commit}^{{commit}}")
+    return _git(*argv, repository=repository).stdout.strip() == commit
+
+
+def _damage(repository: Path) -> str:
+    """Let git hash every object again; return what it finds wrong, or ""."""
+    done = _git("fsck", "--no-dangling", "--no-progress", repository=repository, seconds=FETCH)
+    return "\n    ".join(_words(done)) if done.returncode else ""
+
+
+def _compressed(tar: Path) -> Path:
+    path = tar.with_suffix(".gz")
+    with (
+        tar.open("rb") as source,
+        path.open("wb") as raw,
+        gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0) as out,
+    ):
+        shutil.copyfileobj(source, out)
+    return path
+
+
+def _require(done: subprocess.CompletedProcess[str], what: str) -> None:
+    if done.returncode:
+        raise SourceError(f"{what}: {_words(done)[0]}", hint="is the cache writable and not full?")
+
+
+def _words(done: subprocess.CompletedProcess[str]) -> list[str]:
+    lines = [line.strip().removeprefix("fatal: ") for line in done.stderr.splitlines()]
+    return [line for line in lines if line][:5] or [f"exit code {done.returncode}"]
+
+
+def _git(
+    *argv: str, repository: Path | None = None, seconds: float = FETCH, told: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """Run git away from any repository but ``repository``; it and its helpers end in time.
+
+    ``told`` is its standard input.
+    """
+    where = ("--git-dir", str(repository)) if repository else ()
+    env = {k: v for k, v in os.environ.items() if k not in ELSEWHERE}
+    try:
+        process = subprocess.Popen(
+            ["git", *where, *argv], cwd="/", env={**env, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"},
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            errors="replace", start_new_session=True,  # no terminal for ssh to ask on, either
+        )  # fmt: skip
+    except FileNotFoundError:
+        return subprocess.CompletedProcess(argv, 127, "", "git is not installed")
+    with process:
+        try:
+            out, err = process.communicate(told, timeout=seconds)
+        except subprocess.TimeoutExpired:
+            _end(process)
+            return subprocess.CompletedProcess(argv, -1, "", f"no answer within {seconds:.0f} s")
+        except BaseException:  # Ctrl-C reaches us alone: git has a session of its own
+            _end(process)
+            raise
+    return subprocess.CompletedProcess(argv, process.returncode, out, err)
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()

@@ -1,0 +1,186 @@
+"""Fetch, verify, cache: a source is its sha256 (or git commit), whatever place gave the bytes.
+
+Locations are tried in order: the cache, each URL, Debian's source package (through the
+distribution's own client in a container, so that its mirror settings are the image's). A run that
+has a shelf takes nothing but what is on it, and asks no network.
+"""
+
+from __future__ import annotations
+
+import functools
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from sheepvirt.core import paths, web
+from sheepvirt.core.errors import SheepvirtError, SourceHashError, SourceUnreachableError, WebError
+from sheepvirt.core.progress import Stage
+from sheepvirt.model.builds import DebianSource, Reach, Shelf, Source
+from sheepvirt.rpm.rpms import sha256
+from sheepvirt.sources import git
+
+# Bring Debian's file into a folder; return where it is.
+DebianFetcher = Callable[[DebianSource, Path], Path]
+# Bring a file into a folder; return where it is.
+Get = Callable[[Path], Path]
+
+
+def cached(source: Source) -> Path | None:
+    """Return the cached file of ``source`` if its content still has the hash, else None."""
+    path = _home(source)
+    if path.is_file() and sha256(path) == source.sha256:
+        return path
+    return None
+
+
+def reach(source: Source, shelf: Shelf | None = None) -> Reach:
+    """Tell whether ``source`` can be had now: it is in the cache, or a place of it answers.
+
+    Where there is a ``shelf``: whether it is on that.
+    """
+    if source.given:
+        return Reach(True, f"{source.given} is given by hand")
+    if shelf:
+        there = shelf.has(source)
+        return Reach(there, f"its source is {'' if there else 'not '}in {shelf.name}")
+    if source.git:
+        return git.reach(source.git)
+    if cached(source):
+        return Reach(True, "its source is in the cache")
+    refused = "it names no place"
+    for url in source.urls:
+        try:
+            web.ask(url, seconds=git.ASK)
+            return Reach(True, f"{url} answers")
+        except WebError as error:
+            refused = f"{url} does not answer ({error.message})"
+    return Reach(False, refused)
+
+
+def reach_all(sources: Sequence[Source], shelf: Shelf | None = None) -> Reach:
+    """Tell whether all of a package's sources can be had now; the first that cannot says why."""
+    found = [reach(source, shelf) for source in sources]
+    missing = next((one for one in found if not one.ok), None)
+    return missing or next(iter(found), Reach(True, "it is made of files of ours"))
+
+
+def fetch(
+    source: Source,
+    stage: Stage,
+    *,
+    debian: DebianFetcher | None = None,
+    shelf: Shelf | None = None,
+) -> Path:
+    """Return a file with the content of ``source``, from the cache or the first place that has it.
+
+    With a ``shelf`` it comes from that or not at all, and no place is asked: what the user gave by
+    hand is here.
+
+    Raises SourceHashError (some place answered with other content: both hashes are named, the
+    file is not kept) or SourceUnreachableError (no place answered: each is named with its reason).
+    A git source is fetched by git, and raises what ``git.tarball`` does.
+    """
+    if shelf and source.given:  # it is here, and no network's affair
+        source, shelf = replace(source, urls=(), debian=None), None
+    if shelf:
+        require([source], shelf)
+    if source.git:
+        return git.tarball(source.git, source.file, stage, fetch=not shelf)
+    found = cached(source)
+    if found:
+        stage.line(f"{source.file}: {f'from {shelf.name}' if shelf else 'in the cache'}")
+        return found
+    if shelf:
+        raise SourceUnreachableError(
+            f"{source.file} is no longer in the cache, and the network is off",
+            hint="run the command again: the bundle has it",
+        )
+    home = _home(source)
+    home.parent.mkdir(parents=True, exist_ok=True)
+    refused: list[str] = []
+    wrong: list[str] = []
+    for place, get in _places(source, debian):
+        stage.line(f"{source.file}: from {place}")
+        with tempfile.TemporaryDirectory(dir=home.parent) as scratch:
+            try:
+                got = get(Path(scratch))
+            except SheepvirtError as error:
+                refused.append(f"{place}: {error.message}")
+                continue
+            digest = sha256(got)
+            if digest == source.sha256:
+                got.replace(home)
+                return home
+            wrong.append(f"{place}: sha256 is {digest}")
+    tried = "\n    ".join([*wrong, *refused]) or "it names no place"
+    if wrong:
+        raise SourceHashError(
+            f"{source.file} is not what is pinned.\n"
+            f"    wanted: sha256 {source.sha256}\n    {tried}",
+            hint="the file was not kept; before changing a pin, compare it with what upstream says",
+        )
+    raise SourceUnreachableError(
+        f"no place has {source.file}:\n    {tried}",
+        hint="mend the network, or give the file by hand: `build-rpms --source NAME=FILE`, or put "
+        f"it at {home}; its hash is checked",
+    )
+
+
+def require(sources: Iterable[Source], shelf: Shelf) -> None:
+    """Raise SourceUnreachableError, naming them, where some of ``sources`` are not on ``shelf``."""
+    missing = [source for source in sources if not source.given and not shelf.has(source)]
+    if missing:
+        names = "\n    ".join(
+            f"{s.file} ({'commit' if s.git else 'sha256'} {s.pin})" for s in missing
+        )
+        raise SourceUnreachableError(
+            f"the network is off, and {shelf.name} lacks what this build needs:\n    {names}",
+            hint="make the bundle from this very checkout, on a machine that reaches them (`invoke "
+            "bundle TARGET`, with the same --package words), and carry it over",
+        )
+
+
+def put(source: Source, content: Iterable[bytes]) -> None:
+    """Put a source's content into the cache. Raises SourceHashError: it is not that."""
+    if cached(source):
+        return
+    home = _home(source)
+    home.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=home.parent) as scratch:
+        beside = Path(scratch) / "file"
+        with beside.open("wb") as out:
+            out.writelines(content)
+        found = sha256(beside)
+        if found != source.sha256:
+            raise SourceHashError(
+                f"{source.file}: wanted sha256 {source.sha256}, it is {found}",
+                hint="the file was not kept",
+            )
+        beside.replace(home)
+
+
+def _home(source: Source) -> Path:
+    return paths.cache() / "sources" / source.sha256 / source.file
+
+
+def _places(source: Source, debian: DebianFetcher | None) -> Iterator[tuple[str, Get]]:
+    if source.given:
+        yield f"{source.given} (given by hand)", functools.partial(_copied, source.given)
+    for url in source.urls:
+        yield url, functools.partial(_download, url, source.file)
+    if source.debian and debian:
+        name = f"Debian's source package {source.debian.package}"
+        yield name, functools.partial(debian, source.debian)
+
+
+def _copied(path: Path, folder: Path) -> Path:
+    try:
+        return Path(shutil.copyfile(path, folder / path.name))
+    except OSError as error:
+        raise SourceUnreachableError(str(error.strerror)) from error
+
+
+def _download(url: str, name: str, folder: Path) -> Path:
+    return web.download(url, folder / name)

@@ -1,0 +1,227 @@
+"""What this machine keeps of a host to reach it: client key, pinned host key, ssh's configuration.
+
+Everything is in ``<state>/hosts/<name>/`` (0700), so that forgetting a host is removing a folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shlex
+import shutil
+import stat
+import subprocess
+from pathlib import Path
+
+from sheepvirt.core import paths
+from sheepvirt.core.errors import HostKeyUnknownError, HostUnreachableError, SshError
+from sheepvirt.model.hosts import Host
+
+# An idle connection stays for the next command of ours, then ends by itself.
+PERSIST_SECONDS = 60
+
+
+# What el6's sshd (OpenSSH 5.3) speaks and today's ssh leaves out: host keys and signatures with
+# SHA-1, its key exchange. PubkeyAcceptedKeyTypes is what PubkeyAcceptedAlgorithms was called before
+# 8.5; every ssh knows that name. Source: https://www.openssh.com/legacy.html
+OLD_SSH = (
+    "  HostKeyAlgorithms +ssh-rsa",
+    "  PubkeyAcceptedKeyTypes +ssh-rsa",
+    "  KexAlgorithms +diffie-hellman-group-exchange-sha1,diffie-hellman-group14-sha1",
+)
+
+
+# What cannot stand in a quoted path of ssh_config(5).
+UNTOLD = re.compile(r'["\x00-\x1f]|\\[\\\']|\$\{')
+
+
+def folder(host: Host) -> Path:
+    """Return the host's state folder, made if absent."""
+    path = paths.state() / "hosts" / host.name
+    path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return path
+
+
+def key_name(host: Host) -> str:
+    """Return the file name of the private key that opens ``host``."""
+    return "id_rsa" if host.old_ssh else "id_ed25519"
+
+
+def ensure_key(host: Host) -> Path:
+    """Return the private key that opens ``host``; generate it if absent. Raises SshError.
+
+    An sshd before 6.5 knows no ed25519: el6's gets an RSA key.
+    """
+    key = folder(host) / key_name(host)
+    kind = ["rsa", "-b", "3072"] if host.old_ssh else ["ed25519"]
+    if not key.exists():
+        # Beside and renamed: a key that is there is whole.
+        beside = key.with_name(f"new-{os.getpid()}")
+        for path in (beside, beside.with_suffix(".pub")):
+            path.unlink(missing_ok=True)
+        done = subprocess.run(
+            ["ssh-keygen", "-q", "-t", *kind, "-N", "", "-C", f"sheepvirt-{host.name}",
+             "-f", str(beside)],
+            stdin=subprocess.DEVNULL, capture_output=True, text=True,
+        )  # fmt: skip
+        if done.returncode:
+            raise SshError(
+                f"ssh-keygen made no key for {host.name}: {done.stderr.strip()}",
+                hint="is the disk of this machine full?",
+            )
+        beside.with_suffix(".pub").replace(key.with_suffix(".pub"))
+        beside.replace(key)
+    return key
+
+
+def public_key(host: Host) -> str:
+    """Return the line that the host's authorized_keys must have."""
+    return ensure_key(host).with_suffix(".pub").read_text(encoding="ascii").strip()
+
+
+def pin(host: Host, port: int, public_host_key: str) -> None:
+    """Keep ``public_host_key`` (``ssh-ed25519 AAAA…``), read from the host itself, as its key."""
+    kind, data = public_host_key.split()[:2]
+    line = f"{_known_as(host.address, port)} {kind} {data}\n"
+    _write(folder(host) / "known_hosts", line)
+    _write(folder(host) / "port", f"{port}\n")
+
+
+def port(host: Host) -> int:
+    """Return the TCP port that reaches ``host``; raises HostUnreachableError where none is known.
+
+    A rehearsal host's port is the engine's choice unless the inventory gives one.
+    """
+    if not host.rehearsal:
+        return host.port
+    try:
+        return int((folder(host) / "port").read_text(encoding="ascii"))
+    except (OSError, ValueError) as error:
+        raise HostUnreachableError(
+            f"the rehearsal host {host.name} is not there",
+            hint=f"`invoke bootstrap {host.name}` creates it",
+        ) from error
+
+
+def forget(host: Host) -> None:
+    """Remove keys, pinned host key and everything else that is kept of ``host``."""
+    control_path(host).unlink(missing_ok=True)
+    shutil.rmtree(folder(host), ignore_errors=True)
+
+
+def write_config(host: Host) -> Path:
+    """Write and return the OpenSSH configuration in which the alias ``host.name`` is the host.
+
+    Source of the keys: ssh_config(5). Raises HostKeyUnknownError where no host key is pinned (with
+    what the host presents now, and the command that pins it), HostUnreachableError, SshError.
+    """
+    if shutil.which("ssh") is None:
+        raise SshError("there is no ssh on this machine", hint="`make engine` installs it")
+    known = folder(host) / "known_hosts"
+    number = port(host)
+    key = ensure_key(host)
+    if not known.exists():
+        raise unknown(host)
+    lines = [
+        f"Host {host.name}",
+        f"  HostName {_plain(host.address)}",
+        f"  Port {number}",
+        f"  User {host.user}",
+        f"  IdentityFile {_quoted(key)}",
+        "  IdentitiesOnly yes",
+        "  IdentityAgent none",
+        "  PreferredAuthentications publickey",
+        "  BatchMode yes",
+        f"  UserKnownHostsFile {_quoted(known)}",
+        "  GlobalKnownHostsFile /dev/null",
+        "  StrictHostKeyChecking yes",
+        "  UpdateHostKeys no",
+        "  ClearAllForwardings yes",
+        "  ConnectTimeout 10",
+        "  ServerAliveInterval 5",
+        "  ServerAliveCountMax 3",
+        "  LogLevel ERROR",
+        "  ControlMaster auto",
+        f"  ControlPath {_quoted(control_path(host))}",
+        f"  ControlPersist {PERSIST_SECONDS}",
+        *(OLD_SSH if host.old_ssh else ()),
+    ]
+    path = folder(host) / "ssh_config"
+    _write(path, "\n".join(lines) + "\n")
+    return path
+
+
+def control_path(host: Host) -> Path:
+    """Return where the shared connection's socket is. Raises SshError: not a folder of ours.
+
+    A socket's path may have about 100 bytes and a state folder's may be longer: it is a hash, in a
+    short folder that only we can enter. The pinned key is part of it, so that a recreated host
+    never gets the connection of its former self.
+    """
+    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
+    usable = 0 < len(runtime) < 40 and os.access(runtime, os.W_OK)
+    home = Path(runtime if usable else "/tmp") / f"sheepvirt-{os.getuid()}"
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    status = home.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:
+        raise SshError(
+            f"{home} is not a folder that only you can enter",
+            hint=f"remove it, or make it yours: chmod 700 {home}",
+        )
+    known = folder(host) / "known_hosts"
+    text = known.read_text(encoding="utf-8") if known.exists() else ""
+    identity = f"{known}\0{host.user}@{host.address}\0{host.port}\0{host.old_ssh}\0{text}"
+    return home / hashlib.sha256(identity.encode()).hexdigest()[:16]
+
+
+def unknown(host: Host) -> HostKeyUnknownError:
+    """Return the error of a first contact: what the host presents now, and how to pin it."""
+    known = folder(host) / "known_hosts"
+    scan = ["ssh-keyscan", "-T", "5", "-p", str(port(host)), host.address]
+    seen = subprocess.run(scan, stdin=subprocess.DEVNULL, capture_output=True, text=True).stdout
+    prints = subprocess.run(
+        ["ssh-keygen", "-l", "-f", "-"], input=seen, capture_output=True, text=True
+    ).stdout.strip()
+    if not seen.strip() or not prints:
+        return HostKeyUnknownError(
+            f"no host key of {host.name} is pinned, and nothing answers at "
+            f"{host.address} port {port(host)}",
+            hint="is the machine up, and is its address in the inventory right?",
+        )
+    pins = f"{' '.join(scan)} >> {shlex.quote(str(known))}"
+    return HostKeyUnknownError(
+        f"no host key of {host.name} is pinned. {host.address} port {port(host)} presents now:\n"
+        f"{prints}",
+        hint="compare that on the host's own console (for f in /etc/ssh/ssh_host_*_key.pub; do "
+        f"ssh-keygen -lf $f; done); if it is the same: `{pins}`",
+    )
+
+
+def _known_as(address: str, number: int) -> str:
+    return address if number == 22 else f"[{address}]:{number}"
+
+
+def _plain(value: str) -> str:
+    """Return a value for a key in which ``%`` starts a token, such as the zone of fe80::1%eth0."""
+    return value.replace("%", "%%")
+
+
+def _quoted(path: Path) -> str:
+    """Return a path for ssh's configuration. Raises SshError: no ssh of any age can be told it.
+
+    Newer ones take ``${NAME}`` for a variable; a backslash before a quote or another one is lost.
+    """
+    if wrong := UNTOLD.search(str(path)):
+        raise SshError(
+            f"ssh cannot be told of {path}: its configuration has no way to write {wrong[0]!r}",
+            hint="set $SHEEPVIRT_STATE (or $XDG_RUNTIME_DIR) to a folder without that",
+        )
+    return f'"{_plain(str(path))}"'
+
+
+def _write(path: Path, text: str) -> None:
+    beside = path.with_name(f"{path.name}.{os.getpid()}")
+    beside.write_text(text, encoding="utf-8")
+    beside.chmod(0o600)
+    beside.replace(path)

@@ -1,0 +1,179 @@
+"""Which host is verified, and against what: the inventory and what was published for its target."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+from testinfra.backend.base import BaseBackend
+
+from sheepvirt.bootstrap import readings
+from sheepvirt.bootstrap.readings import Beat
+from sheepvirt.builds import repo
+from sheepvirt.config import catalog as configuration
+from sheepvirt.config import inventory
+from sheepvirt.core import paths
+from sheepvirt.core.errors import SheepvirtError
+from sheepvirt.core.tables import pick
+from sheepvirt.model.builds import BuildRecord, Feature
+from sheepvirt.model.hosts import Guest, Host
+
+from .probe import Probe
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the tests hold a host against."""
+
+    host: Host
+    records: tuple[BuildRecord, ...]
+    features: dict[str, Feature]  # "package-feature" to the feature
+    dependencies: tuple[str, ...]
+    services: tuple[str, ...]
+    optional: frozenset[str]  # of the services, those that a host may not have
+    networks: tuple[str, ...]
+    before: dict[str, tuple[int, str]] | None  # guests' boots and markers before the reboot
+    stand_in: bool  # sheepdog on this host is a stand-in: each line about it says so
+
+
+SHEEPDOG = "sheepdog"
+WANTED = pytest.StashKey[Wanted]()
+Hear = Callable[[Guest], list[Beat]]
+# A guest repeats its line every 5 s; two of them, and what a busy machine adds.
+CONSOLE_SECONDS = 45
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Take the report of the pass before a reboot: whether data outlived that is judged by it."""
+    parser.addoption("--before", default="", metavar="JUNIT", help="report of an earlier pass")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Read what is wanted before anything runs; a mistake ends the run as a usage error."""
+    try:
+        wanted = _wanted(_inventory_host(config.option.hosts or ""), config.option.before)
+    except SheepvirtError as error:
+        raise pytest.UsageError(str(error)) from error
+    config.stash[WANTED] = wanted
+    if wanted.host.user != "root":
+        config.option.sudo = True  # rpm -V, virsh and ovs-vsctl need root
+
+
+def _inventory_host(hosts: str) -> Host:
+    """Return the host that ``--hosts`` means: by its name, or by the address of a real one."""
+    spec = hosts.partition("://")[2] or hosts
+    name = BaseBackend.parse_hostspec(spec).name
+    if not name or "," in hosts:
+        raise pytest.UsageError(
+            "name one host: pytest sheepvirt/verify/checks --hosts=ssh://tahiti"
+        )
+    known = inventory.load_hosts()
+    at = [h for h in known.values() if h.address == name and not h.rehearsal]
+    if name not in known and len(at) == 1:
+        return at[0]
+    return known[pick("host", name, known)]
+
+
+def _wanted(host: Host, before: str) -> Wanted:
+    records = repo.read_manifest(paths.dist() / host.target)
+    dependencies = inventory.load_dependencies()
+    packages = [configuration.load_package(record.package, record.version) for record in records]
+    features = {
+        f"{package.name}-{feature.name}": feature
+        for package in packages
+        for feature in package.features
+        if feature.host_line
+    }
+    return Wanted(
+        host=host,
+        records=tuple(records),
+        features=features,
+        dependencies=dependencies.packages,
+        services=dependencies.services,
+        optional=dependencies.optional,
+        # `default` is libvirt's own: our RPM of its configuration brings it.
+        networks=tuple(dict.fromkeys(["default", host.network, *(g.network for g in host.guests)])),
+        before=_before(Path(before)) if before else None,
+        stand_in=any(p.stands_in_for == SHEEPDOG for p in packages),
+    )
+
+
+def _before(junit: Path) -> dict[str, tuple[int, str]]:
+    try:
+        return readings.boot_records(junit.read_text(encoding="utf-8"))
+    except (OSError, ElementTree.ParseError) as error:
+        raise pytest.UsageError(f"--before {junit}: {error}") from error
+
+
+def _title(record: BuildRecord) -> str:
+    signs = (" (stand-in)" if record.stand_in else "", " (unpinned)" if record.unpinned else "")
+    return record.package + "".join(signs)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Make one test per guest, network, package … of the host, with its name in the test's."""
+    wanted = metafunc.config.stash[WANTED]
+    sign = " (stand-in)" if wanted.stand_in else ""
+    rows: dict[str, dict[str, Any]] = {
+        "guest": {g.name: g for g in wanted.host.guests},
+        "vdi": {
+            f"{g.name} on {SHEEPDOG}{sign}": g for g in wanted.host.guests if g.disk == SHEEPDOG
+        },
+        "cluster": {f"{SHEEPDOG}{sign}": SHEEPDOG},
+        "pool": {f"{wanted.host.pool}{sign}": wanted.host.pool},
+        "network": {n: n for n in wanted.networks},
+        "record": {_title(r): r for r in wanted.records},
+        "feature": dict(wanted.features),
+        "dependency": {n: n for n in wanted.dependencies},
+        "service": {f"{n}{sign if n == SHEEPDOG else ''}": n for n in wanted.services},
+    }
+    for name, values in rows.items():
+        if name in metafunc.fixturenames:
+            metafunc.parametrize(name, list(values.values()), ids=list(values))
+
+
+@pytest.fixture(scope="session")
+def wanted(pytestconfig: pytest.Config) -> Wanted:
+    """What this host is held against."""
+    return pytestconfig.stash[WANTED]
+
+
+@pytest.fixture(scope="module")
+def probe(host: Any) -> Probe:
+    """The host, asked under LC_ALL=C."""
+    return Probe(host)
+
+
+@pytest.fixture(scope="session")
+def heard() -> dict[str, list[Beat]]:
+    """What was heard of each guest in this run: a console is listened to once."""
+    return {}
+
+
+@pytest.fixture
+def hear(probe: Probe, heard: dict[str, list[Beat]]) -> Hear:
+    """Listens to a guest's console: two lines, fewer where it is silent."""
+
+    def listen(guest: Guest) -> list[Beat]:
+        if guest.name not in heard:
+            seen = probe.console(guest.name, guest.line, seconds=CONSOLE_SECONDS)
+            heard[guest.name] = readings.beats(seen, guest.line)
+        return heard[guest.name]
+
+    return listen
+
+
+@pytest.fixture
+def beats(hear: Hear, guest: Guest) -> list[Beat]:
+    """What the guest prints on its console while we listen."""
+    return hear(guest)
+
+
+@pytest.fixture
+def before(wanted: Wanted) -> dict[str, tuple[int, str]] | None:
+    """Each guest's boots and marker before the reboot; None where no earlier pass was named."""
+    return wanted.before

@@ -1,0 +1,92 @@
+"""Guests: defined as wanted, running, on the bridge, and alive: the console says so, now."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from sheepvirt.bootstrap import readings
+from sheepvirt.bootstrap.readings import Beat
+from sheepvirt.model.hosts import Guest
+
+from .conftest import CONSOLE_SECONDS, Hear, Wanted
+from .probe import Probe
+
+
+def test_guest_is_running(probe: Probe, guest: Guest) -> None:
+    state = probe.info("dominfo", "--domain", guest.name)["State"]
+    assert state == "running", f"guest {guest.name} is {state}"
+
+
+def test_guest_is_persistent(probe: Probe, guest: Guest) -> None:
+    persistent = probe.info("dominfo", "--domain", guest.name)["Persistent"]
+    assert persistent == "yes", f"guest {guest.name} is not persistent ({persistent})"
+
+
+def test_guest_starts_by_itself(probe: Probe, guest: Guest) -> None:
+    autostart = probe.info("dominfo", "--domain", guest.name)["Autostart"]
+    assert autostart == "enable", f"guest {guest.name} does not start by itself ({autostart})"
+
+
+def test_guest_is_defined_as_wanted(probe: Probe, guest: Guest) -> None:
+    domain = probe.xml("dumpxml", "--inactive", "--domain", guest.name)
+    said = (domain.findtext("title"), readings.memory_kib(domain), domain.findtext("vcpu"))
+    want = (guest.title, -(-guest.memory_mb * 10**6 // 1024), str(guest.vcpus))
+    assert said == want, f"(title, memory in KiB, vcpus) are {said}, wanted {want}"
+
+
+def test_port_of_the_guest_is_on_the_bridge(probe: Probe, guest: Guest, wanted: Wanted) -> None:
+    domain = probe.xml("dumpxml", "--domain", guest.name)
+    ports = [t.get("dev", "") for t in domain.findall("devices/interface/target")]
+    assert any(ports), f"guest {guest.name} has no port (is it running?)"
+    for port in ports:
+        found = probe.run("ovs-vsctl", "--timeout=10", "port-to-br", port)
+        bridge = found.stdout.strip() or f"none ({found.stderr.strip()})"
+        assert bridge == wanted.host.bridge, f"port {port} of {guest.name} is on bridge {bridge}"
+        # A port that Open vSwitch was told of and could not open has -1 or [].
+        number = probe.read("ovs-vsctl", "--timeout=10", "get", "Interface", port, "ofport")
+        assert number.strip().isdigit(), f"port {port} is not connected: ofport {number.strip()}"
+
+
+def test_guest_prints_its_line_on_the_console(
+    probe: Probe, guest: Guest, beats: list[Beat]
+) -> None:
+    """Two lines with a growing uptime, printed while we listen: the guest lives now."""
+    if len(beats) < 2:
+        other = probe.any_output(guest.name)
+        raise AssertionError(
+            f"console of {guest.name}: {len(beats)} of 2 lines {guest.line!r} within "
+            f"{CONSOLE_SECONDS} s; its last output: {other}"
+        )
+    uptimes = [beat.uptime for beat in beats]
+    assert uptimes[0] < uptimes[1], f"the guest's uptime does not grow: {uptimes}"
+
+
+def test_guest_counts_its_boots_on_its_disk(
+    guest: Guest, beats: list[Beat], record_property: Callable[[str, object], None]
+) -> None:
+    """It says what it has just read back from there: boots, and what its first boot wrote."""
+    assert beats, f"guest {guest.name} printed nothing that could tell"
+    trouble = sorted({beat.trouble for beat in beats if beat.trouble})
+    assert not trouble, f"guest {guest.name} says: {'; '.join(trouble)}"
+    records = {(beat.boot, beat.marker) for beat in beats}
+    assert len(records) == 1, f"the disk of {guest.name} does not say one thing: {records}"
+    boot, marker = records.pop()
+    assert boot >= 1, f"the disk of {guest.name} has no boot record"
+    record_property(readings.BOOT_RECORD, f"{guest.name} {boot} {marker}")
+
+
+def test_data_outlives_destruction_and_reboot(
+    guest: Guest, hear: Hear, before: dict[str, tuple[int, str]] | None
+) -> None:
+    """The guest was destroyed, the host rebooted; what the guest now reads is what it wrote."""
+    if before is None:
+        pytest.skip("nothing to compare with: `invoke verify` does, after it has rebooted the host")
+    assert guest.name in before, f"the pass before the reboot has no boot record of {guest.name}"
+    beats = hear(guest)
+    assert beats, f"guest {guest.name} printed nothing that could tell"
+    boots, marker = before[guest.name]
+    now = beats[-1]
+    assert now.marker == marker, f"{guest.name} finds marker {now.marker!r} and wrote {marker!r}"
+    assert now.boot > boots, f"{guest.name} counts {now.boot} boots; before, it counted {boots}"

@@ -1,0 +1,1 @@
+"""Negative controls: break one thing, and exactly its checks must fail."""

@@ -1,0 +1,196 @@
+"""Negative controls: break one thing at a time on a rehearsal host and require that exactly the
+checks fail that are there for it. A check that cannot fail is a defect.
+
+What a control breaks, ``bootstrap`` mends, and the checks that failed must pass again before the
+next control. What no step of it sees is undone by a script that is put on the host before anything
+is broken (``bootstrap/steps/undo.py``): a run that was cut off at any moment is mended by the next
+bootstrap, and a run begins with one.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from sheepvirt.bootstrap import runner
+from sheepvirt.bootstrap.steps import undo
+from sheepvirt.bootstrap.steps.base import Wanted
+from sheepvirt.config import catalog
+from sheepvirt.core import locks, paths, signals
+from sheepvirt.core.errors import ConfigError, VerifyError
+from sheepvirt.core.progress import Progress
+from sheepvirt.model import standin
+from sheepvirt.model.hosts import Check, Host
+from sheepvirt.ssh import client
+from sheepvirt.ssh.client import Connection
+from sheepvirt.verify import model, verification
+from sheepvirt.verify.controls import claim_controls, gate_controls, host_controls
+from sheepvirt.verify.display import Display
+from sheepvirt.verify.model import Control, Ground, Outcome
+
+# The first of these names whose RPM can be removed: no other one requires it.
+REMOVABLE = """
+for name; do
+  ! rpm -e --test "$name" >/dev/null 2>&1 || { echo "$name"; exit 0; }
+done
+"""
+
+
+def prove(host: Host, progress: Progress, display: Display) -> tuple[Outcome, ...]:
+    """Run every control on ``host`` and at the gates before it; ``display`` shows the results.
+
+    Raises ConfigError (no rehearsal host), VerifyError (a control did not make exactly its checks
+    fail, a check has no control, or the host is not what it was), and what bootstrap and verify
+    raise.
+    """
+    if not host.rehearsal:
+        raise ConfigError(
+            f"{host.name} is a real machine: nothing is broken there on purpose",
+            hint="use a rehearsal host (`rehearsal = true` in the inventory)",
+        )
+    wanted = runner.wanted_state(host)
+    with locks.lock(f"host-{host.name}", progress), signals.terminate_as_exception():
+        trial = Trial(wanted, progress)
+        trial.mend("what an earlier run may have left")
+        table = trial.controls()
+        every = trial.all_pass("before")
+        target = catalog.load_target(host.target)
+        outcomes = gate_controls.run(target, progress)
+        outcomes += claim_controls.run(target, wanted.records, progress)
+        claims = claim_controls.untried(wanted.records, outcomes)
+        outcomes += [trial.run(control) for control in table]
+        trial.all_pass("after")
+    reasons = {**host_controls.UNTRIED, **claims}
+    untried = [*_untried(every, outcomes), *sorted(claims)]
+    display.controls(progress, outcomes, untried, reasons, wanted.stand_ins)
+    wrong = [o for o in outcomes if not o.ok]
+    if wrong:
+        raise VerifyError(
+            f"{host.name}: {len(wrong)} of {len(outcomes)} controls did not make exactly their "
+            f"checks fail: {'; '.join(o.control for o in wrong)}",
+            hint="a check that does not fail where it should proves nothing: mend the check (in "
+            "sheepvirt/verify/checks or sheepvirt/builds/contract.py) or what the control expects",
+        )
+    if unexcused := [name for name in untried if not reasons.get(name)]:
+        raise VerifyError(
+            f"{host.name}: no control made these fail: {', '.join(unexcused)}",
+            hint="a check that nobody has seen fail proves nothing: add a control that breaks what "
+            "it looks at (host_controls.py or claim_controls.py of verify/controls/), or say in "
+            "UNTRIED there why none can",
+        )
+    return tuple(outcomes)
+
+
+class Trial:
+    """A host that things are broken on."""
+
+    def __init__(self, wanted: Wanted, progress: Progress) -> None:
+        self._wanted = wanted
+        self._host = wanted.host
+        self._progress = progress
+        self._connection: Connection = client.connect(wanted.host)
+        self._folder = paths.dist() / "verify" / wanted.host.name / "prove"
+        shutil.rmtree(self._folder, ignore_errors=True)
+        self._folder.mkdir(parents=True)
+        self._skipped: set[str] = set()  # what this host cannot show, whole or broken
+        self._reports: list[Path] = []  # the first one is of all checks before the controls
+
+    def controls(self) -> tuple[Control, ...]:
+        """Return the controls of this host. Raises RemoteCommandError: no network or pool yet."""
+        features = [
+            (record.package, feature)
+            for record in self._wanted.records
+            for feature in catalog.load_package(record.package, record.version).features
+            if feature.host_line
+        ]
+        network, pool = (
+            self._connection.run(["virsh", verb, "--inactive", kind, name]).stdout
+            for verb, kind, name in (
+                ("net-dumpxml", "--network", self._host.network),
+                ("pool-dumpxml", "--pool", self._host.pool),
+            )
+        )
+        names = self._wanted.dependencies.packages
+        found = self._connection.run(["sh", "-c", REMOVABLE, "sh", *names]).stdout.strip()
+        ground = Ground(
+            self._host, self._wanted.records, tuple(features), network, pool, removable=found
+        )
+        signs = self._wanted.stand_ins
+        return tuple(
+            replace(c, name=standin.sign(c.name, signs)) for c in host_controls.on_host(ground)
+        )
+
+    def mend(self, what: str) -> str:
+        """Let bootstrap put back what was broken; return what it changed."""
+        with self._progress.stage(f"mend {what}") as stage:
+            changes = runner.run(self._wanted, self._connection, self._progress)
+            stage.note = f"{len(changes)} changes by bootstrap"
+        return "; ".join(f"{c.step}: {c.what}" for c in changes) or "nothing to mend"
+
+    def run(self, control: Control) -> Outcome:
+        """Break, look, mend, look again. Raises VerifyError: what was broken is not whole again."""
+        started = time.monotonic()
+        name = f"control: {control.name}"
+        try:
+            with self._progress.stage(name) as stage:
+                if control.undo:
+                    self._connection.write(undo.SCRIPT, undo_script(control))
+                for command in control.breaks:
+                    self._connection.run(command.argv, stdin=command.stdin, on_line=stage.line)
+                checks = self._look(name, data=control.data)
+                failed = [c for c in checks if c.result == "failed"]
+                skipped = {model.plain(c.title) for c in checks if c.result == "skipped"}
+                stage.note = f"{len(failed)} checks failed"
+        finally:  # interrupted or not
+            mended = self.mend(control.name)
+        if failed:
+            nodes = [c.node for c in failed]
+            again = self._look(f"{control.name}: mended?", nodes, data=control.data)
+            _require(self._host, again, f"after the control {control.name!r} was mended")
+        return Outcome(
+            control=control.name,
+            expected=control.fails - (skipped & self._skipped),
+            seen=frozenset(model.plain(c.title) for c in failed),
+            mended=mended,
+            seconds=time.monotonic() - started,
+        )
+
+    def all_pass(self, when: str) -> tuple[Check, ...]:
+        """Require that every check passes ``when`` ("before" or "after" the controls)."""
+        checks = self._look(f"verify {self._host.name} {when} the controls")
+        self._skipped = {model.plain(c.title) for c in checks if c.result == "skipped"}
+        _require(self._host, checks, f"{when} the controls")
+        return checks
+
+    def _look(
+        self, title: str, nodes: Sequence[str] = (), *, data: bool = False
+    ) -> tuple[Check, ...]:
+        self._reports.append(self._folder / f"{len(self._reports) + 1:02}.xml")
+        before = self._reports[0] if data else None
+        return verification.one_pass(
+            self._host, self._reports[-1], title, self._progress, before=before, nodes=nodes
+        )
+
+
+def undo_script(control: Control) -> bytes:
+    """Return what undoes a control, for the shell of its host."""
+    return "".join(f"{client.quote(c.argv)}\n" for c in control.undo).encode()
+
+
+def _require(host: Host, checks: Sequence[Check], when: str) -> None:
+    failed = [c for c in checks if c.result == "failed"]
+    if failed:
+        lines = "\n".join(f"  {c.title}: {c.message}" for c in failed)
+        raise VerifyError(
+            f"{host.name}: {len(failed)} checks fail {when}:\n{lines}",
+            hint=f"`invoke bootstrap {host.name}` and `invoke verify {host.name}` come first",
+        )
+
+
+def _untried(checks: Sequence[Check], outcomes: Sequence[Outcome]) -> list[str]:
+    """Return the names of checks that no control made fail, whatever they looked at."""
+    tried = {title.partition(" [")[0] for outcome in outcomes for title in outcome.seen}
+    return sorted({c.name for c in checks if c.result == "passed"} - tried)

@@ -1,0 +1,72 @@
+"""Pure: negative controls of what hosts of el6's kind have: a boot order, a bridge's uplink."""
+
+from __future__ import annotations
+
+from sheepvirt.model.hosts import SYSV, Host
+from sheepvirt.verify.model import Command, Control
+
+# Moves a start link to another number in every runlevel that has it; nothing where it is there.
+RENUMBER = """
+for link in /etc/rc?.d/S[0-9][0-9]"$1"; do
+  [ ! -e "$link" ] || [ "$link" = "${link%/*}/S$2$1" ] || mv "$link" "${link%/*}/S$2$1"
+done
+"""
+PLUGGED = "networks: uplink is a port of the bridge"
+ADDRESSED = "networks: bridge has the address of the host"
+# The bridge's addresses, kept aside while it has none.
+KEPT = "/var/lib/sheepvirt/prove-addresses"
+FLUSH = """
+ip -o -4 addr show dev "$1" | sed -n 's/.* inet \\([^ ]*\\) .*/\\1/p' >"$2.new"
+[ ! -s "$2.new" ] || mv "$2.new" "$2"
+ip -4 addr flush dev "$1"
+"""
+RESTORE = """
+[ -e "$2" ] || exit 0
+while read -r address; do ip addr replace "$address" dev "$1"; done <"$2"
+rm "$2"
+"""
+
+
+def without_bridge(host: Host) -> frozenset[str]:
+    """Return the checks of an uplink that fail where the bridge is gone."""
+    return frozenset({PLUGGED, ADDRESSED} if host.uplink else ())
+
+
+def on_host(host: Host) -> tuple[Control, ...]:
+    """Return those controls that ``host`` has something for."""
+    return (
+        *(_boot_order() if host.init == SYSV else ()),
+        *(_uplink(host) if host.uplink else ()),
+    )
+
+
+def _boot_order() -> tuple[Control, ...]:
+    """Start libvirtd before all that it stands on; 97 is its own number."""
+    return (
+        Control(
+            "libvirtd first at boot",
+            (Command(("sh", "-c", RENUMBER, "sh", "libvirtd", "01")),),
+            frozenset({"services: services start in order"}),
+            undo=(Command(("sh", "-c", RENUMBER, "sh", "libvirtd", "97")),),
+        ),
+    )
+
+
+def _uplink(host: Host) -> tuple[Control, ...]:
+    """Unplug the uplink, and take the bridge's address: bootstrap sees files, not these."""
+    vsctl = ("ovs-vsctl", "--timeout=30")
+    plug = Command((*vsctl, "--may-exist", "add-port", host.bridge, host.uplink))
+    return (
+        Control(
+            f"{host.uplink} unplugged",
+            (Command((*vsctl, "--if-exists", "del-port", host.bridge, host.uplink)),),
+            frozenset({PLUGGED}),
+            undo=(plug,),
+        ),
+        Control(
+            f"{host.bridge} without its address",
+            (Command(("sh", "-c", FLUSH, "sh", host.bridge, KEPT)),),
+            frozenset({ADDRESSED}),
+            undo=(Command(("sh", "-c", RESTORE, "sh", host.bridge, KEPT)),),
+        ),
+    )

@@ -1,0 +1,204 @@
+"""Negative controls of the gates before a host: a stock spec, a build root without the CLI. Each
+must be stopped, by the gate that is there for it. (Those of what was built: controls_claims.py.)
+
+They run on the published packages whose spec is patched by an intent, with the real engine and the
+real rpm. Nothing of them is published or kept.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from sheepvirt.builds import buildlog, repo, staging
+from sheepvirt.builds.buildroot import owner
+from sheepvirt.builds.rpmbuild import Job
+from sheepvirt.config import catalog
+from sheepvirt.core import locks, paths
+from sheepvirt.core.errors import CompileError, ConfigError, ContractError
+from sheepvirt.core.progress import Progress, Stage
+from sheepvirt.engine.engine import Engine
+from sheepvirt.images import recipes
+from sheepvirt.model.builds import BuildRecord, Package, Rpm, Target
+from sheepvirt.rpm import rpms
+from sheepvirt.sources import local
+from sheepvirt.verify.model import Outcome
+
+# In place of the compilation: a build that gets there was not stopped by its configuration.
+NO_COMPILATION = ("--define", "meson_build exit 97", "--define", "_smp_mflags --no-compilation")
+UNMET = "build: rpmbuild misses what the spec requires: sheepdog"
+UNFOUND = "build: configure finds neither collie nor dog"
+# What rpm and meson say -> how it is called here.
+COMPLAINTS = (
+    ("sheepdog is needed by", UNMET),
+    ("Program 'collie dog' not found", UNFOUND),
+    ("Program(s) ['collie', 'dog'] not found", UNFOUND),
+    ("We need collie", UNFOUND),  # libvirt 1.0.3's configure
+)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A package to break a gate with: what was published of it, and where to work."""
+
+    package: Package
+    record: BuildRecord
+    files: tuple[Path, ...]  # its sources
+    needs: tuple[Rpm, ...]  # RPMs of ours that belong into its build root
+    published: Path  # its folder of the repo
+    job: Job
+
+
+@dataclass(frozen=True)
+class GateControl:
+    """One thing that is wrong, and the claims that must be missed (or words that must be said)."""
+
+    name: str
+    expected: Callable[[Case], frozenset[str]]
+    run: Callable[[Case, Path], None]  # must raise ContractError or CompileError
+
+
+def stock_spec(case: Case, scratch: Path) -> None:
+    """Give the spec gate upstream's own spec, nothing patched, as rpm expands it."""
+    path = scratch / case.package.spec_file
+    text = staging.stock_spec(case.package, case.files)
+    path.write_bytes(text.encode(errors=staging.BYTES))
+    with case.job.build_root(case.package, case.files, path, case.needs) as container:
+        case.job.prove(container, case.package, scratch)
+
+
+def no_rpm(case: Case, scratch: Path) -> None:
+    """Build the patched spec in a build root that lacks the RPM with sheepdog's CLI."""
+    with case.job.build_root(case.package, case.files, _spec(case), ()) as container:
+        case.job.compile(container, _short(case.package), scratch)
+
+
+def no_cli(case: Case, scratch: Path) -> None:
+    """Build it where that RPM is installed and its programs were taken away; up to configure."""
+    programs = [f for rpm in case.needs for f in rpm.files if f.startswith("/usr/bin/")]
+    with case.job.build_root(case.package, case.files, _spec(case), case.needs) as container:
+        container.run(["rm", "-f", *programs], check=True)
+        case.job.compile(container, _short(case.package), scratch)
+
+
+def _spec(case: Case) -> Path:
+    return case.published / case.package.spec_file
+
+
+def _short(package: Package) -> Package:
+    return replace(package, rpmbuild_args=(*package.rpmbuild_args, *NO_COMPILATION))
+
+
+def _of_gate(gate: str, *claims: str) -> Callable[[Case], frozenset[str]]:
+    """Return a function to the claims that the gate has seen of the published build.
+
+    With ``claims``, those whose text has one of these words.
+    """
+
+    def expected(case: Case) -> frozenset[str]:
+        seen = [e for e in case.record.evidence if e.gate == gate]
+        return frozenset(
+            f"{e.gate}: {e.claim}" for e in seen if any(word in e.claim for word in claims)
+        )
+
+    return expected
+
+
+CONTROLS = (
+    GateControl(
+        "stock spec",
+        _of_gate("spec", "configure is told", "BuildRequires", "Requires", "is applied"),
+        stock_spec,
+    ),
+    GateControl("build root without sheepdog's RPM", lambda _case: frozenset({UNMET}), no_rpm),
+    GateControl("build root without the CLI", lambda _case: frozenset({UNFOUND}), no_cli),
+)
+
+
+def run(target: Target, progress: Progress) -> list[Outcome]:
+    """Try every gate control on what is published for ``target``. Raises ConfigError, EngineError,
+    SourceError, LockedError.
+    """
+    with locks.lock(f"target-{target.name}", progress):
+        engine = Engine()
+        engine.reap(owner(target))
+        folder = (paths.dist() / target.name).resolve()
+        records = {r.package: r for r in repo.read_manifest(folder)}
+        loaded = [
+            local.recall(catalog.load_package(r.package, r.version), r) for r in records.values()
+        ]
+        packages = [p for p in loaded if staging.intents(p)]
+        if not packages:
+            raise ConfigError(
+                f"nothing with a patched spec is published for {target.name}",
+                hint=f"run `invoke build-rpms --target {target.name}` first",
+            )
+        found = []
+        with tempfile.TemporaryDirectory() as scratch:
+            image = recipes.ensure(engine, target, "builder", progress)
+            job = Job(engine, target, image, Path(scratch), progress, keep_failed=False)
+            for package in packages:
+                case = _case(package, records, folder, job, progress)
+                found += [_outcome(c, case, Path(scratch), progress) for c in CONTROLS]
+    return found
+
+
+def _case(
+    package: Package, records: dict[str, BuildRecord], folder: Path, job: Job, progress: Progress
+) -> Case:
+    record = records[package.name]
+    needed = [n.removeprefix("package ") for n in record.inputs if n.startswith("package ")]
+    with progress.stage(f"{package.name}: sources") as stage:
+        files = tuple(job.fetch(source, stage) for source in package.sources)
+    return Case(
+        package=package,
+        record=record,
+        files=files,
+        needs=tuple(
+            rpms.read(folder / r.file)
+            for name in needed
+            for r in records[name].rpms
+            if not r.nevra.endswith(".src")
+        ),
+        published=folder / package.name,
+        job=job,
+    )
+
+
+def _outcome(control: GateControl, case: Case, scratch: Path, progress: Progress) -> Outcome:
+    started = time.monotonic()
+    with (
+        progress.stage(f"control: {case.package.name}: {control.name}") as stage,
+        tempfile.TemporaryDirectory(dir=scratch) as out,
+    ):
+        seen = _said(control, case, Path(out), stage)
+        stage.note = f"stopped at {', '.join(sorted(seen))}" if seen else "nothing stopped it"
+    return Outcome(
+        control=f"{case.package.name}: {control.name}",
+        expected=control.expected(case),
+        seen=seen,
+        mended="nothing was changed",
+        seconds=time.monotonic() - started,
+    )
+
+
+def _said(control: GateControl, case: Case, out: Path, stage: Stage) -> frozenset[str]:
+    """Return the claims that were missed, or what rpm or configure complained of."""
+    try:
+        control.run(case, out)
+    except ContractError as error:
+        stage.line(error.message)
+        return frozenset(error.claims)
+    except CompileError as error:
+        stage.line(error.message)
+        said = buildlog.first_error((out / "build.log").read_text(errors="replace"))
+        return frozenset({_named(said)})
+    return frozenset()
+
+
+def _named(said: str) -> str:
+    names: Sequence[str] = [name for words, name in COMPLAINTS if words in said]
+    return names[0] if names else f"build: {said.splitlines()[0]}"

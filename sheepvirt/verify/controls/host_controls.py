@@ -1,0 +1,243 @@
+"""Pure: negative controls of a host: what is broken, and exactly which checks must fail then.
+
+A check is named as ``verify`` names it (``Check.title``), without the word that marks a stand-in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from xml.etree import ElementTree
+
+from sheepvirt.bootstrap.sheepdog import PORT
+from sheepvirt.model.hosts import Guest, Host
+from sheepvirt.verify.controls import el_controls, rpm_controls
+from sheepvirt.verify.model import Command, Control, Ground, each, switch, virsh, volumes
+
+MISSPELT = "obsbr0"  # the how-to's own slip, which libvirt takes without a word
+OTHER_CLUSTER = "127.0.0.2"
+# Checks that no control makes fail, and why not. Any other check without one is a defect.
+UNTRIED: Mapping[str, str] = {}
+
+# Another program listens on the port, on the first address of the host that is not its own alone.
+OPENED = "/var/lib/sheepvirt/prove-port"
+OPEN = """
+address=$(ip -o -4 addr show scope global | sed -n '1s/.* inet \\([^/ ]*\\).*/\\1/p')
+setsid nc -lk "$address" "$1" </dev/null >/dev/null 2>&1 &
+echo $! >"$2"
+"""
+CLOSE = """
+[ -e "$1" ] || exit 0
+kill "$(cat "$1")" || true
+rm "$1"
+"""
+
+# A guest's boot record is the first sector of its disk's second partition, whose start is at byte
+# 470 (of the MBR). It is kept aside, and the guest starts as on an empty disk.
+KEPT = "/var/lib/sheepvirt/prove-boot-record"
+FORGET = """
+set -e
+at=$(($(dog vdi read "$1" 470 4 | od -An -tu4) * 512))
+virsh -q destroy --domain "$1"
+dog vdi read "$1" $at 512 > "$2.new"
+mv "$2.new" "$2"
+head -c 512 /dev/zero | dog vdi write "$1" $at 512
+virsh -q start --domain "$1"
+"""
+REMEMBER = """
+[ -e "$2" ] || exit 0
+set -e
+at=$(($(dog vdi read "$1" 470 4 | od -An -tu4) * 512))
+virsh -q destroy --domain "$1" || true
+dog vdi write "$1" $at 512 < "$2"
+rm "$2"
+virsh -q start --domain "$1"
+"""
+
+
+def on_host(ground: Ground) -> tuple[Control, ...]:
+    """Return the controls of a host, in order."""
+    host = ground.host
+    return (
+        *_sheepdog(host),
+        *el_controls.on_host(host),
+        *_pool(host, ground.pool_xml),
+        *rpm_controls.of(ground),
+        *_network(host, ground.network_xml),
+        # One guest of each kind: the others are looked at by the same checks.
+        *(
+            c
+            for guest in {g.disk: g for g in reversed(host.guests)}.values()
+            for c in _guest(guest)
+        ),
+    )
+
+
+def _sheepdog(host: Host) -> tuple[Control, ...]:
+    living = [g.name for g in host.guests if g.disk == "sheepdog"]
+    return (
+        # libvirt goes on calling the pool active, and the guest running.
+        Control(
+            "sheepdog stopped",
+            switch(host, "stop", "sheepdog"),
+            each(
+                ["sheepdog"],
+                "services: service is running",
+                "sheepdog: cluster answers and is formatted",
+                "sheepdog: node has joined",
+            )
+            | each(
+                volumes(host),
+                "sheepdog: volume is in the pool",
+                "sheepdog: guest boots through the driver",
+            )
+            | each(
+                living,
+                "guests: guest prints its line on the console",
+                "guests: guest counts its boots on its disk",
+            ),
+        ),
+        Control(
+            f"port {PORT} open on another address of the host",
+            (Command(("sh", "-c", OPEN, "sh", str(PORT), OPENED)),),
+            each(["sheepdog"], "sheepdog: port is open only where wanted"),
+            undo=(Command(("sh", "-c", CLOSE, "sh", OPENED)),),
+        ),
+        Control(
+            "sheepdog not started at boot",
+            switch(host, "disable", "sheepdog"),
+            each(["sheepdog"], "services: service starts at boot"),
+        ),
+    )
+
+
+def _pool(host: Host, pool_xml: str) -> tuple[Control, ...]:
+    other = ElementTree.fromstring(pool_xml)
+    for element in other.iter("host"):
+        element.set("name", OTHER_CLUSTER)
+    return (
+        Control(
+            "pool stopped",
+            (virsh("pool-destroy", host.pool),),
+            each([host.pool], "sheepdog: pool is active")
+            | each(volumes(host), "sheepdog: volume is in the pool"),
+        ),
+        Control(
+            "autostart of the pool undefined",
+            (virsh("pool-autostart", host.pool, "--disable"),),
+            each([host.pool], "sheepdog: pool starts by itself"),
+        ),
+        Control(
+            "pool names another cluster",
+            (virsh("pool-define", "/dev/stdin", stdin=ElementTree.tostring(other)),),
+            each([host.pool], "sheepdog: pool is of the local cluster"),
+        ),
+        # libvirt undefines no pool that is active.
+        Control(
+            "pool undefined, and started for this once",
+            (
+                virsh("pool-destroy", host.pool),
+                virsh("pool-undefine", host.pool),
+                virsh("pool-create", "/dev/stdin", stdin=pool_xml.encode()),
+            ),
+            each(
+                [host.pool],
+                "sheepdog: pool is persistent",
+                "sheepdog: pool starts by itself",
+            ),
+        ),
+    )
+
+
+def _network(host: Host, network_xml: str) -> tuple[Control, ...]:
+    network, bridge = host.network, host.bridge
+    wrong = ElementTree.fromstring(network_xml)
+    for element in wrong.iter("bridge"):
+        element.set("name", MISSPELT)
+    return (
+        Control(
+            "bridge deleted",
+            (Command(("ovs-vsctl", "--timeout=30", "del-br", bridge)),),
+            each([network], "networks: bridge of the network is there")
+            | {"networks: bridge exists in openvswitch"}
+            | el_controls.without_bridge(host)
+            | each((g.name for g in host.guests), "guests: port of the guest is on the bridge"),
+        ),
+        # libvirt defines and starts it, and calls it active.
+        Control(
+            f"network names {MISSPELT}, which does not exist",
+            (
+                virsh("net-define", "/dev/stdin", stdin=ElementTree.tostring(wrong)),
+                virsh("net-destroy", network),
+                virsh("net-start", network),
+            ),
+            each([network], "networks: bridge of the network is there")
+            | {"networks: network names the bridge of openvswitch"},
+        ),
+        Control(
+            "network stopped",
+            (virsh("net-destroy", network),),
+            each([network], "networks: network is active"),
+        ),
+        Control(
+            "autostart of the network undefined",
+            (virsh("net-autostart", network, "--disable"),),
+            each([network], "networks: network starts by itself"),
+        ),
+        Control(
+            "network undefined",
+            (virsh("net-undefine", network),),
+            each(
+                [network],
+                "networks: network is persistent",
+                "networks: network starts by itself",
+            ),
+        ),
+    )
+
+
+def _guest(guest: Guest) -> tuple[Control, ...]:
+    name = guest.name
+    on_sheepdog = [f"{name} on sheepdog"] if guest.disk == "sheepdog" else []
+    script = ("sh", name, KEPT)
+    data = Control(
+        f"data of {name} lost",
+        (Command(("sh", "-c", FORGET, *script)),),
+        each([name], "guests: data outlives destruction and reboot"),
+        undo=(Command(("sh", "-c", REMEMBER, *script)),),
+        data=True,
+    )
+    return (
+        *([data] if on_sheepdog else []),
+        Control(
+            f"title of {name} changed",
+            (virsh("desc", name, "--config", "--title", "another"),),
+            each([name], "guests: guest is defined as wanted"),
+        ),
+        Control(
+            f"autostart of {name} undefined",
+            (virsh("autostart", name, "--disable"),),
+            each([name], "guests: guest starts by itself"),
+        ),
+        # It goes on running, and will be gone when it stops.
+        Control(
+            f"{name} undefined",
+            (virsh("undefine", name),),
+            each([name], "guests: guest is persistent", "guests: guest starts by itself"),
+        ),
+        Control(
+            f"{name} destroyed",
+            (virsh("destroy", name),),
+            each(
+                [name],
+                "guests: guest is running",
+                "guests: port of the guest is on the bridge",
+                "guests: guest prints its line on the console",
+                "guests: guest counts its boots on its disk",
+            )
+            | each(
+                on_sheepdog,
+                "sheepdog: guest runs from its volume",
+                "sheepdog: guest boots through the driver",
+            ),
+        ),
+    )

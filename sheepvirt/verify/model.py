@@ -1,0 +1,87 @@
+"""Frozen dataclasses of negative controls, and how they name checks and call virsh."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sheepvirt.bootstrap.services import commands
+from sheepvirt.model.builds import BuildRecord, Feature
+from sheepvirt.model.hosts import Host
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command on the host; must succeed."""
+
+    argv: tuple[str, ...]
+    stdin: bytes = b""
+
+
+@dataclass(frozen=True)
+class Control:
+    """One thing that is broken. ``undo`` is for what a bootstrap does not see and thus not mend."""
+
+    name: str
+    breaks: tuple[Command, ...]
+    fails: frozenset[str]
+    undo: tuple[Command, ...] = ()  # without stdin; does nothing where nothing is broken
+    data: bool = False  # judge the guests' data by the pass before the controls
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a control: what had to fail and what failed, and what brought all back."""
+
+    control: str
+    expected: frozenset[str]
+    seen: frozenset[str]
+    mended: str
+    seconds: float
+
+    @property
+    def ok(self) -> bool:
+        """Whether exactly that failed which had to."""
+        return bool(self.expected) and self.expected == self.seen
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What controls are made from. The XML is libvirt's, of the host's network and pool."""
+
+    host: Host
+    records: tuple[BuildRecord, ...]
+    features: tuple[tuple[str, Feature], ...]  # (package, feature) of what a host can show
+    network_xml: str
+    pool_xml: str
+    removable: str  # a dependency whose RPM no other one requires; "" where there is none
+
+
+def title(name: str, subject: str = "") -> str:
+    """Return a check's title (``Check.title``)."""
+    return f"{name} [{subject}]" if subject else name
+
+
+def plain(title: str) -> str:
+    """Return a check's title without the words that mark a stand-in or what is unpinned."""
+    return title.replace(" (stand-in)", "").replace(" (unpinned)", "")
+
+
+def each(subjects: Iterable[str], *names: str) -> frozenset[str]:
+    """Return the titles of these checks for each of these subjects."""
+    return frozenset(title(name, subject) for subject in subjects for name in names)
+
+
+def volumes(host: Host) -> list[str]:
+    """Return what the checks call the guests' volumes."""
+    return [f"{g.name} on sheepdog" for g in host.guests if g.disk == "sheepdog"]
+
+
+def switch(host: Host, verb: str, service: str) -> tuple[Command, ...]:
+    """Return the commands of the host's init that start, stop, restart, enable, disable it."""
+    return tuple(Command(argv) for argv in commands(host.init, verb, service))
+
+
+def virsh(*argv: str, stdin: bytes = b"") -> Command:
+    """Return a command of virsh on the host's own hypervisor."""
+    return Command(("virsh", "-q", "-c", "qemu:///system", *argv), stdin)

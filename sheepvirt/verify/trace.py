@@ -1,0 +1,130 @@
+"""From a running host back to where it came from: RPM, build, spec's diff, sources, image, tests.
+
+Each link is looked at, not assumed: the host is asked for the digest of each installed RPM's header
+and for the programs that run, the repo's files are hashed, and the JUnit reports are read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from sheepvirt.bootstrap import readings
+from sheepvirt.builds import repo
+from sheepvirt.core import paths, tables
+from sheepvirt.model.builds import BuildRecord
+from sheepvirt.model.hosts import Host, Link
+from sheepvirt.rpm.rpms import sha256
+from sheepvirt.ssh import client
+from sheepvirt.ssh.client import Connection
+from sheepvirt.verify import verification
+
+# Prints "package<TAB>program" for every program that runs and is of an RPM; "(deleted)" stays: such
+# a program was replaced by another build since it was started.
+RUNNING = """
+for link in /proc/[0-9]*/exe; do readlink "$link"; done 2>/dev/null | sort -u |
+while read -r program; do
+  name=$(rpm -qf --qf '%{NAME}' "${program% (deleted)}" 2>/dev/null) || continue
+  printf '%s\\t%s\\n' "$name" "$program"
+done
+"""
+
+
+def trace(host: Host, package: str) -> tuple[Link, ...]:
+    """Return the chain from what runs on ``host`` back to what ``package`` was built from.
+
+    Raises UnknownNameError (no such package is published), ConfigError, SshError.
+    """
+    folder = paths.dist() / host.target
+    records = {r.package: r for r in repo.read_manifest(folder)}
+    record = records[tables.pick("published package", package, records)]
+    connection = client.connect(host)
+    return (
+        *_on_host(connection, record),
+        *_in_repo(folder, record),
+        *_built_from(record, records, folder),
+        *_seen(record),
+        *_verified(host, (folder / repo.MANIFEST).stat().st_mtime),
+    )
+
+
+def _on_host(connection: Connection, record: BuildRecord) -> list[Link]:
+    name = connection.host.name
+    installed = readings.installed(
+        connection.run(["rpm", "-qa", "--qf", readings.INSTALLED]).stdout
+    )
+    ours = {r.name: (r.nevra, r.header_sha1) for r in record.rpms if not r.nevra.endswith(".src")}
+    there = sorted(ours.keys() & installed.keys())
+    wrong = readings.differing(ours, installed)
+    listing = connection.run(["sh", "-s"], stdin=RUNNING.encode()).stdout
+    rows = [row.split("\t") for row in listing.splitlines() if "\t" in row]
+    links = [
+        Link(f"runs on {name}", f"{program} of {ours[owner][0]}", ok="(deleted)" not in program)
+        for owner, program in rows
+        if owner in ours
+    ] or [Link(f"runs on {name}", f"no program of {record.package} runs now", ok=True)]
+    if not there:
+        return [*links, Link(f"installed on {name}", f"nothing of {record.package}", ok=False)]
+    said = f"{len(there)} RPMs, each this very build (by its header's SHA-1)"
+    if wrong:
+        said = f"{len(wrong)} of {len(there)} RPMs are not the published ones, such as {wrong[0]}"
+    return [*links, Link(f"installed on {name}", said, ok=not wrong)]
+
+
+def _in_repo(folder: Path, record: BuildRecord) -> list[Link]:
+    files = [(r, folder / r.file) for r in record.rpms]
+    bad = [r.file for r, path in files if not path.is_file() or sha256(path) != r.sha256]
+    what = f"{len(files)} RPMs in {folder / record.package}, hashes as published"
+    said = f"changed since: {', '.join(bad)}" if bad else what
+    return [Link("published", said, ok=not bad)]
+
+
+def _built_from(
+    record: BuildRecord, records: Mapping[str, BuildRecord], folder: Path
+) -> list[Link]:
+    own = folder / record.package
+    inputs = record.inputs
+    note = f" ({record.stand_in})" if record.stand_in else ""
+    note += f" (UNPINNED: {record.unpinned})" if record.unpinned else ""
+    build = (
+        f"{record.package} {record.version}{note}, key {record.key[:16]}, {record.seconds:.0f} s"
+    )
+    links = [Link("built", f"{build}; log: {own / 'build.log'}", ok=(own / "build.log").is_file())]
+    diff = own / "spec.diff"
+    text = diff.read_text(encoding="utf-8", errors="replace") if diff.is_file() else ""
+    said = f"{diff}" if text else "as it was: no line changed"
+    links.append(Link("spec", said, ok=True, detail=text))
+    for name, pin in inputs.items():
+        if name.startswith("source "):
+            kind = "git commit" if len(pin) == 40 else "sha256"
+            links.append(Link(name, f"{kind} {pin}", ok=True))
+    links.append(Link("builder image", inputs.get("builder image", "unknown"), ok=True))
+    for name in [n.removeprefix("package ") for n in inputs if n.startswith("package ")]:
+        other = records.get(name)
+        key = inputs[f"package {name}"]
+        same = other is not None and other.key == key
+        stand_in = f" ({other.stand_in})" if other and other.stand_in else ""
+        stand_in += f" (UNPINNED: {other.unpinned})" if other and other.unpinned else ""
+        what = f"{name}{stand_in}, key {key[:16]}"
+        links.append(Link("build root had", what if same else f"{what}: built anew since", ok=same))
+    return links
+
+
+def _seen(record: BuildRecord) -> list[Link]:
+    return [
+        Link(f"gate {e.gate}", f"{e.feature}: {e.claim}: {e.observed}", ok=e.ok)
+        for e in record.evidence
+    ]
+
+
+def _verified(host: Host, published: float) -> list[Link]:
+    links = []
+    for path in sorted((paths.dist() / "verify" / host.name).glob("*.xml")):
+        checks = verification.read_junit(path, host)
+        good = sum(c.result != "failed" for c in checks)
+        older = path.stat().st_mtime < published
+        note = "; that was before this repo was published" if older else ""
+        said = f"{good} of {len(checks)} checks good ({path}){note}"
+        links.append(Link("verified", said, ok=0 < good == len(checks) and not older))
+    nothing = f"not yet: `invoke verify {host.name}`"
+    return links or [Link("verified", nothing, ok=False)]
