@@ -24,7 +24,7 @@ KEY = re.compile(
     r"\s*#\s*(chkconfig|Provides|(?:Required|Should)-Start|Default-St(?:art|op)):", re.A
 )
 BLOCK = re.compile(r"\s*### BEGIN INIT INFO", re.A)
-NUMBERS = re.compile(r"\s*(\S+)\s+\+?(\d+)\s+\+?(\d+)\s", re.A)
+NUMBERS = re.compile(r"\s*(\S+)\s+\+?(\d{1,9})\s+\+?(\d{1,9})\s", re.A)
 RUNLEVELS = re.compile(r"(?:\s*[+-]?\d+)*", re.A)
 LINK = re.compile(r"S(\d\d)(.+)")
 START = re.compile(r".*/rc([0-6])\.d/S\d\d(.+)")
@@ -116,7 +116,8 @@ def _levels(value: str) -> frozenset[str] | None:
     """
     match = RUNLEVELS.match(value)
     numbers = re.findall(r"[+-]?\d+", match[0], re.A) if match else []
-    return frozenset(str(int(n) % 32) for n in numbers) & frozenset("0123456") if numbers else None
+    levels = {str(int(n) % 32) for n in numbers if len(n) < 19}  # more digits are no runlevel
+    return frozenset(levels) & frozenset("0123456") if numbers else None
 
 
 def listed(text: str) -> frozenset[str]:

@@ -202,7 +202,18 @@ def test_no_header_breaks_the_reader(header: str, override: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["# chkconfig: 2345 20\n", "#chkconfig 2345 20 80\n", "# chkconfig:"]
+    "line",
+    [
+        "# chkconfig: 2345 20\n",
+        "#chkconfig 2345 20 80\n",
+        "# chkconfig:",
+        f"# chkconfig: 2345 {'9' * 5000} 1\n",
+    ],
 )
 def test_a_broken_line_is_none(line: str) -> None:
     assert read("x", line) is None
+
+
+def test_a_runlevel_of_thousands_of_digits_is_none() -> None:
+    script = read("x", f"### BEGIN INIT INFO\n# Default-Start: 3 {'1' * 5000} 5\n")
+    assert script and script.levels == frozenset("35")
