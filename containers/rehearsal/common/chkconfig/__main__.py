@@ -1,4 +1,4 @@
-"""A stand-in for el6's chkconfig 1.3.49, in words of our own, over the same headers and links.
+"""A stand-in for el6's chkconfig 1.3.49 that we wrote, over the same headers and links.
 
 Its answers, links and exit codes were compared with those of chkconfig 1.3.49.5 itself, case by
 case: tests/unit/data/sysv/chkconfig.toml. That program's faults are kept, since a host has them

@@ -95,7 +95,7 @@ class Host:
             path.unlink()
 
     def obey(self, target: Service) -> None:
-        """Number the scripts by LSB's dependencies, and link what moved and the target anew."""
+        """Number the scripts by LSB's dependencies; renew links of the target and of what moved."""
         services = [replace(s, on=target.on) if s.name == target.name else s for s in self.all()]
         moved = True
         while moved:
