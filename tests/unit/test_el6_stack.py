@@ -84,6 +84,13 @@ def test_our_specs_for_it_say_nothing_that_its_rpm_does_not_know(package: Packag
     assert not found
 
 
+def test_qemu_is_newer_than_the_distributions_own() -> None:
+    """CentOS 6's qemu-kvm is 2:0.12.1.2: with a smaller epoch, yum would install that."""
+    spec = staging.stock_spec(PACKAGES["qemu"], [])
+    assert re.search(r"(?m)^Epoch:\s+2$", spec)
+    assert "qemu-img = %{epoch}:%{version}-%{release}" in spec
+
+
 def test_rpmbuild_gets_no_option_that_its_rpm_does_not_know() -> None:
     for package in PACKAGES.values():
         if not package.targets or "el6" in package.targets:
