@@ -67,9 +67,12 @@ def made_by_libvirtd(row: Altered) -> bool:
     """Return whether libvirtd itself accounts for a difference, so that nobody else did.
 
     The RPM brings no %ghost: libvirtd makes those folders, and the specs of 2013 have other modes
-    for them than it gives. And it saves the UUIDs that it gives to filters in their files, for root
+    for them than it gives. 1.0.3's init script empties /var/cache/libvirt, and the daemon makes the
+    folder in it once more. And it saves the UUIDs that it gives to filters in their files, for root
     alone; later specs call those %ghost as well.
     """
+    if row.path == "/var/cache/libvirt/qemu":
+        return not set(row.what) - set("M.")
     if row.path.startswith("/etc/libvirt/nwfilter/"):
         return not set(row.what) - set("SM5T.")
     return row.kind == "g" and row.path.startswith(("/var/run/libvirt", "/run/libvirt"))

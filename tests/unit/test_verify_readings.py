@@ -76,9 +76,12 @@ def test_what_libvirtd_makes_itself_is_no_alteration() -> None:
         "S.5....T.    /etc/libvirt/storage/x\n"
         "SM5..UGT.    /etc/libvirt/nwfilter/no-arp-spoofing.xml\n"
         ".M.......  g /var/lib/other\n"
+        ".M.......    /var/cache/libvirt/qemu\n"
+        ".M...U...    /var/cache/libvirt/qemu\n"
+        ".M.......    /var/cache/libvirt\n"
     )
     made = [readings.made_by_libvirtd(row) for row in readings.altered(text)]
-    assert made == [True, True, False, False, False, False]
+    assert made == [True, True, False, False, False, False, True, False, False]
 
 
 @pytest.mark.parametrize(
