@@ -228,17 +228,20 @@ def destroy(_c: Context, host: str) -> None:
 
 
 def _run(*argv: str) -> None:
+    """Run a program of this Python's environment."""
     print("  $", *argv, flush=True)
-    code = subprocess.run([sys.executable, "-m", *argv], cwd=paths.ROOT).returncode
+    program = Path(sys.executable).with_name(argv[0])
+    code = subprocess.run([str(program), *argv[1:]], cwd=paths.ROOT).returncode
     if code:
         raise Exit(code=code)
 
 
 @task
 def check(_c: Context) -> None:
-    """Run the fast part of the tests: format, lint, strict types, unit tests."""
+    """Run the fast part of the tests: format, lint, imports, strict types, unit tests."""
     _run("ruff", "format", "--check", ".")
     _run("ruff", "check", ".")
+    _run("lint-imports")
     _run("mypy")
     _run("pytest", "-q", "tests/unit")
 
