@@ -109,6 +109,7 @@ def test_the_thirteen_of_nineteen_go_onto_a_host_in_one_transaction(world: Path)
         ("source", "UNPINNED source"), ("source", "it is version 1.0.3"),
         ("spec", "BuildRequires: sheepdog"), ("spec", "Requires: sheepdog"),
         ("spec", "0001-bridge-code-lives-with-old-kernel-headers.patch is applied"),
+        ("spec", "0002-a-dbus-watch-waits-for-its-data.patch is applied"),
         ("build", "configured in"), ("rpm", "Requires: sheepdog"),
         ("rpm", "/usr/bin/collie is compiled in"),
     } <= claims  # fmt: skip
