@@ -75,7 +75,7 @@ def use(path: Path, target: str, progress: Progress) -> Offline:
 def _compare(bundle: Archive, target: Target, progress: Progress) -> None:
     """Say where bundle and checkout differ. Raises BundleError where it cannot build for it."""
     lock = bundle.lock
-    here = git.revision(paths.ROOT)
+    here = git.own_revision()
     made_at, used_at = (r[:12] or "an unknown revision" for r in (lock.revision, here))
     tags = {row.kind: row.tag for row in lock.images}
     remedy = (
@@ -102,7 +102,7 @@ def _compare(bundle: Archive, target: Target, progress: Progress) -> None:
             f"  it was made at {made_at}, this checkout is at {used_at}: whose specs count"
         )
     pinned = next((m.sha256 for m in lock.members if m.name == REQUIREMENTS), "")
-    if pinned != rpms.sha256(paths.ROOT / REQUIREMENTS):
+    if pinned != rpms.sha256(paths.LOCK):
         progress.say(f"  its {REQUIREMENTS} is not that of this checkout")
 
 

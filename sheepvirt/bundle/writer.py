@@ -8,7 +8,6 @@ from __future__ import annotations
 import gzip
 import tempfile
 import time
-import tomllib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -102,8 +101,8 @@ def make(target: Target, words: Sequence[str], path: Path, progress: Progress) -
             job = Job(engine, target, tags[BUILDER], packer.scratch, progress)
             lock = Lock(
                 target=target.name,
-                version=_version(),
-                revision=git.revision(paths.ROOT),
+                version=paths.version(),
+                revision=git.own_revision(),
                 made=time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()),
                 words=tuple(words),
                 sources=tuple(_pack_sources(planned, job, packer, progress)),
@@ -174,7 +173,7 @@ def _pack_repos(
             folder.mkdir()
             packer.add(member_name(REPOS, name), container.get(name, folder))
             stage.line(name)
-        packer.add(REQUIREMENTS, paths.ROOT / REQUIREMENTS)
+        packer.add(REQUIREMENTS, paths.LOCK)
         installed = {tool: _names(container, argv) for tool, argv in INSTALLED.items()}
         stage.note = ", ".join(f"{len(names)} by {tool}" for tool, names in installed.items())
     return installed
@@ -202,8 +201,3 @@ def _pack_image(
         member = packer.add(member_name("images", f"{kind}.tar.gz"), file)
         stage.note = size_of(file)
     return ImageRow(kind, tag, ident, engine.layers(ident), member)
-
-
-def _version() -> str:
-    text = (paths.ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    return str(tomllib.loads(text)["project"]["version"])

@@ -1,6 +1,6 @@
 """One tree of errors: what happened, what to do next, and the exit code.
 
-Raised anywhere, caught once (``tasks.py``), so that a user's mistake never ends in a traceback.
+Raised anywhere, caught once (``cli/commands.py``): no mistake of a user ends in a traceback.
 """
 
 from __future__ import annotations

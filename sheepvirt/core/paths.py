@@ -1,22 +1,37 @@
-"""Where things live: data folders in the checkout, caches and keys outside of it."""
+"""Where things live: data folders in the checkout or the wheel, caches and keys outside of both."""
 
 from __future__ import annotations
 
 import os
+import tomllib
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-SPECS = ROOT / "specs"
-PATCHES = ROOT / "patches"
-CONTAINERS = ROOT / "containers"
-HOST = ROOT / "host"
-CHECKS = ROOT / "sheepvirt" / "verify" / "checks"  # the verification: pytest, on any host
+_PACKAGE = Path(__file__).resolve().parents[1]
+_IN_WHEEL = _PACKAGE / "data"  # pyproject.toml puts it there; a checkout has no such folder
+ROOT = _PACKAGE.parent  # the checkout, or the folder that sheepvirt is installed in
+IN_CHECKOUT = not _IN_WHEEL.is_dir()
+DATA = ROOT if IN_CHECKOUT else _IN_WHEEL
+SPECS = DATA / "specs"
+PATCHES = DATA / "patches"
+CONTAINERS = DATA / "containers"
+HOST = DATA / "host"
+PROJECT = DATA / "pyproject.toml"  # the version, and pytest's settings for the verification
+LOCK = DATA / "requirements.lock"
+CHECKS = _PACKAGE / "verify" / "checks"  # the verification: pytest, on any host
 MANIFEST = "manifest.json"  # in a published repo: what it has and what was seen of it
 
 
+def version() -> str:
+    """Return sheepvirt's version. pyproject.toml is the one place that has it."""
+    return str(tomllib.loads(PROJECT.read_text(encoding="utf-8"))["project"]["version"])
+
+
 def dist() -> Path:
-    """Results of builds and runs: ``dist/`` in the checkout, or ``$SHEEPVIRT_DIST``."""
-    return Path(os.environ.get("SHEEPVIRT_DIST", ROOT / "dist"))
+    """Results of builds and runs: ``$SHEEPVIRT_DIST``, else ``dist/`` in the checkout.
+
+    Where sheepvirt is installed, ``dist/`` in the current folder.
+    """
+    return Path(os.environ.get("SHEEPVIRT_DIST", (ROOT if IN_CHECKOUT else Path.cwd()) / "dist"))
 
 
 def cache() -> Path:

@@ -158,6 +158,11 @@ def unpack(commit: str, file: Path) -> None:
         _keep(new, repository)
 
 
+def own_revision() -> str:
+    """Return the revision of sheepvirt's own checkout; "" where it is installed: none is known."""
+    return revision(paths.ROOT) if paths.IN_CHECKOUT else ""
+
+
 def revision(folder: Path) -> str:
     """Return the commit id that ``folder`` is a checkout of, with "+" if changed; "" if none."""
     head = _git("-C", str(folder), "rev-parse", "--verify", "HEAD")

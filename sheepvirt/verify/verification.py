@@ -194,7 +194,7 @@ def pytest_argv(host: Host, config: Path, junit: Path) -> list[str]:
     """Return the command that verifies ``host`` by ``config`` (of SSH), less what to run."""
     return [
         sys.executable, "-m", "pytest", "-v", "--color=no", "-p", "no:cacheprovider",
-        "-c", str(paths.ROOT / "pyproject.toml"), f"--rootdir={paths.ROOT}",
+        "-c", str(paths.PROJECT), f"--rootdir={paths.ROOT}",
         f"--hosts=ssh://{host.name}", f"--ssh-config={config}", f"--junitxml={junit}",
     ]  # fmt: skip
 

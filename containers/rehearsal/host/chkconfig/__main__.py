@@ -1,0 +1,1 @@
+../../common/chkconfig/__main__.py

@@ -1,0 +1,1 @@
+../../common/chkconfig/verbs.py
