@@ -219,8 +219,13 @@ def _ints(value: Any) -> tuple[int, ...]:
 
 
 def _files(headers: Mapping[str | int, Any]) -> tuple[str, ...]:
-    """Join RPMTAG_BASENAMES with RPMTAG_DIRNAMES; one file's index comes as a plain number."""
+    """Join RPMTAG_BASENAMES with RPMTAG_DIRNAMES; one file's index comes as a plain number.
+
+    Raises ValueError: the header contradicts itself.
+    """
     names, folders = _texts(headers.get("basenames")), _texts(headers.get("dirnames"))
     index = headers.get("dirindexes", ())
     indexes = (index,) if isinstance(index, int) else tuple(index)
+    if not all(0 <= i < len(folders) for i in indexes):
+        raise ValueError("its header names a folder that it does not have")
     return tuple(folders[i] + n for n, i in zip(names, indexes, strict=True))

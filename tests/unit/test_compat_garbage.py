@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import rpm_bytes
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from sheepvirt.core.errors import BuildError
@@ -48,6 +48,7 @@ def harmed(data: bytes, flips: list[tuple[float, int]]) -> bytes:
 
 @HERE
 @given(st.sampled_from(SAMPLES), FLIPS, st.floats(0.01, 1))
+@example(LARGE, [(0.7265625, 1)], 1)  # the index of a folder that is not there
 def test_a_harmed_rpm(
     tmp_path: Path, data: bytes, flips: list[tuple[float, int]], cut: float
 ) -> None:
