@@ -46,7 +46,7 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Ground:
+class ControlContext:
     """What controls are made from. The XML is libvirt's, of the host's network and pool."""
 
     host: Host

@@ -12,7 +12,7 @@ from sheepvirt.core import paths
 from sheepvirt.model.builds import BuildRecord, Feature, PublishedRpm
 from sheepvirt.model.hosts import Guest, Host
 from sheepvirt.verify.controls import host_controls, rpm_controls
-from sheepvirt.verify.model import Control, Ground, Outcome, plain
+from sheepvirt.verify.model import Control, ControlContext, Outcome, plain
 
 SO = "/usr/lib64/libvirt/storage-backend/libvirt_storage_backend_sheepdog.so"
 GUEST = Guest("papeete", "title", 256, 1, "ovsbr0", "ia ora na")
@@ -30,8 +30,8 @@ POOL = "<pool type='sheepdog'><source><host name='127.0.0.1' port='7000'/></sour
 
 
 def table(host: Host = HOST) -> dict[str, Control]:
-    ground = Ground(host, RECORDS, FEATURES, NETWORK, POOL, removable="lzop")
-    return {c.name: c for c in host_controls.on_host(ground)}
+    context = ControlContext(host, RECORDS, FEATURES, NETWORK, POOL, removable="lzop")
+    return {c.name: c for c in host_controls.on_host(context)}
 
 
 def test_services_are_broken_in_the_words_of_the_hosts_init() -> None:

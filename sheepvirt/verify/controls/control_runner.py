@@ -29,7 +29,7 @@ from sheepvirt.ssh.client import Connection
 from sheepvirt.verify import model, verification
 from sheepvirt.verify.controls import claim_controls, gate_controls, host_controls
 from sheepvirt.verify.display import Display
-from sheepvirt.verify.model import Control, Ground, Outcome
+from sheepvirt.verify.model import Control, ControlContext, Outcome
 
 # The first of these names whose RPM can be removed: no other one requires it.
 REMOVABLE = """
@@ -115,12 +115,12 @@ class Trial:
         )
         names = self._wanted.dependencies.packages
         found = self._connection.run(["sh", "-c", REMOVABLE, "sh", *names]).stdout.strip()
-        ground = Ground(
+        context = ControlContext(
             self._host, self._wanted.records, tuple(features), network, pool, removable=found
         )
         signs = self._wanted.stand_ins
         return tuple(
-            replace(c, name=standin.sign(c.name, signs)) for c in host_controls.on_host(ground)
+            replace(c, name=standin.sign(c.name, signs)) for c in host_controls.on_host(context)
         )
 
     def mend(self, what: str) -> str:

@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 from sheepvirt.bootstrap.sheepdog import PORT
 from sheepvirt.model.hosts import Guest, Host
 from sheepvirt.verify.controls import el_controls, rpm_controls
-from sheepvirt.verify.model import Command, Control, Ground, each, switch, virsh, volumes
+from sheepvirt.verify.model import Command, Control, ControlContext, each, switch, virsh, volumes
 
 MISSPELT = "obsbr0"  # the how-to's own slip, which libvirt takes without a word
 OTHER_CLUSTER = "127.0.0.2"
@@ -54,15 +54,15 @@ virsh -q start --domain "$1"
 """
 
 
-def on_host(ground: Ground) -> tuple[Control, ...]:
+def on_host(context: ControlContext) -> tuple[Control, ...]:
     """Return the controls of a host, in order."""
-    host = ground.host
+    host = context.host
     return (
         *_sheepdog(host),
         *el_controls.on_host(host),
-        *_pool(host, ground.pool_xml),
-        *rpm_controls.of(ground),
-        *_network(host, ground.network_xml),
+        *_pool(host, context.pool_xml),
+        *rpm_controls.of(context),
+        *_network(host, context.network_xml),
         # One guest of each kind: the others are looked at by the same checks.
         *(
             c

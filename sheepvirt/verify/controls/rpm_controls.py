@@ -6,7 +6,7 @@ import re
 
 from sheepvirt.model.builds import BuildRecord, Feature
 from sheepvirt.model.hosts import Host
-from sheepvirt.verify.model import Command, Control, Ground, each, switch, volumes
+from sheepvirt.verify.model import Command, Control, ControlContext, each, switch, volumes
 
 BACKEND = re.compile(r"/libvirt_storage_backend_\w+\.so$")
 ASIDE = ".sheepvirt-prove"  # what a file is called while it is "removed"
@@ -45,14 +45,14 @@ rm -r "$top"
 """
 
 
-def of(ground: Ground) -> tuple[Control, ...]:
+def of(context: ControlContext) -> tuple[Control, ...]:
     """Return the controls of what was installed on a host, in order."""
     found: list[Control] = []
-    for package, feature in ground.features:
+    for package, feature in context.features:
         if BACKEND.search(feature.rpm_file):  # libvirt 1.0.3 has all of them in its storage driver
-            found.append(_backend(ground.host, package, feature))
+            found.append(_backend(context.host, package, feature))
         found.append(_virsh(package, feature))
-    return (*found, *_rpms(ground))
+    return (*found, *_rpms(context))
 
 
 def _backend(host: Host, package: str, feature: Feature) -> Control:
@@ -81,20 +81,20 @@ def _virsh(package: str, feature: Feature) -> Control:
     )
 
 
-def _rpms(ground: Ground) -> tuple[Control, ...]:
+def _rpms(context: ControlContext) -> tuple[Control, ...]:
     """Take an RPM of ours and a dependency out of rpm's database, put another build there."""
     found: list[Control] = []
     # Of many RPMs, of which most are installed as well: others are left to look at.
-    most = max((r for r in ground.records if r.install), key=lambda r: len(r.rpms), default=None)
+    most = max((r for r in context.records if r.install), key=lambda r: len(r.rpms), default=None)
     if most:
         # The last one asked for is libvirt's own meta-package in all versions: no RPM requires it.
         found += _rpm(most, most.install[-1])
-    if ground.removable:
+    if context.removable:
         found.append(
             Control(
-                f"dependency {ground.removable} is not installed",
-                (Command(("rpm", "-e", ground.removable)),),
-                each([ground.removable], "packages: dependency is installed"),
+                f"dependency {context.removable} is not installed",
+                (Command(("rpm", "-e", context.removable)),),
+                each([context.removable], "packages: dependency is installed"),
             )
         )
     return tuple(found)
