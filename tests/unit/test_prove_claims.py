@@ -9,7 +9,7 @@ from sheepvirt.builds.buildroot import TOP
 from sheepvirt.config import catalog, versions
 from sheepvirt.model.builds import BuildRecord, Evidence, Rpm
 from sheepvirt.verify.controls import claim_controls
-from sheepvirt.verify.controls.claim_controls import LOSSES, Artifacts
+from sheepvirt.verify.controls.claim_controls import MUTATIONS, Artifacts
 from sheepvirt.verify.model import Outcome
 
 QEMU = catalog.load_package("qemu", "5.2.0")
@@ -66,7 +66,7 @@ def test_each_loss_makes_exactly_its_claims_fail(whole: Artifacts) -> None:
 def test_every_loss_has_something_to_be_missed() -> None:
     outcomes = [*claim_controls.tried(qemu()), *claim_controls.tried(libvirt())]
     names = {o.control.partition(": ")[2] for o in outcomes}
-    assert names == {loss.name for loss in LOSSES}
+    assert names == {mutation.name for mutation in MUTATIONS}
 
 
 def test_a_claim_that_is_made_of_anything_is_found() -> None:
@@ -86,8 +86,8 @@ def test_what_no_control_has_missed_is_told_with_the_reason_if_there_is_one() ->
         Evidence("rpm", "qemu", "usable on el6", "rpm 4.8 is enough", "", ok=True),
     )
     record = BuildRecord("qemu", "1", "k", {}, (), (), rows, 1.0)
-    seen = Outcome("qemu: a loss", frozenset({"rpm: seen"}), frozenset({"rpm: seen"}), "", 0)
-    other = replace(seen, control="libvirt: a loss", seen=frozenset({"rpm: never seen"}))
+    seen = Outcome("qemu: a mutation", frozenset({"rpm: seen"}), frozenset({"rpm: seen"}), "", 0)
+    other = replace(seen, control="libvirt: a mutation", seen=frozenset({"rpm: never seen"}))
     assert claim_controls.untried([record], [seen, other]) == {
         "qemu: rpm: never seen": "",
         "qemu: rpm: rpm 4.8 is enough": claim_controls.UNTRIED["usable"],

@@ -1,7 +1,8 @@
-"""Negative controls of the claims of a published build: each is held once more against the build's
-own artifacts, less the one thing that it tells of. A claim that is then still made proves nothing.
+"""Negative controls of the claims of a published build.
 
-No container: what rpm expanded, the build log and the RPMs are in the published repo.
+Each claim is checked again against the build's artifacts with the one thing removed that the claim
+is about. A claim that still holds then proves nothing. No container is needed: the published repo
+has the expanded spec, the build log and the RPMs.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from sheepvirt.model.builds import BuildRecord, Evidence, Package, Rpm, Target
 from sheepvirt.rpm import rpms
 from sheepvirt.verify.model import Outcome
 
-# Claims that no control misses, by the first word of their feature, and why.
+# Claims that no control makes fail, by the first word of their feature, and why.
 UNTRIED: Mapping[str, str] = {
     "unpinned": "it says what was given, and judges nothing",
     "adjust": "each rule is broken in tests/unit/test_spec_adjust.py",
@@ -30,20 +31,20 @@ UNTRIED: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class Artifacts:
-    """What a build has left, and what is to be read in it."""
+    """The artifacts of a build, and how to read a file in its RPMs."""
 
     package: Package
     dist: str
     expanded: str  # the spec, as rpm expands it
     log: str
     built: tuple[Rpm, ...]
-    needs: tuple[Rpm, ...]  # RPMs of ours that were in its build root
+    needs: tuple[Rpm, ...]  # RPMs of the same repo that were in its build root
     read: ReadMember
 
 
 @dataclass(frozen=True)
-class Loss:
-    """One thing that is taken out, and which claims, of which gate, must be missed then."""
+class Mutation:
+    """One thing removed from the artifacts, and the claims of a gate that must fail then."""
 
     name: str
     take: Callable[[Artifacts], Artifacts]
@@ -51,7 +52,7 @@ class Loss:
     claims: str  # a regular expression
 
     def concerns(self, one: Evidence) -> bool:
-        """Tell whether the claim is about what is taken out."""
+        """Tell whether the claim is about what is removed."""
         return one.gate == self.gate and bool(re.search(self.claims, one.claim))
 
 
@@ -79,32 +80,32 @@ def _no_answer(a: Artifacts) -> Artifacts:
     return replace(a, log=_without(a.log, [f.build_log for f in a.package.features]))
 
 
-LOSSES = (
-    Loss("spec that applies no patch", _no_patches, "spec", r" is applied$"),
-    Loss("spec without the switch", _no_switch, "spec", r"^switched on$"),
-    Loss("spec that packages no backend", _no_file, "spec", r"^%files "),
-    Loss("log in which configure says nothing", _no_answer, "build", r"^configured in$"),
-    Loss(
+MUTATIONS = (
+    Mutation("spec that applies no patch", _no_patches, "spec", r" is applied$"),
+    Mutation("spec without the switch", _no_switch, "spec", r"^switched on$"),
+    Mutation("spec that packages no backend", _no_file, "spec", r"^%files "),
+    Mutation("log in which configure says nothing", _no_answer, "build", r"^configured in$"),
+    Mutation(
         "build root with a CLI of others",
         lambda a: replace(a, needs=()),
         "build", r"^its CLI was in the build root$",
     ),
-    Loss(
+    Mutation(
         "RPMs without the files",
         lambda a: replace(a, built=tuple(replace(r, files=()) for r in a.built)),
         "rpm", r"^an RPM has ",
     ),
-    Loss(
+    Mutation(
         "RPMs that require nothing",
         lambda a: replace(a, built=tuple(replace(r, requires=()) for r in a.built)),
         "rpm", r"^Requires: ",
     ),
-    Loss(
+    Mutation(
         "RPMs of empty files",
         lambda a: replace(a, read=lambda _rpm, _path: b""),
         "rpm", r" says | is compiled in$",
     ),
-    Loss(
+    Mutation(
         "RPMs of another release",
         lambda a: replace(a, built=tuple(replace(r, release="1.other") for r in a.built)),
         "rpm", r"^every release ends in ",
@@ -113,14 +114,14 @@ LOSSES = (
 
 
 def evidence(a: Artifacts) -> list[Evidence]:
-    """Return what the gates say of a build, once more."""
+    """Run the gates over a build's artifacts again; return their evidence."""
     return gates.of_spec(a.package, a.expanded) + gates.of_build(
         a.package, a.dist, a.log, built=a.built, build_root=a.needs, read=a.read
     )
 
 
 def run(target: Target, published: Sequence[BuildRecord], progress: Progress) -> list[Outcome]:
-    """Take one thing after the other out of each build that is published for ``target``."""
+    """Apply each mutation to each build that is published for ``target``."""
     folder = repo.home(target).resolve()
     records = {r.package: r for r in published}
     found = []
@@ -133,17 +134,17 @@ def run(target: Target, published: Sequence[BuildRecord], progress: Progress) ->
 
 
 def tried(whole: Artifacts) -> list[Outcome]:
-    """Return what came of each loss that a build has a claim about."""
+    """Return the outcome of each mutation that a build has a claim about."""
     made = [e for e in evidence(whole) if e.ok]
     found = []
-    for loss in LOSSES:
+    for mutation in MUTATIONS:
         started = time.monotonic()
-        expected = {_title(e) for e in made if loss.concerns(e)}
+        expected = {_title(e) for e in made if mutation.concerns(e)}
         if expected:
-            missed = {_title(e) for e in evidence(loss.take(whole)) if not e.ok}
+            missed = {_title(e) for e in evidence(mutation.take(whole)) if not e.ok}
             found.append(
                 Outcome(
-                    control=f"{whole.package.name}: {loss.name}",
+                    control=f"{whole.package.name}: {mutation.name}",
                     expected=frozenset(expected),
                     seen=frozenset(missed & {_title(e) for e in made}),
                     mended="nothing was changed",
@@ -154,7 +155,7 @@ def tried(whole: Artifacts) -> list[Outcome]:
 
 
 def untried(records: Sequence[BuildRecord], outcomes: Sequence[Outcome]) -> dict[str, str]:
-    """Return the claims of the published builds that no control made fail: to the reason or ""."""
+    """Map each claim of the published builds that no control made fail to its reason, or ""."""
     seen = {
         f"{outcome.control.partition(':')[0]}: {title}"
         for outcome in outcomes
