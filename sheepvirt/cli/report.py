@@ -129,7 +129,7 @@ def controls(
         return [standin.sign(title, stand_ins) for title in sorted(titles)]
 
     table = _table(
-        "Negative controls", "control", "must fail, and nothing else", "seen", "mended", "seconds"
+        "Negative controls", "control", "must fail, and nothing else", "seen", "restored", "seconds"
     )
     for row in rows:
         seen = "exactly that"
@@ -139,7 +139,7 @@ def controls(
             seen = "\n".join(missed + beyond) or "EXPECTS NOTHING"
         must = "\n".join(signed(row.expected))
         name = standin.sign(row.control, stand_ins)
-        _add(table, name, must, seen, row.mended, f"{row.seconds:.0f}")
+        _add(table, name, must, seen, row.restored, f"{row.seconds:.0f}")
     progress.console.print(table)
     good = sum(row.ok for row in rows)
     progress.say(f"{good} of {len(rows)} controls made exactly their checks fail")

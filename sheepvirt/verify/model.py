@@ -1,4 +1,4 @@
-"""Frozen dataclasses of negative controls, and how they name checks and call virsh."""
+"""Frozen dataclasses of negative controls; how controls name checks and call virsh."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Command:
 
 @dataclass(frozen=True)
 class Control:
-    """One thing that is broken. ``undo`` is for what a bootstrap does not see and thus not mend."""
+    """One thing to break. ``undo`` puts back what a bootstrap does not look at."""
 
     name: str
     breaks: tuple[Command, ...]
@@ -31,30 +31,30 @@ class Control:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a control: what had to fail and what failed, and what brought all back."""
+    """The result of a control: what had to fail, what failed, and what restored the host."""
 
     control: str
     expected: frozenset[str]
     seen: frozenset[str]
-    mended: str
+    restored: str
     seconds: float
 
     @property
     def ok(self) -> bool:
-        """Whether exactly that failed which had to."""
+        """Whether exactly the expected checks failed."""
         return bool(self.expected) and self.expected == self.seen
 
 
 @dataclass(frozen=True)
 class ControlContext:
-    """What controls are made from. The XML is libvirt's, of the host's network and pool."""
+    """What controls are made from. The XML is libvirt's, for the host's network and pool."""
 
     host: Host
     records: tuple[BuildRecord, ...]
     features: tuple[tuple[str, Feature], ...]  # (package, feature) of what a host can show
     network_xml: str
     pool_xml: str
-    removable: str  # a dependency whose RPM no other one requires; "" where there is none
+    removable: str  # a dependency whose RPM no other RPM requires; "" if there is none
 
 
 def title(name: str, subject: str = "") -> str:
@@ -63,7 +63,7 @@ def title(name: str, subject: str = "") -> str:
 
 
 def plain(title: str) -> str:
-    """Return a check's title without the words that mark a stand-in or what is unpinned."""
+    """Return a check's title without its labels "(stand-in)" and "(unpinned)"."""
     return title.replace(" (stand-in)", "").replace(" (unpinned)", "")
 
 
@@ -73,15 +73,15 @@ def each(subjects: Iterable[str], *names: str) -> frozenset[str]:
 
 
 def volumes(host: Host) -> list[str]:
-    """Return what the checks call the guests' volumes."""
+    """Return the names that checks use for the guests' volumes."""
     return [f"{g.name} on sheepdog" for g in host.guests if g.disk == "sheepdog"]
 
 
 def switch(host: Host, verb: str, service: str) -> tuple[Command, ...]:
-    """Return the commands of the host's init that start, stop, restart, enable, disable it."""
+    """Return the init commands that apply ``verb`` (start, stop, enable …) to a service."""
     return tuple(Command(argv) for argv in commands(host.init, verb, service))
 
 
 def virsh(*argv: str, stdin: bytes = b"") -> Command:
-    """Return a command of virsh on the host's own hypervisor."""
+    """Return a virsh command for the host's own hypervisor."""
     return Command(("virsh", "-q", "-c", "qemu:///system", *argv), stdin)

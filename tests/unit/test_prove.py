@@ -1,4 +1,4 @@
-"""A run of the negative controls: order, mending, and what it takes to pass."""
+"""A run of the negative controls: order, restoring, and what it takes to pass."""
 
 import io
 from collections.abc import Sequence
@@ -116,7 +116,7 @@ def test_a_real_machine_is_not_touched(stage: Stage) -> None:
     assert not stage.log
 
 
-def test_break_look_mend_and_look_again(stage: Stage) -> None:
+def test_break_look_restore_and_look_again(stage: Stage) -> None:
     stage.plan = [set(), {CHECKS[0]}, set(), set()]
     said = stage.prove()
     assert stage.log == [
@@ -224,12 +224,12 @@ def test_a_host_that_is_not_well_is_not_broken_further(stage: Stage) -> None:
 
 def test_what_stays_broken_stops_the_run(stage: Stage) -> None:
     stage.plan = [set(), {CHECKS[0]}, {CHECKS[0]}]
-    with pytest.raises(VerifyError, match="after the control 'network stopped' was mended"):
+    with pytest.raises(VerifyError, match="after the control 'network stopped' was restored"):
         stage.prove()
 
 
 @pytest.mark.parametrize("stop", [KeyboardInterrupt(), VerifyError("pytest broke")])
-def test_an_interrupted_control_is_mended(stage: Stage, stop: BaseException) -> None:
+def test_an_interrupted_control_is_restored(stage: Stage, stop: BaseException) -> None:
     stage.table = (FILE,)
     stage.plan = [set(), stop]
     with pytest.raises(type(stop)):

@@ -147,7 +147,7 @@ def tried(whole: Artifacts) -> list[Outcome]:
                     control=f"{whole.package.name}: {mutation.name}",
                     expected=frozenset(expected),
                     seen=frozenset(missed & {_title(e) for e in made}),
-                    mended="nothing was changed",
+                    restored="nothing was changed",
                     seconds=time.monotonic() - started,
                 )
             )

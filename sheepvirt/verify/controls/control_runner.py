@@ -1,10 +1,11 @@
-"""Negative controls: break one thing at a time on a rehearsal host and require that exactly the
-checks fail that are there for it. A check that cannot fail is a defect.
+"""Negative controls: break one thing at a time on a rehearsal host.
 
-What a control breaks, ``bootstrap`` mends, and the checks that failed must pass again before the
-next control. What no step of it sees is undone by a script that is put on the host before anything
-is broken (``bootstrap/steps/undo.py``): a run that was cut off at any moment is mended by the next
-bootstrap, and a run begins with one.
+Exactly the checks for that thing must fail. A check that cannot fail is a defect.
+
+``bootstrap`` repairs what a control breaks. The checks that failed must pass again before the next
+control starts. What no bootstrap step looks at is undone by a script, which is put on the host
+before anything is broken (``bootstrap/steps/undo.py``). So after an interrupted run the next
+bootstrap restores the host; every run of the controls begins with a bootstrap.
 """
 
 from __future__ import annotations
@@ -40,21 +41,21 @@ done
 
 
 def prove(host: Host, progress: Progress, display: Display) -> tuple[Outcome, ...]:
-    """Run every control on ``host`` and at the gates before it; ``display`` shows the results.
+    """Run every control of the gates and of ``host``; show the results with ``display``.
 
-    Raises ConfigError (no rehearsal host), VerifyError (a control did not make exactly its checks
-    fail, a check has no control, or the host is not what it was), and what bootstrap and verify
-    raise.
+    Raises ConfigError (not a rehearsal host), VerifyError (a control did not make exactly its
+    checks fail, a check has no control, or the host was not restored), and what bootstrap and
+    verify raise.
     """
     if not host.rehearsal:
         raise ConfigError(
-            f"{host.name} is a real machine: nothing is broken there on purpose",
-            hint="use a rehearsal host (`rehearsal = true` in the inventory)",
+            f"{host.name} is a real machine: negative controls run on rehearsal hosts only",
+            hint="name a host that has `rehearsal = true` in the inventory",
         )
     wanted = runner.wanted_state(host)
     with locks.lock(f"host-{host.name}", progress), signals.terminate_as_exception():
         trial = Trial(wanted, progress)
-        trial.mend("what an earlier run may have left")
+        trial.restore("what an earlier run may have left")
         table = trial.controls()
         every = trial.all_pass("before")
         target = catalog.load_target(host.target)
@@ -71,21 +72,20 @@ def prove(host: Host, progress: Progress, display: Display) -> tuple[Outcome, ..
         raise VerifyError(
             f"{host.name}: {len(wrong)} of {len(outcomes)} controls did not make exactly their "
             f"checks fail: {'; '.join(o.control for o in wrong)}",
-            hint="a check that does not fail where it should proves nothing: mend the check (in "
-            "sheepvirt/verify/checks or sheepvirt/builds/contract.py) or what the control expects",
+            hint="fix the check (in sheepvirt/verify/checks or sheepvirt/builds/contract.py), or "
+            "what the control expects",
         )
     if unexcused := [name for name in untried if not reasons.get(name)]:
         raise VerifyError(
             f"{host.name}: no control made these fail: {', '.join(unexcused)}",
-            hint="a check that nobody has seen fail proves nothing: add a control that breaks what "
-            "it looks at (host_controls.py or claim_controls.py of verify/controls/), or say in "
-            "UNTRIED there why none can",
+            hint="add a control that breaks what the check looks at (host_controls.py or "
+            "claim_controls.py in verify/controls/), or give the reason in UNTRIED there",
         )
     return tuple(outcomes)
 
 
 class Trial:
-    """A host that things are broken on."""
+    """A host on which controls break things."""
 
     def __init__(self, wanted: Wanted, progress: Progress) -> None:
         self._wanted = wanted
@@ -95,11 +95,11 @@ class Trial:
         self._folder = paths.dist() / "verify" / wanted.host.name / "prove"
         shutil.rmtree(self._folder, ignore_errors=True)
         self._folder.mkdir(parents=True)
-        self._skipped: set[str] = set()  # what this host cannot show, whole or broken
-        self._reports: list[Path] = []  # the first one is of all checks before the controls
+        self._skipped: set[str] = set()  # checks that this host always skips
+        self._reports: list[Path] = []  # the first has all checks, before the controls
 
     def controls(self) -> tuple[Control, ...]:
-        """Return the controls of this host. Raises RemoteCommandError: no network or pool yet."""
+        """Return the controls of this host. Raises RemoteCommandError: no network or pool."""
         features = [
             (record.package, feature)
             for record in self._wanted.records
@@ -118,20 +118,20 @@ class Trial:
         context = ControlContext(
             self._host, self._wanted.records, tuple(features), network, pool, removable=found
         )
-        signs = self._wanted.stand_ins
+        stand_ins = self._wanted.stand_ins
         return tuple(
-            replace(c, name=standin.sign(c.name, signs)) for c in host_controls.on_host(context)
+            replace(c, name=standin.sign(c.name, stand_ins)) for c in host_controls.on_host(context)
         )
 
-    def mend(self, what: str) -> str:
-        """Let bootstrap put back what was broken; return what it changed."""
-        with self._progress.stage(f"mend {what}") as stage:
+    def restore(self, what: str) -> str:
+        """Restore the host with a bootstrap; return what that changed."""
+        with self._progress.stage(f"restore {what}") as stage:
             changes = runner.run(self._wanted, self._connection, self._progress)
             stage.note = f"{len(changes)} changes by bootstrap"
-        return "; ".join(f"{c.step}: {c.what}" for c in changes) or "nothing to mend"
+        return "; ".join(f"{c.step}: {c.what}" for c in changes) or "nothing to restore"
 
     def run(self, control: Control) -> Outcome:
-        """Break, look, mend, look again. Raises VerifyError: what was broken is not whole again."""
+        """Break, check, restore, check again. Raises VerifyError: the host was not restored."""
         started = time.monotonic()
         name = f"control: {control.name}"
         try:
@@ -145,16 +145,16 @@ class Trial:
                 skipped = {model.plain(c.title) for c in checks if c.result == "skipped"}
                 stage.note = f"{len(failed)} checks failed"
         finally:  # interrupted or not
-            mended = self.mend(control.name)
+            restored = self.restore(control.name)
         if failed:
             nodes = [c.node for c in failed]
-            again = self._look(f"{control.name}: mended?", nodes, data=control.data)
-            _require(self._host, again, f"after the control {control.name!r} was mended")
+            again = self._look(f"{control.name}: restored?", nodes, data=control.data)
+            _require(self._host, again, f"after the control {control.name!r} was restored")
         return Outcome(
             control=control.name,
             expected=control.fails - (skipped & self._skipped),
             seen=frozenset(model.plain(c.title) for c in failed),
-            mended=mended,
+            restored=restored,
             seconds=time.monotonic() - started,
         )
 
@@ -176,7 +176,7 @@ class Trial:
 
 
 def undo_script(control: Control) -> bytes:
-    """Return what undoes a control, for the shell of its host."""
+    """Return the shell script that undoes a control on its host."""
     return "".join(f"{client.quote(c.argv)}\n" for c in control.undo).encode()
 
 
@@ -186,11 +186,11 @@ def _require(host: Host, checks: Sequence[Check], when: str) -> None:
         lines = "\n".join(f"  {c.title}: {c.message}" for c in failed)
         raise VerifyError(
             f"{host.name}: {len(failed)} checks fail {when}:\n{lines}",
-            hint=f"`invoke bootstrap {host.name}` and `invoke verify {host.name}` come first",
+            hint=f"run `invoke bootstrap {host.name}` and `invoke verify {host.name}` first",
         )
 
 
 def _untried(checks: Sequence[Check], outcomes: Sequence[Outcome]) -> list[str]:
-    """Return the names of checks that no control made fail, whatever they looked at."""
+    """Return the names of checks that no control made fail, whatever their subject."""
     tried = {title.partition(" [")[0] for outcome in outcomes for title in outcome.seen}
     return sorted({c.name for c in checks if c.result == "passed"} - tried)

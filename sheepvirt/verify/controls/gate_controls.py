@@ -180,7 +180,7 @@ def _outcome(control: GateControl, case: Case, scratch: Path, progress: Progress
         control=f"{case.package.name}: {control.name}",
         expected=control.expected(case),
         seen=seen,
-        mended="nothing was changed",
+        restored="nothing was changed",
         seconds=time.monotonic() - started,
     )
 
