@@ -169,13 +169,13 @@ def differences(wanted: Wanted, facts: Facts) -> list[Change]:
     refusals.require(wanted, facts)
     changes: list[Change] = []
     for step in STEPS:
-        changes.extend(_signed(wanted, step.check(wanted, facts, changes)))
+        changes.extend(_labelled(wanted, step.check(wanted, facts, changes)))
     return changes
 
 
-def _signed(wanted: Wanted, changes: Sequence[Change]) -> list[Change]:
+def _labelled(wanted: Wanted, changes: Sequence[Change]) -> list[Change]:
     """Let each change of what is a stand-in on the host say so."""
-    return [replace(c, what=standin.sign(c.what, wanted.stand_ins)) for c in changes]
+    return [replace(c, what=standin.label(c.what, wanted.stand_ins)) for c in changes]
 
 
 def run(wanted: Wanted, connection: Connection, progress: Progress) -> list[Change]:
@@ -196,7 +196,7 @@ def run(wanted: Wanted, connection: Connection, progress: Progress) -> list[Chan
                 _apply(step, wanted, facts, hands)
                 facts = gather(connection, asked)
                 _prove(step, wanted, facts, hands)
-            done.extend(_signed(wanted, changes))
+            done.extend(_labelled(wanted, changes))
     _say_accelerator(wanted, facts, progress)
     return done
 

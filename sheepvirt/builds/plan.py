@@ -253,8 +253,8 @@ def inputs(
     macros = target.for_package(package).macros
     found |= {f"macro {name}": value for name, value in macros.items()}
     for source in package.sources:
-        sign = local.SIGN if package.unpinned and source.given else ""
-        found[f"source {source.file}{sign}"] = source.pin
+        label = local.UNPINNED if package.unpinned and source.given else ""
+        found[f"source {source.file}{label}"] = source.pin
     for path, digest in files.items():
         name = f"{path.parent.name}/{path.name}"
         found[name] = found.get(name, "") + digest  # two of one name: both count

@@ -37,7 +37,7 @@ def plan(progress: Progress, planned: BuildPlan) -> None:
         what = "build" if row.build else "keep"
         needs = ", ".join(row.needs) or "-"
         name = f"{row.package.name} (stand-in)" if row.package.stand_in else row.package.name
-        name += local.SIGN if row.package.unpinned else ""
+        name += local.UNPINNED if row.package.unpinned else ""
         _add(table, name, row.package.version, what, row.reason, needs)
     progress.console.print(table)
 
@@ -50,7 +50,7 @@ def builds(progress: Progress, target: Target, records: Sequence[BuildRecord]) -
         note = f"stand-in: {record.stand_in}" if record.stand_in else ""
         note = f"UNPINNED: {record.unpinned}" if record.unpinned else note
         count, seconds = str(len(record.rpms)), f"{record.seconds:.0f}"
-        name = record.package + (local.SIGN if record.unpinned else "")
+        name = record.package + (local.UNPINNED if record.unpinned else "")
         _add(table, name, record.version, count, seconds, note)
     progress.console.print(table)
     table = _table("Evidence", "gate", "package", "feature", "claim", "observed", "")
@@ -58,8 +58,8 @@ def builds(progress: Progress, target: Target, records: Sequence[BuildRecord]) -
     unpinned = {r.package for r in records if r.unpinned}
     for e in (e for record in records for e in record.evidence):
         seen = "ok" if e.ok else "MISSING"
-        package, observed = (standin.sign(text, made) for text in (e.package, e.observed))
-        package += local.SIGN if e.package in unpinned else ""
+        package, observed = (standin.label(text, made) for text in (e.package, e.observed))
+        package += local.UNPINNED if e.package in unpinned else ""
         _add(table, e.gate, package, e.feature, e.claim, observed, seen)
     progress.console.print(table)
     progress.say(f"repo: {paths.dist() / target.name}")
@@ -126,7 +126,7 @@ def controls(
     """
 
     def signed(titles: Collection[str]) -> list[str]:
-        return [standin.sign(title, stand_ins) for title in sorted(titles)]
+        return [standin.label(title, stand_ins) for title in sorted(titles)]
 
     table = _table(
         "Negative controls", "control", "must fail, and nothing else", "seen", "restored", "seconds"
@@ -138,13 +138,13 @@ def controls(
             beyond = [f"FAILED AS WELL: {title}" for title in signed(row.seen - row.expected)]
             seen = "\n".join(missed + beyond) or "EXPECTS NOTHING"
         must = "\n".join(signed(row.expected))
-        name = standin.sign(row.control, stand_ins)
+        name = standin.label(row.control, stand_ins)
         _add(table, name, must, seen, row.restored, f"{row.seconds:.0f}")
     progress.console.print(table)
     good = sum(row.ok for row in rows)
     progress.say(f"{good} of {len(rows)} controls made exactly their checks fail")
     for name in untried:
-        about, why = standin.sign(name, stand_ins), reasons.get(name) or "and none says why"
+        about, why = standin.label(name, stand_ins), reasons.get(name) or "and none says why"
         progress.say(f"no control made this fail: {about} ({why})")
 
 
@@ -182,7 +182,7 @@ def summary(
     table = _table("Stages", "stage", "seconds", "note")
     made = standin.makers(records)
     for timing in progress.timings:
-        _add(table, standin.sign(timing.stage, made), f"{timing.seconds:.1f}", timing.note)
+        _add(table, standin.label(timing.stage, made), f"{timing.seconds:.1f}", timing.note)
     progress.console.print(table)
     rpms = sum(len(r.rpms) for r in records)
     guests = ", ".join(g.name for g in host.guests)

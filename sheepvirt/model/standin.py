@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable
 
 from sheepvirt.model.builds import BuildRecord, Package
 
-SIGN = " (stand-in)"
+LABEL = " (stand-in)"
 
 
 def makers(records: Iterable[BuildRecord]) -> frozenset[str]:
@@ -22,7 +22,7 @@ def words(packages: Iterable[Package]) -> frozenset[str]:
     return frozenset({*found, *found.values(), *volumes})
 
 
-def sign(text: str, about: Collection[str]) -> str:
+def label(text: str, about: Collection[str]) -> str:
     """Return ``text``, marked where one of the words ``about`` is in it and "stand-in" is not.
 
     As a word of its own: libvirt's backend for sheepdog is no stand-in. In a list it is marked by
@@ -31,7 +31,7 @@ def sign(text: str, about: Collection[str]) -> str:
     if "stand-in" in text or not about:
         return text
     word = rf"(?<![\w-])(?:{'|'.join(map(re.escape, sorted(about)))})"
-    marked, times = re.subn(rf"{word}(?=,| by |$)", rf"\g<0>{SIGN}", text)
+    marked, times = re.subn(rf"{word}(?=,| by |$)", rf"\g<0>{LABEL}", text)
     if times:
         return marked
-    return f"{text}{SIGN}" if re.search(rf"{word}(?!\w)", text) else text
+    return f"{text}{LABEL}" if re.search(rf"{word}(?!\w)", text) else text

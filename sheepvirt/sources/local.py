@@ -18,7 +18,7 @@ from sheepvirt.core.tables import pick
 from sheepvirt.model.builds import BuildRecord, Evidence, Package, Source
 from sheepvirt.model.hosts import Host
 
-SIGN = " (unpinned)"
+UNPINNED = " (unpinned)"
 
 
 def parse(words: Sequence[str], packages: Mapping[str, Package]) -> dict[str, Path]:
@@ -68,9 +68,9 @@ def use(package: Package, path: Path, digest: str) -> Package:
 
 def recall(package: Package, record: BuildRecord) -> Package:
     """Return the package with the sources that ``record`` was built of: one may be unpinned."""
-    pins = {name: pin for name, pin in record.inputs.items() if name.endswith(SIGN)}
+    pins = {name: pin for name, pin in record.inputs.items() if name.endswith(UNPINNED)}
     sources = tuple(
-        Source(s.file, pin) if (pin := pins.get(f"source {s.file}{SIGN}")) else s
+        Source(s.file, pin) if (pin := pins.get(f"source {s.file}{UNPINNED}")) else s
         for s in package.sources
     )
     return replace(package, sources=sources, unpinned=record.unpinned)

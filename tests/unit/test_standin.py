@@ -23,20 +23,20 @@ def test_a_stand_in_goes_by_its_own_name_and_the_real_one() -> None:
     ],
 )
 def test_what_is_about_it_says_so(text: str) -> None:
-    assert standin.sign(text, WORDS) == f"{text} (stand-in)"
-    assert standin.sign(standin.sign(text, WORDS), WORDS) == f"{text} (stand-in)"
-    assert standin.sign(text, ()) == text
+    assert standin.label(text, WORDS) == f"{text} (stand-in)"
+    assert standin.label(standin.label(text, WORDS), WORDS) == f"{text} (stand-in)"
+    assert standin.label(text, ()) == text
 
 
 def test_one_of_a_list_is_marked_by_itself() -> None:
     text = "qemu-kvm, pocketsheep, libvirt by dnf, in one transaction"
     want = "qemu-kvm, pocketsheep (stand-in), libvirt by dnf, in one transaction"
-    assert standin.sign(text, WORDS) == want
-    assert standin.sign("pocketsheep by dnf", WORDS) == "pocketsheep (stand-in) by dnf"
+    assert standin.label(text, WORDS) == want
+    assert standin.label("pocketsheep by dnf", WORDS) == "pocketsheep (stand-in) by dnf"
 
 
 @pytest.mark.parametrize(
     "text", ["libvirt-daemon-driver-storage-sheepdog", "backend_sheepdog.so", "papeete started"]
 )
 def test_what_is_not_about_it_does_not(text: str) -> None:
-    assert standin.sign(text, WORDS) == text
+    assert standin.label(text, WORDS) == text

@@ -117,19 +117,19 @@ def _title(record: BuildRecord) -> str:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Make one test per guest, network, package … of the host, with its name in the test's."""
     wanted = metafunc.config.stash[WANTED]
-    sign = " (stand-in)" if wanted.stand_in else ""
+    label = " (stand-in)" if wanted.stand_in else ""
     rows: dict[str, dict[str, Any]] = {
         "guest": {g.name: g for g in wanted.host.guests},
         "vdi": {
-            f"{g.name} on {SHEEPDOG}{sign}": g for g in wanted.host.guests if g.disk == SHEEPDOG
+            f"{g.name} on {SHEEPDOG}{label}": g for g in wanted.host.guests if g.disk == SHEEPDOG
         },
-        "cluster": {f"{SHEEPDOG}{sign}": SHEEPDOG},
-        "pool": {f"{wanted.host.pool}{sign}": wanted.host.pool},
+        "cluster": {f"{SHEEPDOG}{label}": SHEEPDOG},
+        "pool": {f"{wanted.host.pool}{label}": wanted.host.pool},
         "network": {n: n for n in wanted.networks},
         "record": {_title(r): r for r in wanted.records},
         "feature": dict(wanted.features),
         "dependency": {n: n for n in wanted.dependencies},
-        "service": {f"{n}{sign if n == SHEEPDOG else ''}": n for n in wanted.services},
+        "service": {f"{n}{label if n == SHEEPDOG else ''}": n for n in wanted.services},
     }
     for name, values in rows.items():
         if name in metafunc.fixturenames:

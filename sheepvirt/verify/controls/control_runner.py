@@ -120,7 +120,8 @@ class Trial:
         )
         stand_ins = self._wanted.stand_ins
         return tuple(
-            replace(c, name=standin.sign(c.name, stand_ins)) for c in host_controls.on_host(context)
+            replace(c, name=standin.label(c.name, stand_ins))
+            for c in host_controls.on_host(context)
         )
 
     def restore(self, what: str) -> str:
