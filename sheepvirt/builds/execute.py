@@ -63,15 +63,15 @@ def make_plan(
         builds.append(row)
     for name in by_hand.keys() - {row.package.name for row in builds}:
         raise ConfigError(
-            f"--source {name}=… changes nothing: no {name} is built",
-            hint=f"leave it out, or add `--package {name}`",
+            f"--source {name}=… has no effect: {name} is not built",
+            hint=f"remove it, or add `--package {name}`",
         )
     left_out = () if asked.names else plan.left_out(packages, target)
     return BuildPlan(tuple(choices), tuple(builds), not asked.names, left_out)
 
 
 def _asked(words: Sequence[str], target: Target) -> tuple[Request, dict[str, Package]]:
-    """Return what ``words`` ask for, and every package in the version that is wanted of it."""
+    """Return what the selectors ``words`` request, and every package in its requested version."""
     names = catalog.package_names()
     default = plan.chosen_versions(names, {}, target)
     found = (catalog.load_package(n, default.get(n, "")) for n in names)
@@ -89,27 +89,31 @@ def _choices(
     shelf: Shelf | None,
     named: Collection[str],
 ) -> tuple[list[Choice], list[str]]:
-    """Choose who makes what has a stand-in; return the choices and the names to build."""
+    """Choose a provider for each package with a stand-in; return the choices and build names."""
     known = plan.stand_ins(packages, target)
     forced = asked.makers
     wanted = list(asked.names) or plan.buildable(packages, target)
     undecided = plan.asked_about(packages, wanted, known)
     for name in forced.keys() & known.keys() - set(undecided):
         raise ConfigError(
-            f"{name}={forced[name]} changes nothing: {', '.join(wanted)} need no {name}",
-            hint=f"leave it out, or add `--package {name}`",
+            f"{name}={forced[name]} has no effect: {', '.join(wanted)} need no {name}",
+            hint=f"remove it, or add `--package {name}`",
         )
     choices = []
     for name in undecided:
         force = forced.get(name, "")
         kept = None if force else plan.keep(name, known[name], named)
-        if kept and shelf and not store.reach_all(packages[kept.maker].sources, shelf).ok:
+        if kept and shelf and not store.availability_of_all(packages[kept.maker].sources, shelf).ok:
             kept = None  # the bundle was made with the other one
         if kept:
             choices.append(kept)
             continue
-        reach = None if force == plan.STAND_IN else store.reach_all(packages[name].sources, shelf)
-        choices.append(plan.choose(name, known[name], force, reach))
+        availability = (
+            None
+            if force == plan.STAND_IN
+            else store.availability_of_all(packages[name].sources, shelf)
+        )
+        choices.append(plan.choose(name, known[name], force, availability))
     return choices, wanted
 
 
@@ -130,12 +134,12 @@ def build_rpms(
     files: Sequence[str] = (),
     shelf: Shelf | None = None,
 ) -> list[BuildRecord]:
-    """Build what has changed of ``words`` (empty: everything) and publish the repo of ``target``.
+    """Build the changed packages of ``words`` (empty: all) and publish the repo of ``target``.
 
-    ``files`` are sources given by hand. With a ``shelf`` the network is off: other sources come
-    from there, and the image must be here. Returns the records of all published packages. Raises
-    SourceError, SpecError, EngineError, BuildError, ContractError, PreflightError; the published
-    repo is then what it was.
+    ``files`` are sources from ``--source``. With a ``shelf`` the network is off: other sources
+    come from that bundle, and the image must exist. Returns the records of all published packages.
+    Raises SourceError, SpecError, EngineError, BuildError, ContractError, PreflightError; the
+    published repo is then unchanged.
     """
     preflight.require(target, preflight.examine(target))
     with lock(f"target-{target.name}", progress):
@@ -180,7 +184,7 @@ def build_rpms(
 
 @contextmanager
 def _stand_in_offered(planned: BuildPlan, row: PlannedBuild) -> Iterator[None]:
-    """Let the hint of a source out of reach name the stand-in, where the package has one."""
+    """Add the stand-in, if the package has one, to the hint of an unreachable source."""
     try:
         yield
     except SourceUnreachableError as error:
@@ -191,9 +195,10 @@ def _stand_in_offered(planned: BuildPlan, row: PlannedBuild) -> Iterator[None]:
 
 
 def _kept(planned: BuildPlan, published: Mapping[str, BuildRecord]) -> set[str]:
-    """Return which published packages stay: those that need no build, and those nobody asked for.
+    """Return the published packages to keep: those that need no build or were not requested.
 
-    What a choice was made against goes, and what is no longer in specs/: it may be a former maker.
+    The provider that a choice rejected is dropped, and so is a package that left specs/: it may be
+    a former provider.
     """
     kept = {row.package.name for row in planned.builds if not row.build}
     if not planned.everything:

@@ -17,11 +17,11 @@ from pathlib import Path
 from sheepvirt.core.errors import ConfigError, SourceUnreachableError, UnknownNameError, suggest
 from sheepvirt.core.tables import pick
 from sheepvirt.model.builds import (
+    Availability,
     BuildRecord,
     Choice,
     Package,
     PlannedBuild,
-    Reach,
     Request,
     Target,
 )
@@ -127,7 +127,7 @@ def chosen_versions(
 def asked_about(
     packages: Mapping[str, Package], wanted: Sequence[str], known: Mapping[str, str]
 ) -> list[str]:
-    """Return which packages that have a stand-in ``wanted`` comes down to: those to choose for."""
+    """Return the packages with a stand-in that ``wanted`` needs: a provider is chosen for each."""
     seen: set[str] = set()
     waiting = list(wanted)
     while waiting:
@@ -139,10 +139,10 @@ def asked_about(
 
 
 def keep(name: str, stand_in: str, published: Collection[str]) -> Choice | None:
-    """Return the choice of an earlier run, which the published repo shows; None where it has none.
+    """Return the choice of an earlier run, as the published repo shows it; None if it has none.
 
-    ``published`` are the names of its packages. A network that comes and goes must not rebuild all
-    that needs ``name`` each time, so an earlier choice stands until somebody asks for another.
+    ``published`` has the names of the repo's packages. An earlier choice stays until the user
+    makes another one: else an unstable network would rebuild everything that needs ``name``.
     """
     maker = next((one for one in (stand_in, name) if one in published), "")
     if not maker:
@@ -152,24 +152,25 @@ def keep(name: str, stand_in: str, published: Collection[str]) -> Choice | None:
     return Choice(name, maker=maker, other=name if maker == stand_in else stand_in, why=why)
 
 
-def choose(name: str, stand_in: str, forced: str, reach: Reach | None) -> Choice:
-    """Choose who makes ``name``. ``reach`` tells of its source; None: the stand-in was asked for.
+def choose(name: str, stand_in: str, forced: str, availability: Availability | None) -> Choice:
+    """Choose the provider of ``name``.
 
-    Raises SourceUnreachableError: the real one is forced and its source is out of reach.
+    ``availability`` is its source's; None means that the stand-in was requested. Raises
+    SourceUnreachableError: the real package is forced and its source is unreachable.
     """
-    if forced == STAND_IN or reach is None:
+    if forced == STAND_IN or availability is None:
         return Choice(name, maker=stand_in, other=name, why="asked for")
-    if reach.ok:
-        why = f"asked for; {reach.why}" if forced == REAL else reach.why
+    if availability.ok:
+        why = f"asked for; {availability.why}" if forced == REAL else availability.why
         return Choice(name, maker=name, other=stand_in, why=why)
     if forced == REAL:
         raise SourceUnreachableError(
-            f"{name}={REAL}: its source is out of reach: {reach.why}",
-            hint="mend the network, or point git at a mirror (`git config --global "
-            f"url.MIRROR.insteadOf URL`), or make the bundle with {name}={REAL}; without it, ask "
-            f"for {name}={STAND_IN}",
+            f"{name}={REAL}: its source is unreachable: {availability.why}",
+            hint="repair the network, or point git at a mirror (`git config --global "
+            f"url.MIRROR.insteadOf URL`), or make the bundle with {name}={REAL}; to build without "
+            f"it, use {name}={STAND_IN}",
         )
-    return Choice(name, maker=stand_in, other=name, why=reach.why)
+    return Choice(name, maker=stand_in, other=name, why=availability.why)
 
 
 def order(

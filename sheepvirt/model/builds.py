@@ -49,8 +49,8 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Reach:
-    """Whether a source can be had now, and how we know."""
+class Availability:
+    """Whether a source is available now, and how that is known."""
 
     ok: bool
     why: str

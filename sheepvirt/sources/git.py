@@ -18,7 +18,7 @@ from pathlib import Path
 from sheepvirt.core import paths
 from sheepvirt.core.errors import SourceError, SourceUnreachableError
 from sheepvirt.core.progress import Stage
-from sheepvirt.model.builds import TARBALL_SUFFIXES, GitSource, Reach
+from sheepvirt.model.builds import TARBALL_SUFFIXES, Availability, GitSource
 
 ASK = 10.0  # seconds that a server has to answer at all
 FETCH = 600.0  # seconds that a whole fetch may take
@@ -35,18 +35,18 @@ def home(git: GitSource) -> Path:
     return paths.cache() / "sources" / "git" / f"{git.commit}.git"
 
 
-def reach(git: GitSource) -> Reach:
+def availability(git: GitSource) -> Availability:
     """Tell whether ``git`` can be fetched now: from the cache, else a server that answers in time.
 
     What the cache has of it counts where it is whole: a run that was killed, or a full disk, may
     have left a part.
     """
     if _holds(home(git), git.commit) and not _damage(home(git)):
-        return Reach(True, "its source is in the cache")
+        return Availability(True, "its source is in the cache")
     said = _git("ls-remote", "--quiet", git.url, "HEAD", seconds=ASK)
     if said.returncode:
-        return Reach(False, f"{git.url} does not answer ({_words(said)[0]})")
-    return Reach(True, f"{git.url} answers")
+        return Availability(False, f"{git.url} does not answer ({_words(said)[0]})")
+    return Availability(True, f"{git.url} answers")
 
 
 def tarball(git: GitSource, file: str, stage: Stage, *, fetch: bool = True) -> Path:

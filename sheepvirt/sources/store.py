@@ -17,7 +17,7 @@ from pathlib import Path
 from sheepvirt.core import paths, web
 from sheepvirt.core.errors import SheepvirtError, SourceHashError, SourceUnreachableError, WebError
 from sheepvirt.core.progress import Stage
-from sheepvirt.model.builds import DebianSource, Reach, Shelf, Source
+from sheepvirt.model.builds import Availability, DebianSource, Shelf, Source
 from sheepvirt.rpm.rpms import sha256
 from sheepvirt.sources import git
 
@@ -35,35 +35,35 @@ def cached(source: Source) -> Path | None:
     return None
 
 
-def reach(source: Source, shelf: Shelf | None = None) -> Reach:
-    """Tell whether ``source`` can be had now: it is in the cache, or a place of it answers.
+def availability(source: Source, shelf: Shelf | None = None) -> Availability:
+    """Tell whether ``source`` is available now: it is cached, or one of its locations answers.
 
-    Where there is a ``shelf``: whether it is on that.
+    With a ``shelf`` (a bundle's sources) it must be among those.
     """
     if source.given:
-        return Reach(True, f"{source.given} is given by hand")
+        return Availability(True, f"{source.given} was given with --source")
     if shelf:
         there = shelf.has(source)
-        return Reach(there, f"its source is {'' if there else 'not '}in {shelf.name}")
+        return Availability(there, f"its source is {'' if there else 'not '}in {shelf.name}")
     if source.git:
-        return git.reach(source.git)
+        return git.availability(source.git)
     if cached(source):
-        return Reach(True, "its source is in the cache")
-    refused = "it names no place"
+        return Availability(True, "its source is in the cache")
+    refused = "it has no URL"
     for url in source.urls:
         try:
             web.ask(url, seconds=git.ASK)
-            return Reach(True, f"{url} answers")
+            return Availability(True, f"{url} answers")
         except WebError as error:
             refused = f"{url} does not answer ({error.message})"
-    return Reach(False, refused)
+    return Availability(False, refused)
 
 
-def reach_all(sources: Sequence[Source], shelf: Shelf | None = None) -> Reach:
-    """Tell whether all of a package's sources can be had now; the first that cannot says why."""
-    found = [reach(source, shelf) for source in sources]
+def availability_of_all(sources: Sequence[Source], shelf: Shelf | None = None) -> Availability:
+    """Tell whether all of a package's sources are available; the first missing one says why."""
+    found = [availability(source, shelf) for source in sources]
     missing = next((one for one in found if not one.ok), None)
-    return missing or next(iter(found), Reach(True, "it is made of files of ours"))
+    return missing or next(iter(found), Availability(True, "all its files are in this checkout"))
 
 
 def fetch(

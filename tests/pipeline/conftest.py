@@ -22,7 +22,7 @@ REAL = "real_sheepdog"
 @functools.cache
 def out_of_reach() -> str:
     """Return why sheepdog's source cannot be fetched here, or "". Asked once a session."""
-    found = store.reach_all(catalog.load_package("sheepdog").sources)
+    found = store.availability_of_all(catalog.load_package("sheepdog").sources)
     return "" if found.ok else found.why
 
 

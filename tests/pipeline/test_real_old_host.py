@@ -35,7 +35,7 @@ def on_host(script: str) -> str:
 @pytest.fixture(scope="module", autouse=True)
 def world() -> Iterator[None]:
     """A repo and a host of this world's own, where libvirt's source is in reach."""
-    found = store.reach_all(catalog.load_package("libvirt", "1.0.3").sources)
+    found = store.availability_of_all(catalog.load_package("libvirt", "1.0.3").sources)
     if not GIVEN and not found.ok:
         pytest.skip(f"libvirt 1.0.3 cannot be built here: {found.why}")
     with pytest.MonkeyPatch.context() as patch:

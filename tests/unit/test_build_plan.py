@@ -11,7 +11,7 @@ import pytest
 from sheepvirt.builds import execute
 from sheepvirt.core import paths
 from sheepvirt.core.errors import ConfigError, SourceUnreachableError
-from sheepvirt.model.builds import BuildPlan, BuildRecord, Reach, Shelf, Source, Target
+from sheepvirt.model.builds import Availability, BuildPlan, BuildRecord, Shelf, Source, Target
 from sheepvirt.sources import store
 
 TARGET = Target("rehearsal", "", "bullseye", "x86_64", {"dist": ".rehearsal"}, Path())
@@ -40,17 +40,17 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Record which sources are asked after; what is planned here is that none answers."""
     files: list[str] = []
 
-    def reach(wanted: Sequence[Source], shelf: object = None) -> Reach:
+    def availability(wanted: Sequence[Source], shelf: object = None) -> Availability:
         files.extend(s.file for s in wanted)
-        return Reach(False, "no route")
+        return Availability(False, "no route")
 
-    monkeypatch.setattr(store, "reach_all", reach)
+    monkeypatch.setattr(store, "availability_of_all", availability)
     return files
 
 
 @pytest.fixture
 def there(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store, "reach_all", lambda *_: Reach(True, "it answers"))
+    monkeypatch.setattr(store, "availability_of_all", lambda *_: Availability(True, "it answers"))
 
 
 def make(
@@ -104,7 +104,7 @@ def test_a_later_run_keeps_the_maker_and_asks_no_network(
     asked: list[str], monkeypatch: pytest.MonkeyPatch, maker: str
 ) -> None:
     with monkeypatch.context() as patched:
-        patched.setattr(store, "reach_all", lambda *_: Reach(True, "it answers"))
+        patched.setattr(store, "availability_of_all", lambda *_: Availability(True, "it answers"))
         before = records(make(f"sheepdog={maker}"))
     planned = make(published=before)
     assert not any(row.build for row in planned.builds)
@@ -119,7 +119,7 @@ def test_a_bundle_that_has_not_the_published_maker_decides(asked: list[str]) -> 
 
 
 def test_a_force_that_changes_nothing_is_refused() -> None:
-    with pytest.raises(ConfigError, match="sheepdog=stand-in changes nothing: qemu"):
+    with pytest.raises(ConfigError, match="sheepdog=stand-in has no effect: qemu"):
         make("qemu", "sheepdog=stand-in")
 
 

@@ -72,7 +72,7 @@ def kept(folder: Path) -> list[str]:
 def test_a_commit_becomes_a_tarball_by_way_of_the_users_mirror(upstream: Path) -> None:
     pin = commit(upstream, "one\n")
     commit(upstream, "two\n")
-    assert git.reach(GitSource(URL, pin)).why == f"{URL} answers"
+    assert git.availability(GitSource(URL, pin)).why == f"{URL} answers"
     path = fetch(pin)
     assert path.name == FILE
     with tarfile.open(path) as archive:
@@ -100,7 +100,7 @@ def test_what_is_in_the_cache_needs_no_upstream(upstream: Path) -> None:
     pin = commit(upstream, "one\n")
     first = fetch(pin).read_bytes()
     upstream.rename(upstream.with_name("gone"))
-    assert git.reach(GitSource(URL, pin)).why == "its source is in the cache"
+    assert git.availability(GitSource(URL, pin)).why == "its source is in the cache"
     assert fetch(pin).read_bytes() == first
 
 
@@ -128,9 +128,9 @@ def test_a_cached_repository_that_was_cut_short_is_not_in_the_cache(upstream: Pa
         if path.is_file():
             path.chmod(0o644)
             path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    reach = git.reach(GitSource(URL, pin))
-    assert not reach.ok
-    assert "does not answer" in reach.why
+    availability = git.availability(GitSource(URL, pin))
+    assert not availability.ok
+    assert "does not answer" in availability.why
 
 
 CUT = """\
@@ -157,7 +157,7 @@ def test_a_server_that_answers_and_breaks_off_leaves_nothing(
     with settings.open("a") as handle:
         handle.write(f'[protocol "ext"]\nallow = always\n[url "ext::{cut} {upstream}"]\n')
         handle.write(f"insteadOf = {URL}\n")
-    assert git.reach(GitSource(URL, pin)).why == f"{URL} answers"
+    assert git.availability(GitSource(URL, pin)).why == f"{URL} answers"
     with pytest.raises(SourceUnreachableError, match=f"git cannot fetch {URL}") as caught:
         fetch(pin)
     assert "insteadOf" in caught.value.hint
@@ -195,9 +195,9 @@ def test_a_server_that_gives_no_commit_by_its_id_gives_its_branches(
 
 
 def test_out_of_reach_says_what_git_said_and_how_to_name_a_mirror(tmp_path: Path) -> None:
-    reach = git.reach(GitSource(URL, "ab" * 20))
-    assert not reach.ok
-    assert URL in reach.why
+    availability = git.availability(GitSource(URL, "ab" * 20))
+    assert not availability.ok
+    assert URL in availability.why
     with pytest.raises(SourceUnreachableError, match="does not appear to be a git rep") as caught:
         fetch("ab" * 20)
     assert f"insteadOf {URL}" in caught.value.hint
@@ -271,9 +271,9 @@ def test_a_server_that_hangs_is_given_up_with_all_that_git_started(
     monkeypatch.setenv("PATH", f"{fake.parent}:{os.environ['PATH']}")
     monkeypatch.setattr(git, "ASK", 1.0)
     started = time.monotonic()
-    reach = git.reach(GitSource(URL, "ab" * 20))
+    availability = git.availability(GitSource(URL, "ab" * 20))
     assert time.monotonic() - started < 10
-    assert "no answer within" in reach.why
+    assert "no answer within" in availability.why
     helper = int((tmp_path / "helper").read_text())
     deadline = time.monotonic() + 5  # a killed process is gone a moment later
     while _lives(helper):
@@ -290,6 +290,6 @@ def _lives(process: int) -> bool:
 
 def test_without_git_a_source_is_out_of_reach(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
-    assert git.reach(GitSource(URL, "ab" * 20)).why == (
+    assert git.availability(GitSource(URL, "ab" * 20)).why == (
         f"{URL} does not answer (git is not installed)"
     )

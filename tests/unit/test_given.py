@@ -63,7 +63,7 @@ def test_a_file_with_the_pinned_hash_is_the_pinned_source(data: Path) -> None:
     with quiet().stage("sources") as stage:
         home = store.fetch(row.package.sources[0], stage)
     assert home.read_bytes() == b"upstream's"
-    assert store.reach(plain.package.sources[0]).why == "its source is in the cache"
+    assert store.availability(plain.package.sources[0]).why == "its source is in the cache"
 
 
 def test_any_other_file_is_unpinned_and_no_pinned_build_is_taken_for_it(data: Path) -> None:
@@ -112,7 +112,7 @@ def test_what_is_no_source_is_refused(data: Path, word: str, says: str, hint: st
 
 
 def test_a_source_that_nothing_needs_is_refused(data: Path) -> None:
-    with pytest.raises(ConfigError, match="changes nothing: no libvirt is built"):
+    with pytest.raises(ConfigError, match="has no effect: libvirt is not built"):
         execute.make_plan(TARGET, ["qemu"], "i", {}, [f"libvirt={data / 'mine.tgz'}"])
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from sheepvirt.builds import plan
 from sheepvirt.core.errors import ConfigError, SourceUnreachableError, UnknownNameError
-from sheepvirt.model.builds import BuildRecord, Package, Reach, Request, Target
+from sheepvirt.model.builds import Availability, BuildRecord, Package, Request, Target
 
 TARGET = Target("rehearsal", "", "bullseye", "x86_64", {"dist": ".rehearsal"}, Path())
 
@@ -129,18 +129,18 @@ def test_stand_ins_that_leave_it_open_are_refused(more: Package, says: str) -> N
 
 
 @pytest.mark.parametrize(
-    ("forced", "reach", "maker", "why"),
+    ("forced", "availability", "maker", "why"),
     [
-        ("", Reach(True, "it answers"), "sheepdog", "it answers"),
-        ("", Reach(False, "it does not"), "pocket", "it does not"),
-        ("real", Reach(True, "it answers"), "sheepdog", "asked for; it answers"),
+        ("", Availability(True, "it answers"), "sheepdog", "it answers"),
+        ("", Availability(False, "it does not"), "pocket", "it does not"),
+        ("real", Availability(True, "it answers"), "sheepdog", "asked for; it answers"),
         ("stand-in", None, "pocket", "asked for"),
     ],
 )
 def test_the_choice_is_made_by_reach_or_by_force(
-    forced: str, reach: Reach | None, maker: str, why: str
+    forced: str, availability: Availability | None, maker: str, why: str
 ) -> None:
-    found = plan.choose("sheepdog", "pocket", forced, reach)
+    found = plan.choose("sheepdog", "pocket", forced, availability)
     assert (found.maker, found.why, found.stand_in) == (maker, why, maker == "pocket")
     assert {found.maker, found.other} == {"sheepdog", "pocket"}
 
@@ -166,7 +166,7 @@ def test_a_first_run_has_no_maker_to_keep() -> None:
 
 def test_the_real_one_by_force_without_its_source_is_an_error_of_the_source() -> None:
     with pytest.raises(SourceUnreachableError, match="no route") as caught:
-        plan.choose("sheepdog", "pocket", "real", Reach(False, "no route"))
+        plan.choose("sheepdog", "pocket", "real", Availability(False, "no route"))
     assert "sheepdog=stand-in" in caught.value.hint
 
 
@@ -240,7 +240,7 @@ def test_no_order_ever_has_a_package_and_its_stand_in(
     known |= {f"s{n}": stand_in(f"s{n}", str(n)) for n in doubled}
     have = plan.stand_ins(known, TARGET)
     asked = plan.asked_about(known, [str(wanted)], have)
-    choices = [plan.choose(n, have[n], "", Reach(int(n) in chosen, "")) for n in asked]
+    choices = [plan.choose(n, have[n], "", Availability(int(n) in chosen, "")) for n in asked]
     rows = plan.order(known, [str(wanted)], TARGET, {c.package: c.maker for c in choices})
     names = {p.name for p in rows}
     assert not names & {c.other for c in choices}

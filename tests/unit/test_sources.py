@@ -91,18 +91,20 @@ def test_a_place_with_a_wrong_file_does_not_hide_a_good_one(tmp_path: Path) -> N
 def test_reach_is_the_cache_or_a_place_that_answers(tmp_path: Path) -> None:
     there = place(tmp_path / "there", GOOD)
     wanted = source(tmp_path / "absent", there)
-    assert store.reach(wanted).why == f"{there.as_uri()} answers"
+    assert store.availability(wanted).why == f"{there.as_uri()} answers"
     store.fetch(wanted, stage())
     there.unlink()
-    assert store.reach(wanted).why == "its source is in the cache"
+    assert store.availability(wanted).why == "its source is in the cache"
 
 
 def test_out_of_reach_is_said_of_the_first_source_that_is(tmp_path: Path) -> None:
     there = place(tmp_path / "there", GOOD)
-    found = store.reach_all([source(there), source(tmp_path / "one"), source(tmp_path / "two")])
+    found = store.availability_of_all(
+        [source(there), source(tmp_path / "one"), source(tmp_path / "two")]
+    )
     assert not found.ok
     assert f"{(tmp_path / 'one').as_uri()} does not answer" in found.why
-    assert store.reach_all([]).ok
+    assert store.availability_of_all([]).ok
 
 
 def test_no_place_in_reach_names_each_with_its_reason(tmp_path: Path, cache: Path) -> None:
@@ -132,8 +134,8 @@ def test_with_a_shelf_no_place_is_asked(tmp_path: Path) -> None:
     there = place(tmp_path / "there", GOOD)
     wanted = source(there, debian=True)
     shelf = Shelf("b.tar", frozenset({(HASH, wanted.file)}))
-    assert store.reach(wanted, shelf).why == "its source is in b.tar"
-    missing = store.reach_all([wanted], Shelf("b.tar", frozenset()))
+    assert store.availability(wanted, shelf).why == "its source is in b.tar"
+    missing = store.availability_of_all([wanted], Shelf("b.tar", frozenset()))
     assert (missing.ok, missing.why) == (False, "its source is not in b.tar")
     with pytest.raises(SourceUnreachableError, match="no longer in the cache"):
         store.fetch(wanted, stage(), debian=no_debian, shelf=shelf)
