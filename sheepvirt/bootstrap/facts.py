@@ -148,7 +148,7 @@ exit 0
 
 
 @dataclass(frozen=True)
-class Question:
+class FactQuery:
     """What to look at on a host beyond what is always looked at."""
 
     names: tuple[str, ...] = ()  # does an installed rpm provide them?
@@ -177,10 +177,10 @@ class Question:
         return [f"{k}:{v}" for prefixes, values in kinds for v in values for k in prefixes]
 
 
-def gather(connection: Connection, question: Question) -> Facts:
+def gather(connection: Connection, query: FactQuery) -> Facts:
     """Look at a host: one round trip, nothing is changed. Raises SshError, BootstrapError."""
     boundary = f"@@{secrets.token_hex(12)}"
-    argv = ["sh", "-s", "--", boundary, *question.words()]
+    argv = ["sh", "-s", "--", boundary, *query.words()]
     result = connection.run(argv, stdin=SCRIPT.encode())
     found = sections(result.stdout, boundary)
     if "end" not in found:

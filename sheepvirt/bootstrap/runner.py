@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from sheepvirt.bootstrap import refusals, rehearsal, schemas
-from sheepvirt.bootstrap.facts import Question, gather
+from sheepvirt.bootstrap.facts import FactQuery, gather
 from sheepvirt.bootstrap.steps import STEPS, guard, ifcfg, kvm, repository, undo, units
 from sheepvirt.bootstrap.steps.base import Hands, Step, Wanted, disk_path, vdi_note
 from sheepvirt.bootstrap.steps.network import DEFAULT
@@ -127,10 +127,10 @@ def _refuse_another_init(host: Host) -> None:
         )
 
 
-def question(wanted: Wanted) -> Question:
+def fact_query(wanted: Wanted) -> FactQuery:
     """Return what must be looked at to decide every step."""
     host = wanted.host
-    return Question(
+    return FactQuery(
         names=wanted.dependencies.packages,
         modules=tuple(wanted.module_makers),
         services=(*wanted.dependencies.services, units.AUTOSTART),
@@ -158,7 +158,7 @@ def make_plan(wanted: Wanted, progress: Progress) -> list[Change]:
     if host.rehearsal and not rehearsal.running(host):
         return [Change("host", f"{host.name} started (it is stopped), then looked at")]
     with progress.stage(f"{host.name}: look") as stage:
-        facts = gather(client.connect(host), question(wanted))
+        facts = gather(client.connect(host), fact_query(wanted))
         stage.note = facts.os
     _say_accelerator(wanted, facts, progress)
     return differences(wanted, facts)
@@ -181,7 +181,7 @@ def _labelled(wanted: Wanted, changes: Sequence[Change]) -> list[Change]:
 def run(wanted: Wanted, connection: Connection, progress: Progress) -> list[Change]:
     """Run the steps in order; return what was changed. Raises as bootstrap."""
     name = wanted.host.name
-    asked = question(wanted)
+    asked = fact_query(wanted)
     with progress.stage(f"{name}: look") as stage:
         settle(connection)
         facts = gather(connection, asked)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sheepvirt.bootstrap import facts
-from sheepvirt.bootstrap.facts import Question, parse, sections
+from sheepvirt.bootstrap.facts import FactQuery, parse, sections
 from sheepvirt.model.hosts import BridgeState, ClusterState, Facts, ServiceState
 
 BOUNDARY = "@@0123456789ab"
@@ -39,7 +39,7 @@ def test_a_title_cannot_start_a_section() -> None:
 @pytest.mark.parametrize("shell", ["sh", "bash", "dash"])
 def test_the_script_runs_where_nothing_of_ours_is_installed(shell: str) -> None:
     argv = [shell, "-s", "--", BOUNDARY]
-    asked = Question(names=("a b",), services=("x",), domains=("y",), files=("/etc/passwd", "/no"))
+    asked = FactQuery(names=("a b",), services=("x",), domains=("y",), files=("/etc/passwd", "/no"))
     done = subprocess.run(
         [*argv, *asked.words()],
         input=facts.SCRIPT,
@@ -90,7 +90,7 @@ def test_a_module_that_is_built_in_is_the_kernels(tmp_path: Path) -> None:
 def modules_of(folder: Path) -> Facts:
     """Ask for the module openvswitch, with ``folder`` in the place of /lib/modules."""
     done = subprocess.run(
-        ["sh", "-s", "--", BOUNDARY, *Question(modules=("openvswitch",)).words()],
+        ["sh", "-s", "--", BOUNDARY, *FactQuery(modules=("openvswitch",)).words()],
         input=facts.SCRIPT.replace("/lib/modules", str(folder)),
         capture_output=True,
         text=True,
