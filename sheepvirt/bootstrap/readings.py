@@ -33,7 +33,7 @@ class Altered:
 
 
 @dataclass(frozen=True)
-class Beat:
+class Heartbeat:
     """One line of a guest: how long it has been up, and what its disk said just then."""
 
     uptime: int
@@ -142,10 +142,12 @@ def memory_kib(domain: ElementTree.Element) -> int:
     return -(-amount(memory) // 1024)
 
 
-def beats(console: str, line: str) -> list[Beat]:
+def beats(console: str, line: str) -> list[Heartbeat]:
     """Return what a guest printed after ``line`` on its console, each time, in order."""
     found = re.findall(re.escape(line) + BEAT, console)
-    return [Beat(int(up), int(boot or 0), marker, trouble) for up, boot, marker, trouble in found]
+    return [
+        Heartbeat(int(up), int(boot or 0), marker, trouble) for up, boot, marker, trouble in found
+    ]
 
 
 def boot_records(junit: str) -> dict[str, tuple[int, str]]:

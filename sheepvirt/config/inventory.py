@@ -86,7 +86,7 @@ def _guest(name: str, table: Table) -> Guest:
         memory_mb=table.get("memory_mb", int),
         vcpus=table.get("vcpus", int, 1),
         network=_name(table, "network", table.get("network", str)),
-        line=_visible(table, "line", table.get("line", str)),
+        console_marker=_visible(table, "line", table.get("line", str)),
         disk=table.get("disk", str, "sheepdog"),
         disk_gb=table.get("disk_gb", int, 1),
     )

@@ -23,8 +23,9 @@ from sheepvirt.model.hosts import Guest
 def ensure_image(guest: Guest, progress: Progress) -> Path:
     """Return the raw disk image of ``guest`` in ``dist/guests/``; make it if absent.
 
-    Its name has a hash over the recipe and ``guest.line``: same input, same file, no work. Raises
-    ConfigError for a line that a console cannot show as one line, EngineError when a step fails.
+    Its name has a hash over the recipe and the console marker, so the same input needs no work.
+    Raises ConfigError (a marker that a console cannot show as one line), EngineError (a step
+    failed).
     """
     target = catalog.load_target("rehearsal")
     path = paths.dist() / "guests" / image_name(guest)
@@ -38,9 +39,9 @@ def ensure_image(guest: Guest, progress: Progress) -> Path:
         tempfile.TemporaryDirectory(dir=path.parent) as scratch,
         engine.container(parts, network="none") as container,
     ):
-        container.write("/guest/line", guest.line + "\n")
+        container.write("/guest.console_marker", guest.console_marker + "\n")
         container.run(
-            ["sh", "/guest/assemble.sh", "/guest/line", "/guest/disk.img"],
+            ["sh", "/guest/assemble.sh", "/guest.console_marker", "/guest/disk.img"],
             on_line=stage.line,
             check=True,
         )
@@ -55,9 +56,9 @@ def image_name(guest: Guest) -> str:
     Of the guest only its line is on the disk, so only its line is in the hash. Raises ConfigError
     for a line that is none.
     """
-    check_line(guest)
+    check_console_marker(guest)
     recipe = recipes.tag_of(catalog.load_target("rehearsal"), "guest")
-    key = hashlib.sha256(f"{recipe}\0{guest.line}".encode()).hexdigest()
+    key = hashlib.sha256(f"{recipe}\0{guest.console_marker}".encode()).hexdigest()
     return f"{re.sub(r'[^A-Za-z0-9._-]', '_', guest.name)}-{key[:16]}.img"
 
 
@@ -70,11 +71,12 @@ def check_size(guest: Guest, size: int) -> None:
         )
 
 
-def check_line(guest: Guest) -> None:
-    """Raise ConfigError where ``guest.line`` cannot be printed and found as one line."""
-    if not guest.line.strip() or not guest.line.isprintable() or guest.line != guest.line.rstrip():
+def check_console_marker(guest: Guest) -> None:
+    """Raise ConfigError if a console cannot show the guest's marker as one line."""
+    marker = guest.console_marker
+    if not marker.strip() or not marker.isprintable() or marker != marker.rstrip():
         raise ConfigError(
-            f"guest {guest.name!r}: line {guest.line!r} is empty, ends in a space or has a control "
-            "character",
-            hint="use one line of visible text: it is looked for on the guest's serial console",
+            f"guest {guest.name!r}: 'line' is {marker!r}: it is empty, ends in a space or has a "
+            "control character",
+            hint="use one line of visible text: it is searched on the guest's serial console",
         )

@@ -19,7 +19,7 @@ class Guest:
     memory_mb: int
     vcpus: int
     network: str
-    line: str  # what the guest prints on its serial console when it is up
+    console_marker: str  # what a running guest prints on its console; key `line` of the inventory
     disk: str = "sheepdog"  # or "file": where its disk lives; the VDI has the guest's name
     disk_gb: int = 1  # of 10**9 bytes: the VDI's size (a file is as large as its image)
 

@@ -30,7 +30,7 @@ def test_name_is_stable_and_readable() -> None:
 
 
 def test_name_changes_with_line_and_recipe_only(recipe: list[str]) -> None:
-    names = {guests.image_name(GUEST), guests.image_name(replace(GUEST, line="another"))}
+    names = {guests.image_name(GUEST), guests.image_name(replace(GUEST, console_marker="another"))}
     assert guests.image_name(replace(GUEST, memory_mb=512, title="another")) in names
     recipe[0] = "guest:2"
     names.add(guests.image_name(GUEST))
@@ -48,11 +48,13 @@ def test_name_of_a_guest_cannot_leave_the_folder(name: str) -> None:
 @pytest.mark.parametrize("line", ["", "  ", "two\nlines", "esc\x1b[2J", "ends in space "])
 def test_a_line_that_no_console_shows_is_refused(line: str) -> None:
     with pytest.raises(ConfigError, match="papeete"):
-        guests.check_line(replace(GUEST, line=line))
+        guests.check_console_marker(replace(GUEST, console_marker=line))
 
 
 def test_a_line_may_have_quotes_and_any_script() -> None:
-    guests.check_line(replace(GUEST, line='it\'s "up" $(touch /tmp/pwned) `x` 日本語'))
+    guests.check_console_marker(
+        replace(GUEST, console_marker='it\'s "up" $(touch /tmp/pwned) `x` 日本語')
+    )
 
 
 def test_an_image_that_is_there_is_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

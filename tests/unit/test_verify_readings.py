@@ -106,8 +106,8 @@ def test_beats_follow_the_very_line() -> None:
         f"{line} (uptime 8 s, boot 2, marker 5f3a)\r\n{line} (uptime 13 s, boo"
     )
     assert readings.beats(console, line) == [
-        readings.Beat(3, 2, "5f3a"),
-        readings.Beat(8, 2, "5f3a"),
+        readings.Heartbeat(3, 2, "5f3a"),
+        readings.Heartbeat(8, 2, "5f3a"),
     ]
     assert readings.beats("", line) == []
 
@@ -117,8 +117,8 @@ def test_a_beat_says_what_is_wrong_with_the_disk() -> None:
     write = "I/O error: cannot write: dd: error writing '/dev/vda2': No space left on device"
     console = f"up (uptime 3 s, {read})\nup (uptime 8 s, boot 1, marker 5f, {write})"
     assert readings.beats(console, "up") == [
-        readings.Beat(3, 0, "", read),
-        readings.Beat(8, 1, "5f", write),
+        readings.Heartbeat(3, 0, "", read),
+        readings.Heartbeat(8, 1, "5f", write),
     ]
 
 

@@ -73,7 +73,7 @@ def apply(wanted: Wanted, facts: Facts, hands: Hands) -> None:
     """Boot the first guest's image under KVM and note whether its line came."""
     guest = wanted.host.guests[0]
     hands.connection.put(guests.ensure_image(guest, hands.progress), IMAGE, on_line=hands.line)
-    argv = ("sh", "-s", "--", IMAGE, guest.line, str(SECONDS))
+    argv = ("sh", "-s", "--", IMAGE, guest.console_marker, str(SECONDS))
     word, _, rest = hands.run(*argv, stdin=SCRIPT.encode()).stdout.strip().partition(" ")
     found = Verdict("kvm", f"a guest printed its line under KVM within {rest} s")
     if word != "yes":

@@ -12,7 +12,7 @@ import pytest
 from testinfra.backend.base import BaseBackend
 
 from sheepvirt.bootstrap import readings
-from sheepvirt.bootstrap.readings import Beat
+from sheepvirt.bootstrap.readings import Heartbeat
 from sheepvirt.builds import repo
 from sheepvirt.config import catalog as configuration
 from sheepvirt.config import inventory
@@ -42,7 +42,7 @@ class Wanted:
 
 SHEEPDOG = "sheepdog"
 WANTED = pytest.StashKey[Wanted]()
-Hear = Callable[[Guest], list[Beat]]
+Hear = Callable[[Guest], list[Heartbeat]]
 # A guest repeats its line every 5 s; two of them, and what a busy machine adds.
 CONSOLE_SECONDS = 45
 
@@ -149,26 +149,26 @@ def probe(host: Any) -> Probe:
 
 
 @pytest.fixture(scope="session")
-def heard() -> dict[str, list[Beat]]:
+def heard() -> dict[str, list[Heartbeat]]:
     """What was heard of each guest in this run: a console is listened to once."""
     return {}
 
 
 @pytest.fixture
-def hear(probe: Probe, heard: dict[str, list[Beat]]) -> Hear:
+def hear(probe: Probe, heard: dict[str, list[Heartbeat]]) -> Hear:
     """Listens to a guest's console: two lines, fewer where it is silent."""
 
-    def listen(guest: Guest) -> list[Beat]:
+    def listen(guest: Guest) -> list[Heartbeat]:
         if guest.name not in heard:
-            seen = probe.console(guest.name, guest.line, seconds=CONSOLE_SECONDS)
-            heard[guest.name] = readings.beats(seen, guest.line)
+            seen = probe.console(guest.name, guest.console_marker, seconds=CONSOLE_SECONDS)
+            heard[guest.name] = readings.beats(seen, guest.console_marker)
         return heard[guest.name]
 
     return listen
 
 
 @pytest.fixture
-def beats(hear: Hear, guest: Guest) -> list[Beat]:
+def beats(hear: Hear, guest: Guest) -> list[Heartbeat]:
     """What the guest prints on its console while we listen."""
     return hear(guest)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from sheepvirt.bootstrap import readings
-from sheepvirt.bootstrap.readings import Beat
+from sheepvirt.bootstrap.readings import Heartbeat
 from sheepvirt.model.hosts import Guest
 
 from .conftest import CONSOLE_SECONDS, Hear, Wanted
@@ -50,13 +50,13 @@ def test_port_of_the_guest_is_on_the_bridge(probe: Probe, guest: Guest, wanted: 
 
 
 def test_guest_prints_its_line_on_the_console(
-    probe: Probe, guest: Guest, beats: list[Beat]
+    probe: Probe, guest: Guest, beats: list[Heartbeat]
 ) -> None:
     """Two lines with a growing uptime, printed while we listen: the guest lives now."""
     if len(beats) < 2:
         other = probe.any_output(guest.name)
         raise AssertionError(
-            f"console of {guest.name}: {len(beats)} of 2 lines {guest.line!r} within "
+            f"console of {guest.name}: {len(beats)} of 2 lines {guest.console_marker!r} within "
             f"{CONSOLE_SECONDS} s; its last output: {other}"
         )
     uptimes = [beat.uptime for beat in beats]
@@ -64,7 +64,7 @@ def test_guest_prints_its_line_on_the_console(
 
 
 def test_guest_counts_its_boots_on_its_disk(
-    guest: Guest, beats: list[Beat], record_property: Callable[[str, object], None]
+    guest: Guest, beats: list[Heartbeat], record_property: Callable[[str, object], None]
 ) -> None:
     """It says what it has just read back from there: boots, and what its first boot wrote."""
     assert beats, f"guest {guest.name} printed nothing that could tell"
