@@ -11,7 +11,7 @@ import stat
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
-from sheepvirt.bootstrap.readings import Altered
+from sheepvirt.bootstrap.parsers import Altered
 from sheepvirt.core.errors import NotShownError, SheepvirtError
 from sheepvirt.rpm import payload, rpms
 

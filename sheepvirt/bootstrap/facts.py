@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from sheepvirt.bootstrap import initscripts, readings, services, sheepdog
+from sheepvirt.bootstrap import initscripts, parsers, services, sheepdog
 from sheepvirt.core.errors import BootstrapError
 from sheepvirt.model.hosts import BridgeState, ClusterState, Definition, Facts, Script
 from sheepvirt.ssh.client import Connection
@@ -234,7 +234,7 @@ def parse(found: Mapping[str, str]) -> Facts:
         networks=_definitions(found, "network"),
         cluster=_cluster(found),
         pools=_definitions(found, "pool"),
-        vdis=readings.vdis(found.get("vdis", "")),
+        vdis=parsers.vdis(found.get("vdis", "")),
         domains=_definitions(found, "domain"),
         disks={
             n: text.removeprefix("there ").strip()
@@ -289,8 +289,8 @@ def _cluster(found: Mapping[str, str]) -> ClusterState | None:
     if there != "dog":
         return None
     return ClusterState(
-        status=readings.cluster_status(line),
-        nodes=readings.nodes(found.get("nodes", "")),
+        status=parsers.cluster_status(line),
+        nodes=parsers.nodes(found.get("nodes", "")),
         listed=found.get("vdis", "").splitlines()[-1:] == ["listed"],
     )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from sheepvirt.bootstrap import readings
+from sheepvirt.bootstrap import parsers
 from sheepvirt.builds import repo
 from sheepvirt.core import paths, tables
 from sheepvirt.model.builds import BuildRecord
@@ -50,12 +50,10 @@ def trace(host: Host, package: str) -> tuple[Link, ...]:
 
 def _on_host(connection: Connection, record: BuildRecord) -> list[Link]:
     name = connection.host.name
-    installed = readings.installed(
-        connection.run(["rpm", "-qa", "--qf", readings.INSTALLED]).stdout
-    )
+    installed = parsers.installed(connection.run(["rpm", "-qa", "--qf", parsers.INSTALLED]).stdout)
     ours = {r.name: (r.nevra, r.header_sha1) for r in record.rpms if not r.nevra.endswith(".src")}
     there = sorted(ours.keys() & installed.keys())
-    wrong = readings.differing(ours, installed)
+    wrong = parsers.differing(ours, installed)
     listing = connection.run(["sh", "-s"], stdin=RUNNING.encode()).stdout
     rows = [row.split("\t") for row in listing.splitlines() if "\t" in row]
     links = [

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
-from sheepvirt.bootstrap import readings
+from sheepvirt.bootstrap import parsers
 from sheepvirt.bootstrap.steps import reboot as rebooting
 from sheepvirt.core import locks, paths
 from sheepvirt.core.errors import BootstrapError, VerifyError
@@ -95,9 +95,9 @@ def _verify_once(
 
 def _edited(junit: Path, before: Path | None) -> list[str]:
     """Return what a pass tells of edited configuration that the pass before it did not."""
-    former = readings.edited(before.read_text(encoding="utf-8")) if before else []
+    former = parsers.edited(before.read_text(encoding="utf-8")) if before else []
     return [
-        text for text in readings.edited(junit.read_text(encoding="utf-8")) if text not in former
+        text for text in parsers.edited(junit.read_text(encoding="utf-8")) if text not in former
     ]
 
 
@@ -150,7 +150,7 @@ def destroy_guests(host: Host) -> str:
 def data_proof(folder: Path) -> str:
     """Return a line that says what the guests' disks said before and after the reboot."""
     before, after = (
-        readings.boot_records((folder / name).read_text(encoding="utf-8"))
+        parsers.boot_records((folder / name).read_text(encoding="utf-8"))
         for name in (BEFORE, AFTER)
     )
     return "\n".join(

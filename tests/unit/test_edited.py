@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import rpm_bytes
 
-from sheepvirt.bootstrap import edited, readings
-from sheepvirt.bootstrap.readings import Altered
+from sheepvirt.bootstrap import edited, parsers
+from sheepvirt.bootstrap.parsers import Altered
 from sheepvirt.core.errors import NotShownError
 from sheepvirt.rpm import rpms
 
@@ -49,7 +49,7 @@ def host(content: bytes) -> Callable[[str], bytes]:
     ],
 )
 def test_what_counts_as_edited(line: str, edit: bool) -> None:
-    (found,) = readings.altered(line)
+    (found,) = parsers.altered(line)
     assert edited.is_edit(found) is edit
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from sheepvirt.bootstrap import readings
+from sheepvirt.bootstrap import parsers
 from sheepvirt.bootstrap.services import log_hint
 from sheepvirt.bootstrap.steps.base import Hands, Step, Wanted
 from sheepvirt.core.errors import BootstrapError
@@ -52,7 +52,7 @@ def _wait(hands: Hands, states: tuple[str, ...], why: str) -> str:
     deadline = time.monotonic() + SECONDS
     while True:
         said = hands.run("timeout", "5", "dog", "cluster", "info", check=False)
-        status = readings.cluster_status(said.stdout)
+        status = parsers.cluster_status(said.stdout)
         if status.lower().startswith(states):
             return status
         if time.monotonic() >= deadline:

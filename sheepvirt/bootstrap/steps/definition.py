@@ -10,7 +10,7 @@ import difflib
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
-from sheepvirt.bootstrap import readings
+from sheepvirt.bootstrap import parsers
 
 # Elements that libvirt adds (parent/tag), and those of a running domain.
 ADDED = {
@@ -102,7 +102,7 @@ def _units(root: Element, *, live: bool) -> None:
     step = 2**20 if live else 2**10
     for tag in ("memory", "currentMemory"):
         for element in root.findall(tag):
-            amount = readings.amount(element)
+            amount = parsers.amount(element)
             element.text = str(-(-amount // step) * step // 1024)
             element.set("unit", "KiB")
     for element in root.findall("currentMemory") if live else []:

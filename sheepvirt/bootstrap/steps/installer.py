@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from sheepvirt.bootstrap import readings
+from sheepvirt.bootstrap import parsers
 from sheepvirt.bootstrap.facts import REBOOT_WANTED
 from sheepvirt.bootstrap.steps.base import STATE, Hands
 from sheepvirt.core.errors import BootstrapError
@@ -58,7 +58,7 @@ def transaction(
 def _refuse_unknown(hands: Hands, names: Sequence[str]) -> None:
     """Raise BootstrapError for what yum does not know, before it installs the rest without it."""
     said = hands.run(YUM, "-q", "list", *names, check=False).stdout
-    unknown = sorted(set(names) - readings.yum_knows(said))
+    unknown = sorted(set(names) - parsers.yum_knows(said))
     if unknown:
         raise BootstrapError(
             f"{hands.connection.host.name}: yum knows no package {', '.join(unknown)}",

@@ -11,8 +11,8 @@ from xml.etree import ElementTree
 import pytest
 from testinfra.backend.base import BaseBackend
 
-from sheepvirt.bootstrap import readings
-from sheepvirt.bootstrap.readings import Heartbeat
+from sheepvirt.bootstrap import parsers
+from sheepvirt.bootstrap.parsers import Heartbeat
 from sheepvirt.builds import repo
 from sheepvirt.config import catalog as configuration
 from sheepvirt.config import inventory
@@ -104,7 +104,7 @@ def _wanted(host: Host, before: str) -> Wanted:
 
 def _before(junit: Path) -> dict[str, tuple[int, str]]:
     try:
-        return readings.boot_records(junit.read_text(encoding="utf-8"))
+        return parsers.boot_records(junit.read_text(encoding="utf-8"))
     except (OSError, ElementTree.ParseError) as error:
         raise pytest.UsageError(f"--before {junit}: {error}") from error
 
@@ -161,7 +161,7 @@ def hear(probe: Probe, heard: dict[str, list[Heartbeat]]) -> Hear:
     def listen(guest: Guest) -> list[Heartbeat]:
         if guest.name not in heard:
             seen = probe.console(guest.name, guest.console_marker, seconds=CONSOLE_SECONDS)
-            heard[guest.name] = readings.beats(seen, guest.console_marker)
+            heard[guest.name] = parsers.beats(seen, guest.console_marker)
         return heard[guest.name]
 
     return listen

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from xml.etree import ElementTree
 
-from sheepvirt.bootstrap import edited, readings, services
+from sheepvirt.bootstrap import edited, parsers, services
 from sheepvirt.core.errors import NotShownError
 from sheepvirt.model import hosts
 
@@ -58,7 +58,7 @@ class Probe:
 
     def info(self, *argv: str) -> dict[str, str]:
         """Return what ``virsh net-info`` or ``virsh dominfo`` says."""
-        return readings.info(self.virsh(*argv))
+        return parsers.info(self.virsh(*argv))
 
     def xml(self, *argv: str) -> ElementTree.Element:
         """Return what a virsh command prints as XML."""
@@ -82,7 +82,7 @@ class Probe:
 
     def installed(self) -> dict[str, list[tuple[str, str]]]:
         """Return every installed RPM: name to [(NEVRA, SHA1 of its header)]."""
-        return readings.installed(self.read("rpm", "-qa", "--qf", readings.INSTALLED))
+        return parsers.installed(self.read("rpm", "-qa", "--qf", parsers.INSTALLED))
 
     def console(self, domain: str, line: str, *, seconds: int) -> str:
         """Return what a guest's serial console prints from now on, until ``line`` came twice.

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from sheepvirt.bootstrap import readings
-from sheepvirt.bootstrap.readings import Heartbeat
+from sheepvirt.bootstrap import parsers
+from sheepvirt.bootstrap.parsers import Heartbeat
 from sheepvirt.model.hosts import Guest
 
 from .conftest import CONSOLE_SECONDS, Hear, Wanted
@@ -31,7 +31,7 @@ def test_guest_starts_by_itself(probe: Probe, guest: Guest) -> None:
 
 def test_guest_is_defined_as_wanted(probe: Probe, guest: Guest) -> None:
     domain = probe.xml("dumpxml", "--inactive", "--domain", guest.name)
-    said = (domain.findtext("title"), readings.memory_kib(domain), domain.findtext("vcpu"))
+    said = (domain.findtext("title"), parsers.memory_kib(domain), domain.findtext("vcpu"))
     want = (guest.title, -(-guest.memory_mb * 10**6 // 1024), str(guest.vcpus))
     assert said == want, f"(title, memory in KiB, vcpus) are {said}, wanted {want}"
 
@@ -74,7 +74,7 @@ def test_guest_counts_its_boots_on_its_disk(
     assert len(records) == 1, f"the disk of {guest.name} does not say one thing: {records}"
     boot, marker = records.pop()
     assert boot >= 1, f"the disk of {guest.name} has no boot record"
-    record_property(readings.BOOT_RECORD, f"{guest.name} {boot} {marker}")
+    record_property(parsers.BOOT_RECORD, f"{guest.name} {boot} {marker}")
 
 
 def test_data_outlives_destruction_and_reboot(

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from sheepvirt.bootstrap import readings
+from sheepvirt.bootstrap import parsers
 from sheepvirt.model.builds import Feature
 
 from .probe import Probe
@@ -15,7 +15,7 @@ BACKEND = re.compile(r"libvirt_storage_backend_(\w+)\.so$")
 
 
 def test_virsh_lists_the_feature(probe: Probe, feature: Feature) -> None:
-    listed = readings.compiled_in(probe.read("virsh", "-V"), "Storage")
+    listed = parsers.compiled_in(probe.read("virsh", "-V"), "Storage")
     assert feature.host_line in listed, f"`virsh -V` lists under Storage only {' '.join(listed)}"
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sheepvirt.bootstrap import edited, readings
+from sheepvirt.bootstrap import edited, parsers
 from sheepvirt.core import paths
 from sheepvirt.model.builds import BuildRecord, PublishedRpm
 
@@ -56,7 +56,7 @@ def test_what_was_asked_for_is_installed(installed: Installed, record: BuildReco
 def test_what_is_installed_is_exactly_ours(installed: Installed, record: BuildRecord) -> None:
     ours = {name: (rpm.nevra, rpm.header_sha1) for name, rpm in binary(record).items()}
     assert ours.keys() & installed.keys(), f"nothing of {record.package} is installed"
-    wrong = readings.differing(ours, installed)
+    wrong = parsers.differing(ours, installed)
     assert not wrong, "; ".join(wrong)
 
 
@@ -66,13 +66,13 @@ def test_files_are_as_packaged(
     names = sorted(binary(record).keys() & installed.keys())
     assert names, f"nothing of {record.package} is installed"
     result = probe.run("rpm", "-V", *names)
-    rows = readings.altered(result.stdout)
+    rows = parsers.altered(result.stdout)
     if result.rc and not rows:  # rpm itself failed: silence is no good news
         raise AssertionError(f"`rpm -V` ended with {result.rc}: {result.stderr.strip()}")
-    own = [row for row in rows if not readings.made_by_libvirtd(row)]
+    own = [row for row in rows if not parsers.made_by_libvirtd(row)]
     files = [repo / rpm.file for name, rpm in binary(record).items() if name in names]
     for row in filter(edited.is_edit, own):
-        record_property(readings.EDITED, edited.told(row, files, probe.public))
+        record_property(parsers.EDITED, edited.told(row, files, probe.public))
     wrong = [f"{row.path} {row.what}".strip() for row in own if not edited.is_edit(row)]
     assert not wrong, f"{len(wrong)} differ from their package: " + "; ".join(wrong)
 

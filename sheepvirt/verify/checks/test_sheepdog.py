@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from sheepvirt.bootstrap import readings, sheepdog
+from sheepvirt.bootstrap import parsers, sheepdog
 from sheepvirt.model.hosts import Guest
 
 from .conftest import SHEEPDOG, Hear, Wanted
@@ -19,13 +19,13 @@ RUNNING = "running"  # the real one adds words of its own: "running, auto-recove
 
 
 def test_cluster_answers_and_is_formatted(probe: Probe, cluster: str) -> None:
-    status = readings.cluster_status(probe.read("dog", "cluster", "info"))
+    status = parsers.cluster_status(probe.read("dog", "cluster", "info"))
     assert status.startswith(RUNNING), f"the {cluster} cluster says {status!r}"
 
 
 def test_node_has_joined(probe: Probe, cluster: str) -> None:
     said = probe.read("dog", "node", "info", "-r")
-    assert readings.nodes(said) >= 1, f"no node has joined the {cluster} cluster: {said.strip()!r}"
+    assert parsers.nodes(said) >= 1, f"no node has joined the {cluster} cluster: {said.strip()!r}"
 
 
 def test_port_is_open_only_where_wanted(probe: Probe, cluster: str, wanted: Wanted) -> None:
@@ -41,7 +41,7 @@ def test_port_is_open_only_where_wanted(probe: Probe, cluster: str, wanted: Want
 
 def listed(probe: Probe, *filters: str) -> dict[str, str]:
     """Return libvirt's list of pools: name to state. (pool-info fails without the backend.)"""
-    return readings.states(probe.virsh("pool-list", "--all", *filters))
+    return parsers.states(probe.virsh("pool-list", "--all", *filters))
 
 
 def test_pool_is_active(probe: Probe, pool: str) -> None:
@@ -74,7 +74,7 @@ def test_volume_is_in_the_pool(probe: Probe, vdi: Guest, wanted: Wanted) -> None
     if probe.libvirt() < VOLUMES_LISTED:
         pytest.skip("this libvirt lists only the volumes that it has made itself since its start")
     pool = wanted.host.pool
-    names = readings.states(probe.virsh("vol-list", "--pool", pool))
+    names = parsers.states(probe.virsh("vol-list", "--pool", pool))
     assert vdi.name in names, f"pool {pool} has no volume {vdi.name}, only: {', '.join(names)}"
     probe.virsh("vol-info", "--pool", pool, "--vol", vdi.name)
 
@@ -83,7 +83,7 @@ def test_guest_runs_from_its_volume(probe: Probe, vdi: Guest) -> None:
     """So says libvirt of the domain that runs now, not of the one that it would start."""
     domain = probe.xml("dumpxml", "--domain", vdi.name)
     assert domain.get("id"), f"guest {vdi.name} does not run"
-    disks = readings.network_disks(domain)
+    disks = parsers.network_disks(domain)
     assert disks == [(SHEEPDOG, vdi.name)], f"disks of {vdi.name} over a network: {disks}"
     files = domain.findall("devices/disk[@type='file']/source")
     assert not files, f"guest {vdi.name} has a disk in a file: {[f.get('file') for f in files]}"
@@ -95,7 +95,7 @@ def test_guest_boots_through_the_driver(probe: Probe, vdi: Guest, hear: Hear) ->
     `qemu-img --help` may list a driver that the emulator refuses: only a guest proves it.
     """
     words = probe.command_line(f"/var/run/libvirt/qemu/{vdi.name}.pid")
-    opened = readings.opens_vdi(words, vdi.name)
+    opened = parsers.opens_vdi(words, vdi.name)
     drives = [word for word in words if "file=" in word or '"driver"' in word]
     assert opened, f"QEMU opens no {SHEEPDOG} volume {vdi.name}, but: {' '.join(drives)}"
     booted = [beat for beat in hear(vdi) if beat.boot and not beat.trouble]

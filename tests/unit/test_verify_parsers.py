@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sheepvirt.bootstrap import readings
+from sheepvirt.bootstrap import parsers
 
 VIRSH_V = """\
 Virsh command line tool of libvirt 7.0.0
@@ -25,26 +25,26 @@ Compiled with support for:
 
 
 def test_words_of_one_section_of_virsh() -> None:
-    assert "Sheepdog" in readings.compiled_in(VIRSH_V, "Storage")
-    assert "Sheepdog" not in readings.compiled_in(VIRSH_V, "Networking")
-    assert readings.compiled_in(VIRSH_V.replace(" Sheepdog", ""), "Storage")[-1] == "LVM"
-    assert readings.compiled_in("", "Storage") == ()
+    assert "Sheepdog" in parsers.compiled_in(VIRSH_V, "Storage")
+    assert "Sheepdog" not in parsers.compiled_in(VIRSH_V, "Networking")
+    assert parsers.compiled_in(VIRSH_V.replace(" Sheepdog", ""), "Storage")[-1] == "LVM"
+    assert parsers.compiled_in("", "Storage") == ()
 
 
 def test_info_lines() -> None:
     text = "Name:           ovsbr0\nActive:         yes\nUUID:           a-b\n\n"
-    assert readings.info(text) == {"Name": "ovsbr0", "Active": "yes", "UUID": "a-b"}
+    assert parsers.info(text) == {"Name": "ovsbr0", "Active": "yes", "UUID": "a-b"}
 
 
 def test_states_of_a_table() -> None:
     text = " Name   State   Autostart\n-----------\n sheepdog   unknown   yes\n b  active  no\n\n"
-    assert readings.states(text) == {"sheepdog": "unknown", "b": "active"}
-    assert readings.states(" Name   State\n-----\n\n") == {}
+    assert parsers.states(text) == {"sheepdog": "unknown", "b": "active"}
+    assert parsers.states(" Name   State\n-----\n\n") == {}
 
 
 def test_installed_keeps_every_one_of_a_name() -> None:
     text = "a\ta-1-1.x86_64\tf00\nb\tb-1:2-1.noarch\tba5\na\ta-2-1.x86_64\tf01\n"
-    assert readings.installed(text) == {
+    assert parsers.installed(text) == {
         "a": [("a-1-1.x86_64", "f00"), ("a-2-1.x86_64", "f01")],
         "b": [("b-1:2-1.noarch", "ba5")],
     }
@@ -57,15 +57,15 @@ def test_altered_files_and_other_complaints() -> None:
         ".....UG..    /var/lib/x\n"
         "Unsatisfied dependencies for libvirt-7.0.0-1.x86_64:\n"
     )
-    rows = readings.altered(text)
+    rows = parsers.altered(text)
     assert [(r.path, r.what, r.kind) for r in rows] == [
         ("/etc/libvirt/qemu.conf", "S.5....T.", "c"),
         ("/usr/bin/a file", "missing", ""),
         ("/var/lib/x", ".....UG..", ""),
         ("", "Unsatisfied dependencies for libvirt-7.0.0-1.x86_64:", ""),
     ]
-    assert not any(readings.made_by_libvirtd(row) for row in rows)
-    assert readings.altered("\n") == []
+    assert not any(parsers.made_by_libvirtd(row) for row in rows)
+    assert parsers.altered("\n") == []
 
 
 def test_what_libvirtd_makes_itself_is_no_alteration() -> None:
@@ -80,7 +80,7 @@ def test_what_libvirtd_makes_itself_is_no_alteration() -> None:
         ".M...U...    /var/cache/libvirt/qemu\n"
         ".M.......    /var/cache/libvirt\n"
     )
-    made = [readings.made_by_libvirtd(row) for row in readings.altered(text)]
+    made = [parsers.made_by_libvirtd(row) for row in parsers.altered(text)]
     assert made == [True, True, False, False, False, False, True, False, False]
 
 
@@ -96,7 +96,7 @@ def test_what_libvirtd_makes_itself_is_no_alteration() -> None:
     ],
 )
 def test_memory_in_any_unit(memory: str, kib: int) -> None:
-    assert readings.memory_kib(ElementTree.fromstring(f"<domain>{memory}</domain>")) == kib
+    assert parsers.memory_kib(ElementTree.fromstring(f"<domain>{memory}</domain>")) == kib
 
 
 def test_beats_follow_the_very_line() -> None:
@@ -105,30 +105,30 @@ def test_beats_follow_the_very_line() -> None:
         f"noise {line} (uptime 3 s, boot 2, marker 5f3a)\r\nit's up (uptime 4 s)\r\n"
         f"{line} (uptime 8 s, boot 2, marker 5f3a)\r\n{line} (uptime 13 s, boo"
     )
-    assert readings.beats(console, line) == [
-        readings.Heartbeat(3, 2, "5f3a"),
-        readings.Heartbeat(8, 2, "5f3a"),
+    assert parsers.beats(console, line) == [
+        parsers.Heartbeat(3, 2, "5f3a"),
+        parsers.Heartbeat(8, 2, "5f3a"),
     ]
-    assert readings.beats("", line) == []
+    assert parsers.beats("", line) == []
 
 
 def test_a_beat_says_what_is_wrong_with_the_disk() -> None:
     read = "I/O error: cannot read: dd: error reading '/dev/vda2': Input/output error"
     write = "I/O error: cannot write: dd: error writing '/dev/vda2': No space left on device"
     console = f"up (uptime 3 s, {read})\nup (uptime 8 s, boot 1, marker 5f, {write})"
-    assert readings.beats(console, "up") == [
-        readings.Heartbeat(3, 0, "", read),
-        readings.Heartbeat(8, 1, "5f", write),
+    assert parsers.beats(console, "up") == [
+        parsers.Heartbeat(3, 0, "", read),
+        parsers.Heartbeat(8, 1, "5f", write),
     ]
 
 
 def test_another_build_of_the_same_version_differs() -> None:
     ours = {"a": ("a-1-1.x86_64", "f00"), "b": ("b-1-1.x86_64", "f01")}
-    assert readings.differing(ours, {"a": [("a-1-1.x86_64", "f00")]}) == []
-    assert "another build" in readings.differing(ours, {"a": [("a-1-1.x86_64", "bad")]})[0]
-    assert "a-2-1" in readings.differing(ours, {"a": [("a-2-1.x86_64", "f00")]})[0]
+    assert parsers.differing(ours, {"a": [("a-1-1.x86_64", "f00")]}) == []
+    assert "another build" in parsers.differing(ours, {"a": [("a-1-1.x86_64", "bad")]})[0]
+    assert "a-2-1" in parsers.differing(ours, {"a": [("a-2-1.x86_64", "f00")]})[0]
     two = {"a": [("a-1-1.x86_64", "f00"), ("a-0-1.x86_64", "f09")]}
-    assert "a-0-1" in readings.differing(ours, two)[0]
+    assert "a-0-1" in parsers.differing(ours, two)[0]
 
 
 def test_boot_records_of_a_report(tmp_path: Path) -> None:
@@ -142,13 +142,13 @@ def test_boot_records_of_a_report(tmp_path: Path) -> None:
             f"--rootdir={tmp_path}", "--junitxml=r.xml", "test_it.py"]  # fmt: skip
     subprocess.run(argv, cwd=tmp_path, check=True, stdout=subprocess.DEVNULL)
     said = (tmp_path / "r.xml").read_text()
-    assert readings.boot_records(said) == {"pape ete": (3, "5f3a")}
-    assert readings.boot_records("<testsuites/>") == {}
+    assert parsers.boot_records(said) == {"pape ete": (3, "5f3a")}
+    assert parsers.boot_records("<testsuites/>") == {}
 
 
 def test_nodes_are_rows_that_begin_with_a_number() -> None:
-    assert readings.nodes("0 77 0 77 0%\n12 77 0 77 0%\nTotal 154 0 154 0% 0\n") == 2
-    assert readings.nodes("Total 0 0 0 0% 0\n\n") == 0
+    assert parsers.nodes("0 77 0 77 0%\n12 77 0 77 0%\nTotal 154 0 154 0% 0\n") == 2
+    assert parsers.nodes("Total 0 0 0 0% 0\n\n") == 0
 
 
 def test_disks_over_a_network() -> None:
@@ -157,7 +157,7 @@ def test_disks_over_a_network() -> None:
         "network", "protocol='sheepdog' name='papeete'"
     )
     domain = ElementTree.fromstring(f"<domain><devices>{text}</devices></domain>")
-    assert readings.network_disks(domain) == [("sheepdog", "papeete")]
+    assert parsers.network_disks(domain) == [("sheepdog", "papeete")]
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,7 @@ def test_disks_over_a_network() -> None:
     ],
 )
 def test_what_opens_a_vdi(word: str, opens: bool) -> None:
-    assert readings.opens_vdi(["qemu", "-x", word, ""], "a b") is opens
+    assert parsers.opens_vdi(["qemu", "-x", word, ""], "a b") is opens
 
 
 def test_what_yum_3_lists_wrapped_or_not() -> None:
@@ -188,7 +188,7 @@ a.noarch                        0:2-3                              base
 qemu-kvm.x86_64                 2:2.12.1-1.something.rather.long.el6
                                                                    sheepvirt
 """
-    assert readings.yum_knows(text) == {
+    assert parsers.yum_knows(text) == {
         "dbus",
         "dbus-1:1.2.24-8.el6_6.x86_64",
         "libvirt-daemon-driver-interface",
@@ -202,7 +202,7 @@ qemu-kvm.x86_64                 2:2.12.1-1.something.rather.long.el6
 
 @given(st.text())
 def test_no_list_of_yum_breaks_the_reader(text: str) -> None:
-    assert all(readings.yum_knows(text))
+    assert all(parsers.yum_knows(text))
 
 
 OLD_POOLS = """\
@@ -223,4 +223,4 @@ NEW_POOLS = """\
 
 @pytest.mark.parametrize("text", [OLD_POOLS, NEW_POOLS], ids=["1.0.3", "7.0.0"])
 def test_tables_of_virsh_old_and_new(text: str) -> None:
-    assert readings.states(text) == {"sheepdog": "active", "default": "inactive"}
+    assert parsers.states(text) == {"sheepdog": "active", "default": "inactive"}
