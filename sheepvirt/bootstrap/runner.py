@@ -13,7 +13,7 @@ from dataclasses import replace
 from sheepvirt.bootstrap import refusals, rehearsal, schemas
 from sheepvirt.bootstrap.facts import FactQuery, gather
 from sheepvirt.bootstrap.steps import STEPS, guard, ifcfg, kvm, repository, undo, units
-from sheepvirt.bootstrap.steps.base import Hands, Step, Wanted, disk_path, vdi_note
+from sheepvirt.bootstrap.steps.base import Step, StepContext, Wanted, disk_path, vdi_note
 from sheepvirt.bootstrap.steps.network import DEFAULT
 from sheepvirt.bootstrap.steps.reboot import settle
 from sheepvirt.builds import repo
@@ -192,10 +192,10 @@ def run(wanted: Wanted, connection: Connection, progress: Progress) -> list[Chan
         changes = step.check(wanted, facts, ())
         if changes:
             with progress.stage(f"{name}: {step.name}") as stage:
-                hands = Hands(connection, progress, stage)
-                _apply(step, wanted, facts, hands)
+                context = StepContext(connection, progress, stage)
+                _apply(step, wanted, facts, context)
                 facts = gather(connection, asked)
-                _prove(step, wanted, facts, hands)
+                _prove(step, wanted, facts, context)
             done.extend(_labelled(wanted, changes))
     _say_accelerator(wanted, facts, progress)
     return done
@@ -207,9 +207,9 @@ def _say_accelerator(wanted: Wanted, facts: Facts, progress: Progress) -> None:
         progress.say(f"{wanted.host.name}: guests run as type {known.type}: {known.why}")
 
 
-def _apply(step: Step, wanted: Wanted, facts: Facts, hands: Hands) -> None:
+def _apply(step: Step, wanted: Wanted, facts: Facts, context: StepContext) -> None:
     try:
-        step.apply(wanted, facts, hands)
+        step.apply(wanted, facts, context)
     except RemoteCommandError as error:
         raise BootstrapError(
             f"{wanted.host.name}: step {step.name!r}: {error.message}",
@@ -218,10 +218,10 @@ def _apply(step: Step, wanted: Wanted, facts: Facts, hands: Hands) -> None:
         ) from error
 
 
-def _prove(step: Step, wanted: Wanted, facts: Facts, hands: Hands) -> None:
+def _prove(step: Step, wanted: Wanted, facts: Facts, context: StepContext) -> None:
     left = step.check(wanted, facts, ())
     if left:
-        said = "\n".join([f"  still to do: {c.what}" for c in left] + list(hands.tail))
+        said = "\n".join([f"  still to do: {c.what}" for c in left] + list(context.tail))
         raise BootstrapError(
             f"{wanted.host.name}: step {step.name!r} ran and did not reach its state:\n{said}",
             hint="the last lines are what its commands said; the run's log in dist/logs has all",

@@ -98,14 +98,14 @@ def switch(host: Container, records: tuple[BuildRecord, ...], folder: str) -> li
         host.run(["mkdir", "-p", str(Path(path).parent)], check=True)
         host.write(path, content.decode())
 
-    hands = SimpleNamespace(
+    context = SimpleNamespace(
         connection=SimpleNamespace(host=HOST, write=write),
         progress=quiet(),
         run=lambda *argv: host.run([*argv], env={"LC_ALL": "C"}, check=True),
     )
     seen = look()
     said = [change.what for change in packages.check(wanted, seen, ())]
-    packages.apply(wanted, seen, hands)  # type: ignore[arg-type]
+    packages.apply(wanted, seen, context)  # type: ignore[arg-type]
     assert packages.check(wanted, look(), ()) == []
     return said
 

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from sheepvirt.bootstrap.schemas import Schemas
 from sheepvirt.bootstrap.steps import repository, units
-from sheepvirt.bootstrap.steps.base import Hands, Step, Wanted
+from sheepvirt.bootstrap.steps.base import Step, StepContext, Wanted
 from sheepvirt.core.progress import Progress
 from sheepvirt.model.builds import BuildRecord, PublishedRpm
 from sheepvirt.model.hosts import (
@@ -117,11 +117,13 @@ class Planned:
         return client.Result(code, out, "")
 
 
-def hands(monkeypatch: pytest.MonkeyPatch, *plan: tuple[str, int, str]) -> tuple[Hands, Planned]:
+def context(
+    monkeypatch: pytest.MonkeyPatch, *plan: tuple[str, int, str]
+) -> tuple[StepContext, Planned]:
     """Return what a step works with, on a host that answers ``plan`` (words, exit code, output)."""
     planned = Planned(*plan)
     connection = client.Connection(HOST, Path("/config"), planned)
     monkeypatch.setattr(connection, "_alive", lambda: True)
     progress = Progress(console=Console(file=io.StringIO()))
     with progress.stage("test") as stage:
-        return Hands(connection, progress, stage), planned
+        return StepContext(connection, progress, stage), planned

@@ -11,7 +11,7 @@ from finished import AnyXml
 from rich.console import Console
 
 from sheepvirt.bootstrap import rehearsal, runner
-from sheepvirt.bootstrap.steps.base import Hands, Step, Wanted
+from sheepvirt.bootstrap.steps.base import Step, StepContext, Wanted
 from sheepvirt.core import locks
 from sheepvirt.core.errors import BootstrapError, ConfigError, RemoteCommandError
 from sheepvirt.core.progress import Progress
@@ -54,9 +54,9 @@ def step(name: str, log: list[str], *, done_at: str, fail: Exception | None = No
     def check(_wanted: Wanted, facts: Facts, _earlier: Sequence[Change]) -> list[Change]:
         return [] if facts.os >= done_at else [Change(name, f"{name} mended")]
 
-    def apply(_wanted: Wanted, _facts: Facts, hands: Hands) -> None:
+    def apply(_wanted: Wanted, _facts: Facts, context: StepContext) -> None:
         log.append(name)
-        hands.line(f"{name} said this")
+        context.line(f"{name} said this")
         if fail:
             raise fail
 

@@ -73,7 +73,7 @@ def test_its_tags_need_neither_engine_nor_network(monkeypatch: pytest.MonkeyPatc
     other = replace(EL6, repos=EL6.repos[:1])
     assert recipes.tag_of(other, "base") == base and recipes.tag_of(other, "builder") != builder
     mine = replace(EL6, repos=tuple(replace(r, mirrors=("http://m.lan/",)) for r in EL6.repos))
-    assert recipes.tag_of(mine, "builder") == builder  # the same RPMs, whoever hands them over
+    assert recipes.tag_of(mine, "builder") == builder  # the same RPMs, whoever context them over
     monkeypatch.setattr(machine, "vsyscall", lambda: "none")
     assert recipes.tag_of(EL6, "base") != base  # other images are left
 

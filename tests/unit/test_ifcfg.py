@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from finished import HOST, WANTED, changes, done, hands
+from finished import HOST, WANTED, changes, context, done
 
 from sheepvirt.bootstrap.steps import STEPS, bridge, guard, ifcfg, reboot
 from sheepvirt.bootstrap.steps.base import Wanted
@@ -74,7 +74,7 @@ def test_a_shell_reads_the_files_as_el_does() -> None:
 def test_they_are_written_beside_the_former_ones_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     found = changes(ifcfg.STEP, el6(), wanted())
     assert found == [f"{p} written; it counts from the reboot on" for p in (BRIDGE, PORT)]
-    worker, planned = hands(
+    worker, planned = context(
         monkeypatch,
         ("/var/lib/sheepvirt/reboot-wanted", 0, ""),
         (f"{guard.KEPT} {BRIDGE} {PORT}", 0, ""),
@@ -87,7 +87,7 @@ def test_they_are_written_beside_the_former_ones_kept(monkeypatch: pytest.Monkey
 
 
 def test_under_sysv_init_a_guard_keeps_a_way_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    worker, planned = hands(
+    worker, planned = context(
         monkeypatch,
         ("/var/lib/sheepvirt/reboot-wanted", 0, ""),
         (f"{guard.KEPT} {BRIDGE} {PORT}", 0, ""),
@@ -105,7 +105,7 @@ def test_under_sysv_init_a_guard_keeps_a_way_back(monkeypatch: pytest.MonkeyPatc
 def test_the_guard_lets_go_when_the_host_was_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     facts = replace(seen(el6()), texts={guard.BOOT: "b/1"})
     assert len(changes(ifcfg.SEEN_STEP, facts, wanted())) == 1
-    worker, planned = hands(monkeypatch, (f"rm -rf {guard.PENDING}", 0, ""))
+    worker, planned = context(monkeypatch, (f"rm -rf {guard.PENDING}", 0, ""))
     ifcfg.apply_seen(wanted(), facts, worker)
     assert planned.plan == []
     assert changes(ifcfg.SEEN_STEP, seen(el6()), wanted()) == []
@@ -183,13 +183,13 @@ def test_the_reboot_comes_after_them() -> None:
 def test_an_uplink_that_is_off_the_bridge_is_brought_up(monkeypatch: pytest.MonkeyPatch) -> None:
     here = replace(seen(el6()), bridges={"ovsbr0": BridgeState("system", ("vnet1",), True)})
     assert changes(bridge.STEP, here, wanted()) == ["eth0 brought up as the uplink of ovsbr0"]
-    worker, planned = hands(monkeypatch, ("ifup eth0", 0, ""), ("add-br ovsbr0", 0, ""),
+    worker, planned = context(monkeypatch, ("ifup eth0", 0, ""), ("add-br ovsbr0", 0, ""),
                             ("test -e", 0, ""))  # fmt: skip
     bridge.apply(wanted(), here, worker)
     assert planned.plan == []
     gone = replace(here, bridges={})
     assert len(changes(bridge.STEP, gone, wanted())) == 2
-    worker, planned = hands(monkeypatch, ("ifdown ovsbr0", 1, ""), ("ifup eth0", 0, ""),
+    worker, planned = context(monkeypatch, ("ifdown ovsbr0", 1, ""), ("ifup eth0", 0, ""),
                             ("add-br ovsbr0", 0, ""), ("test -e", 0, ""))  # fmt: skip
     bridge.apply(wanted(), gone, worker)
     assert planned.plan == []

@@ -5,7 +5,7 @@ import io
 from dataclasses import replace
 
 import pytest
-from finished import DOMAIN, HOST, LIVE, NETWORK, RECORD, RPM, UP, WANTED, changes, done, hands
+from finished import DOMAIN, HOST, LIVE, NETWORK, RECORD, RPM, UP, WANTED, changes, context, done
 
 from sheepvirt.bootstrap import refusals
 from sheepvirt.bootstrap.steps import (
@@ -44,7 +44,7 @@ def test_everything_is_to_do_on_an_absent_host() -> None:
 def test_dependencies_go_in_by_one_transaction(monkeypatch: pytest.MonkeyPatch) -> None:
     facts = replace(done(), provided=frozenset())
     assert changes(dependencies.STEP, facts) == ["2 packages by dnf, in one transaction: dbus, nc"]
-    worker, planned = hands(
+    worker, planned = context(
         monkeypatch, ("reboot-wanted", 0, ""), ("dnf -y install dbus nc", 0, "")
     )
     dependencies.apply(WANTED, facts, worker)
@@ -94,7 +94,7 @@ LISTED = "Available Packages\ndbus.x86_64   1:1.2.24-8.el6   base\nnc.x86_64   1
 
 
 def test_yum_3_is_asked_first_whether_it_knows_the_names(monkeypatch: pytest.MonkeyPatch) -> None:
-    worker, planned = hands(
+    worker, planned = context(
         monkeypatch,
         ("yum -q list dbus nc", 0, LISTED),
         ("reboot-wanted", 0, ""),
@@ -108,7 +108,7 @@ def test_a_name_that_yum_does_not_know_is_refused_before_the_rest_goes_in(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     known, _, _ = LISTED.partition("nc.")
-    worker, planned = hands(monkeypatch, ("yum -q list dbus nc", 0, known))
+    worker, planned = context(monkeypatch, ("yum -q list dbus nc", 0, known))
     with pytest.raises(BootstrapError, match="yum knows no package nc") as caught:
         dependencies.apply(WANTED, YUM, worker)
     assert "yum repolist" in caught.value.hint
@@ -120,7 +120,7 @@ def test_a_name_that_yum_does_not_know_is_refused_before_the_rest_goes_in(
     ["No package nc available.", "Error: Package: a-1 (sheepvirt)", "Transaction Check Error:"],
 )
 def test_what_yum_ends_well_with_is_no_success(monkeypatch: pytest.MonkeyPatch, said: str) -> None:
-    worker, _ = hands(
+    worker, _ = context(
         monkeypatch, ("list", 0, LISTED), ("reboot-wanted", 0, ""),
         ("install", 0, f"Loaded plugins: fastestmirror\n{said}\nComplete!\n"),
     )  # fmt: skip
@@ -130,7 +130,7 @@ def test_what_yum_ends_well_with_is_no_success(monkeypatch: pytest.MonkeyPatch, 
 
 def test_a_failed_scriptlet_is_said_though_rpm_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     said = "warning: %post(x-1.noarch) scriptlet failed, exit status 127\n"
-    worker, _ = hands(monkeypatch, ("reboot-wanted", 0, ""), ("dnf -y install", 0, said))
+    worker, _ = context(monkeypatch, ("reboot-wanted", 0, ""), ("dnf -y install", 0, said))
     dependencies.apply(WANTED, replace(done(), provided=frozenset()), worker)
     out = worker.progress.console.file
     assert isinstance(out, io.StringIO)
@@ -138,7 +138,7 @@ def test_a_failed_scriptlet_is_said_though_rpm_goes_on(monkeypatch: pytest.Monke
 
 
 def test_a_host_without_dnf_or_yum_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    worker, _ = hands(monkeypatch)
+    worker, _ = context(monkeypatch)
     with pytest.raises(BootstrapError, match="neither dnf nor yum"):
         dependencies.apply(WANTED, replace(done(), provided=frozenset(), installer=""), worker)
 
@@ -163,7 +163,7 @@ def test_a_rebuilt_rpm_and_a_new_one_share_a_transaction(monkeypatch: pytest.Mon
     other = replace(RPM, name="new", nevra="new-1-1.noarch")
     record = replace(RECORD, rpms=(RPM, other), install=("libvirt", "new"))
     wanted = replace(WANTED, records=(record,))
-    worker, planned = hands(
+    worker, planned = context(
         monkeypatch,
         ("reboot-wanted", 0, ""),
         ("/var/lib/sheepvirt/transaction", 0, ""),
@@ -192,7 +192,7 @@ def test_what_only_another_version_had_goes_in_the_same_transaction(
     ]
     same = {"libvirt": "libvirt-7.0.0-1.rehearsal.src.rpm"}
     assert not changes(packages.STEP, replace(done(), source_rpms=same))
-    worker, planned = hands(
+    worker, planned = context(
         monkeypatch,
         ("reboot-wanted", 0, ""),
         ("/var/lib/sheepvirt/transaction", 0, ""),
@@ -210,7 +210,7 @@ def test_a_reboot_is_due_until_it_has_happened() -> None:
 
 
 def test_ssh_that_answers_again_is_no_proof_of_a_reboot(monkeypatch: pytest.MonkeyPatch) -> None:
-    worker, _ = hands(monkeypatch, ("sh -s", 0, "boot\n7\n"), ("sh -c", 0, ""),
+    worker, _ = context(monkeypatch, ("sh -s", 0, "boot\n7\n"), ("sh -c", 0, ""),
                       *[("sh -s", 0, "boot\n7\n")] * 3)  # fmt: skip
     monkeypatch.setattr(worker.connection, "close", lambda: None)
     monkeypatch.setattr("time.sleep", lambda _: None)
@@ -221,7 +221,7 @@ def test_ssh_that_answers_again_is_no_proof_of_a_reboot(monkeypatch: pytest.Monk
 
 
 def test_another_boot_identity_is_the_proof(monkeypatch: pytest.MonkeyPatch) -> None:
-    worker, planned = hands(
+    worker, planned = context(
         monkeypatch,
         ("sh -s", 0, "boot\n7\n"),
         ("shutdown -r now", 0, ""),
@@ -246,7 +246,7 @@ def test_a_bridge_is_looked_for_in_openvswitch_itself() -> None:
 
 def test_a_bridge_that_the_switch_cannot_make_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     wanted = replace(WANTED, host=replace(HOST, datapath="system"))
-    worker, _ = hands(monkeypatch, ("-- set bridge ovsbr0 datapath_type=system", 0, ""),
+    worker, _ = context(monkeypatch, ("-- set bridge ovsbr0 datapath_type=system", 0, ""),
                       ("test -e", 1, ""), ("tail", 0, "ERR|no such family"))  # fmt: skip
     with pytest.raises(BootstrapError, match="no such family") as caught:
         bridge.apply(wanted, replace(done(), bridges={}), worker)
@@ -257,7 +257,7 @@ def test_services_are_enabled_and_started_one_by_one(monkeypatch: pytest.MonkeyP
     facts = replace(done(), services={"openvswitch": replace(UP, active=False)})
     found = changes(service_step.STEP, facts)
     assert found == ["openvswitch started", "libvirtd enabled and started"]
-    worker, planned = hands(monkeypatch, ("start openvswitch", 0, ""),
+    worker, planned = context(monkeypatch, ("start openvswitch", 0, ""),
                             ("enable libvirtd", 0, ""), ("start libvirtd", 0, ""))  # fmt: skip
     service_step.apply(WANTED, facts, worker)
     assert planned.plan == []
@@ -266,7 +266,7 @@ def test_services_are_enabled_and_started_one_by_one(monkeypatch: pytest.MonkeyP
 def test_a_host_with_neither_systemd_nor_chkconfig_is_told_so(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    worker, _ = hands(monkeypatch)
+    worker, _ = context(monkeypatch)
     with pytest.raises(BootstrapError, match="no systemd and has no chkconfig"):
         service_step.apply(WANTED, replace(done(), init="other", services={}), worker)
 
@@ -295,7 +295,7 @@ def test_sysv_services_are_added_with_their_runlevels(monkeypatch: pytest.Monkey
     assert changes(service_step.STEP, sysv()) == []
     facts = replace(sysv(), services={"openvswitch": UP, "libvirtd": UP})
     assert changes(service_step.STEP, facts) == ["sheepvirt-autostart enabled and started"]
-    worker, planned = hands(
+    worker, planned = context(
         monkeypatch,
         ("chkconfig --add sheepvirt-autostart", 0, ""),
         ("chkconfig --level 2345 sheepvirt-autostart on", 0, ""),
@@ -308,7 +308,7 @@ def test_sysv_services_are_added_with_their_runlevels(monkeypatch: pytest.Monkey
 def test_our_init_script_is_written_executable(monkeypatch: pytest.MonkeyPatch) -> None:
     facts = replace(sysv(), hashes=done().hashes)
     assert changes(service_step.STEP, facts) == ["/etc/init.d/sheepvirt-autostart written"]
-    worker, planned = hands(monkeypatch, ("/etc/init.d/sheepvirt-autostart 755", 0, ""))
+    worker, planned = context(monkeypatch, ("/etc/init.d/sheepvirt-autostart 755", 0, ""))
     service_step.apply(WANTED, facts, worker)
     assert planned.plan == []
 
@@ -317,7 +317,7 @@ def test_a_script_that_is_missing_is_named_before_anything_is_done(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     facts = replace(sysv(), services={"openvswitch": UP})  # libvirt's RPM brings none any more
-    worker, planned = hands(monkeypatch)
+    worker, planned = context(monkeypatch)
     with pytest.raises(BootstrapError, match="no init script for libvirtd") as caught:
         service_step.apply(WANTED, facts, worker)
     assert "invoke destroy tahiti" in caught.value.hint
@@ -367,7 +367,7 @@ def test_a_wrong_network_is_defined_and_started_anew(monkeypatch: pytest.MonkeyP
     facts = replace(done(), networks={**done().networks, "ovsbr0": wrong})
     found = changes(networks.STEP, facts)
     assert found == ["ovsbr0 defined, and started anew", "ovsbr0 autostarted"]
-    worker, planned = hands(
+    worker, planned = context(
         monkeypatch, ("network-ovsbr0.xml", 0, ""), ("net-define", 0, ""),
         ("net-destroy ovsbr0", 0, ""), ("net-start ovsbr0", 0, ""), ("net-autostart", 0, ""),
     )  # fmt: skip
@@ -386,7 +386,7 @@ def test_a_guest_that_runs_by_an_old_definition_is_restarted() -> None:
 def test_a_guest_that_is_off_is_only_started(monkeypatch: pytest.MonkeyPatch) -> None:
     facts = replace(done(), domains={"papeete": Definition(DOMAIN, False, True, True)})
     assert changes(domains.STEP, facts) == ["papeete started"]
-    worker, planned = hands(monkeypatch, ("start papeete", 0, ""))
+    worker, planned = context(monkeypatch, ("start papeete", 0, ""))
     domains.apply(WANTED, facts, worker)
     assert planned.plan == []
 
@@ -396,6 +396,6 @@ def test_a_running_guest_is_plugged_in_again(monkeypatch: pytest.MonkeyPatch) ->
     facts = replace(done(), bridges=bare)
     device = LIVE.partition("<target dev='vnet")[2].partition("'")[0]
     assert changes(port.STEP, facts) == [f"vnet{device} of papeete plugged into ovsbr0"]
-    worker, planned = hands(monkeypatch, (f"add-port ovsbr0 vnet{device}", 0, ""))
+    worker, planned = context(monkeypatch, (f"add-port ovsbr0 vnet{device}", 0, ""))
     port.apply(WANTED, facts, worker)
     assert planned.plan == []

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from finished import GUEST, HOST, WANTED, changes, done, hands
+from finished import GUEST, HOST, WANTED, changes, context, done
 
 from sheepvirt.bootstrap.steps import disk
 from sheepvirt.bootstrap.steps.base import Wanted
@@ -49,7 +49,7 @@ def test_a_vdi_is_made_through_the_pool_filled_and_read_back(
 ) -> None:
     facts = replace(done(), vdis={}, texts={}, domains={})
     assert changes(disk.STEP, facts) == ["VDI papeete created (1 GB) and filled from papeete-1.img"]
-    worker, planned = hands(monkeypatch, *FILL)
+    worker, planned = context(monkeypatch, *FILL)
     disk.apply(WANTED, facts, worker)
     assert planned.plan == []
     assert planned.sent[3] == b"filling papeete-1.img\n"
@@ -60,7 +60,7 @@ def test_a_vdi_that_reads_otherwise_is_an_error_and_stays_marked(
     monkeypatch: pytest.MonkeyPatch, image: Path
 ) -> None:
     plan = [*FILL[:5], ("dog vdi read", 0, f"{'1' * 64}  -\n")]
-    worker, planned = hands(monkeypatch, *plan)
+    worker, planned = context(monkeypatch, *plan)
     with pytest.raises(BootstrapError, match="does not read back as it was written"):
         disk.apply(WANTED, replace(done(), vdis={}, texts={}, domains={}), worker)
     assert planned.plan == []
@@ -70,7 +70,7 @@ def test_a_vdi_that_could_not_be_made_is_not_called_half_filled(
     monkeypatch: pytest.MonkeyPatch, image: Path
 ) -> None:
     """It may be there: then nobody may take it for a remnant of ours and delete it."""
-    worker, planned = hands(monkeypatch, *FILL[:2], ("vol-create-as", 1, "it exists"))
+    worker, planned = context(monkeypatch, *FILL[:2], ("vol-create-as", 1, "it exists"))
     with pytest.raises(RemoteCommandError, match="it exists"):
         disk.apply(WANTED, replace(done(), vdis={}, texts={}, domains={}), worker)
     assert planned.plan == []
@@ -86,7 +86,7 @@ def test_a_fill_that_was_cut_off_is_done_again(
 ) -> None:
     facts = replace(done(), texts={NOTE: "filling papeete-1.img"}, domains={})
     assert "a run was cut off" in changes(disk.STEP, facts)[0]
-    worker, planned = hands(monkeypatch, FILL[0], ("dog vdi delete papeete", 0, ""), *FILL[1:])
+    worker, planned = context(monkeypatch, FILL[0], ("dog vdi delete papeete", 0, ""), *FILL[1:])
     disk.apply(WANTED, facts, worker)
     assert planned.plan == []
 
@@ -100,7 +100,7 @@ def test_a_vdi_in_the_way_is_copied_before_anything_else(
     source, copy = (
         f"sheepdog:127.0.0.1:7000:papeete{end}" for end in ("", ".kept-20261125-010203")
     )
-    worker, planned = hands(
+    worker, planned = context(
         monkeypatch,
         ("shutdown papeete", 0, ""), ("domstate papeete", 0, "shut off\n"),
         ("date", 0, "20261125-010203\n"),
@@ -118,7 +118,7 @@ def test_an_image_larger_than_its_vdi_is_refused_before_anything_is_written(
 ) -> None:
     with image.open("r+b") as handle:
         handle.truncate(10**9 + 1)
-    worker, _ = hands(monkeypatch)  # nothing is planned: nothing may be run
+    worker, _ = context(monkeypatch)  # nothing is planned: nothing may be run
     with pytest.raises(ConfigError, match="its image has 1000000001 bytes") as caught:
         disk.apply(WANTED, replace(done(), vdis={}, texts={}), worker)
     assert "disk_gb = 2" in caught.value.hint
@@ -128,7 +128,7 @@ def test_a_vdi_grows_and_never_shrinks(monkeypatch: pytest.MonkeyPatch, image: P
     larger = wanted(replace(GUEST, disk_gb=2))
     found = changes(disk.STEP, done(), larger)
     assert found == ["VDI papeete grown from 1000000000 to 2000000000 bytes, papeete stopped"]
-    worker, planned = hands(
+    worker, planned = context(
         monkeypatch, ("shutdown papeete", 0, ""), ("domstate papeete", 0, "shut off\n"),
         ("dog vdi resize papeete 2000000000", 0, ""), ("pool-refresh sheepdog", 0, ""),
     )  # fmt: skip
@@ -155,7 +155,7 @@ def test_a_disk_that_was_written_to_is_kept(
     facts = replace(done(), disks={PATH: origin}, domains={})
     assert "made anew" in changes(disk.STEP, facts, FILE)[0]
     aside = ("mv -f", 0, "") if kept else ("rm -f", 0, "")
-    worker, planned = hands(
+    worker, planned = context(
         monkeypatch, ("sha256sum", 0, f"{now}  {PATH}\n"), aside, ("test -e", 1, ""),
         ("tar", 0, ""), (f"{PATH}.from", 0, ""),
     )  # fmt: skip
@@ -170,7 +170,7 @@ def test_a_disk_whose_record_was_cut_off_is_only_recorded(
     image = tmp_path / "papeete-1.img"
     image.write_bytes(b"")
     monkeypatch.setattr("sheepvirt.images.guest.ensure_image", lambda *_: image)
-    worker, planned = hands(
+    worker, planned = context(
         monkeypatch, ("sha256sum", 0, f"{EMPTY}  x\n"), ("test -e", 0, ""), (".from", 0, "")
     )
     disk.apply(FILE, replace(done(), disks={PATH: ""}, domains={}), worker)

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from finished import POOL, WANTED, changes, done, hands
+from finished import POOL, WANTED, changes, context, done
 
 from sheepvirt.bootstrap.steps import cluster, kvm, pool, units
 from sheepvirt.bootstrap.steps import domain as domains
@@ -41,7 +41,7 @@ def test_a_cluster_is_ready_when_formatted_with_a_node_in_it(
 def test_a_cluster_is_formatted_once_it_has_been_waited_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    worker, planned = hands(
+    worker, planned = context(
         monkeypatch, (INFO, 2, ""), (INFO, 0, UNFORMATTED),
         ("dog cluster format -c 1", 0, ""), (INFO, 0, RUNNING),
     )  # fmt: skip
@@ -51,14 +51,14 @@ def test_a_cluster_is_formatted_once_it_has_been_waited_for(
 
 def test_a_formatted_cluster_is_never_formatted_again(monkeypatch: pytest.MonkeyPatch) -> None:
     other = "Cluster status: Waiting for other nodes to join cluster\n"
-    worker, planned = hands(monkeypatch, (INFO, 0, other), (INFO, 0, RUNNING))
+    worker, planned = context(monkeypatch, (INFO, 0, other), (INFO, 0, RUNNING))
     cluster.apply(WANTED, done(), worker)
     assert planned.plan == []
 
 
 def test_the_wait_for_a_cluster_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
     other = "Cluster status: The sheepdog is stopped doing IO, short of living nodes\n"
-    worker, _ = hands(monkeypatch, (INFO, 0, other), (INFO, 0, other))
+    worker, _ = context(monkeypatch, (INFO, 0, other), (INFO, 0, other))
     clock = iter([0.0, 1.0, 99.0])
     monkeypatch.setattr("sheepvirt.bootstrap.steps.cluster.time.monotonic", lambda: next(clock))
     with pytest.raises(BootstrapError, match="short of living nodes"):
@@ -70,7 +70,7 @@ def test_a_pool_is_defined_started_and_autostarted(monkeypatch: pytest.MonkeyPat
     assert changes(pool.STEP, facts) == [
         "sheepdog defined", "sheepdog started", "sheepdog autostarted",
     ]  # fmt: skip
-    worker, planned = hands(
+    worker, planned = context(
         monkeypatch, ("pool-sheepdog.xml", 0, ""), ("pool-define", 0, ""),
         ("pool-start sheepdog", 0, ""), ("pool-autostart sheepdog", 0, ""),
     )  # fmt: skip
@@ -85,7 +85,7 @@ def test_a_pool_at_another_port_is_defined_and_started_anew(
     wrong = Definition(POOL.replace("port='7000'", "port='7001'"), True, True, True)
     facts = replace(done(), pools={"sheepdog": wrong})
     assert changes(pool.STEP, facts) == ["sheepdog defined, and started anew"]
-    worker, planned = hands(
+    worker, planned = context(
         monkeypatch, ("pool-sheepdog.xml", 0, ""), ("pool-destroy sheepdog", 0, ""),
         ("pool-define", 0, ""), ("pool-start sheepdog", 0, ""),
     )  # fmt: skip
@@ -98,7 +98,7 @@ def test_our_units_are_written_before_services_start(monkeypatch: pytest.MonkeyP
     facts = replace(done(), hashes={})
     assert changes(service_step.STEP, facts) == [f"{path} written" for path in units.wanted_files()]
     plan = [(path, 0, "") for path in units.wanted_files()]
-    worker, planned = hands(monkeypatch, *plan, ("systemctl daemon-reload", 0, ""))
+    worker, planned = context(monkeypatch, *plan, ("systemctl daemon-reload", 0, ""))
     service_step.apply(WANTED, facts, worker)
     assert planned.plan == []
 
@@ -138,7 +138,7 @@ def test_only_a_guests_own_line_speaks_for_kvm(
     said: str, verdict: str, monkeypatch: pytest.MonkeyPatch, tmp_path: object
 ) -> None:
     monkeypatch.setattr("sheepvirt.images.guest.ensure_image", lambda *_: None)
-    worker, planned = hands(
+    worker, planned = context(
         monkeypatch, ("sh -s -- /var/lib/sheepvirt/kvm-probe.img up 20", 0, said),
         ("rm -f", 0, ""), ("/var/lib/sheepvirt/kvm", 0, ""),
     )  # fmt: skip
@@ -170,7 +170,7 @@ def test_a_service_that_does_not_start_says_what_it_said_last(
 ) -> None:
     wanted = replace(WANTED, dependencies=replace(WANTED.dependencies, services=("sheepdog",)))
     down = ServiceState(active=False, enabled=True)
-    worker, planned = hands(
+    worker, planned = context(
         monkeypatch, ("systemctl start sheepdog", 1, "Job failed."),
         ("journalctl", 0, f"{said}\n"), ("systemctl stop sheepdog", 0, ""),
     )  # fmt: skip

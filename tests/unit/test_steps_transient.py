@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from finished import WANTED, changes, done, hands
+from finished import WANTED, changes, context, done
 
 from sheepvirt.bootstrap.steps import domain as domains
 from sheepvirt.bootstrap.steps import network, pool, undo
@@ -26,7 +26,7 @@ def test_networks_are_defined_as_they_run(monkeypatch: pytest.MonkeyPatch) -> No
         "default made persistent", "default autostarted",
         "ovsbr0 made persistent", "ovsbr0 autostarted",
     ]  # fmt: skip
-    worker, planned = hands(
+    worker, planned = context(
         monkeypatch,
         ("network-default.xml", 0, ""), ("net-define", 0, ""),
         ("network-ovsbr0.xml", 0, ""), ("net-define", 0, ""),
@@ -40,7 +40,7 @@ def test_networks_are_defined_as_they_run(monkeypatch: pytest.MonkeyPatch) -> No
 def test_a_pool_is_defined_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     facts = of(pools={"sheepdog": transient(done().pools["sheepdog"])})
     assert changes(pool.STEP, facts) == ["sheepdog made persistent", "sheepdog autostarted"]
-    worker, planned = hands(
+    worker, planned = context(
         monkeypatch, ("pool-sheepdog.xml", 0, ""), ("pool-define", 0, ""),
         ("pool-autostart sheepdog", 0, ""),
     )  # fmt: skip
@@ -51,7 +51,7 @@ def test_a_pool_is_defined_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_guest_is_defined_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     facts = of(domains={"papeete": transient(done().domains["papeete"])})
     assert changes(domains.STEP, facts) == ["papeete made persistent", "papeete autostarted"]
-    worker, planned = hands(
+    worker, planned = context(
         monkeypatch, ("domain-papeete.xml", 0, ""), ("define", 0, ""),
         ("autostart papeete", 0, ""),
     )  # fmt: skip
@@ -64,7 +64,7 @@ def test_what_a_control_broke_is_put_back_and_the_script_goes_last(
 ) -> None:
     facts = replace(done(), texts={**done().texts, undo.SCRIPT: "mv a b"})
     assert changes(undo.STEP, facts) == ["what a control of `verify --prove` broke is put back"]
-    worker, planned = hands(
+    worker, planned = context(
         monkeypatch, (f"sh -e {undo.SCRIPT}", 0, ""), (f"rm {undo.SCRIPT}", 0, "")
     )
     undo.apply(WANTED, facts, worker)
@@ -72,7 +72,7 @@ def test_what_a_control_broke_is_put_back_and_the_script_goes_last(
 
 
 def test_a_script_that_fails_stays(monkeypatch: pytest.MonkeyPatch) -> None:
-    worker, planned = hands(monkeypatch, ("sh -e", 1, ""))
+    worker, planned = context(monkeypatch, ("sh -e", 1, ""))
     with pytest.raises(RemoteCommandError):
         undo.apply(WANTED, done(), worker)
     assert planned.plan == []

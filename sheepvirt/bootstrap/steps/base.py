@@ -66,7 +66,7 @@ class Wanted:
 
 
 @dataclass
-class Hands:
+class StepContext:
     """What a step may use to change a host. Remembers the last lines of what was run."""
 
     connection: Connection
@@ -98,7 +98,7 @@ class Step:
 
     name: str
     check: Callable[[Wanted, Facts, Sequence[Change]], list[Change]]
-    apply: Callable[[Wanted, Facts, Hands], None]
+    apply: Callable[[Wanted, Facts, StepContext], None]
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from sheepvirt.bootstrap.services import commands
 from sheepvirt.bootstrap.steps import ifcfg
-from sheepvirt.bootstrap.steps.base import Hands, Step, Wanted
+from sheepvirt.bootstrap.steps.base import Step, StepContext, Wanted
 from sheepvirt.core.errors import BootstrapError
 from sheepvirt.model.hosts import Change, Facts
 
@@ -35,25 +35,25 @@ def check(wanted: Wanted, facts: Facts, earlier: Sequence[Change]) -> list[Chang
     return changes
 
 
-def apply(wanted: Wanted, facts: Facts, hands: Hands) -> None:
+def apply(wanted: Wanted, facts: Facts, context: StepContext) -> None:
     """Add or mend the bridge. Raises BootstrapError where Open vSwitch cannot set it up."""
     name, datapath = wanted.host.bridge, wanted.host.datapath
     vsctl = ("ovs-vsctl", "--timeout=30")
     state = facts.bridges.get(name)
     if state is not None and not state.device and state.datapath == datapath:
         for argv in commands(facts.init, "restart", "openvswitch"):
-            hands.run(*argv)
+            context.run(*argv)
     if _unplugged(wanted, facts):
         if state is None:  # a DHCP client of the former bridge may be left
-            hands.run("ifdown", name, check=False)
-        hands.run("ifup", wanted.host.uplink)
-    hands.run(
+            context.run("ifdown", name, check=False)
+        context.run("ifup", wanted.host.uplink)
+    context.run(
         *vsctl, "--may-exist", "add-br", name,
         "--", "set", "bridge", name, f"datapath_type={datapath}",
     )  # fmt: skip
     # ovs-vsctl ends well where the switch itself cannot make the bridge.
-    if hands.run("test", "-e", f"/sys/class/net/{name}", check=False).code:
-        said = hands.run("tail", "-n", "4", LOG, check=False).stdout.strip()
+    if context.run("test", "-e", f"/sys/class/net/{name}", check=False).code:
+        said = context.run("tail", "-n", "4", LOG, check=False).stdout.strip()
         hint = "see ovs-vswitchd's log on the host"
         if datapath == "system" and not facts.kernel_datapath:
             hint = 'set `datapath = "netdev"` in the inventory where the kernel has no openvswitch'

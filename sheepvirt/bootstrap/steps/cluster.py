@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from sheepvirt.bootstrap import parsers
 from sheepvirt.bootstrap.services import log_hint
-from sheepvirt.bootstrap.steps.base import Hands, Step, Wanted
+from sheepvirt.bootstrap.steps.base import Step, StepContext, Wanted
 from sheepvirt.core.errors import BootstrapError
 from sheepvirt.model.hosts import Change, Facts
 
@@ -35,29 +35,29 @@ def check(wanted: Wanted, facts: Facts, _earlier: Sequence[Change]) -> list[Chan
     return [Change(NAME, what)]
 
 
-def apply(wanted: Wanted, facts: Facts, hands: Hands) -> None:
+def apply(wanted: Wanted, facts: Facts, context: StepContext) -> None:
     """Wait until sheepdog answers; format what is not formatted, and nothing else, ever."""
     why = log_hint(facts.init, "sheepdog")
-    status = _wait(hands, (RUNNING, UNFORMATTED), why)
+    status = _wait(context, (RUNNING, UNFORMATTED), why)
     if status.lower().startswith(UNFORMATTED):
-        hands.run("dog", "cluster", "format", "-c", "1")
-        _wait(hands, (RUNNING,), why)
+        context.run("dog", "cluster", "format", "-c", "1")
+        _wait(context, (RUNNING,), why)
 
 
-def _wait(hands: Hands, states: tuple[str, ...], why: str) -> str:
+def _wait(context: StepContext, states: tuple[str, ...], why: str) -> str:
     """Return the cluster's status once it is one of ``states``. Raises BootstrapError.
 
     ``why`` names the commands that would show what keeps it from that.
     """
     deadline = time.monotonic() + SECONDS
     while True:
-        said = hands.run("timeout", "5", "dog", "cluster", "info", check=False)
+        said = context.run("timeout", "5", "dog", "cluster", "info", check=False)
         status = parsers.cluster_status(said.stdout)
         if status.lower().startswith(states):
             return status
         if time.monotonic() >= deadline:
             raise BootstrapError(
-                f"{hands.connection.host.name}: sheepdog's cluster is not ready after "
+                f"{context.connection.host.name}: sheepdog's cluster is not ready after "
                 f"{SECONDS:.0f} s: {status or said.stderr.strip() or 'it says nothing'}",
                 hint=f"{why} there say why; a cluster is formatted only where it says "
                 f"{UNFORMATTED!r}",

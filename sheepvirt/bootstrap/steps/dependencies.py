@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sheepvirt.bootstrap.steps import installer
-from sheepvirt.bootstrap.steps.base import Hands, Step, Wanted
+from sheepvirt.bootstrap.steps.base import Step, StepContext, Wanted
 from sheepvirt.model.hosts import Change, Facts
 
 NAME = "dependencies"
@@ -26,9 +26,9 @@ def check(wanted: Wanted, facts: Facts, _earlier: Sequence[Change]) -> list[Chan
     return [Change(NAME, what)]
 
 
-def apply(wanted: Wanted, facts: Facts, hands: Hands) -> None:
+def apply(wanted: Wanted, facts: Facts, context: StepContext) -> None:
     """Install what is missing."""
-    installer.transaction(facts, hands, missing(wanted, facts))
+    installer.transaction(facts, context, missing(wanted, facts))
 
 
 STEP = Step(NAME, check, apply)

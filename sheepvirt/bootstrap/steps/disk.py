@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sheepvirt.bootstrap.steps import disk_file, disk_vdi
-from sheepvirt.bootstrap.steps.base import Hands, Image, Step, Wanted
+from sheepvirt.bootstrap.steps.base import Image, Step, StepContext, Wanted
 from sheepvirt.images import guest as guests
 from sheepvirt.model.hosts import Change, Facts, Guest
 from sheepvirt.rpm.rpms import sha256
@@ -22,19 +22,19 @@ def check(wanted: Wanted, facts: Facts, _earlier: Sequence[Change]) -> list[Chan
     return [Change(NAME, what) for differences in found for what in differences]
 
 
-def apply(wanted: Wanted, facts: Facts, hands: Hands) -> None:
+def apply(wanted: Wanted, facts: Facts, context: StepContext) -> None:
     """Make, or make anew, the disks that differ; a disk that was there is kept beside.
 
     Raises ConfigError, before anything is written, where an image does not fit.
     """
     todo = [g for g in wanted.host.guests if _differences(wanted, facts, g)]
-    images = {g.name: guests.ensure_image(g, hands.progress) for g in todo}
+    images = {g.name: guests.ensure_image(g, context.progress) for g in todo}
     for guest in todo:
         guests.check_size(guest, images[guest.name].stat().st_size)
     for guest in todo:
         image = Image(images[guest.name], sha256(images[guest.name]))
         kind = disk_vdi if guest.disk == "sheepdog" else disk_file
-        kind.apply(wanted, guest, image, facts, hands)
+        kind.apply(wanted, guest, image, facts, context)
 
 
 def _differences(wanted: Wanted, facts: Facts, guest: Guest) -> list[str]:

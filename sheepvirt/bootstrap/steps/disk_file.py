@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sheepvirt.bootstrap.steps.base import Hands, Image, Wanted, disk_path
+from sheepvirt.bootstrap.steps.base import Image, StepContext, Wanted, disk_path
 from sheepvirt.bootstrap.steps.power import stands, stop
 from sheepvirt.model.hosts import Facts, Guest
 
@@ -19,35 +19,35 @@ def differences(guest: Guest, image: str, facts: Facts) -> list[str]:
     return [f"{path} made anew from {image} (it was made from {was}), {guest.name} stopped"]
 
 
-def apply(_wanted: Wanted, guest: Guest, image: Image, facts: Facts, hands: Hands) -> None:
+def apply(_wanted: Wanted, guest: Guest, image: Image, facts: Facts, context: StepContext) -> None:
     """Make the file, or make it anew."""
     path = disk_path(guest)
     origin = facts.disks.get(path)
     if origin is not None:
         if stands(facts, guest):
-            stop(guest.name, hands)
-        _put_aside(path, origin, image.sha256, hands)
-    if hands.run("test", "-e", path, check=False).code:
-        hands.connection.put(image.path, path, on_line=hands.line)
-    hands.connection.write(f"{path}.from", f"{image.name} {image.sha256}\n".encode())
+            stop(guest.name, context)
+        _put_aside(path, origin, image.sha256, context)
+    if context.run("test", "-e", path, check=False).code:
+        context.connection.put(image.path, path, on_line=context.line)
+    context.connection.write(f"{path}.from", f"{image.name} {image.sha256}\n".encode())
 
 
-def _put_aside(path: str, origin: str, digest: str, hands: Hands) -> None:
+def _put_aside(path: str, origin: str, digest: str, context: StepContext) -> None:
     """Take ``path`` away, unless it is the wanted image already; keep what a guest has written.
 
     What it was when it was made is in its origin's second word. Without one (a run that was cut
     off, or a disk that is not ours) it is kept as well.
     """
-    now = hands.run("sha256sum", path).stdout.split()[0]
+    now = context.run("sha256sum", path).stdout.split()[0]
     if now == digest:
         return
     _, _, then = origin.partition(" ")
     if now == then:
-        hands.run("rm", "-f", path)
+        context.run("rm", "-f", path)
         return
     kept = f"{path}.kept-{now[:12]}"
-    hands.run("mv", "-f", path, kept)
-    hands.line(f"the former disk was written to and is kept as {kept}")
+    context.run("mv", "-f", path, kept)
+    context.line(f"the former disk was written to and is kept as {kept}")
 
 
 def _made_from(origin: str) -> str:

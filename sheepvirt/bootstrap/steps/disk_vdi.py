@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from sheepvirt.bootstrap.services import log_hint
 from sheepvirt.bootstrap.sheepdog import ADDRESS, PORT
-from sheepvirt.bootstrap.steps.base import Hands, Image, Wanted, vdi_note
+from sheepvirt.bootstrap.steps.base import Image, StepContext, Wanted, vdi_note
 from sheepvirt.bootstrap.steps.cluster import ready
 from sheepvirt.bootstrap.steps.power import stands, stop
 from sheepvirt.core.errors import BootstrapError, ConfigError
@@ -46,55 +46,55 @@ def differences(guest: Guest, image: str, facts: Facts) -> list[str]:
     return []
 
 
-def apply(wanted: Wanted, guest: Guest, image: Image, facts: Facts, hands: Hands) -> None:
+def apply(wanted: Wanted, guest: Guest, image: Image, facts: Facts, context: StepContext) -> None:
     """Make the VDI, make it anew, or let it grow. Raises BootstrapError: it reads otherwise."""
     name, pool = guest.name, wanted.host.pool
     if stands(facts, guest):
-        stop(name, hands)  # QEMU keeps a VDI's size and map as it has found them
+        stop(name, context)  # QEMU keeps a VDI's size and map as it has found them
     if name in facts.vdis:
         origin = _made_from(guest, facts)
         if origin == image.name:
-            hands.run("dog", "vdi", "resize", name, str(guest.disk_bytes))
-            hands.virsh("pool-refresh", pool)
+            context.run("dog", "vdi", "resize", name, str(guest.disk_bytes))
+            context.virsh("pool-refresh", pool)
             return
         if origin != FILLING:
-            _keep(name, hands)
+            _keep(name, context)
     if guest.name in facts.domains:
         # A host that boots meanwhile must not start it on half a disk; the domain step turns it on.
-        hands.virsh("autostart", "--disable", name)
-    hands.run("rm", "-f", vdi_note(guest))
+        context.virsh("autostart", "--disable", name)
+    context.run("rm", "-f", vdi_note(guest))
     if name in facts.vdis:
-        hands.run("dog", "vdi", "delete", name)
-    hands.virsh("pool-refresh", pool)
-    hands.virsh("vol-create-as", pool, name, str(guest.disk_bytes))
+        context.run("dog", "vdi", "delete", name)
+    context.virsh("pool-refresh", pool)
+    context.virsh("vol-create-as", pool, name, str(guest.disk_bytes))
     # Only now, when the VDI is certainly a new one: what is called this is deleted without a copy.
-    hands.connection.write(vdi_note(guest), f"{FILLING} {image.name}\n".encode())
-    _fill(name, image, facts, hands)
-    hands.connection.write(vdi_note(guest), f"{image.name} {image.sha256}\n".encode())
+    context.connection.write(vdi_note(guest), f"{FILLING} {image.name}\n".encode())
+    _fill(name, image, facts, context)
+    context.connection.write(vdi_note(guest), f"{image.name} {image.sha256}\n".encode())
 
 
-def _keep(name: str, hands: Hands) -> None:
+def _keep(name: str, context: StepContext) -> None:
     """Copy a VDI to one that is called after the time, and compare the two."""
-    now = hands.run("date", "+%Y%m%d-%H%M%S").stdout.strip()
+    now = context.run("date", "+%Y%m%d-%H%M%S").stdout.strip()
     kept = f"{name}.kept-{now}"
     source, copy = (f"sheepdog:{ADDRESS}:{PORT}:{n}" for n in (name, kept))
-    hands.run("qemu-img", "convert", "-f", "raw", "-O", "raw", source, copy)
-    hands.run("qemu-img", "compare", "-f", "raw", "-F", "raw", source, copy)
-    hands.progress.say(f"  the former disk of {name} is kept as VDI {kept}")
+    context.run("qemu-img", "convert", "-f", "raw", "-O", "raw", source, copy)
+    context.run("qemu-img", "compare", "-f", "raw", "-F", "raw", source, copy)
+    context.progress.say(f"  the former disk of {name} is kept as VDI {kept}")
 
 
-def _fill(name: str, image: Image, facts: Facts, hands: Hands) -> None:
+def _fill(name: str, image: Image, facts: Facts, context: StepContext) -> None:
     """Write the image into the new VDI and read it back; behind it a new VDI has zeros."""
     size = str(image.path.stat().st_size)
     with image.path.open("rb") as content:
-        hands.connection.run(
-            ["dog", "vdi", "write", name, "0", size], stdin=content, on_line=hands.line
+        context.connection.run(
+            ["dog", "vdi", "write", name, "0", size], stdin=content, on_line=context.line
         )
     script = 'dog vdi read "$1" 0 "$2" | sha256sum'
-    found = hands.run("sh", "-c", script, "sh", name, size).stdout.split()
+    found = context.run("sh", "-c", script, "sh", name, size).stdout.split()
     if found[:1] != [image.sha256]:
         raise BootstrapError(
-            f"{hands.connection.host.name}: VDI {name} does not read back as it was written: "
+            f"{context.connection.host.name}: VDI {name} does not read back as it was written: "
             f"sha256 {' '.join(found[:1]) or '(none)'}, wanted {image.sha256}",
             hint=f"{log_hint(facts.init, 'sheepdog')} there may say why; run this again: it is "
             "made anew",

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 from sheepvirt.bootstrap.sheepdog import ADDRESS, PORT
 from sheepvirt.bootstrap.steps import kvm
-from sheepvirt.bootstrap.steps.base import STATE, Hands, Step, Wanted, disk_path
+from sheepvirt.bootstrap.steps.base import STATE, Step, StepContext, Wanted, disk_path
 from sheepvirt.bootstrap.steps.definition import difference, identity
 from sheepvirt.bootstrap.steps.power import stop
 from sheepvirt.model.hosts import Change, Definition, Facts, Guest
@@ -69,21 +69,21 @@ def check(wanted: Wanted, facts: Facts, _earlier: Sequence[Change]) -> list[Chan
     return changes
 
 
-def apply(wanted: Wanted, facts: Facts, hands: Hands) -> None:
+def apply(wanted: Wanted, facts: Facts, context: StepContext) -> None:
     """Define, restart, start and autostart what differs."""
     for guest in wanted.host.guests:
         state = facts.domains.get(guest.name)
         diff, stale = differences(wanted, guest, facts)
         if diff or (state and not state.persistent):
             path = f"{STATE}/domain-{guest.name}.xml"
-            hands.connection.write(path, xml(wanted, guest, facts).encode())
-            hands.virsh("define", path)
+            context.connection.write(path, xml(wanted, guest, facts).encode())
+            context.virsh("define", path)
         if stale:
-            stop(guest.name, hands)
+            stop(guest.name, context)
         if stale or state is None or not state.active:
-            hands.virsh("start", guest.name)
+            context.virsh("start", guest.name)
         if state is None or not state.autostart:
-            hands.virsh("autostart", guest.name)
+            context.virsh("autostart", guest.name)
 
 
 def _type(state: Definition | None) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sheepvirt.bootstrap.services import commands
-from sheepvirt.bootstrap.steps.base import STATE, Hands
+from sheepvirt.bootstrap.steps.base import STATE, StepContext
 from sheepvirt.core import paths
 from sheepvirt.model.hosts import SYSV, Facts
 
@@ -33,17 +33,17 @@ echo "$boot" >"$pending/boot"
 """
 
 
-def set_up(facts: Facts, hands: Hands, files: Sequence[str]) -> None:
+def set_up(facts: Facts, context: StepContext, files: Sequence[str]) -> None:
     """Let the guard wait for the next boot, with what is in ``files`` now."""
     if facts.init != SYSV:
         return
     script = paths.HOST / "files" / f"{SERVICE}.init"
-    hands.connection.write(PLACE, script.read_bytes(), mode=0o755)
+    context.connection.write(PLACE, script.read_bytes(), mode=0o755)
     for argv in commands(facts.init, "enable", SERVICE):
-        hands.run(*argv)
-    hands.run("sh", "-c", SET, "sh", PENDING, facts.boot, *files)
+        context.run(*argv)
+    context.run("sh", "-c", SET, "sh", PENDING, facts.boot, *files)
 
 
-def let_go(hands: Hands) -> None:
+def let_go(context: StepContext) -> None:
     """Tell the guard that the host has been seen with its new files."""
-    hands.run("rm", "-rf", PENDING)
+    context.run("rm", "-rf", PENDING)

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 from sheepvirt.bootstrap.facts import REBOOT_WANTED
 from sheepvirt.bootstrap.steps import guard
-from sheepvirt.bootstrap.steps.base import Hands, Step, Wanted
+from sheepvirt.bootstrap.steps.base import Step, StepContext, Wanted
 from sheepvirt.bootstrap.steps.templates import render
 from sheepvirt.core.errors import BootstrapError
 from sheepvirt.model.hosts import Change, Facts, Host
@@ -85,17 +85,17 @@ def check(wanted: Wanted, facts: Facts, earlier: Sequence[Change]) -> list[Chang
     return [Change(NAME, f"{name} written; it counts from the reboot on") for name in found]
 
 
-def apply(wanted: Wanted, facts: Facts, hands: Hands) -> None:
+def apply(wanted: Wanted, facts: Facts, context: StepContext) -> None:
     """Keep the former files, write the new ones, note that the host must reboot."""
     host = wanted.host
-    hands.connection.write(REBOOT_WANTED, f"{facts.boot}\n".encode())
+    context.connection.write(REBOOT_WANTED, f"{facts.boot}\n".encode())
     found = differing(host, facts)
-    hands.run("sh", "-c", KEEP, "sh", guard.KEPT, *found)
-    guard.set_up(facts, hands, tuple(found))
+    context.run("sh", "-c", KEEP, "sh", guard.KEPT, *found)
+    guard.set_up(facts, context, tuple(found))
     for name, content in found.items():
-        hands.connection.write(name, content.encode(), beside=BESIDE)
+        context.connection.write(name, content.encode(), beside=BESIDE)
     if host.uplink:
-        hands.progress.say(
+        context.progress.say(
             f"  {host.name}: {host.uplink} becomes a port of {host.bridge} with the reboot. Should "
             f"it not come back, the former files are in {guard.KEPT} there"
         )
@@ -175,9 +175,9 @@ def check_seen(wanted: Wanted, facts: Facts, earlier: Sequence[Change]) -> list[
     return []
 
 
-def apply_seen(_wanted: Wanted, _facts: Facts, hands: Hands) -> None:
+def apply_seen(_wanted: Wanted, _facts: Facts, context: StepContext) -> None:
     """Let go."""
-    guard.let_go(hands)
+    guard.let_go(context)
 
 
 STEP = Step(NAME, check, apply)

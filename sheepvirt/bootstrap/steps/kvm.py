@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sheepvirt.bootstrap.steps.base import STATE, Hands, Step, Wanted
+from sheepvirt.bootstrap.steps.base import STATE, Step, StepContext, Wanted
 from sheepvirt.images import guest as guests
 from sheepvirt.model.hosts import Change, Facts
 
@@ -69,20 +69,22 @@ def check(wanted: Wanted, facts: Facts, _earlier: Sequence[Change]) -> list[Chan
     return [Change(NAME, "where the host has /dev/kvm, tried by a guest that must print its line")]
 
 
-def apply(wanted: Wanted, facts: Facts, hands: Hands) -> None:
+def apply(wanted: Wanted, facts: Facts, context: StepContext) -> None:
     """Boot the first guest's image under KVM and note whether its line came."""
     guest = wanted.host.guests[0]
-    hands.connection.put(guests.ensure_image(guest, hands.progress), IMAGE, on_line=hands.line)
+    context.connection.put(
+        guests.ensure_image(guest, context.progress), IMAGE, on_line=context.line
+    )
     argv = ("sh", "-s", "--", IMAGE, guest.console_marker, str(SECONDS))
-    word, _, rest = hands.run(*argv, stdin=SCRIPT.encode()).stdout.strip().partition(" ")
+    word, _, rest = context.run(*argv, stdin=SCRIPT.encode()).stdout.strip().partition(" ")
     found = Verdict("kvm", f"a guest printed its line under KVM within {rest} s")
     if word != "yes":
         why = f"under KVM a guest did not print its line: {rest[:100] or 'it said nothing'}"
         found = Verdict("qemu", why)
-    hands.run("rm", "-f", IMAGE)
+    context.run("rm", "-f", IMAGE)
     note = f"{_key(facts)}\n{found.type}\n{found.why}\n"
-    hands.connection.write(NOTE, note.encode())
-    hands.stage.note = f"{found.type}: {found.why}"
+    context.connection.write(NOTE, note.encode())
+    context.stage.note = f"{found.type}: {found.why}"
 
 
 def _key(facts: Facts) -> str:

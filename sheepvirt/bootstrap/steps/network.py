@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sheepvirt.bootstrap.steps.base import STATE, Hands, Step, Wanted
+from sheepvirt.bootstrap.steps.base import STATE, Step, StepContext, Wanted
 from sheepvirt.bootstrap.steps.definition import difference, identity
 from sheepvirt.model.hosts import Change, Definition, Facts
 
@@ -45,34 +45,34 @@ def check(wanted: Wanted, facts: Facts, _earlier: Sequence[Change]) -> list[Chan
     return changes
 
 
-def apply(wanted: Wanted, facts: Facts, hands: Hands) -> None:
+def apply(wanted: Wanted, facts: Facts, context: StepContext) -> None:
     """Define, start and autostart what is not."""
     name = wanted.host.network
     state = facts.networks.get(name)
     active = [n for n, s in facts.networks.items() if s.active]
     text = xml(wanted, state)
     if difference(state.xml if state else "", text):
-        _define(name, text, hands)
+        _define(name, text, context)
         if name in active:
-            hands.virsh("net-destroy", name)
+            context.virsh("net-destroy", name)
             active.remove(name)
     if DEFAULT not in facts.networks:
-        hands.virsh("net-define", DEFAULT_XML)
+        context.virsh("net-define", DEFAULT_XML)
     for network in active:
         if not facts.networks[network].persistent:
-            _define(network, facts.networks[network].xml, hands)  # as it runs
+            _define(network, facts.networks[network].xml, context)  # as it runs
     for network in (DEFAULT, name):
         now = facts.networks.get(network)
         if network not in active:
-            hands.virsh("net-start", network)
+            context.virsh("net-start", network)
         if now is None or not now.autostart:
-            hands.virsh("net-autostart", network)
+            context.virsh("net-autostart", network)
 
 
-def _define(name: str, text: str, hands: Hands) -> None:
+def _define(name: str, text: str, context: StepContext) -> None:
     path = f"{STATE}/network-{name}.xml"
-    hands.connection.write(path, text.encode())
-    hands.virsh("net-define", path)
+    context.connection.write(path, text.encode())
+    context.virsh("net-define", path)
 
 
 STEP = Step(NAME, check, apply)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sheepvirt.bootstrap.steps import installer
-from sheepvirt.bootstrap.steps.base import Hands, Step, Wanted
+from sheepvirt.bootstrap.steps.base import Step, StepContext, Wanted
 from sheepvirt.model.hosts import Change, Facts
 
 NAME = "packages"
@@ -73,11 +73,11 @@ def check(wanted: Wanted, facts: Facts, _earlier: Sequence[Change]) -> list[Chan
     return [Change(NAME, f"{', '.join(names)} {how}") for names, how in rows if names]
 
 
-def apply(wanted: Wanted, facts: Facts, hands: Hands) -> None:
+def apply(wanted: Wanted, facts: Facts, context: StepContext) -> None:
     """Run the one transaction."""
     found = differences(wanted, facts)
     install = (*found.absent, *found.other)
-    installer.transaction(facts, hands, install, found.rebuilt, found.left)
+    installer.transaction(facts, context, install, found.rebuilt, found.left)
 
 
 STEP = Step(NAME, check, apply)

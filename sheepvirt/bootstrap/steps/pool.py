@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sheepvirt.bootstrap.sheepdog import ADDRESS, PORT
-from sheepvirt.bootstrap.steps.base import STATE, Hands, Step, Wanted
+from sheepvirt.bootstrap.steps.base import STATE, Step, StepContext, Wanted
 from sheepvirt.bootstrap.steps.definition import difference, identity
 from sheepvirt.model.hosts import Change, Definition, Facts
 
@@ -42,7 +42,7 @@ def check(wanted: Wanted, facts: Facts, _earlier: Sequence[Change]) -> list[Chan
     return changes
 
 
-def apply(wanted: Wanted, facts: Facts, hands: Hands) -> None:
+def apply(wanted: Wanted, facts: Facts, context: StepContext) -> None:
     """Define, start and autostart what is not. Guests reach their VDIs without the pool."""
     name = wanted.host.pool
     state = facts.pools.get(name)
@@ -51,16 +51,16 @@ def apply(wanted: Wanted, facts: Facts, hands: Hands) -> None:
     differs = bool(difference(state.xml if state else "", text))
     if differs or (state and not state.persistent):
         path = f"{STATE}/pool-{name}.xml"
-        hands.connection.write(path, text.encode())
+        context.connection.write(path, text.encode())
         if active and differs:
-            hands.virsh("pool-destroy", name)
+            context.virsh("pool-destroy", name)
             active = False
-        hands.virsh("pool-define", path)
+        context.virsh("pool-define", path)
     if not active:
         # autostart.sh may be faster, after libvirtd was restarted. Facts are gathered again anyway.
-        hands.virsh("pool-start", name, check=False)
+        context.virsh("pool-start", name, check=False)
     if state is None or not state.autostart:
-        hands.virsh("pool-autostart", name)
+        context.virsh("pool-autostart", name)
 
 
 STEP = Step(NAME, check, apply)

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from xml.etree import ElementTree
 
-from sheepvirt.bootstrap.steps.base import Hands, Step, Wanted
+from sheepvirt.bootstrap.steps.base import Step, StepContext, Wanted
 from sheepvirt.bootstrap.steps.definition import identity
 from sheepvirt.model.hosts import Change, Facts
 
@@ -36,11 +36,11 @@ def check(wanted: Wanted, facts: Facts, _earlier: Sequence[Change]) -> list[Chan
     ]
 
 
-def apply(wanted: Wanted, facts: Facts, hands: Hands) -> None:
+def apply(wanted: Wanted, facts: Facts, context: StepContext) -> None:
     """Plug the ports in as libvirt does (virNetDevOpenvswitchAddPort); the guests run on."""
     for guest, device in unplugged(wanted, facts):
         known = identity(facts.domains[guest].live_xml)
-        hands.run(
+        context.run(
             "ovs-vsctl", "--timeout=30",
             "--", "--if-exists", "del-port", device,
             "--", "add-port", wanted.host.bridge, device,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from sheepvirt.bootstrap.steps.base import Hands
+from sheepvirt.bootstrap.steps.base import StepContext
 from sheepvirt.model.hosts import Facts, Guest
 
 STOP_SECONDS = 10.0
@@ -16,12 +16,12 @@ def stands(facts: Facts, guest: Guest) -> bool:
     return state is not None and state.active
 
 
-def stop(name: str, hands: Hands) -> None:
+def stop(name: str, context: StepContext) -> None:
     """Stop a running guest: by its power button, and by force where it does not listen."""
-    hands.virsh("shutdown", name, check=False)
+    context.virsh("shutdown", name, check=False)
     deadline = time.monotonic() + STOP_SECONDS
     while time.monotonic() < deadline:
-        if hands.virsh("domstate", name).stdout.strip() == "shut off":
+        if context.virsh("domstate", name).stdout.strip() == "shut off":
             return
         time.sleep(0.5)
-    hands.virsh("destroy", name)
+    context.virsh("destroy", name)

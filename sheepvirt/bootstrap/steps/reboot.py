@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from sheepvirt.bootstrap.facts import BOOT
 from sheepvirt.bootstrap.steps import ifcfg
-from sheepvirt.bootstrap.steps.base import Hands, Step, Wanted
+from sheepvirt.bootstrap.steps.base import Step, StepContext, Wanted
 from sheepvirt.core.errors import BootstrapError, HostUnreachableError, RemoteCommandError
 from sheepvirt.model.hosts import Change, Facts
 from sheepvirt.ssh.client import Connection, OnLine
@@ -43,9 +43,9 @@ def check(_wanted: Wanted, facts: Facts, earlier: Sequence[Change]) -> list[Chan
     return []
 
 
-def apply(_wanted: Wanted, _facts: Facts, hands: Hands) -> None:
+def apply(_wanted: Wanted, _facts: Facts, context: StepContext) -> None:
     """Reboot and wait."""
-    hands.stage.note = reboot(hands.connection, hands.line)
+    context.stage.note = reboot(context.connection, context.line)
 
 
 def identity(connection: Connection) -> str:

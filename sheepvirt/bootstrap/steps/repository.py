@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 
-from sheepvirt.bootstrap.steps.base import STATE, Hands, Step, Wanted
+from sheepvirt.bootstrap.steps.base import STATE, Step, StepContext, Wanted
 from sheepvirt.bootstrap.steps.templates import render
 from sheepvirt.model.hosts import Change, Facts
 
@@ -31,12 +31,12 @@ def check(wanted: Wanted, facts: Facts, _earlier: Sequence[Change]) -> list[Chan
     return changes
 
 
-def apply(wanted: Wanted, facts: Facts, hands: Hands) -> None:
+def apply(wanted: Wanted, facts: Facts, context: StepContext) -> None:
     """Copy the repo (switched by renaming) and write the file."""
     if facts.hashes.get(REPOMD) != wanted.repomd:
         files = sorted(rpm.file for rpm in wanted.rpms.values())
-        hands.connection.put_tree(wanted.repo, ["repodata", *files], FOLDER, on_line=hands.line)
-    hands.connection.write(REPO_FILE, repo_file(wanted).encode())
+        context.connection.put_tree(wanted.repo, ["repodata", *files], FOLDER, on_line=context.line)
+    context.connection.write(REPO_FILE, repo_file(wanted).encode())
 
 
 STEP = Step(NAME, check, apply)

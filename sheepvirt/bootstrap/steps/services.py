@@ -12,7 +12,7 @@ from sheepvirt.bootstrap import initscripts
 from sheepvirt.bootstrap.services import asked, commands, last_words, log_hint
 from sheepvirt.bootstrap.sheepdog import PORT
 from sheepvirt.bootstrap.steps import units
-from sheepvirt.bootstrap.steps.base import Hands, Step, Wanted
+from sheepvirt.bootstrap.steps.base import Step, StepContext, Wanted
 from sheepvirt.core.errors import BootstrapError, RemoteCommandError
 from sheepvirt.model.hosts import INITS, SYSV, Change, Facts, ServiceState
 
@@ -65,7 +65,7 @@ def check(wanted: Wanted, facts: Facts, _earlier: Sequence[Change]) -> list[Chan
     return changes
 
 
-def apply(wanted: Wanted, facts: Facts, hands: Hands) -> None:
+def apply(wanted: Wanted, facts: Facts, context: StepContext) -> None:
     """Enable and start what is not. Raises BootstrapError: another init, or a script is missing."""
     if facts.init not in INITS:
         raise BootstrapError(
@@ -80,32 +80,33 @@ def apply(wanted: Wanted, facts: Facts, hands: Hands) -> None:
                 "knows systemd alone. A rehearsal host comes anew after `invoke destroy "
                 f"{wanted.host.name}`",
             )
-    units.apply(facts, hands)
+    units.apply(facts, context)
     for name in names(wanted, facts):
         state = facts.services.get(name, ABSENT)
         verbs = [*([] if state.enabled else ["enable"]), *([] if state.active else ["start"])]
         for verb in verbs:
             for argv in commands(facts.init, verb, name):
                 if verb == "start":
-                    _start(argv, name, facts, hands)
+                    _start(argv, name, facts, context)
                 else:
-                    hands.run(*argv)
+                    context.run(*argv)
 
 
-def _start(argv: Sequence[str], name: str, facts: Facts, hands: Hands) -> None:
+def _start(argv: Sequence[str], name: str, facts: Facts, context: StepContext) -> None:
     """Start a service. Raises BootstrapError with what the service itself said last."""
     try:
-        hands.run(*argv)
+        context.run(*argv)
     except RemoteCommandError as error:
-        words = hands.run(*last_words(facts.init, name), check=False).stdout.strip()
+        words = context.run(*last_words(facts.init, name), check=False).stdout.strip()
         # A unit that starts itself again would go on with what it was started with, and the next
         # bootstrap would wait for that instead of starting it.
         for stop in commands(facts.init, "stop", name):
-            hands.run(*stop, check=False)
+            context.run(*stop, check=False)
         said = "\n".join(f"    {line}" for line in (words or error.message).splitlines())
         hint = next((why for sign, why in KNOWN if sign in words), log_hint(facts.init, name))
         raise BootstrapError(
-            f"{hands.connection.host.name}: {name} does not start. It said last:\n{said}", hint=hint
+            f"{context.connection.host.name}: {name} does not start. It said last:\n{said}",
+            hint=hint,
         ) from error
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sheepvirt.bootstrap.steps.base import STATE, Hands, Step, Wanted
+from sheepvirt.bootstrap.steps.base import STATE, Step, StepContext, Wanted
 from sheepvirt.model.hosts import Change, Facts
 
 NAME = "undo"
@@ -22,10 +22,10 @@ def check(_wanted: Wanted, facts: Facts, _earlier: Sequence[Change]) -> list[Cha
     return [Change(NAME, "what a control of `verify --prove` broke is put back")]
 
 
-def apply(_wanted: Wanted, _facts: Facts, hands: Hands) -> None:
+def apply(_wanted: Wanted, _facts: Facts, context: StepContext) -> None:
     """Run the script; it stays until all of it has worked."""
-    hands.run("sh", "-e", SCRIPT)
-    hands.run("rm", SCRIPT)
+    context.run("sh", "-e", SCRIPT)
+    context.run("rm", SCRIPT)
 
 
 STEP = Step(NAME, check, apply)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 
-from sheepvirt.bootstrap.steps.base import Hands
+from sheepvirt.bootstrap.steps.base import StepContext
 from sheepvirt.core import paths
 from sheepvirt.model.hosts import SYSV, Change, Facts
 
@@ -48,11 +48,11 @@ def check(name: str, facts: Facts) -> list[Change]:
     return [Change(name, f"{place} written") for place in differing(facts)]
 
 
-def apply(facts: Facts, hands: Hands) -> None:
+def apply(facts: Facts, context: StepContext) -> None:
     """Write what differs, and let the init read it."""
     files = differing(facts)
     for place, content in files.items():
         mode = 0o755 if place.startswith(EXECUTABLE) else 0o644
-        hands.connection.write(place, content, mode=mode)
+        context.connection.write(place, content, mode=mode)
     if files and facts.init != SYSV:
-        hands.run("systemctl", "daemon-reload")
+        context.run("systemctl", "daemon-reload")
