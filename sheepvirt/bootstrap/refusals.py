@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from sheepvirt.bootstrap.sheepdog import PORT
-from sheepvirt.bootstrap.steps.base import Wanted
+from sheepvirt.bootstrap.steps.base import DesiredState
 from sheepvirt.core.errors import BootstrapError
 from sheepvirt.model.hosts import Facts
 
 SHEEPDOG = "sheepdog"
 
 
-def require(wanted: Wanted, facts: Facts) -> None:
+def require(wanted: DesiredState, facts: Facts) -> None:
     """Raise BootstrapError where the host has what this run must not touch or cannot work with."""
     _same_maker(wanted, facts)
     _free_port(wanted, facts)
     _kernel_modules(wanted, facts)
 
 
-def _same_maker(wanted: Wanted, facts: Facts) -> None:
+def _same_maker(wanted: DesiredState, facts: Facts) -> None:
     """Refuse to put a package in place of its stand-in, or back: each has a store of its own.
 
     The guests' disks would stay behind in the former store, and new ones would take their names.
@@ -35,7 +35,7 @@ def _same_maker(wanted: Wanted, facts: Facts) -> None:
         )
 
 
-def _free_port(wanted: Wanted, facts: Facts) -> None:
+def _free_port(wanted: DesiredState, facts: Facts) -> None:
     """Refuse where sheepdog is to start, and something else has its port."""
     state = facts.services.get(SHEEPDOG)
     wants = SHEEPDOG in wanted.dependencies.services
@@ -50,7 +50,7 @@ def _free_port(wanted: Wanted, facts: Facts) -> None:
         )
 
 
-def _kernel_modules(wanted: Wanted, facts: Facts) -> None:
+def _kernel_modules(wanted: DesiredState, facts: Facts) -> None:
     """Refuse where nothing would bring a module that a service needs to start."""
     host, made = wanted.host, {record.kernel_module for record in wanted.records}
     for module, package in wanted.module_makers.items():

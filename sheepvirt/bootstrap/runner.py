@@ -13,7 +13,7 @@ from dataclasses import replace
 from sheepvirt.bootstrap import refusals, rehearsal, schemas
 from sheepvirt.bootstrap.facts import FactQuery, gather
 from sheepvirt.bootstrap.steps import STEPS, guard, ifcfg, kvm, repository, undo, units
-from sheepvirt.bootstrap.steps.base import Step, StepContext, Wanted, disk_path, vdi_note
+from sheepvirt.bootstrap.steps.base import DesiredState, Step, StepContext, disk_path, vdi_note
 from sheepvirt.bootstrap.steps.network import DEFAULT
 from sheepvirt.bootstrap.steps.reboot import settle
 from sheepvirt.builds import repo
@@ -36,7 +36,7 @@ def bootstrap(host: Host, *, plan: bool, progress: Progress) -> list[Change]:
     Raises BootstrapError (a step did not reach its state), SshError and its kinds, EngineError,
     ConfigError (no repo is published), LockedError.
     """
-    wanted = wanted_state(host)
+    wanted = desired_state(host)
     host = wanted.host
     local.admit(host, wanted.records, progress)
     if plan:
@@ -47,7 +47,7 @@ def bootstrap(host: Host, *, plan: bool, progress: Progress) -> list[Change]:
         return [*changes, *run(wanted, client.connect(host), progress)]
 
 
-def wanted_state(host: Host) -> Wanted:
+def desired_state(host: Host) -> DesiredState:
     """Return the state that ``host`` is to have.
 
     Raises ConfigError: no repo is published, or a rehearsal host cannot have the init that its RPMs
@@ -63,7 +63,7 @@ def wanted_state(host: Host) -> Wanted:
         raise ConfigError(
             f"{folder} has no repodata", hint=f"run `invoke build-rpms --target {host.target}`"
         ) from error
-    return Wanted(
+    return DesiredState(
         host=host,
         dependencies=inventory.load_dependencies(),
         repo=folder,
@@ -127,7 +127,7 @@ def _refuse_another_init(host: Host) -> None:
         )
 
 
-def fact_query(wanted: Wanted) -> FactQuery:
+def fact_query(wanted: DesiredState) -> FactQuery:
     """Return what must be looked at to decide every step."""
     host = wanted.host
     return FactQuery(
@@ -149,7 +149,7 @@ def fact_query(wanted: Wanted) -> FactQuery:
     )
 
 
-def make_plan(wanted: Wanted, progress: Progress) -> list[Change]:
+def make_plan(wanted: DesiredState, progress: Progress) -> list[Change]:
     """Return what a bootstrap would change; nothing is built, created, started or written."""
     host = wanted.host
     if host.rehearsal and not rehearsal.exists(host):
@@ -164,7 +164,7 @@ def make_plan(wanted: Wanted, progress: Progress) -> list[Change]:
     return differences(wanted, facts)
 
 
-def differences(wanted: Wanted, facts: Facts) -> list[Change]:
+def differences(wanted: DesiredState, facts: Facts) -> list[Change]:
     """Return what every step would change, from ``facts`` alone. Pure. Raises BootstrapError."""
     refusals.require(wanted, facts)
     changes: list[Change] = []
@@ -173,12 +173,12 @@ def differences(wanted: Wanted, facts: Facts) -> list[Change]:
     return changes
 
 
-def _labelled(wanted: Wanted, changes: Sequence[Change]) -> list[Change]:
+def _labelled(wanted: DesiredState, changes: Sequence[Change]) -> list[Change]:
     """Let each change of what is a stand-in on the host say so."""
     return [replace(c, what=standin.label(c.what, wanted.stand_ins)) for c in changes]
 
 
-def run(wanted: Wanted, connection: Connection, progress: Progress) -> list[Change]:
+def run(wanted: DesiredState, connection: Connection, progress: Progress) -> list[Change]:
     """Run the steps in order; return what was changed. Raises as bootstrap."""
     name = wanted.host.name
     asked = fact_query(wanted)
@@ -201,13 +201,13 @@ def run(wanted: Wanted, connection: Connection, progress: Progress) -> list[Chan
     return done
 
 
-def _say_accelerator(wanted: Wanted, facts: Facts, progress: Progress) -> None:
+def _say_accelerator(wanted: DesiredState, facts: Facts, progress: Progress) -> None:
     known = kvm.verdict(facts)
     if known and wanted.host.guests:
         progress.say(f"{wanted.host.name}: guests run as type {known.type}: {known.why}")
 
 
-def _apply(step: Step, wanted: Wanted, facts: Facts, context: StepContext) -> None:
+def _apply(step: Step, wanted: DesiredState, facts: Facts, context: StepContext) -> None:
     try:
         step.apply(wanted, facts, context)
     except RemoteCommandError as error:
@@ -218,7 +218,7 @@ def _apply(step: Step, wanted: Wanted, facts: Facts, context: StepContext) -> No
         ) from error
 
 
-def _prove(step: Step, wanted: Wanted, facts: Facts, context: StepContext) -> None:
+def _prove(step: Step, wanted: DesiredState, facts: Facts, context: StepContext) -> None:
     left = step.check(wanted, facts, ())
     if left:
         said = "\n".join([f"  still to do: {c.what}" for c in left] + list(context.tail))

@@ -161,7 +161,7 @@ def test_edited_configuration_is_told_and_no_damage() -> None:
 
 @pytest.mark.parametrize("what", ["virsh without", "backend_sheepdog.so removed", "data of"])
 def test_a_control_that_was_cut_off_is_undone_by_the_next_bootstrap(what: str) -> None:
-    trial = control_runner.Trial(runner.wanted_state(moorea()), quiet())
+    trial = control_runner.Trial(runner.desired_state(moorea()), quiet())
     control = next(c for c in trial.controls() if what in c.name)
     connect(moorea()).write(undo.SCRIPT, control_runner.undo_script(control))
     for command in control.breaks:  # and nobody comes back to mend it

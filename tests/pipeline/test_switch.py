@@ -16,7 +16,7 @@ import pytest
 from sheepvirt.bootstrap import facts
 from sheepvirt.bootstrap.schemas import Schemas
 from sheepvirt.bootstrap.steps import packages
-from sheepvirt.bootstrap.steps.base import Wanted
+from sheepvirt.bootstrap.steps.base import DesiredState
 from sheepvirt.builds import execute, repo
 from sheepvirt.config import catalog
 from sheepvirt.core import paths
@@ -87,7 +87,7 @@ def switch(host: Container, records: tuple[BuildRecord, ...], folder: str) -> li
     host.write(
         "/etc/yum.repos.d/ours.repo", f"[ours]\nname=o\nbaseurl=file://{folder}\ngpgcheck=0\n"
     )
-    wanted = Wanted(HOST, Dependencies((), ()), Path(), "", records, {}, Schemas(Path()))
+    wanted = DesiredState(HOST, Dependencies((), ()), Path(), "", records, {}, Schemas(Path()))
     listed = "%{NAME}\\t%{NEVRA}\\t%{SHA1HEADER}\\t%{SOURCERPM}\\n"
 
     def look() -> Any:

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from sheepvirt.bootstrap.schemas import Schemas
 from sheepvirt.bootstrap.steps import repository, units
-from sheepvirt.bootstrap.steps.base import Step, StepContext, Wanted
+from sheepvirt.bootstrap.steps.base import DesiredState, Step, StepContext
 from sheepvirt.core.progress import Progress
 from sheepvirt.model.builds import BuildRecord, PublishedRpm
 from sheepvirt.model.hosts import (
@@ -51,7 +51,7 @@ class AnyXml(Schemas):
         ElementTree.fromstring(text)
 
 
-WANTED = Wanted(
+WANTED = DesiredState(
     host=HOST,
     dependencies=Dependencies(("dbus", "nc"), ("openvswitch", "libvirtd")),
     repo=Path("/repo"),
@@ -94,7 +94,7 @@ def done() -> Facts:
     )
 
 
-def changes(step: Step, facts: Facts, wanted: Wanted = WANTED) -> list[str]:
+def changes(step: Step, facts: Facts, wanted: DesiredState = WANTED) -> list[str]:
     """Return what ``step`` would do on a host with ``facts``."""
     return [c.what for c in step.check(wanted, facts, ())]
 

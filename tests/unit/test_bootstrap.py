@@ -11,7 +11,7 @@ from finished import AnyXml
 from rich.console import Console
 
 from sheepvirt.bootstrap import rehearsal, runner
-from sheepvirt.bootstrap.steps.base import Step, StepContext, Wanted
+from sheepvirt.bootstrap.steps.base import DesiredState, Step, StepContext
 from sheepvirt.core import locks
 from sheepvirt.core.errors import BootstrapError, ConfigError, RemoteCommandError
 from sheepvirt.core.progress import Progress
@@ -20,7 +20,7 @@ from sheepvirt.model.hosts import Change, Dependencies, Facts, Host
 from sheepvirt.ssh import client
 
 HOST = Host("tahiti", "rehearsal", True, "127.0.0.1", 0, "root", "ovsbr0", "ovsbr0", ())
-WANTED = Wanted(HOST, Dependencies((), ()), Path("/repo"), "", (), {}, AnyXml(Path("/none")))
+WANTED = DesiredState(HOST, Dependencies((), ()), Path("/repo"), "", (), {}, AnyXml(Path("/none")))
 
 
 def refuse(*args: Any, **_kwargs: Any) -> Any:
@@ -51,10 +51,10 @@ def looks(monkeypatch: pytest.MonkeyPatch, *views: Facts) -> list[Facts]:
 def step(name: str, log: list[str], *, done_at: str, fail: Exception | None = None) -> Step:
     """A step whose state is reached where the facts' os is ``done_at``."""
 
-    def check(_wanted: Wanted, facts: Facts, _earlier: Sequence[Change]) -> list[Change]:
+    def check(_wanted: DesiredState, facts: Facts, _earlier: Sequence[Change]) -> list[Change]:
         return [] if facts.os >= done_at else [Change(name, f"{name} mended")]
 
-    def apply(_wanted: Wanted, _facts: Facts, context: StepContext) -> None:
+    def apply(_wanted: DesiredState, _facts: Facts, context: StepContext) -> None:
         log.append(name)
         context.line(f"{name} said this")
         if fail:
@@ -125,7 +125,7 @@ def test_a_failed_command_names_step_and_host(
 def test_a_plan_of_an_absent_host_creates_nothing(
     monkeypatch: pytest.MonkeyPatch, progress: Progress
 ) -> None:
-    monkeypatch.setattr(runner, "wanted_state", lambda _host: WANTED)
+    monkeypatch.setattr(runner, "desired_state", lambda _host: WANTED)
     monkeypatch.setattr(rehearsal, "exists", lambda _host: False)
     for module, name in ((rehearsal, "ensure"), (client, "connect"), (locks, "lock")):
         monkeypatch.setattr(module, name, refuse)

@@ -10,7 +10,7 @@ import pytest
 from finished import HOST, WANTED, changes, context, done
 
 from sheepvirt.bootstrap.steps import STEPS, bridge, guard, ifcfg, reboot
-from sheepvirt.bootstrap.steps.base import Wanted
+from sheepvirt.bootstrap.steps.base import DesiredState
 from sheepvirt.core import paths
 from sheepvirt.core.errors import BootstrapError
 from sheepvirt.model.hosts import BridgeState, Change, Facts, Host
@@ -38,7 +38,7 @@ def seen(facts: Facts) -> Facts:
     return replace(facts, hashes={**facts.hashes, **hashes}, texts={})
 
 
-def wanted(host: Host = EL6) -> Wanted:
+def wanted(host: Host = EL6) -> DesiredState:
     return replace(WANTED, host=host)
 
 

@@ -33,7 +33,7 @@ FILE = Control(
 )  # fmt: skip
 
 
-class Wanted:
+class DesiredState:
     """What bootstrap would want of the host."""
 
     def __init__(self) -> None:
@@ -56,7 +56,7 @@ class Stage:
         monkeypatch.setenv("SHEEPVIRT_DIST", str(tmp_path / "dist"))
         monkeypatch.setenv("SHEEPVIRT_STATE", str(tmp_path / "state"))
         monkeypatch.setattr(client, "connect", lambda _host: self)
-        monkeypatch.setattr(runner, "wanted_state", lambda _host: Wanted())
+        monkeypatch.setattr(runner, "desired_state", lambda _host: DesiredState())
         monkeypatch.setattr(runner, "run", self.bootstrap)
         monkeypatch.setattr(verification, "one_pass", self.one_pass)
         monkeypatch.setattr(catalog, "load_target", lambda name: name)

@@ -7,7 +7,7 @@ import pytest
 from finished import GUEST, HOST, WANTED, changes, context, done
 
 from sheepvirt.bootstrap.steps import disk
-from sheepvirt.bootstrap.steps.base import Wanted
+from sheepvirt.bootstrap.steps.base import DesiredState
 from sheepvirt.core.errors import BootstrapError, ConfigError, RemoteCommandError
 from sheepvirt.model.hosts import ClusterState, Guest
 
@@ -16,7 +16,7 @@ NOTE = "/var/lib/sheepvirt/vdi-papeete.from"
 EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
 
-def wanted(guest: Guest) -> Wanted:
+def wanted(guest: Guest) -> DesiredState:
     return replace(WANTED, host=replace(HOST, guests=(guest,)))
 
 

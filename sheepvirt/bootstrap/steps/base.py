@@ -19,7 +19,7 @@ DISKS = "/var/lib/libvirt/images"
 
 
 @dataclass(frozen=True)
-class Wanted:
+class DesiredState:
     """The state that a host is to have; a step takes from it what it needs."""
 
     host: Host
@@ -97,8 +97,8 @@ class Step:
     """
 
     name: str
-    check: Callable[[Wanted, Facts, Sequence[Change]], list[Change]]
-    apply: Callable[[Wanted, Facts, StepContext], None]
+    check: Callable[[DesiredState, Facts, Sequence[Change]], list[Change]]
+    apply: Callable[[DesiredState, Facts, StepContext], None]
 
 
 @dataclass(frozen=True)

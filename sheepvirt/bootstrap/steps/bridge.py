@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from sheepvirt.bootstrap.services import commands
 from sheepvirt.bootstrap.steps import ifcfg
-from sheepvirt.bootstrap.steps.base import Step, StepContext, Wanted
+from sheepvirt.bootstrap.steps.base import DesiredState, Step, StepContext
 from sheepvirt.core.errors import BootstrapError
 from sheepvirt.model.hosts import Change, Facts
 
@@ -14,7 +14,7 @@ NAME = "bridge"
 LOG = "/var/log/openvswitch/ovs-vswitchd.log"
 
 
-def check(wanted: Wanted, facts: Facts, earlier: Sequence[Change]) -> list[Change]:
+def check(wanted: DesiredState, facts: Facts, earlier: Sequence[Change]) -> list[Change]:
     """The bridge is in Open vSwitch's database, on the right datapath, and the kernel sees it.
 
     Its uplink is plugged in, where network files are in force that say so.
@@ -35,7 +35,7 @@ def check(wanted: Wanted, facts: Facts, earlier: Sequence[Change]) -> list[Chang
     return changes
 
 
-def apply(wanted: Wanted, facts: Facts, context: StepContext) -> None:
+def apply(wanted: DesiredState, facts: Facts, context: StepContext) -> None:
     """Add or mend the bridge. Raises BootstrapError where Open vSwitch cannot set it up."""
     name, datapath = wanted.host.bridge, wanted.host.datapath
     vsctl = ("ovs-vsctl", "--timeout=30")
@@ -64,7 +64,7 @@ def apply(wanted: Wanted, facts: Facts, context: StepContext) -> None:
         )
 
 
-def _unplugged(wanted: Wanted, facts: Facts) -> bool:
+def _unplugged(wanted: DesiredState, facts: Facts) -> bool:
     """Tell whether the uplink is off the bridge; before the reboot it has to be."""
     host = wanted.host
     state = facts.bridges.get(host.bridge)

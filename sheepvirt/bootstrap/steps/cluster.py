@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from sheepvirt.bootstrap import parsers
 from sheepvirt.bootstrap.services import log_hint
-from sheepvirt.bootstrap.steps.base import Step, StepContext, Wanted
+from sheepvirt.bootstrap.steps.base import DesiredState, Step, StepContext
 from sheepvirt.core.errors import BootstrapError
 from sheepvirt.model.hosts import Change, Facts
 
@@ -23,7 +23,7 @@ def ready(facts: Facts) -> bool:
     return now is not None and now.status.startswith(RUNNING) and now.nodes > 0 and now.listed
 
 
-def check(wanted: Wanted, facts: Facts, _earlier: Sequence[Change]) -> list[Change]:
+def check(wanted: DesiredState, facts: Facts, _earlier: Sequence[Change]) -> list[Change]:
     """The cluster is formatted and runs."""
     if ready(facts):
         return []
@@ -35,7 +35,7 @@ def check(wanted: Wanted, facts: Facts, _earlier: Sequence[Change]) -> list[Chan
     return [Change(NAME, what)]
 
 
-def apply(wanted: Wanted, facts: Facts, context: StepContext) -> None:
+def apply(wanted: DesiredState, facts: Facts, context: StepContext) -> None:
     """Wait until sheepdog answers; format what is not formatted, and nothing else, ever."""
     why = log_hint(facts.init, "sheepdog")
     status = _wait(context, (RUNNING, UNFORMATTED), why)

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sheepvirt.bootstrap.steps import installer
-from sheepvirt.bootstrap.steps.base import Step, StepContext, Wanted
+from sheepvirt.bootstrap.steps.base import DesiredState, Step, StepContext
 from sheepvirt.model.hosts import Change, Facts
 
 NAME = "dependencies"
 
 
-def missing(wanted: Wanted, facts: Facts) -> tuple[str, ...]:
+def missing(wanted: DesiredState, facts: Facts) -> tuple[str, ...]:
     """Return the names that no installed RPM provides."""
     return tuple(n for n in wanted.dependencies.packages if n not in facts.provided)
 
 
-def check(wanted: Wanted, facts: Facts, _earlier: Sequence[Change]) -> list[Change]:
+def check(wanted: DesiredState, facts: Facts, _earlier: Sequence[Change]) -> list[Change]:
     """Every dependency is provided by an installed RPM."""
     names = missing(wanted, facts)
     if not names:
@@ -26,7 +26,7 @@ def check(wanted: Wanted, facts: Facts, _earlier: Sequence[Change]) -> list[Chan
     return [Change(NAME, what)]
 
 
-def apply(wanted: Wanted, facts: Facts, context: StepContext) -> None:
+def apply(wanted: DesiredState, facts: Facts, context: StepContext) -> None:
     """Install what is missing."""
     installer.transaction(facts, context, missing(wanted, facts))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sheepvirt.bootstrap.steps import disk_file, disk_vdi
-from sheepvirt.bootstrap.steps.base import Image, Step, StepContext, Wanted
+from sheepvirt.bootstrap.steps.base import DesiredState, Image, Step, StepContext
 from sheepvirt.images import guest as guests
 from sheepvirt.model.hosts import Change, Facts, Guest
 from sheepvirt.rpm.rpms import sha256
@@ -16,13 +16,13 @@ from sheepvirt.rpm.rpms import sha256
 NAME = "disk"
 
 
-def check(wanted: Wanted, facts: Facts, _earlier: Sequence[Change]) -> list[Change]:
+def check(wanted: DesiredState, facts: Facts, _earlier: Sequence[Change]) -> list[Change]:
     """Every guest has a disk that was made from the image it is to have."""
     found = [_differences(wanted, facts, guest) for guest in wanted.host.guests]
     return [Change(NAME, what) for differences in found for what in differences]
 
 
-def apply(wanted: Wanted, facts: Facts, context: StepContext) -> None:
+def apply(wanted: DesiredState, facts: Facts, context: StepContext) -> None:
     """Make, or make anew, the disks that differ; a disk that was there is kept beside.
 
     Raises ConfigError, before anything is written, where an image does not fit.
@@ -37,7 +37,7 @@ def apply(wanted: Wanted, facts: Facts, context: StepContext) -> None:
         kind.apply(wanted, guest, image, facts, context)
 
 
-def _differences(wanted: Wanted, facts: Facts, guest: Guest) -> list[str]:
+def _differences(wanted: DesiredState, facts: Facts, guest: Guest) -> list[str]:
     differences = disk_vdi.differences if guest.disk == "sheepdog" else disk_file.differences
     return differences(guest, wanted.images[guest.name], facts)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sheepvirt.bootstrap.steps.base import Image, StepContext, Wanted, disk_path
+from sheepvirt.bootstrap.steps.base import DesiredState, Image, StepContext, disk_path
 from sheepvirt.bootstrap.steps.power import stands, stop
 from sheepvirt.model.hosts import Facts, Guest
 
@@ -19,8 +19,10 @@ def differences(guest: Guest, image: str, facts: Facts) -> list[str]:
     return [f"{path} made anew from {image} (it was made from {was}), {guest.name} stopped"]
 
 
-def apply(_wanted: Wanted, guest: Guest, image: Image, facts: Facts, context: StepContext) -> None:
-    """Make the file, or make it anew."""
+def apply(
+    _wanted: DesiredState, guest: Guest, image: Image, facts: Facts, context: StepContext
+) -> None:
+    """Make the file; replace a former one."""
     path = disk_path(guest)
     origin = facts.disks.get(path)
     if origin is not None:

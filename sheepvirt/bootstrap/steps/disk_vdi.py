@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from sheepvirt.bootstrap.services import log_hint
 from sheepvirt.bootstrap.sheepdog import ADDRESS, PORT
-from sheepvirt.bootstrap.steps.base import Image, StepContext, Wanted, vdi_note
+from sheepvirt.bootstrap.steps.base import DesiredState, Image, StepContext, vdi_note
 from sheepvirt.bootstrap.steps.cluster import ready
 from sheepvirt.bootstrap.steps.power import stands, stop
 from sheepvirt.core.errors import BootstrapError, ConfigError
@@ -46,8 +46,10 @@ def differences(guest: Guest, image: str, facts: Facts) -> list[str]:
     return []
 
 
-def apply(wanted: Wanted, guest: Guest, image: Image, facts: Facts, context: StepContext) -> None:
-    """Make the VDI, make it anew, or let it grow. Raises BootstrapError: it reads otherwise."""
+def apply(
+    wanted: DesiredState, guest: Guest, image: Image, facts: Facts, context: StepContext
+) -> None:
+    """Make, replace or grow the VDI. Raises BootstrapError: it does not read back the same."""
     name, pool = guest.name, wanted.host.pool
     if stands(facts, guest):
         stop(name, context)  # QEMU keeps a VDI's size and map as it has found them

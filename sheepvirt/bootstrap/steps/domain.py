@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 from sheepvirt.bootstrap.sheepdog import ADDRESS, PORT
 from sheepvirt.bootstrap.steps import kvm
-from sheepvirt.bootstrap.steps.base import STATE, Step, StepContext, Wanted, disk_path
+from sheepvirt.bootstrap.steps.base import STATE, DesiredState, Step, StepContext, disk_path
 from sheepvirt.bootstrap.steps.definition import difference, identity
 from sheepvirt.bootstrap.steps.power import stop
 from sheepvirt.model.hosts import Change, Definition, Facts, Guest
@@ -16,7 +16,7 @@ NAME = "domain"
 SAFE_OVER_A_NETWORK = (5, 1, 0)
 
 
-def xml(wanted: Wanted, guest: Guest, facts: Facts) -> str:
+def xml(wanted: DesiredState, guest: Guest, facts: Facts) -> str:
     """Return the definition of ``guest``, with the identity that libvirt has given it already."""
     state = facts.domains.get(guest.name)
     known = kvm.verdict(facts)
@@ -28,7 +28,7 @@ def xml(wanted: Wanted, guest: Guest, facts: Facts) -> str:
     )  # fmt: skip
 
 
-def _cache(wanted: Wanted) -> str:
+def _cache(wanted: DesiredState) -> str:
     """Return the cache mode that a guest on sheepdog needs to be migrated; "" for libvirt's own.
 
     Before 5.1.0 (its commit 86caae395) libvirt migrates a guest only where each disk has cache
@@ -39,7 +39,7 @@ def _cache(wanted: Wanted) -> str:
     return "none" if numbers and numbers < SAFE_OVER_A_NETWORK else ""
 
 
-def differences(wanted: Wanted, guest: Guest, facts: Facts) -> tuple[str, bool]:
+def differences(wanted: DesiredState, guest: Guest, facts: Facts) -> tuple[str, bool]:
     """Return the diff of the definition, and whether what runs now was started from another."""
     state = facts.domains.get(guest.name)
     text = xml(wanted, guest, facts)
@@ -48,7 +48,7 @@ def differences(wanted: Wanted, guest: Guest, facts: Facts) -> tuple[str, bool]:
     return diff, stale
 
 
-def check(wanted: Wanted, facts: Facts, _earlier: Sequence[Change]) -> list[Change]:
+def check(wanted: DesiredState, facts: Facts, _earlier: Sequence[Change]) -> list[Change]:
     """Every guest is defined as it should be, runs from that definition, and is autostarted."""
     changes = []
     for guest in wanted.host.guests:
@@ -69,7 +69,7 @@ def check(wanted: Wanted, facts: Facts, _earlier: Sequence[Change]) -> list[Chan
     return changes
 
 
-def apply(wanted: Wanted, facts: Facts, context: StepContext) -> None:
+def apply(wanted: DesiredState, facts: Facts, context: StepContext) -> None:
     """Define, restart, start and autostart what differs."""
     for guest in wanted.host.guests:
         state = facts.domains.get(guest.name)

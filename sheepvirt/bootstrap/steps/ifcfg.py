@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 from sheepvirt.bootstrap.facts import REBOOT_WANTED
 from sheepvirt.bootstrap.steps import guard
-from sheepvirt.bootstrap.steps.base import Step, StepContext, Wanted
+from sheepvirt.bootstrap.steps.base import DesiredState, Step, StepContext
 from sheepvirt.bootstrap.steps.templates import render
 from sheepvirt.core.errors import BootstrapError
 from sheepvirt.model.hosts import Change, Facts, Host
@@ -65,7 +65,7 @@ def files(host: Host) -> dict[str, str]:
     return found
 
 
-def check(wanted: Wanted, facts: Facts, earlier: Sequence[Change]) -> list[Change]:
+def check(wanted: DesiredState, facts: Facts, earlier: Sequence[Change]) -> list[Change]:
     """The files are as they should be. Raises BootstrapError where they would cut the host off."""
     host = wanted.host
     if not facts.boot:
@@ -85,7 +85,7 @@ def check(wanted: Wanted, facts: Facts, earlier: Sequence[Change]) -> list[Chang
     return [Change(NAME, f"{name} written; it counts from the reboot on") for name in found]
 
 
-def apply(wanted: Wanted, facts: Facts, context: StepContext) -> None:
+def apply(wanted: DesiredState, facts: Facts, context: StepContext) -> None:
     """Keep the former files, write the new ones, note that the host must reboot."""
     host = wanted.host
     context.connection.write(REBOOT_WANTED, f"{facts.boot}\n".encode())
@@ -159,7 +159,7 @@ def keys(text: str) -> dict[str, str]:
     return {key: value.strip("\"'") for key, value in rows}
 
 
-def check_seen(wanted: Wanted, facts: Facts, earlier: Sequence[Change]) -> list[Change]:
+def check_seen(wanted: DesiredState, facts: Facts, earlier: Sequence[Change]) -> list[Change]:
     """No former files wait for us. Raises BootstrapError: the guard has put them back."""
     note = facts.texts.get(guard.BOOT, "")
     if note and note != facts.boot:
@@ -175,7 +175,7 @@ def check_seen(wanted: Wanted, facts: Facts, earlier: Sequence[Change]) -> list[
     return []
 
 
-def apply_seen(_wanted: Wanted, _facts: Facts, context: StepContext) -> None:
+def apply_seen(_wanted: DesiredState, _facts: Facts, context: StepContext) -> None:
     """Let go."""
     guard.let_go(context)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sheepvirt.bootstrap.steps.base import STATE, Step, StepContext, Wanted
+from sheepvirt.bootstrap.steps.base import STATE, DesiredState, Step, StepContext
 from sheepvirt.images import guest as guests
 from sheepvirt.model.hosts import Change, Facts
 
@@ -62,14 +62,14 @@ def verdict(facts: Facts) -> Verdict | None:
     return None
 
 
-def check(wanted: Wanted, facts: Facts, _earlier: Sequence[Change]) -> list[Change]:
+def check(wanted: DesiredState, facts: Facts, _earlier: Sequence[Change]) -> list[Change]:
     """It is known whether guests run under KVM with this QEMU and this kernel."""
     if verdict(facts) or not wanted.host.guests:
         return []
     return [Change(NAME, "where the host has /dev/kvm, tried by a guest that must print its line")]
 
 
-def apply(wanted: Wanted, facts: Facts, context: StepContext) -> None:
+def apply(wanted: DesiredState, facts: Facts, context: StepContext) -> None:
     """Boot the first guest's image under KVM and note whether its line came."""
     guest = wanted.host.guests[0]
     context.connection.put(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sheepvirt.bootstrap.steps.base import STATE, Step, StepContext, Wanted
+from sheepvirt.bootstrap.steps.base import STATE, DesiredState, Step, StepContext
 from sheepvirt.bootstrap.steps.definition import difference, identity
 from sheepvirt.model.hosts import Change, Definition, Facts
 
@@ -13,7 +13,7 @@ DEFAULT = "default"
 DEFAULT_XML = "/usr/share/libvirt/networks/default.xml"  # libvirt's own, of daemon-config-network
 
 
-def xml(wanted: Wanted, state: Definition | None) -> str:
+def xml(wanted: DesiredState, state: Definition | None) -> str:
     """Return the definition of the bridge's network, with the identity that it has already."""
     host = wanted.host
     uuid = identity(state.xml if state else "")["uuid"]
@@ -23,7 +23,7 @@ def xml(wanted: Wanted, state: Definition | None) -> str:
     )  # fmt: skip
 
 
-def check(wanted: Wanted, facts: Facts, _earlier: Sequence[Change]) -> list[Change]:
+def check(wanted: DesiredState, facts: Facts, _earlier: Sequence[Change]) -> list[Change]:
     """Both networks are defined, started and autostarted; ours is defined as it should be."""
     name = wanted.host.network
     state = facts.networks.get(name)
@@ -45,7 +45,7 @@ def check(wanted: Wanted, facts: Facts, _earlier: Sequence[Change]) -> list[Chan
     return changes
 
 
-def apply(wanted: Wanted, facts: Facts, context: StepContext) -> None:
+def apply(wanted: DesiredState, facts: Facts, context: StepContext) -> None:
     """Define, start and autostart what is not."""
     name = wanted.host.network
     state = facts.networks.get(name)

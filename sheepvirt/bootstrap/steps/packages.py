@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sheepvirt.bootstrap.steps import installer
-from sheepvirt.bootstrap.steps.base import Step, StepContext, Wanted
+from sheepvirt.bootstrap.steps.base import DesiredState, Step, StepContext
 from sheepvirt.model.hosts import Change, Facts
 
 NAME = "packages"
@@ -24,7 +24,7 @@ class Differences:
     left: tuple[str, ...] = ()  # names that another version of ours had, and this one has not
 
 
-def differences(wanted: Wanted, facts: Facts) -> Differences:
+def differences(wanted: DesiredState, facts: Facts) -> Differences:
     """Compare the host's RPMs with the repo's. Pure."""
     installed = [rpm for name, rpm in wanted.rpms.items() if name in facts.packages]
     return Differences(
@@ -39,7 +39,7 @@ def differences(wanted: Wanted, facts: Facts) -> Differences:
     )
 
 
-def _left(wanted: Wanted, facts: Facts) -> tuple[str, ...]:
+def _left(wanted: DesiredState, facts: Facts) -> tuple[str, ...]:
     """Return the installed RPMs of a source of ours in another version, which the repo lacks now.
 
     They ask for the former version of their kin, and would keep it from being replaced.
@@ -60,7 +60,7 @@ def _source_name(file: str) -> str:
     return file.rsplit("-", 2)[0]
 
 
-def check(wanted: Wanted, facts: Facts, _earlier: Sequence[Change]) -> list[Change]:
+def check(wanted: DesiredState, facts: Facts, _earlier: Sequence[Change]) -> list[Change]:
     """Every wanted RPM is installed, and each of ours that is installed is the repo's."""
     found = differences(wanted, facts)
     tool = facts.installer or "dnf"
@@ -73,7 +73,7 @@ def check(wanted: Wanted, facts: Facts, _earlier: Sequence[Change]) -> list[Chan
     return [Change(NAME, f"{', '.join(names)} {how}") for names, how in rows if names]
 
 
-def apply(wanted: Wanted, facts: Facts, context: StepContext) -> None:
+def apply(wanted: DesiredState, facts: Facts, context: StepContext) -> None:
     """Run the one transaction."""
     found = differences(wanted, facts)
     install = (*found.absent, *found.other)

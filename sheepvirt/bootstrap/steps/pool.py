@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sheepvirt.bootstrap.sheepdog import ADDRESS, PORT
-from sheepvirt.bootstrap.steps.base import STATE, Step, StepContext, Wanted
+from sheepvirt.bootstrap.steps.base import STATE, DesiredState, Step, StepContext
 from sheepvirt.bootstrap.steps.definition import difference, identity
 from sheepvirt.model.hosts import Change, Definition, Facts
 
 NAME = "pool"
 
 
-def xml(wanted: Wanted, state: Definition | None) -> str:
+def xml(wanted: DesiredState, state: Definition | None) -> str:
     """Return the definition of the host's pool, with the identity that it has already."""
     return wanted.xml(
         "pool", f"pool {wanted.host.pool}",
@@ -24,7 +24,7 @@ def xml(wanted: Wanted, state: Definition | None) -> str:
     )  # fmt: skip
 
 
-def check(wanted: Wanted, facts: Facts, _earlier: Sequence[Change]) -> list[Change]:
+def check(wanted: DesiredState, facts: Facts, _earlier: Sequence[Change]) -> list[Change]:
     """The pool is defined as it should be, active and autostarted."""
     name = wanted.host.pool
     state = facts.pools.get(name)
@@ -42,7 +42,7 @@ def check(wanted: Wanted, facts: Facts, _earlier: Sequence[Change]) -> list[Chan
     return changes
 
 
-def apply(wanted: Wanted, facts: Facts, context: StepContext) -> None:
+def apply(wanted: DesiredState, facts: Facts, context: StepContext) -> None:
     """Define, start and autostart what is not. Guests reach their VDIs without the pool."""
     name = wanted.host.pool
     state = facts.pools.get(name)

@@ -7,14 +7,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from xml.etree import ElementTree
 
-from sheepvirt.bootstrap.steps.base import Step, StepContext, Wanted
+from sheepvirt.bootstrap.steps.base import DesiredState, Step, StepContext
 from sheepvirt.bootstrap.steps.definition import identity
 from sheepvirt.model.hosts import Change, Facts
 
 NAME = "port"
 
 
-def unplugged(wanted: Wanted, facts: Facts) -> Iterator[tuple[str, str]]:
+def unplugged(wanted: DesiredState, facts: Facts) -> Iterator[tuple[str, str]]:
     """Yield guest and interface of each running guest whose port is not on the bridge. Pure."""
     bridge = facts.bridges.get(wanted.host.bridge)
     for guest in wanted.host.guests:
@@ -27,7 +27,7 @@ def unplugged(wanted: Wanted, facts: Facts) -> Iterator[tuple[str, str]]:
                 yield guest.name, device
 
 
-def check(wanted: Wanted, facts: Facts, _earlier: Sequence[Change]) -> list[Change]:
+def check(wanted: DesiredState, facts: Facts, _earlier: Sequence[Change]) -> list[Change]:
     """The port of every running guest is on the bridge."""
     name = wanted.host.bridge
     return [
@@ -36,7 +36,7 @@ def check(wanted: Wanted, facts: Facts, _earlier: Sequence[Change]) -> list[Chan
     ]
 
 
-def apply(wanted: Wanted, facts: Facts, context: StepContext) -> None:
+def apply(wanted: DesiredState, facts: Facts, context: StepContext) -> None:
     """Plug the ports in as libvirt does (virNetDevOpenvswitchAddPort); the guests run on."""
     for guest, device in unplugged(wanted, facts):
         known = identity(facts.domains[guest].live_xml)

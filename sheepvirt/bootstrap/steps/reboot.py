@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from sheepvirt.bootstrap.facts import BOOT
 from sheepvirt.bootstrap.steps import ifcfg
-from sheepvirt.bootstrap.steps.base import Step, StepContext, Wanted
+from sheepvirt.bootstrap.steps.base import DesiredState, Step, StepContext
 from sheepvirt.core.errors import BootstrapError, HostUnreachableError, RemoteCommandError
 from sheepvirt.model.hosts import Change, Facts
 from sheepvirt.ssh.client import Connection, OnLine
@@ -31,7 +31,7 @@ WHY = "because packages or network files changed; proven by the boot's identity"
 SECONDS = 600.0  # a machine with much memory takes minutes before its own system starts
 
 
-def check(_wanted: Wanted, facts: Facts, earlier: Sequence[Change]) -> list[Change]:
+def check(_wanted: DesiredState, facts: Facts, earlier: Sequence[Change]) -> list[Change]:
     """The host has booted since packages or its network files changed.
 
     The note of that outlives a run that was cut off between the transaction and the reboot.
@@ -43,7 +43,7 @@ def check(_wanted: Wanted, facts: Facts, earlier: Sequence[Change]) -> list[Chan
     return []
 
 
-def apply(_wanted: Wanted, _facts: Facts, context: StepContext) -> None:
+def apply(_wanted: DesiredState, _facts: Facts, context: StepContext) -> None:
     """Reboot and wait."""
     context.stage.note = reboot(context.connection, context.line)
 

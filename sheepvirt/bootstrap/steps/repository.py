@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 
-from sheepvirt.bootstrap.steps.base import STATE, Step, StepContext, Wanted
+from sheepvirt.bootstrap.steps.base import STATE, DesiredState, Step, StepContext
 from sheepvirt.bootstrap.steps.templates import render
 from sheepvirt.model.hosts import Change, Facts
 
@@ -16,12 +16,12 @@ REPO_FILE = "/etc/yum.repos.d/sheepvirt.repo"
 FILES = (REPOMD, REPO_FILE)
 
 
-def repo_file(wanted: Wanted) -> str:
+def repo_file(wanted: DesiredState) -> str:
     """Return what the .repo file must say."""
     return render("sheepvirt.repo.j2", folder=FOLDER, target=wanted.host.target)
 
 
-def check(wanted: Wanted, facts: Facts, _earlier: Sequence[Change]) -> list[Change]:
+def check(wanted: DesiredState, facts: Facts, _earlier: Sequence[Change]) -> list[Change]:
     """The host's copy has the same index (it names every RPM by its hash), and is configured."""
     changes = []
     if facts.hashes.get(REPOMD) != wanted.repomd:
@@ -31,7 +31,7 @@ def check(wanted: Wanted, facts: Facts, _earlier: Sequence[Change]) -> list[Chan
     return changes
 
 
-def apply(wanted: Wanted, facts: Facts, context: StepContext) -> None:
+def apply(wanted: DesiredState, facts: Facts, context: StepContext) -> None:
     """Copy the repo (switched by renaming) and write the file."""
     if facts.hashes.get(REPOMD) != wanted.repomd:
         files = sorted(rpm.file for rpm in wanted.rpms.values())

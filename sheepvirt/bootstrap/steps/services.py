@@ -12,7 +12,7 @@ from sheepvirt.bootstrap import initscripts
 from sheepvirt.bootstrap.services import asked, commands, last_words, log_hint
 from sheepvirt.bootstrap.sheepdog import PORT
 from sheepvirt.bootstrap.steps import units
-from sheepvirt.bootstrap.steps.base import Step, StepContext, Wanted
+from sheepvirt.bootstrap.steps.base import DesiredState, Step, StepContext
 from sheepvirt.core.errors import BootstrapError, RemoteCommandError
 from sheepvirt.model.hosts import INITS, SYSV, Change, Facts, ServiceState
 
@@ -33,7 +33,7 @@ KNOWN = (
 ABSENT = ServiceState(active=False, enabled=False)
 
 
-def names(wanted: Wanted, facts: Facts) -> tuple[str, ...]:
+def names(wanted: DesiredState, facts: Facts) -> tuple[str, ...]:
     """Return the services that this host is to have, in the order of their start.
 
     Ours is among them where it is one (an init script; under systemd others pull it in). What may
@@ -49,7 +49,7 @@ def names(wanted: Wanted, facts: Facts) -> tuple[str, ...]:
     return (*found, units.AUTOSTART) if facts.init == SYSV else found
 
 
-def check(wanted: Wanted, facts: Facts, _earlier: Sequence[Change]) -> list[Change]:
+def check(wanted: DesiredState, facts: Facts, _earlier: Sequence[Change]) -> list[Change]:
     """Our units are there; every service is enabled and active; they start in order.
 
     Raises BootstrapError where a boot would start them in another order.
@@ -65,7 +65,7 @@ def check(wanted: Wanted, facts: Facts, _earlier: Sequence[Change]) -> list[Chan
     return changes
 
 
-def apply(wanted: Wanted, facts: Facts, context: StepContext) -> None:
+def apply(wanted: DesiredState, facts: Facts, context: StepContext) -> None:
     """Enable and start what is not. Raises BootstrapError: another init, or a script is missing."""
     if facts.init not in INITS:
         raise BootstrapError(
@@ -110,7 +110,7 @@ def _start(argv: Sequence[str], name: str, facts: Facts, context: StepContext) -
         ) from error
 
 
-def _refuse_wrong_order(wanted: Wanted, facts: Facts) -> None:
+def _refuse_wrong_order(wanted: DesiredState, facts: Facts) -> None:
     if facts.init != SYSV:
         return
     wrong = initscripts.misplaced(names(wanted, facts), facts.scripts, facts.links, facts.starts)

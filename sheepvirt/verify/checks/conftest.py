@@ -26,7 +26,7 @@ from .probe import Probe
 
 
 @dataclass(frozen=True)
-class Wanted:
+class Expected:
     """What the tests hold a host against."""
 
     host: Host
@@ -41,7 +41,7 @@ class Wanted:
 
 
 SHEEPDOG = "sheepdog"
-WANTED = pytest.StashKey[Wanted]()
+EXPECTED = pytest.StashKey[Expected]()
 Hear = Callable[[Guest], list[Heartbeat]]
 # A guest repeats its line every 5 s; two of them, and what a busy machine adds.
 CONSOLE_SECONDS = 45
@@ -53,13 +53,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Read what is wanted before anything runs; a mistake ends the run as a usage error."""
+    """Read what is expected before any check runs; a user's mistake is a usage error."""
     try:
-        wanted = _wanted(_inventory_host(config.option.hosts or ""), config.option.before)
+        expected = _expected(_inventory_host(config.option.hosts or ""), config.option.before)
     except SheepvirtError as error:
         raise pytest.UsageError(str(error)) from error
-    config.stash[WANTED] = wanted
-    if wanted.host.user != "root":
+    config.stash[EXPECTED] = expected
+    if expected.host.user != "root":
         config.option.sudo = True  # rpm -V, virsh and ovs-vsctl need root
 
 
@@ -78,7 +78,7 @@ def _inventory_host(hosts: str) -> Host:
     return known[pick("host", name, known)]
 
 
-def _wanted(host: Host, before: str) -> Wanted:
+def _expected(host: Host, before: str) -> Expected:
     records = repo.read_manifest(paths.dist() / host.target)
     dependencies = inventory.load_dependencies()
     packages = [configuration.load_package(record.package, record.version) for record in records]
@@ -88,7 +88,7 @@ def _wanted(host: Host, before: str) -> Wanted:
         for feature in package.features
         if feature.host_line
     }
-    return Wanted(
+    return Expected(
         host=host,
         records=tuple(records),
         features=features,
@@ -116,20 +116,20 @@ def _title(record: BuildRecord) -> str:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Make one test per guest, network, package … of the host, with its name in the test's."""
-    wanted = metafunc.config.stash[WANTED]
-    label = " (stand-in)" if wanted.stand_in else ""
+    expected = metafunc.config.stash[EXPECTED]
+    label = " (stand-in)" if expected.stand_in else ""
     rows: dict[str, dict[str, Any]] = {
-        "guest": {g.name: g for g in wanted.host.guests},
+        "guest": {g.name: g for g in expected.host.guests},
         "vdi": {
-            f"{g.name} on {SHEEPDOG}{label}": g for g in wanted.host.guests if g.disk == SHEEPDOG
+            f"{g.name} on {SHEEPDOG}{label}": g for g in expected.host.guests if g.disk == SHEEPDOG
         },
         "cluster": {f"{SHEEPDOG}{label}": SHEEPDOG},
-        "pool": {f"{wanted.host.pool}{label}": wanted.host.pool},
-        "network": {n: n for n in wanted.networks},
-        "record": {_title(r): r for r in wanted.records},
-        "feature": dict(wanted.features),
-        "dependency": {n: n for n in wanted.dependencies},
-        "service": {f"{n}{label if n == SHEEPDOG else ''}": n for n in wanted.services},
+        "pool": {f"{expected.host.pool}{label}": expected.host.pool},
+        "network": {n: n for n in expected.networks},
+        "record": {_title(r): r for r in expected.records},
+        "feature": dict(expected.features),
+        "dependency": {n: n for n in expected.dependencies},
+        "service": {f"{n}{label if n == SHEEPDOG else ''}": n for n in expected.services},
     }
     for name, values in rows.items():
         if name in metafunc.fixturenames:
@@ -137,9 +137,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture(scope="session")
-def wanted(pytestconfig: pytest.Config) -> Wanted:
+def expected(pytestconfig: pytest.Config) -> Expected:
     """What this host is held against."""
-    return pytestconfig.stash[WANTED]
+    return pytestconfig.stash[EXPECTED]
 
 
 @pytest.fixture(scope="module")
@@ -174,6 +174,6 @@ def beats(hear: Hear, guest: Guest) -> list[Heartbeat]:
 
 
 @pytest.fixture
-def before(wanted: Wanted) -> dict[str, tuple[int, str]] | None:
+def before(expected: Expected) -> dict[str, tuple[int, str]] | None:
     """Each guest's boots and marker before the reboot; None where no earlier pass was named."""
-    return wanted.before
+    return expected.before

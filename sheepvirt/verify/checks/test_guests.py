@@ -10,7 +10,7 @@ from sheepvirt.bootstrap import parsers
 from sheepvirt.bootstrap.parsers import Heartbeat
 from sheepvirt.model.hosts import Guest
 
-from .conftest import CONSOLE_SECONDS, Hear, Wanted
+from .conftest import CONSOLE_SECONDS, Expected, Hear
 from .probe import Probe
 
 
@@ -36,14 +36,14 @@ def test_guest_is_defined_as_wanted(probe: Probe, guest: Guest) -> None:
     assert said == want, f"(title, memory in KiB, vcpus) are {said}, wanted {want}"
 
 
-def test_port_of_the_guest_is_on_the_bridge(probe: Probe, guest: Guest, wanted: Wanted) -> None:
+def test_port_of_the_guest_is_on_the_bridge(probe: Probe, guest: Guest, expected: Expected) -> None:
     domain = probe.xml("dumpxml", "--domain", guest.name)
     ports = [t.get("dev", "") for t in domain.findall("devices/interface/target")]
     assert any(ports), f"guest {guest.name} has no port (is it running?)"
     for port in ports:
         found = probe.run("ovs-vsctl", "--timeout=10", "port-to-br", port)
         bridge = found.stdout.strip() or f"none ({found.stderr.strip()})"
-        assert bridge == wanted.host.bridge, f"port {port} of {guest.name} is on bridge {bridge}"
+        assert bridge == expected.host.bridge, f"port {port} of {guest.name} is on bridge {bridge}"
         # A port that Open vSwitch was told of and could not open has -1 or [].
         number = probe.read("ovs-vsctl", "--timeout=10", "get", "Interface", port, "ofport")
         assert number.strip().isdigit(), f"port {port} is not connected: ofport {number.strip()}"

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from .conftest import Wanted
+from .conftest import Expected
 from .probe import Probe
 
 
@@ -35,26 +35,26 @@ def test_bridge_of_the_network_is_there(probe: Probe, host: Any, network: str) -
     assert there, f"bridge {bridge} of network {network} is no interface of the host"
 
 
-def test_bridge_exists_in_openvswitch(probe: Probe, wanted: Wanted) -> None:
-    bridge = wanted.host.bridge
+def test_bridge_exists_in_openvswitch(probe: Probe, expected: Expected) -> None:
+    bridge = expected.host.bridge
     there = probe.run("ovs-vsctl", "--timeout=10", "br-exists", bridge)
     assert there.rc in {0, 2}, f"`ovs-vsctl br-exists`: {there.stderr.strip()}"
     assert there.rc == 0, f"bridge {bridge} does not exist in Open vSwitch"
 
 
-def test_network_names_the_bridge_of_openvswitch(probe: Probe, wanted: Wanted) -> None:
-    network = probe.xml("net-dumpxml", "--network", wanted.host.network)
+def test_network_names_the_bridge_of_openvswitch(probe: Probe, expected: Expected) -> None:
+    network = probe.xml("net-dumpxml", "--network", expected.host.network)
     attributes = {"bridge": "name", "forward": "mode", "virtualport": "type"}
     said = {
         tag: None if (found := network.find(tag)) is None else found.get(attribute)
         for tag, attribute in attributes.items()
     }
-    want = {"bridge": wanted.host.bridge, "forward": "bridge", "virtualport": "openvswitch"}
-    assert said == want, f"network {wanted.host.network} says {said}, wanted {want}"
+    want = {"bridge": expected.host.bridge, "forward": "bridge", "virtualport": "openvswitch"}
+    assert said == want, f"network {expected.host.network} says {said}, wanted {want}"
 
 
-def test_uplink_is_a_port_of_the_bridge(probe: Probe, wanted: Wanted) -> None:
-    uplink, bridge = wanted.host.uplink, wanted.host.bridge
+def test_uplink_is_a_port_of_the_bridge(probe: Probe, expected: Expected) -> None:
+    uplink, bridge = expected.host.uplink, expected.host.bridge
     if not uplink:
         pytest.skip("the inventory gives the bridge no uplink")
     found = probe.run("ovs-vsctl", "--timeout=10", "port-to-br", uplink)
@@ -62,12 +62,12 @@ def test_uplink_is_a_port_of_the_bridge(probe: Probe, wanted: Wanted) -> None:
     assert on == bridge, f"uplink {uplink} is on bridge {on}, wanted {bridge}"
 
 
-def test_bridge_has_the_address_of_the_host(probe: Probe, wanted: Wanted) -> None:
+def test_bridge_has_the_address_of_the_host(probe: Probe, expected: Expected) -> None:
     """With an uplink the address is the bridge's: by DHCP some, else the inventory's."""
-    if not wanted.host.uplink:
+    if not expected.host.uplink:
         pytest.skip("the inventory gives the bridge no uplink")
-    said = probe.read("ip", "-o", "-4", "addr", "show", "dev", wanted.host.bridge)
+    said = probe.read("ip", "-o", "-4", "addr", "show", "dev", expected.host.bridge)
     addresses = re.findall(r" inet (\S+)", said)
-    want = wanted.host.bridge_address
+    want = expected.host.bridge_address
     good = bool(addresses) if want == "dhcp" else want in addresses
-    assert good, f"{wanted.host.bridge} has {', '.join(addresses) or 'no address'}, wanted {want}"
+    assert good, f"{expected.host.bridge} has {', '.join(addresses) or 'no address'}, wanted {want}"

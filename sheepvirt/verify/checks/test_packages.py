@@ -11,7 +11,7 @@ from sheepvirt.bootstrap import edited, parsers
 from sheepvirt.core import paths
 from sheepvirt.model.builds import BuildRecord, PublishedRpm
 
-from .conftest import Wanted
+from .conftest import Expected
 from .probe import Probe
 
 Installed = dict[str, list[tuple[str, str]]]
@@ -29,9 +29,9 @@ def installed(probe: Probe) -> Installed:
 
 
 @pytest.fixture(scope="module")
-def repo(wanted: Wanted) -> Path:
+def repo(expected: Expected) -> Path:
     """The published RPMs of the host's target."""
-    return paths.dist() / wanted.host.target
+    return paths.dist() / expected.host.target
 
 
 @pytest.fixture(autouse=True)

@@ -9,40 +9,40 @@ from sheepvirt.bootstrap.steps import units
 from sheepvirt.model import hosts
 from sheepvirt.model.hosts import ServiceState
 
-from .conftest import Wanted
+from .conftest import Expected
 from .probe import Probe
 
 
-def found(probe: Probe, wanted: Wanted, service: str) -> ServiceState:
+def found(probe: Probe, expected: Expected, service: str) -> ServiceState:
     """Return what the init says of a service and of the socket that starts it."""
-    if service not in services.asked(probe.init(), [service], wanted.optional):
+    if service not in services.asked(probe.init(), [service], expected.optional):
         pytest.skip(f"{service} is asked of hosts with systemd alone, where a socket starts it")
     state = services.state(probe.service(service), probe.runlevel())
-    if state is None and service in wanted.optional:
+    if state is None and service in expected.optional:
         pytest.skip(f"this host has no {service}: its libvirt comes without")
     assert state is not None, f"there is no service {service}"
     return state
 
 
-def test_service_is_running(probe: Probe, wanted: Wanted, service: str) -> None:
+def test_service_is_running(probe: Probe, expected: Expected, service: str) -> None:
     # virtlogd and virtlockd wait on their sockets until libvirtd has work for them.
-    state = found(probe, wanted, service)
+    state = found(probe, expected, service)
     assert state.active, f"service {service} does not run and no socket would start it"
 
 
-def test_service_starts_at_boot(probe: Probe, wanted: Wanted, service: str) -> None:
+def test_service_starts_at_boot(probe: Probe, expected: Expected, service: str) -> None:
     # systemd calls a unit "indirect" whose socket is what must be enabled.
-    state = found(probe, wanted, service)
+    state = found(probe, expected, service)
     assert state.enabled, f"service {service} would not start at boot, nor its socket"
 
 
-def test_services_start_in_order(probe: Probe, wanted: Wanted) -> None:
+def test_services_start_in_order(probe: Probe, expected: Expected) -> None:
     """SysV init starts by the numbers of links; systemd by what its units say."""
     if probe.init() != hosts.SYSV:
         pytest.skip("the order of units is systemd's affair")
     level = probe.runlevel()
     there = initscripts.links(probe.read("ls", f"/etc/rc{level}.d").split())
-    asked = services.asked(hosts.SYSV, wanted.services, wanted.optional)
+    asked = services.asked(hosts.SYSV, expected.services, expected.optional)
     names = [n for n in (*asked, units.AUTOSTART) if n in there]
     order = [n for n in initscripts.boot_order(there) if n in names]
     assert order == names, f"runlevel {level} starts {', '.join(order)}; wanted {', '.join(names)}"

@@ -10,7 +10,7 @@ import pytest
 from sheepvirt.bootstrap import parsers, sheepdog
 from sheepvirt.model.hosts import Guest
 
-from .conftest import SHEEPDOG, Hear, Wanted
+from .conftest import SHEEPDOG, Expected, Hear
 from .probe import Probe
 
 # virStorageBackendSheepdogRefreshAllVol came with it (unverified: from memory of its history).
@@ -28,14 +28,14 @@ def test_node_has_joined(probe: Probe, cluster: str) -> None:
     assert parsers.nodes(said) >= 1, f"no node has joined the {cluster} cluster: {said.strip()!r}"
 
 
-def test_port_is_open_only_where_wanted(probe: Probe, cluster: str, wanted: Wanted) -> None:
+def test_port_is_open_only_where_wanted(probe: Probe, cluster: str, expected: Expected) -> None:
     """sheep has no authentication: whoever reaches its port reads and writes every disk."""
     table = probe.run("cat", "/proc/net/tcp", "/proc/net/tcp6").stdout  # tcp6 may not be there
     found = sheepdog.listeners(table)
-    wrong = [one.address for one in sheepdog.unwanted(found, wanted.host.sheepdog_listen)]
+    wrong = [one.address for one in sheepdog.unwanted(found, expected.host.sheepdog_listen)]
     assert not wrong, (
         f"port {sheepdog.PORT} of {cluster} is open on {', '.join(wrong)}; the inventory wants "
-        f"{', '.join(wanted.host.sheepdog_listen)} (sheepdog_listen)"
+        f"{', '.join(expected.host.sheepdog_listen)} (sheepdog_listen)"
     )
 
 
@@ -69,11 +69,11 @@ def test_pool_is_of_the_local_cluster(probe: Probe, pool: str) -> None:
     assert said == want, f"pool {pool} is (type, host, port) {said}, wanted {want}"
 
 
-def test_volume_is_in_the_pool(probe: Probe, vdi: Guest, wanted: Wanted) -> None:
+def test_volume_is_in_the_pool(probe: Probe, vdi: Guest, expected: Expected) -> None:
     """The list is what libvirt remembers; for the volume's size it asks the cluster."""
     if probe.libvirt() < VOLUMES_LISTED:
         pytest.skip("this libvirt lists only the volumes that it has made itself since its start")
-    pool = wanted.host.pool
+    pool = expected.host.pool
     names = parsers.states(probe.virsh("vol-list", "--pool", pool))
     assert vdi.name in names, f"pool {pool} has no volume {vdi.name}, only: {', '.join(names)}"
     probe.virsh("vol-info", "--pool", pool, "--vol", vdi.name)

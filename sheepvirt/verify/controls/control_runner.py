@@ -18,7 +18,7 @@ from pathlib import Path
 
 from sheepvirt.bootstrap import runner
 from sheepvirt.bootstrap.steps import undo
-from sheepvirt.bootstrap.steps.base import Wanted
+from sheepvirt.bootstrap.steps.base import DesiredState
 from sheepvirt.config import catalog
 from sheepvirt.core import locks, paths, signals
 from sheepvirt.core.errors import ConfigError, VerifyError
@@ -52,7 +52,7 @@ def prove(host: Host, progress: Progress, display: Display) -> tuple[Outcome, ..
             f"{host.name} is a real machine: negative controls run on rehearsal hosts only",
             hint="name a host that has `rehearsal = true` in the inventory",
         )
-    wanted = runner.wanted_state(host)
+    wanted = runner.desired_state(host)
     with locks.lock(f"host-{host.name}", progress), signals.terminate_as_exception():
         trial = Trial(wanted, progress)
         trial.restore("what an earlier run may have left")
@@ -87,7 +87,7 @@ def prove(host: Host, progress: Progress, display: Display) -> tuple[Outcome, ..
 class Trial:
     """A host on which controls break things."""
 
-    def __init__(self, wanted: Wanted, progress: Progress) -> None:
+    def __init__(self, wanted: DesiredState, progress: Progress) -> None:
         self._wanted = wanted
         self._host = wanted.host
         self._progress = progress
