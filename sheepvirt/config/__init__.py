@@ -1,1 +1,1 @@
-"""Targets, packages, hosts: TOML to model."""
+"""Configuration of targets, packages and hosts: TOML files to dataclasses."""

@@ -1,4 +1,4 @@
-"""Targets and packages: ``containers/*/target.toml`` and ``specs/*/*.toml`` to model."""
+"""Targets and packages: read ``containers/*/target.toml`` and ``specs/*/*.toml``."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from sheepvirt.model.builds import (
 from sheepvirt.model.hosts import SYSV
 from sheepvirt.model.targets import Ceilings
 
-# gzip alone, as in el6: yum 3.2.29 knows no other compression of metadata.
+# Only gzip, as in el6: yum 3.2.29 knows no other compression of metadata.
 CREATEREPO = ("createrepo_c", "--general-compress-type=gz", "--compatibility")
-HOST_MACROS = {"kversion"}  # of host.model.Host
+HOST_MACROS = {"kversion"}  # fields of model.hosts.Host
 
 
 def _names(folder: Path, file: str) -> list[str]:
@@ -33,17 +33,17 @@ def _names(folder: Path, file: str) -> list[str]:
 
 
 def target_names() -> list[str]:
-    """Names of all targets."""
+    """Return the names of all targets."""
     return _names(paths.CONTAINERS, "target.toml")
 
 
 def package_names() -> list[str]:
-    """Names of all packages."""
+    """Return the names of all packages."""
     return _names(paths.SPECS, "package.toml")
 
 
 def load_target(name: str) -> Target:
-    """Read ``containers/<name>/target.toml``, and what the user's own file says of that target.
+    """Read ``containers/<name>/target.toml`` and the user's own settings of that target.
 
     Raises UnknownNameError, ConfigError.
     """
@@ -80,7 +80,7 @@ def load_target(name: str) -> Target:
     if not target.suite and not target.release:
         table.refuse(
             "release", "is missing, and so is 'suite'",
-            hint="say how /etc/redhat-release of its image starts: a base is proven by it",
+            hint="add release = …, the start of /etc/redhat-release in its image",
         )  # fmt: skip
     return target_settings.with_user_settings(target, target_names())
 
@@ -88,14 +88,14 @@ def load_target(name: str) -> Target:
 def _check_kernel_modules(target: Target, table: Table) -> None:
     if target.kernel_modules and "kversion" not in target.macros:
         table.refuse(
-            "kernel_modules", "asks for a kernel, and [macros] has no kversion",
-            hint="add the kernel that kernel modules are built for",
+            "kernel_modules", "needs a kernel version, and [macros] has no kversion",
+            hint="add kversion = …, the kernel that kernel modules are built for",
         )  # fmt: skip
     for module, kernel in target.kernel_modules.items():
         if not re.match(r"\d+(\.\d+)+-\d", kernel):
             table.refuse(
                 "kernel_modules", f"has {module} = {kernel!r}",
-                hint="give version and release of the first kernel that brings it: 2.6.32-358",
+                hint="give version and release of the first kernel that has it: 2.6.32-358",
             )  # fmt: skip
 
 
@@ -110,19 +110,17 @@ def _ceilings(table: Table) -> Ceilings | None:
 def _version(table: Table, key: str) -> str:
     text = str(table.get(key, str))
     if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})*", text):
-        table.refuse(key, f"is {text!r}", hint="give numbers with dots between them, as in 2.12")
+        table.refuse(key, f"is {text!r}", hint="give numbers separated by dots: 2.12")
     return text
 
 
 def _source(table: Table) -> Source:
     file = table.get("file", str)
     if "/" in file or file in {"", ".", ".."}:
-        table.refuse(
-            "file", f"is {file!r}: it must be a plain file name", hint="leave its folder out"
-        )
+        table.refuse("file", f"is {file!r}: it must be a plain file name", hint="remove its folder")
     pinned = table.table("git")
     if pinned:
-        table.done()  # no sha256, no urls: the commit id says it all
+        table.done()  # the commit id replaces sha256 and urls
         return Source(file, git=_git_source(pinned, table, file))
     debian = table.table("debian")
     package = debian.get("package", str, "")
@@ -135,7 +133,7 @@ def _source(table: Table) -> Source:
     debian.done()
     table.done()
     if len(source.sha256) != 64 or set(source.sha256) - set("0123456789abcdef"):
-        raise ConfigError(f"{source.file}: sha256 {source.sha256!r} is not 64 hex digits", hint="")
+        raise ConfigError(f"{source.file}: sha256 {source.sha256!r} is not 64 hex digits")
     return source
 
 
@@ -148,7 +146,9 @@ def _git_source(table: Table, source: Table, file: str) -> GitSource:
         table.refuse("url", f"is {git.url!r}", hint="give an address that git can fetch from")
     if not file.endswith(TARBALL_SUFFIXES):
         source.refuse(
-            "file", f"is {file!r}", hint=f"git makes it: end it in {' or '.join(TARBALL_SUFFIXES)}"
+            "file",
+            f"is {file!r}",
+            hint=f"use a name that ends in {' or '.join(TARBALL_SUFFIXES)}: git exports to it",
         )
     return git
 
@@ -182,13 +182,13 @@ def _added_file(table: Table) -> AddedFile:
     if added.config not in {"", "config", "config(noreplace)"}:
         table.refuse(
             "config", f"is {added.config!r}",
-            hint="use 'config' or 'config(noreplace)', or leave it out",
+            hint="use 'config' or 'config(noreplace)', or remove the key",
         )  # fmt: skip
     return added
 
 
 def _macros(table: Table) -> dict[str, dict[str, str]]:
-    """Return ``[macros.<target>]``: what a version needs of rpm on a target, over its own."""
+    """Return ``[macros.<target>]``: a version's rpm macros, which override the target's."""
     group = table.table("macros")
     rows = {pick("target", name, target_names()): group.macros(name) for name in group.names()}
     group.done()
@@ -196,13 +196,13 @@ def _macros(table: Table) -> dict[str, dict[str, str]]:
 
 
 def _pattern(table: Table, key: str, groups: int = 0) -> str:
-    """Return a regular expression that compiles and has at least ``groups`` groups, or ""."""
+    """Return a valid regular expression with at least ``groups`` groups, or ""."""
     text = str(table.get(key, str, ""))
     try:
         if text and re.compile(text).groups < groups:
-            table.refuse(key, "has no group", hint="put what it must catch into ( )")
+            table.refuse(key, "has no group", hint="put the part to capture in ( )")
     except re.error as error:
-        table.refuse(key, f"is no regular expression: {error}", hint="mend it")
+        table.refuse(key, f"is not a regular expression: {error}", hint="correct the pattern")
     return text
 
 
@@ -224,17 +224,17 @@ def _feature(name: str, table: Table) -> Feature:
     if not feature.intent and not feature.spec_text:
         table.refuse(
             "spec_text", "is missing, and so is 'intent'",
-            hint="say what the spec must show when the feature is on: a promise needs evidence",
+            hint="add spec_text = …, what the spec must show when the feature is on",
         )  # fmt: skip
     if feature.rpm_text and not feature.rpm_file:
-        table.refuse("rpm_text", "names no file", hint="say in 'rpm_file' which file has the text")
+        table.refuse("rpm_text", "needs a file", hint="add rpm_file = …, the file with that text")
     return feature
 
 
 def load_package(name: str, version: str = "") -> Package:
-    """Read one version (the default one, without ``version``) of a package from its folder.
+    """Read one version of a package from its folder; without ``version``, the default one.
 
-    Raises UnknownNameError, ConfigError. See config/versions.py.
+    See config/versions.py. Raises UnknownNameError, ConfigError.
     """
     folder = paths.SPECS / pick("package", name, package_names())
     version, table = versions.table(folder, version)
@@ -263,24 +263,26 @@ def load_package(name: str, version: str = "") -> Package:
     table.done()
     if not re.fullmatch(r"[A-Za-z0-9_]*", package.kernel_module):
         table.refuse(
-            "kernel_module", f"is {package.kernel_module!r}", hint="as lsmod has it: openvswitch"
+            "kernel_module",
+            f"is {package.kernel_module!r}",
+            hint="give the name that lsmod prints: openvswitch",
         )
     if package.init not in {"", SYSV}:
-        table.refuse("init", f"is {package.init!r}", hint=f"{SYSV!r}, or leave it out")
+        table.refuse("init", f"is {package.init!r}", hint=f"use {SYSV!r}, or remove the key")
     if bool(package.stand_in) != bool(package.stands_in_for):
         table.refuse(
             "stand_in" if package.stands_in_for else "stands_in_for", "is missing",
-            hint="a stand-in says what it is (stand_in) and for which package (stands_in_for)",
+            hint="give a stand-in both: a sentence (stand_in) and its package (stands_in_for)",
         )  # fmt: skip
     added = [one.file for one in package.adjust.files] if package.adjust else []
     for file in (*package.files, *added):
         if "/" in file or not versions.own_file(folder, version, file).exists():
             table.refuse(
-                "files", f"names {file!r}", hint="name files and folders beside package.toml"
+                "files", f"names {file!r}", hint="name files and folders next to package.toml"
             )
     if package.spec_from not in {"tarball", "here"}:
         raise ConfigError(
             f"{folder / versions.SHARED}: spec_from is {package.spec_from!r}",
-            hint="use 'tarball' (upstream's spec) or 'here' (beside package.toml)",
+            hint="use 'tarball' (upstream's spec) or 'here' (a spec next to package.toml)",
         )
     return package

@@ -1,4 +1,4 @@
-"""``host/``: hosts with their guests, and what a host gets before the RPMs."""
+"""The inventory: hosts with their guests, and the dependencies of a host (``host/``)."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from sheepvirt.core.tables import Table, pick, read_toml
 from sheepvirt.model.builds import Target
 from sheepvirt.model.hosts import INITS, Dependencies, Guest, Host
 
-VDI_LIMIT = 2**42  # sheepdog's own, with objects of 4 MiB: a VDI's map has 2**20 of them
+VDI_LIMIT = 2**42  # sheepdog's limit: a VDI's map has 2**20 objects of 4 MiB
 
 
 def _word(table: Table, key: str, value: str, pattern: str, allowed: str) -> str:
-    """Return ``value`` if it may stand in a path, an option and an argument; else ConfigError."""
+    """Return ``value`` if it is safe in a path, an option and an argument. Raises ConfigError."""
     if not re.fullmatch(pattern, value):
         table.refuse(key, f"is {value!r}", hint=f"allowed: {allowed}")
     return value
@@ -28,39 +28,39 @@ def _word(table: Table, key: str, value: str, pattern: str, allowed: str) -> str
 def _name(table: Table, key: str, value: str) -> str:
     return _word(
         table, key, value, r"[A-Za-z0-9_][A-Za-z0-9._-]{0,62}",
-        "1 to 63 of A-Z a-z 0-9 . _ - (the first one no . or -)",
+        "1 to 63 of A-Z a-z 0-9 . _ - (not . or - first)",
     )  # fmt: skip
 
 
 def _bridge(table: Table, key: str, value: str) -> str:
-    # 15 is the kernel's IFNAMSIZ less its final NUL.
+    # 15 is the kernel's IFNAMSIZ without its final NUL.
     return _word(
         table, key, value, r"[A-Za-z0-9_][A-Za-z0-9._-]{0,14}",
-        "1 to 15 of A-Z a-z 0-9 . _ - (the first one no . or -)",
+        "1 to 15 of A-Z a-z 0-9 . _ - (not . or - first)",
     )  # fmt: skip
 
 
 def _address(table: Table) -> str:
-    """Return the host's address as ssh itself writes it: its known_hosts are searched for that."""
+    """Return the host's address in ssh's spelling, which its known_hosts files use."""
     value = table.get("address", str, "127.0.0.1")
     number, sign, zone = value.partition("%")
     try:
         known = str(ipaddress.ip_address(number))
     except ValueError:
         known = ""
-    # Of IPv6 alone: an IPv4 address has no zone.
+    # Only an IPv6 address may have a zone.
     zoned = ":" in known and re.fullmatch(r"[A-Za-z0-9._-]+", zone)
     if known and (not sign or zoned):
         return f"{known}{sign}{zone}"
     name, _, port = value.rpartition(":")
     user, at, _ = value.rpartition("@")
     if at:
-        table.refuse("address", f"is {value!r}", hint=f"without the user: user = {user!r}")
+        table.refuse("address", f"is {value!r}: it has a user", hint=f"write user = {user!r}")
     if port.isdigit() and (name.startswith("[") or ":" not in name):
         bare = name.strip("[]")
         table.refuse(
-            "address", f"is {value!r}: the port has a key of its own",
-            hint=f'address = "{bare}" and port = {port}',
+            "address", f"is {value!r}: it has a port",
+            hint=f'write address = "{bare}" and port = {port}',
         )  # fmt: skip
     return _word(
         table, "address", value, r"[A-Za-z0-9_][A-Za-z0-9._-]*", "a host name or an IP address"
@@ -73,7 +73,7 @@ def _interface(table: Table, key: str, default: str) -> str:
 
 
 def _visible(table: Table, key: str, value: str) -> str:
-    """Return free text of one line: XML has no control characters, a title no second line."""
+    """Return one line of free text. XML allows no control characters, a title no second line."""
     if not value.isprintable():
         table.refuse(key, f"is {value!r}: it has a control character", hint="use one line of text")
     return value
@@ -101,7 +101,7 @@ def _guest(name: str, table: Table) -> Guest:
         )  # fmt: skip
     if guest.disk_bytes > VDI_LIMIT:
         table.refuse(
-            "disk_gb", f"is {guest.disk_gb}: a VDI has {VDI_LIMIT} bytes at most",
+            "disk_gb", f"is {guest.disk_gb}: a VDI has at most {VDI_LIMIT} bytes",
             hint=f"give at most {VDI_LIMIT // 10**9}",
         )  # fmt: skip
     return guest
@@ -152,12 +152,12 @@ def _check_host(host: Host, table: Table) -> None:
     if host.init and (host.init not in INITS or not host.rehearsal):
         table.refuse(
             "init", f"is {host.init!r}",
-            hint=f"{' or '.join(INITS)}, on a rehearsal host; a real machine is asked for its own",
+            hint=f"use {' or '.join(INITS)} on a rehearsal host; remove it for a real machine",
         )  # fmt: skip
     if not 0 <= host.port <= 65535 or (host.port == 0 and not host.rehearsal):
         table.refuse("port", f"is {host.port}", hint="give a TCP port, 1 to 65535")
     if host.network == "default":
-        table.refuse("network", "is libvirt's own 'default'", hint="name the bridge's network")
+        table.refuse("network", "is libvirt's 'default'", hint="choose another network name")
     for guest in host.guests:
         if guest.network != host.network:
             table.refuse(
@@ -173,16 +173,19 @@ def _check_listening(host: Host, table: Table) -> None:
         except ValueError:
             table.refuse(
                 "sheepdog_listen", f"names {word!r}",
-                hint="give IP addresses of the host; 0.0.0.0 stands for every one of them",
+                hint="give IP addresses of the host; 0.0.0.0 stands for all of them",
             )  # fmt: skip
 
 
 def _check_addresses(host: Host, table: Table) -> None:
     if host.uplink == host.bridge:
-        table.refuse("uplink", "is the bridge itself", hint="name the interface behind it: eth0")
+        table.refuse("uplink", "is the bridge itself", hint="name a network interface: eth0")
     if host.bridge_address == "dhcp":
         if host.gateway:
-            table.refuse("gateway", "is DHCP's affair", hint="give a static bridge_address as well")
+            table.refuse(
+                "gateway", "is set, and bridge_address is 'dhcp'",
+                hint="remove it, or give a static bridge_address",
+            )  # fmt: skip
         return
     try:
         address = ipaddress.IPv4Interface(host.bridge_address)
@@ -200,11 +203,13 @@ def _check_addresses(host: Host, table: Table) -> None:
         except ValueError:
             inside = False
         if not inside:
-            table.refuse("gateway", f"is {host.gateway!r}", hint=f"an address in {address.network}")
+            table.refuse(
+                "gateway", f"is {host.gateway!r}", hint=f"give an address in {address.network}"
+            )
 
 
 def load_hosts(path: Path | None = None) -> dict[str, Host]:
-    """Read the inventory: every host by name. Raises ConfigError."""
+    """Read the inventory; return its hosts by name. Raises ConfigError."""
     table = read_toml(path or paths.inventory())
     hosts = {name: _host(name, t) for name, t in table.tables("hosts")}
     table.done()
@@ -218,16 +223,17 @@ def load_host(name: str, path: Path | None = None) -> Host:
 
 
 def load_target(name: str) -> Target:
-    """Return a target with the macros that its hosts give (``host_macros`` of its target.toml).
+    """Return a target with the macros that its hosts set (``host_macros`` of its target.toml).
 
-    One set of RPMs serves them all: raises ConfigError where they differ, and UnknownNameError.
+    All hosts of a target get the same RPMs. Raises ConfigError (their values differ),
+    UnknownNameError.
     """
     target = catalog.load_target(name)
     return for_hosts(target, load_hosts().values()) if target.host_macros else target
 
 
 def for_hosts(target: Target, hosts: Iterable[Host]) -> Target:
-    """Pure: see load_target."""
+    """Return ``target`` with the macros that ``hosts`` set; see load_target. Pure."""
     given: dict[str, str] = {}
     for macro in target.host_macros:
         said = {getattr(h, macro): h.name for h in hosts if h.target == target.name}
@@ -236,8 +242,8 @@ def for_hosts(target: Target, hosts: Iterable[Host]) -> Target:
             rows = ", ".join(f"{name} {value!r}" for value, name in said.items())
             raise ConfigError(
                 f"the hosts of {target.name} differ in {macro}: {rows}",
-                hint="one set of RPMs serves them all: give them one value, or build with an "
-                "inventory for each ($SHEEPVIRT_INVENTORY)",
+                hint="give them one value, or use an inventory for each ($SHEEPVIRT_INVENTORY): "
+                "all hosts of a target get the same RPMs",
             )
         if said:
             given[macro] = next(iter(said))
@@ -257,6 +263,6 @@ def load_dependencies() -> Dependencies:
     if unknown:
         table.refuse(
             "optional_services", f"names {', '.join(unknown)}, which is not in services",
-            hint="services has them all, in the order of their start",
+            hint="add it to services, at its place in the start order",
         )  # fmt: skip
     return found

@@ -1,12 +1,12 @@
-"""What a target starts from: images, rootfs, repos, keys; and the user's own settings of it.
+"""The base of a target (images, rootfs, repos, keys), and the user's own settings of it.
 
-The user's file (``paths.user_config``) has a table for each target, with the same keys as its
-``target.toml``, so that nobody has to edit the checkout on a closed network::
+The user's file (``paths.user_config``) has a table for each target, with the same keys as
+``target.toml``. So nobody has to edit the checkout on a closed network::
 
     [el6]
     rootfs = "/srv/images/centos6.tar.xz"
     rootfs_sha256 = "…"
-    [el6.mirrors] # start of a URL: what stands in its place, tried first
+    [el6.mirrors] # start of a URL = its replacement, tried first
     "https://vault.centos.org/" = "http://mirror.lan/centos-vault/"
 """
 
@@ -25,7 +25,7 @@ from sheepvirt.model.targets import Image, Rootfs, RpmKey, YumRepo
 
 HEX64 = re.compile(r"[0-9a-f]{64}")
 FINGERPRINT = re.compile(r"[0-9a-f]{40}")
-# A registry with an optional path; no scheme, since the engine decides on that by itself.
+# A registry with an optional path. No scheme: the engine chooses it.
 REGISTRY = re.compile(r"[A-Za-z0-9][A-Za-z0-9.\-]*(:[0-9]+)?(/[a-z0-9._\-]+)*")
 
 
@@ -36,24 +36,24 @@ def images(table: Table) -> tuple[Image, ...]:
         found.append(Image(row.get("name", str), row.get("no_vsyscall", bool, False)))
         row.done()
         if not re.fullmatch(r"[a-z0-9][A-Za-z0-9./:@_\-]*", found[-1].name):
-            row.refuse("name", f"is {found[-1].name!r}", hint="name it as `docker pull` does")
+            row.refuse("name", f"is {found[-1].name!r}", hint="give a name for `docker pull`")
     return tuple(found)
 
 
 def rootfs(table: Table, folder: Path) -> Rootfs | None:
-    """Read ``rootfs`` and ``rootfs_sha256``; a relative path starts from ``folder``."""
+    """Read ``rootfs`` and ``rootfs_sha256``; a relative path starts at ``folder``."""
     place, sha256 = table.get("rootfs", str, ""), table.get("rootfs_sha256", str, "")
     if sha256 and not HEX64.fullmatch(sha256):
-        table.refuse("rootfs_sha256", f"is {sha256!r}", hint="give 64 hex digits, or leave it out")
+        table.refuse("rootfs_sha256", f"is {sha256!r}", hint="give 64 hex digits, or remove it")
     if sha256 and not place:
-        table.refuse("rootfs_sha256", "pins nothing", hint="say in `rootfs` which archive it is of")
+        table.refuse("rootfs_sha256", "pins nothing", hint="add rootfs = …, the archive's location")
     if not place or "://" in place:
         return Rootfs(place, sha256) if place else None
     return Rootfs(str(folder / Path(place).expanduser()), sha256)
 
 
 def registry_mirror(table: Table) -> str:
-    """Read ``registry_mirror``: a registry that has the images under their own paths."""
+    """Read ``registry_mirror``: a registry that has the images under their original paths."""
     mirror = str(table.get("registry_mirror", str, ""))
     if mirror and not REGISTRY.fullmatch(mirror):
         table.refuse(
@@ -77,7 +77,9 @@ def keys(table: Table) -> tuple[RpmKey, ...]:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._\-]*", key.file):
             row.refuse("file", f"is {key.file!r}", hint="give the name of a file without a folder")
         if not FINGERPRINT.fullmatch(key.fingerprint):
-            row.refuse("fingerprint", "has not 40 hex digits", hint="`gpg --show-keys` prints it")
+            row.refuse(
+                "fingerprint", "does not have 40 hex digits", hint="`gpg --show-keys` prints it"
+            )
         found.append(key)
     return tuple(found)
 
@@ -90,17 +92,22 @@ def repos(table: Table, known: Mapping[str, RpmKey]) -> tuple[YumRepo, ...]:
         row.done()
         pick("key", repo.key, known)
         if not re.fullmatch(r"[a-z][a-z0-9\-]*", repo.name):
-            row.refuse("name", f"is {repo.name!r}", hint="use small letters, digits and -")
+            row.refuse("name", f"is {repo.name!r}", hint="use lower-case letters, digits and -")
         if not repo.urls or not all(re.fullmatch(r"(https?|file)://\S+/", u) for u in repo.urls):
-            row.refuse("urls", "must be a list of addresses that end in /", hint="mend them")
+            row.refuse(
+                "urls",
+                "must be a list of addresses that end in /",
+                hint="use http:, https: or file: URLs",
+            )
         found.append(repo)
     return tuple(found)
 
 
 def with_user_settings(target: Target, targets: Sequence[str]) -> Target:
-    """Return ``target`` with what the user's own file says of it; as it is where there is none.
+    """Return ``target`` with the settings of the user's file, if there is one.
 
-    ``targets`` has the names of all targets, each of which may have a table. Raises ConfigError.
+    ``targets`` has the names of all targets; the file may have a table for each. Raises
+    ConfigError.
     """
     path = paths.user_config()
     if not path.exists():
@@ -130,7 +137,7 @@ def with_user_settings(target: Target, targets: Sequence[str]) -> Target:
 
 
 def mirrored(urls: tuple[str, ...], mirrors: Mapping[str, str]) -> tuple[str, ...]:
-    """Return what ``mirrors`` has in the place of ``urls``."""
+    """Return the replacements that ``mirrors`` has for ``urls``."""
     return tuple(
         new + url.removeprefix(old)
         for old, new in mirrors.items()

@@ -1,10 +1,10 @@
-"""Versions of a package stand side by side in its folder, as data.
+"""Versions of a package: data in the package's folder.
 
-    specs/<package>/package.toml    what its versions share, and which of them is the default
-    specs/<package>/<version>.toml  what one version has: laid over package.toml, key by key
-    specs/<package>/<version>/      files of ours for one version; those beside are for all
+    specs/<package>/package.toml    what its versions share, and the default version
+    specs/<package>/<version>.toml  settings of one version; override package.toml, key by key
+    specs/<package>/<version>/      files for one version; files in the parent folder are for all
     patches/<package>/*.toml        intents, for all versions
-    patches/<package>/<version>/    patches for the sources of one version; those beside are for all
+    patches/<package>/<version>/    patches for one version; those in the parent folder are for all
 
 A package with one version may have everything in package.toml. A version starts with a digit.
 """
@@ -25,7 +25,7 @@ SHARED = "package.toml"
 
 
 def known(folder: Path) -> tuple[str, ...]:
-    """Return the versions that have a file of their own in a package's folder, oldest first."""
+    """Return the versions that have a file in a package's folder, oldest first."""
     return tuple(sorted((p.stem for p in folder.glob("[0-9]*.toml")), key=_order))
 
 
@@ -34,9 +34,9 @@ def _order(version: str) -> list[tuple[int, str]]:
 
 
 def table(folder: Path, version: str) -> tuple[str, Table]:
-    """Return a version ("" is the default) and its table: its own file over what all share.
+    """Return a version ("" is the default) and its table: its file over package.toml.
 
-    Raises ConfigError, UnknownNameError (with the nearest version that is known).
+    Raises ConfigError, UnknownNameError (with the nearest known version).
     """
     shared = read_data(folder / SHARED)
     have = known(folder)
@@ -45,22 +45,22 @@ def table(folder: Path, version: str) -> tuple[str, Table]:
     if wanted not in (have or (default,)):
         what = f"there is no version {wanted!r} of {folder.name!r}"
         if not version:
-            what = f"{folder / SHARED}: 'version' is {wanted!r}, which has no file beside it"
+            what = f"{folder / SHARED}: 'version' is {wanted!r}, and there is no {wanted}.toml"
         raise UnknownNameError(what, hint=suggest(wanted, have or (default,)))
     if not have:
         return wanted, Table(shared, str(folder / SHARED))
     own = read_data(folder / f"{wanted}.toml")
     if "version" in own:
         raise ConfigError(
-            f"{folder / wanted}.toml: 'version' says what the file's name says",
-            hint=f"take it out; the default is chosen in {SHARED}",
+            f"{folder / wanted}.toml: 'version' repeats the file's name",
+            hint=f"remove it; the default version is set in {SHARED}",
         )
     data = {**overlaid(shared, own), "version": wanted}
     return wanted, Table(data, f"{folder / wanted}.toml (over {SHARED})")
 
 
 def overlaid(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``below`` with ``above`` over it: tables key by key, anything else as a whole."""
+    """Return ``below`` overridden by ``above``: tables key by key, other values as a whole."""
     result = dict(below)
     for key, value in above.items():
         under = result.get(key)
@@ -70,21 +70,21 @@ def overlaid(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, An
 
 
 def own_file(folder: Path, version: str, name: str) -> Path:
-    """Return where a file of ours is: in the version's own folder, or beside package.toml."""
+    """Return the path of a package's file: in the version's folder, or next to package.toml."""
     path = folder / version / name
     return path if path.exists() else folder / name
 
 
 def patches(package: Package) -> list[Path]:
-    """Return the patches for a package's sources, in the order in which they are applied."""
+    """Return the patches for a package's sources, in the order of application."""
     folder = paths.PATCHES / package.name
     return [*sorted(folder.glob("*.patch")), *sorted((folder / package.version).glob("*.patch"))]
 
 
 def files(package: Package) -> list[Path]:
-    """Return all files that a package is made of, less those of its other versions.
+    """Return all files of a package, except those of its other versions.
 
-    What tools leave beside them (caches, compiled Python) is left out.
+    Caches and compiled Python are left out.
     """
     others = {v for v in package.versions if v != package.version}
     others |= {f"{v}.toml" for v in others}

@@ -1,1 +1,1 @@
-"""What everything stands on: errors, files and folders, processes, locks, progress, TOML tables."""
+"""The lowest layer: errors, files and folders, processes, locks, progress, TOML tables."""

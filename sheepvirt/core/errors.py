@@ -1,6 +1,7 @@
 """One tree of errors: what happened, what to do next, and the exit code.
 
-Raised anywhere, caught once (``cli/commands.py``): no mistake of a user ends in a traceback.
+Errors are raised anywhere and caught once, in ``cli/commands.py``. So a user's mistake never ends in
+a traceback.
 """
 
 from __future__ import annotations
@@ -10,10 +11,10 @@ from collections.abc import Iterable
 
 
 class SheepvirtError(Exception):
-    """Base of all errors a user can meet.
+    """Base of all errors that a user can see.
 
-    ``message`` says what happened and to what, ``hint`` what to do next; ``exit_code`` is the
-    process's exit status.
+    ``message`` says what happened, ``hint`` what to do next; ``exit_code`` is the process's exit
+    status.
     """
 
     exit_code = 1
@@ -34,7 +35,7 @@ class ConfigError(SheepvirtError):
 
 
 class OutputError(SheepvirtError):
-    """What a command printed could not be written; ``number``: the error's errno."""
+    """A command's output could not be written; ``number`` is the errno."""
 
     exit_code = 2
 
@@ -44,17 +45,17 @@ class OutputError(SheepvirtError):
 
 
 class UnknownNameError(ConfigError):
-    """A host, target or package that does not exist was named."""
+    """There is no host, target or package of this name."""
 
 
 class SourceError(SheepvirtError):
-    """A source could not be had as declared."""
+    """A source is not available as declared."""
 
     exit_code = 3
 
 
 class SourceHashError(SourceError):
-    """A source's content is not what its sha256 says."""
+    """A source's content does not match its sha256."""
 
 
 class SourceUnreachableError(SourceError):
@@ -62,7 +63,7 @@ class SourceUnreachableError(SourceError):
 
 
 class WebError(SourceError):
-    """An address did not give what was asked for; ``tls``: because it is not trusted."""
+    """A request over HTTP failed; ``tls``: because the server's certificate is not trusted."""
 
     def __init__(self, message: str, *, hint: str = "", tls: bool = False) -> None:
         super().__init__(message, hint=hint)
@@ -70,17 +71,17 @@ class WebError(SourceError):
 
 
 class SpecError(SheepvirtError):
-    """A spec could not be patched or did not prove what the patch promised."""
+    """A spec could not be patched, or the patched spec failed its proof."""
 
     exit_code = 4
 
 
 class RuleMismatchError(SpecError):
-    """An intent rule does not fit the spec: names the rule, the line and what was found there."""
+    """An intent rule does not fit the spec. Names the rule, the line and what was found there."""
 
 
 class NotProvenError(SpecError):
-    """No rpm was at hand that could judge a patched spec, and a proof was asked for."""
+    """A proof of a patched spec was requested, and no available rpm could give it."""
 
 
 class EngineError(SheepvirtError):
@@ -94,7 +95,7 @@ class EngineUnavailableError(EngineError):
 
 
 class RegistryError(EngineError):
-    """An image could not be had from a registry: which, and the engine's own ``words``."""
+    """An image could not be pulled: its name, and the engine's message (``words``)."""
 
     def __init__(self, name: str, words: str) -> None:
         super().__init__(f"{name}: {words}", hint="")
@@ -109,11 +110,11 @@ class BuildError(SheepvirtError):
 
 
 class CompileError(BuildError):
-    """rpmbuild failed: carries the first real error, the log's path and how to open a shell."""
+    """rpmbuild failed. Says the first real error, the log's path and how to open a shell."""
 
 
 class ContractError(SheepvirtError):
-    """A gate found no evidence for a declared feature; ``claims`` has those that were not seen."""
+    """A gate found no evidence for a declared feature; ``claims`` has the missing claims."""
 
     exit_code = 7
 
@@ -123,21 +124,21 @@ class ContractError(SheepvirtError):
 
 
 class SshError(SheepvirtError):
-    """A host could not be reached or a remote command could not be run."""
+    """A host could not be reached, or a remote command could not run."""
 
     exit_code = 8
 
 
 class HostKeyChangedError(SshError):
-    """The host presented another key than the pinned one."""
+    """The host's key is not the pinned one."""
 
 
 class HostKeyUnknownError(SshError):
-    """No key of the host is pinned yet: the first contact is the user's to judge."""
+    """No key of the host is pinned yet; the user must confirm the first one."""
 
 
 class HostUnreachableError(SshError):
-    """Nothing answers at the host's address, or the connection broke: it may answer later."""
+    """Nothing answers at the host's address, or the connection broke. It may answer later."""
 
 
 class RemoteCommandError(SshError):
@@ -145,19 +146,19 @@ class RemoteCommandError(SshError):
 
 
 class BootstrapError(SheepvirtError):
-    """A bootstrap step could not reach its wanted state."""
+    """A bootstrap step could not reach its desired state."""
 
     exit_code = 9
 
 
 class VerifyError(SheepvirtError):
-    """Verification ran and found the host wanting."""
+    """Verification ran, and a check failed."""
 
     exit_code = 10
 
 
 class NotShownError(VerifyError):
-    """A file's content cannot or must not be shown; the message says why."""
+    """A file's content cannot or may not be shown; the message says why."""
 
 
 class LockedError(SheepvirtError):
@@ -167,19 +168,19 @@ class LockedError(SheepvirtError):
 
 
 class PreflightError(SheepvirtError):
-    """This machine or its network lacks what a target needs; found before anything was begun."""
+    """This machine or its network lacks what a target needs. Found before any work started."""
 
     exit_code = 12
 
 
 class BundleError(SheepvirtError):
-    """A bundle is cut short, changed, or not for this target or checkout."""
+    """A bundle is truncated, changed, or not for this target or checkout."""
 
     exit_code = 13
 
 
 def suggest(name: str, known: Iterable[str]) -> str:
-    """Return ``did you mean 'x'?`` for the nearest of ``known``, else the list of what is known."""
+    """Return ``did you mean 'x'?`` for the nearest of ``known``, else the list of ``known``."""
     choices = sorted(known)
     near = difflib.get_close_matches(name, choices, n=1, cutoff=0.5)
     if near:

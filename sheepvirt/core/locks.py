@@ -1,4 +1,4 @@
-"""One run at a time per target and per host: the second waits and says for whom."""
+"""Locks: one run at a time per target and per host. A second run waits and says for which."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sheepvirt.core.progress import Progress
 
 
 def path_of(name: str) -> Path:
-    """Return the file that lock ``name`` is held on."""
+    """Return the file of lock ``name``."""
     return paths.state() / "locks" / f"{name}.lock"
 
 
@@ -23,8 +23,8 @@ def path_of(name: str) -> Path:
 def lock(name: str, progress: Progress, *, wait: float = 1800.0) -> Iterator[None]:
     """Hold the machine-wide lock ``name`` (such as ``host-tahiti``).
 
-    Waits at most ``wait`` seconds for another run, saying who holds it; then raises LockedError.
-    flock(2) frees the lock when the holder dies, so a killed run never leaves a stale one.
+    Waits at most ``wait`` seconds for another run and says who holds the lock; then raises
+    LockedError. flock(2) frees the lock when its holder dies, so a killed run leaves no stale one.
     """
     path = path_of(name)
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -40,7 +40,7 @@ def lock(name: str, progress: Progress, *, wait: float = 1800.0) -> Iterator[Non
                 if time.monotonic() >= deadline:
                     raise LockedError(
                         f"{name} is in use by {holder}",
-                        hint="wait for that run to end, or end it, and run this again",
+                        hint="wait for that run to end, then run this command again",
                     ) from None
                 if not said:
                     progress.say(f"  waiting: {name} is in use by {holder}")

@@ -1,4 +1,4 @@
-"""What small commands print: a reader that goes away, a full disk or no output is no traceback."""
+"""Output of small commands. A closed pipe, a full disk or a closed output ends in no traceback."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import TextIO
 
 from sheepvirt.core.errors import OutputError
 
-# What a shell reports of a program that SIGPIPE (13) ended, such as cat in `cat FILE | head -1`.
+# The exit status that a shell reports when SIGPIPE (13) ended a program: `cat FILE | head -1`.
 READER_GONE = 128 + 13
 
 
 def write(content: bytes) -> None:
-    """Write to standard output at once. Raises OutputError, also where it was closed beforehand."""
+    """Write to standard output, unbuffered. Raises OutputError, also if it is closed already."""
     if sys.stdout is None:
         raise OutputError(f"standard output: {os.strerror(errno.EBADF)}")
     try:
@@ -34,8 +34,8 @@ def say(*lines: object) -> None:
 
 
 def complain(line: object) -> None:
-    """Write a line to standard error, where somebody still reads it: there is no other place."""
-    if sys.stderr is None:  # print() would take standard output for it
+    """Write a line to standard error; do nothing if it is closed."""
+    if sys.stderr is None:  # print() would write to standard output instead
         return
     try:
         print(line, file=sys.stderr, flush=True)
@@ -44,9 +44,9 @@ def complain(line: object) -> None:
 
 
 def status(main: Callable[[], int]) -> int:
-    """Run a command and return its exit status; 2 where its output could not be written.
+    """Run a command and return its exit status; 2 if its output could not be written.
 
-    A reader that has seen enough (``| head -1``) ends it without a word.
+    When the reader closes the pipe (``| head -1``), the command ends silently.
     """
     try:
         try:
@@ -62,7 +62,7 @@ def status(main: Callable[[], int]) -> int:
 
 
 def _silence(stream: TextIO) -> None:
-    """Let a stream end nowhere: Python tries once more as it ends, and complains in its words."""
+    """Redirect a stream to /dev/null: Python flushes it again at exit and would report that."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, stream.fileno())
     os.close(nowhere)

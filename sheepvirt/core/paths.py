@@ -1,4 +1,4 @@
-"""Where things live: data folders in the checkout or the wheel, caches and keys outside of both."""
+"""Locations of files: data folders in the checkout or the wheel, caches and keys outside of both."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ HOST = DATA / "host"
 PROJECT = DATA / "pyproject.toml"  # the version, and pytest's settings for the verification
 LOCK = DATA / "requirements.lock"
 CHECKS = _PACKAGE / "verify" / "checks"  # the verification: pytest, on any host
-MANIFEST = "manifest.json"  # in a published repo: what it has and what was seen of it
+MANIFEST = "manifest.json"  # in a published repo: its packages and their evidence
 
 
 def version() -> str:

@@ -1,4 +1,4 @@
-"""Progress of long work: a live line on a terminal, plain lines elsewhere, a log file always."""
+"""Progress of long work: a live line on a terminal, plain lines elsewhere, and a log file."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Timing:
 
 
 class Stage:
-    """One stage of the work; ``line`` takes each line of its output."""
+    """One stage of the work; pass each line of its output to ``line``."""
 
     def __init__(self, name: str, progress: Progress) -> None:
         self.name = name
@@ -50,7 +50,7 @@ class Stage:
 
 
 class Progress:
-    """Runs stages one inside or after the other and remembers how long each took."""
+    """Runs stages, nested or in sequence, and records the duration of each."""
 
     def __init__(self, log: Path | None = None, console: Console | None = None) -> None:
         self.console = console or Console(highlight=False, soft_wrap=True)
@@ -79,7 +79,7 @@ class Progress:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[Stage]:
-        """Time a stage; set ``stage.note`` inside to say how it ended. Stages may nest."""
+        """Time a stage; set ``stage.note`` inside to describe its result. Stages may nest."""
         stage = Stage(name, self)
         live = self.console.is_terminal and self._depth == 0 and "CI" not in os.environ
         if not live and self._depth == 0:
@@ -105,14 +105,14 @@ class Progress:
             self.say(f"{'  ' * self._depth}{sign} {name}  {seconds:.1f} s{tail}")
 
     def write_timings(self, path: Path) -> None:
-        """Write ``[{stage, seconds, note}]`` to ``path`` (written beside and renamed)."""
+        """Write ``[{stage, seconds, note}]`` to ``path``, atomically."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        beside = path.with_suffix(".tmp")
+        temporary = path.with_suffix(".tmp")
         rows = [{"stage": t.stage, "seconds": t.seconds, "note": t.note} for t in self.timings]
-        beside.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
-        beside.replace(path)
+        temporary.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+        temporary.replace(path)
 
 
 def quiet() -> Progress:
-    """A progress that prints to standard error only when something is said."""
+    """Return a progress that prints messages to standard error and keeps no log."""
     return Progress(console=Console(file=sys.stderr, highlight=False, force_terminal=False))

@@ -1,4 +1,4 @@
-"""SIGTERM as an exception, so that what must be cleaned up is."""
+"""SIGTERM as an exception, so that clean-up code runs."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from types import FrameType
 
 @contextmanager
 def terminate_as_exception() -> Iterator[None]:
-    """Turn SIGTERM into KeyboardInterrupt meanwhile; Python itself would end without a word."""
+    """Turn SIGTERM into KeyboardInterrupt in this block; by default it ends Python at once."""
     if threading.current_thread() is not threading.main_thread():
-        yield  # Python takes signals on its main thread alone
+        yield  # Python handles signals on its main thread only
         return
 
     def stop(_number: int, _frame: FrameType | None) -> None:

@@ -1,4 +1,4 @@
-"""TOML tables, read key by key: unknown keys are refused, with the nearest known one."""
+"""TOML tables, read key by key. An unknown key is refused with the nearest known one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sheepvirt.core.errors import ConfigError, UnknownNameError, suggest
 
 
 class Table:
-    """A TOML table that is read key by key; ``done`` refuses what nobody asked for."""
+    """A TOML table that is read key by key; ``done`` refuses keys that were never read."""
 
     def __init__(self, data: Mapping[str, Any], where: str) -> None:
         self._data = data
@@ -20,11 +20,11 @@ class Table:
         self._known: set[str] = set()
 
     def __bool__(self) -> bool:
-        """Whether anything is in it."""
+        """Whether it has any key."""
         return bool(self._data)
 
     def names(self) -> tuple[str, ...]:
-        """Return the keys that are in it."""
+        """Return its keys."""
         return tuple(self._data)
 
     def get(self, key: str, kind: type[Any], default: Any = ...) -> Any:
@@ -38,20 +38,20 @@ class Table:
         if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
             raise ConfigError(
                 f"{self._where}: {key!r} is {type(value).__name__}, wanted {kind.__name__}",
-                hint="mend the value's type",
+                hint=f"change the value to {kind.__name__}",
             )
         return value
 
     def _instead(self, key: str) -> str:
-        """Say what to write for a missing key: a misspelt one may stand in its place."""
+        """Return a hint for a missing key: it may be there, misspelt."""
         near = difflib.get_close_matches(key, self._data.keys() - self._known, n=1)
-        return f"is {near[0]!r} it, misspelt?" if near else f"add `{key} = …` there"
+        return f"is {near[0]!r} it, misspelt?" if near else f"add `{key} = …`"
 
     def strings(self, key: str, default: Any = ()) -> tuple[str, ...]:
         """Return a list of strings as a tuple."""
         values = self.get(key, list, list(default) if default is not ... else ...)
         if not all(isinstance(v, str) for v in values):
-            raise ConfigError(f"{self._where}: {key!r} holds something that is no string", hint="")
+            raise ConfigError(f"{self._where}: {key!r} has an element that is not a string")
         return tuple(values)
 
     def table(self, key: str, *, required: bool = False) -> Table:
@@ -63,18 +63,18 @@ class Table:
         group = self.get(key, dict, {})
         for name, value in group.items():
             if not isinstance(value, dict):
-                raise ConfigError(f"{self._where}: [{key}] {name!r} is no table", hint="")
+                raise ConfigError(f"{self._where}: [{key}] {name!r} is not a table")
         return [(n, Table(v, f"{self._where}: [{key}.{n}]")) for n, v in group.items()]
 
     def array(self, key: str) -> list[Table]:
         """Return the tables of ``[[key]]``."""
         rows = self.get(key, list, [])
         if not all(isinstance(r, dict) for r in rows):
-            raise ConfigError(f"{self._where}: {key!r} must be [[{key}]] tables", hint="")
+            raise ConfigError(f"{self._where}: {key!r} must be [[{key}]] tables")
         return [Table(r, f"{self._where}: [[{key}]] {i + 1}") for i, r in enumerate(rows)]
 
     def macros(self, key: str) -> dict[str, str]:
-        """Return a free table of strings (any key is allowed in it)."""
+        """Return a table of strings with any keys."""
         values = self.get(key, dict, {})
         if not all(isinstance(v, str) for v in values.values()):
             raise ConfigError(f"{self._where}: [{key}] takes strings only", hint="quote the value")
@@ -85,7 +85,7 @@ class Table:
         raise ConfigError(f"{self._where}: {key!r} {what}", hint=hint)
 
     def done(self) -> None:
-        """Refuse keys that were never asked for."""
+        """Refuse keys that were never read."""
         for key in self._data:
             if key not in self._known:
                 raise ConfigError(
@@ -94,22 +94,22 @@ class Table:
 
 
 def read_toml(path: Path) -> Table:
-    """Read ``path``; ConfigError names the file, and the line where TOML itself is broken."""
+    """Read ``path``. Raises ConfigError, which names the file and, for broken TOML, the line."""
     return Table(read_data(path), str(path))
 
 
 def read_data(path: Path) -> dict[str, Any]:
-    """Read ``path`` as ``read_toml`` does; return what is in it, as TOML has it."""
+    """Read ``path`` as ``read_toml`` does; return the plain data."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}", hint="is the path right?") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not TOML: {error}", hint="mend the line named") from error
+        raise ConfigError(f"{path}: not TOML: {error}", hint="correct that line") from error
 
 
 def pick(kind: str, name: str, known: Iterable[str]) -> str:
-    """Return ``name`` if known, else raise UnknownNameError with a suggestion."""
+    """Return ``name`` if it is known. Raises UnknownNameError with a suggestion."""
     choices = list(known)
     if name not in choices:
         raise UnknownNameError(f"there is no {kind} {name!r}", hint=suggest(name, choices))

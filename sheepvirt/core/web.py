@@ -1,4 +1,4 @@
-"""The only user of HTTP: ask whether something is there, read a little of it, download it."""
+"""HTTP: check whether a URL answers, read its beginning, download it. Nothing else uses HTTP."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from typing import Any
 
 from sheepvirt.core.errors import WebError
 
-TIMEOUT = 20.0  # seconds without a byte; a closed network answers at once or not at all
+TIMEOUT = 20.0  # seconds without a byte
 CHUNK = 1 << 20
 AGENT = {"User-Agent": "sheepvirt"}
-# Where distributions keep their certificates, if OpenSSL's own answer is no file.
+# Where distributions keep their certificates, if OpenSSL's default is not a file.
 BUNDLES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt",
            "/etc/ssl/ca-bundle.pem")  # fmt: skip
 
 
 def ask(url: str, *, seconds: float) -> None:
-    """Ask whether ``url`` is there, without its content. Raises WebError."""
+    """Check that ``url`` answers, without its content. Raises WebError."""
     with _opened(url, seconds, method="HEAD"):
         return
 
@@ -35,19 +35,19 @@ def read(url: str, limit: int, *, seconds: float) -> bytes:
 
 
 def download(url: str, path: Path) -> Path:
-    """Write the content of ``url`` to ``path``; return it. Raises WebError (it ended too early)."""
+    """Download ``url`` to ``path``; return ``path``. Raises WebError, also if it ends early."""
     with _opened(url, TIMEOUT) as answer, path.open("wb") as out:
         shutil.copyfileobj(answer, out, CHUNK)
         promised = answer.headers.get("Content-Length")
         if promised and out.tell() < int(promised):
-            raise WebError(f"only {out.tell()} of {promised} bytes came")
+            raise WebError(f"only {out.tell()} of {promised} bytes arrived")
     return path
 
 
 def ca_bundle() -> Path | None:
     """Return the file with the certificates that this machine trusts, or None.
 
-    It is what Python trusts: ``$SSL_CERT_FILE``, or the system's own.
+    Python trusts the same file: ``$SSL_CERT_FILE``, or the system's.
     """
     own = ssl.get_default_verify_paths().cafile
     return next((p for p in (Path(name) for name in (own, *BUNDLES) if name) if p.is_file()), None)

@@ -1,1 +1,1 @@
-"""Shapes that cross the borders of packages: frozen dataclasses, no work."""
+"""Data types that several packages share: frozen dataclasses without behaviour."""

@@ -1,4 +1,4 @@
-"""Frozen dataclasses of sources, packages, targets and builds. Imports no other code of ours."""
+"""Frozen dataclasses of sources, packages, targets and builds."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from sheepvirt.model.targets import Ceilings, Image, Rootfs, RpmKey, YumRepo, at
 
 @dataclass(frozen=True)
 class DebianSource:
-    """Where Debian keeps the same bytes: source package name and the file of it to take."""
+    """Where Debian has the same bytes: the source package's name, and which of its files."""
 
     package: str
     file: str
 
 
-TARBALL_SUFFIXES = (".tar.gz", ".tar")  # of what a git commit can be made into
+TARBALL_SUFFIXES = (".tar.gz", ".tar")  # formats that a git commit can be exported to
 
 
 @dataclass(frozen=True)
 class GitSource:
-    """One commit of a git repository: its id pins the content, and git verifies it."""
+    """One commit of a git repository. Its id pins the content, and git verifies it."""
 
     url: str
     commit: str
@@ -30,21 +30,21 @@ class GitSource:
 
 @dataclass(frozen=True)
 class Source:
-    """One upstream file, known by its sha256; any location that gives those bytes will do.
+    """One upstream file, identified by its sha256; any location with the same bytes will do.
 
-    Or a commit of a git repository, which becomes that file.
+    Or a commit of a git repository, which is exported to that file.
     """
 
     file: str
-    sha256: str = ""  # empty where git pins it
+    sha256: str = ""  # empty if git pins it
     urls: tuple[str, ...] = ()
     debian: DebianSource | None = None
     git: GitSource | None = None
-    given: Path | None = None  # a file of the user's own that is to be it
+    given: Path | None = None  # the user's file for it: --source
 
     @property
     def pin(self) -> str:
-        """What names the content: its sha256 or its commit id."""
+        """The identity of the content: its sha256 or its commit id."""
         return self.git.commit if self.git else self.sha256
 
 
@@ -58,96 +58,96 @@ class Availability:
 
 @dataclass(frozen=True)
 class Shelf:
-    """The only sources that a run with the network off may use: those of one bundle."""
+    """The sources of one bundle: the only ones that an offline run may use."""
 
     name: str  # the bundle's file
     holds: frozenset[tuple[str, str]]  # pin and file name of each
 
     def has(self, source: Source) -> bool:
-        """Tell whether ``source`` is on it."""
+        """Tell whether the bundle has ``source``."""
         return (source.pin, source.file) in self.holds
 
 
 @dataclass(frozen=True)
 class Feature:
-    """A feature a package promises. Each field is what a gate looks for as evidence."""
+    """A feature that a package promises. Each field is the evidence that a gate looks for."""
 
     name: str
-    intent: str = ""  # patches/<package>/<intent>.toml; a spec of ours needs none
-    spec_text: str = ""  # regular expression that the spec, as rpm expands it, must match
+    intent: str = ""  # patches/<package>/<intent>.toml; sheepvirt's own specs need none
+    spec_text: str = ""  # regular expression that the expanded spec must match
     build_log: str = ""  # regular expression the build log must match
-    build_tool: str = ""  # the same, whose group is the path of the tool that configure found
-    rpm_file: str = ""  # path that one of the binary RPMs must carry
-    rpm_requires: str = ""  # name that the RPM carrying rpm_file must require
+    build_tool: str = ""  # regular expression whose group is the tool's path that configure found
+    rpm_file: str = ""  # path that one of the binary RPMs must have
+    rpm_requires: str = ""  # name that the RPM with rpm_file must require
     rpm_requires_by: str = ""  # name of the RPM that must require it instead
     rpm_text: str = ""  # text that rpm_file must contain
     host_line: str = ""  # word that `virsh -V` must print
-    targets: tuple[str, ...] = ()  # targets that have what it needs; empty: every target
+    targets: tuple[str, ...] = ()  # targets on which it can be built; empty: every target
 
 
 @dataclass(frozen=True)
 class AddedFile:
-    """One file beside package.toml that upstream's RPM lacks, or has in another form."""
+    """A file next to package.toml that upstream's RPM lacks or has in another form."""
 
     file: str
-    path: str  # where the RPM installs it; may begin with a macro, as %{_initddir}
+    path: str  # where the RPM installs it; may begin with a macro: %{_initddir}
     mode: str = "0644"
     config: str = ""  # "", "config", or "config(noreplace)": how rpm treats a user's edit
 
 
 @dataclass(frozen=True)
 class Adjustment:
-    """What upstream's own spec needs to be built here: ``[adjust]`` of package.toml."""
+    """Changes that upstream's spec needs to build here: ``[adjust]`` of package.toml."""
 
-    substitute: Mapping[str, str]  # texts: @version@ …, which upstream's makefile fills in
-    define: Mapping[str, str]  # macros that the spec, or what builds with it, goes by
-    without: tuple[str, ...]  # dependencies that it must not ask for
-    build_requires: tuple[str, ...]  # what it must ask for; may be a macro that is empty
-    configure: tuple[str, ...]  # what its configure command must say; the same
-    release: str = ""  # what its Release must end in, as %{?dist}
-    files: tuple[AddedFile, ...] = ()  # installed by %install, and listed in %files
+    substitute: Mapping[str, str]  # texts that upstream's makefile fills in: @version@ …
+    define: Mapping[str, str]  # macros to define at the start of the spec
+    without: tuple[str, ...]  # dependencies to remove
+    build_requires: tuple[str, ...]  # BuildRequires to add; a macro may expand to nothing
+    configure: tuple[str, ...]  # options to add to its configure command; the same
+    release: str = ""  # the end of its Release: %{?dist}
+    files: tuple[AddedFile, ...] = ()  # installed by %install and listed in %files
 
 
 @dataclass(frozen=True)
 class Package:
-    """``specs/<name>/``: one thing to build, in one of its versions."""
+    """``specs/<name>/``: one package to build, in one version."""
 
     name: str
     version: str
-    spec: str  # the spec: its path in the tarball (upstream) or its name beside package.toml (ours)
+    spec: str  # path in the tarball (upstream's spec), or name of the file next to package.toml
     spec_from: str  # "tarball" or "here"
     sources: tuple[Source, ...]
     features: tuple[Feature, ...]
-    needs: tuple[str, ...]  # packages of ours whose RPMs go into the build root first
-    targets: tuple[str, ...]  # targets it may be built on; empty: every target
+    needs: tuple[str, ...]  # packages of specs/ whose RPMs are installed in the build root first
+    targets: tuple[str, ...]  # targets it may be built for; empty: every target
     rpmbuild_args: tuple[str, ...]
-    install: tuple[str, ...]  # names of the binary packages a host gets
-    stand_in: str  # non-empty: this is a stand-in, and the sentence that says so
+    install: tuple[str, ...]  # names of the binary packages to install on a host
+    stand_in: str  # for a stand-in, the sentence that says so; else empty
     folder: Path
-    files: tuple[str, ...] = ()  # beside package.toml: packed into <name>-<version>.tar, Source0
-    stands_in_for: str = ""  # the package that it is a stand-in for, on its own targets
+    files: tuple[str, ...] = ()  # next to package.toml; packed as Source0, <name>-<version>.tar
+    stands_in_for: str = ""  # the package that it is a stand-in for, on its targets
     adjust: Adjustment | None = None
-    versions: tuple[str, ...] = ()  # all that stand side by side in its folder
-    init: str = ""  # "sysv": its services come as init scripts, so that a host must take those
-    unpinned: str = ""  # non-empty: its source is a file that nobody pinned, and which
+    versions: tuple[str, ...] = ()  # all versions in its folder
+    init: str = ""  # "sysv": its services are init scripts, so its hosts need SysV init
+    unpinned: str = ""  # if its source is not pinned: which file it is
     macros: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # target: rpm macros
-    unpack: tuple[str, ...] = ()  # paths in the tarball: further sources that its spec names
-    kernel_module: str = ""  # its RPMs are for hosts whose own kernel brings no such module
+    unpack: tuple[str, ...] = ()  # paths in the tarball of further sources that its spec names
+    kernel_module: str = ""  # its RPMs are for hosts whose kernel lacks this module
 
     @property
     def spec_file(self) -> str:
-        """Name of the spec that rpmbuild gets: a ``.spec.in`` has become one."""
+        """Name of the spec that rpmbuild gets: without the ``.in`` of a ``.spec.in``."""
         return PurePosixPath(self.spec).name.removesuffix(".in")
 
     def for_target(self, name: str) -> Package:
-        """Return the package with the features that it has on the target called ``name``."""
+        """Return the package with the features that it has on target ``name``."""
         features = tuple(f for f in self.features if not f.targets or name in f.targets)
         return replace(self, features=features)
 
 
 @dataclass(frozen=True)
 class Target:
-    """``containers/<name>/target.toml``: one kind of RPMs to build, and where."""
+    """``containers/<name>/target.toml``: one distribution to build RPMs for."""
 
     name: str
     summary: str
@@ -155,19 +155,19 @@ class Target:
     arch: str
     macros: Mapping[str, str]  # rpm macros of the build root: dist, rhel, _libdir ...
     folder: Path
-    ceilings: Ceilings | None = None  # none: its tools are as new as ours
-    versions: Mapping[str, str] = field(default_factory=dict)  # package: which of its versions
+    ceilings: Ceilings | None = None  # None: its tools read everything that is built here
+    versions: Mapping[str, str] = field(default_factory=dict)  # package to version
     locale: str = "C.UTF-8"  # LC_ALL of its build root
-    host_macros: tuple[str, ...] = ()  # those that the inventory's hosts may give, by the same name
+    host_macros: tuple[str, ...] = ()  # macros that hosts of the inventory may set, by their keys
     images: tuple[Image, ...] = ()  # of a registry, best first
-    rootfs: Rootfs | None = None  # taken instead of an image
-    registry_mirror: str = ""  # host[:port][/path] that the images come from, and nothing else
-    release: str = ""  # how /etc/redhat-release of its base starts
+    rootfs: Rootfs | None = None  # used instead of an image
+    registry_mirror: str = ""  # host[:port][/path], the only registry to pull from
+    release: str = ""  # start of /etc/redhat-release in its base
     repos: tuple[YumRepo, ...] = ()
     keys: tuple[RpmKey, ...] = ()
     createrepo: tuple[str, ...] = ()  # the command that makes repodata in its builder
     kernel_modules: Mapping[str, str] = field(default_factory=dict)  # module: first kernel with it
-    unproven: str = ""  # non-empty: what nobody has seen of it yet
+    unproven: str = ""  # what has not been tested on it yet
 
     @property
     def dist(self) -> str:
@@ -175,14 +175,14 @@ class Target:
         return self.macros["dist"]
 
     def kernel_has(self, module: str) -> bool:
-        """Tell whether the distribution's kernel brings ``module``: the one that kversion names."""
+        """Tell whether the distribution's kernel of version kversion has ``module``."""
         first = self.kernel_modules.get(module)
         return bool(first) and at_least(self.macros["kversion"], str(first))
 
     def for_package(self, package: Package) -> Target:
-        """Return the target with the macros that this version of a package is built with on it.
+        """Return the target with the macros for this version of a package.
 
-        The release of what is unpinned says so: it is on the host for everyone to see.
+        The release of an unpinned package says so, and can be seen on a host.
         """
         macros = {**self.macros, **package.macros.get(self.name, {})}
         if package.unpinned:
@@ -192,7 +192,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Rpm:
-    """One built RPM file, as its header says."""
+    """One built RPM file, from its header."""
 
     name: str
     epoch: int
@@ -216,7 +216,7 @@ class Rpm:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What one gate saw of one feature."""
+    """What one gate observed for one claim about a feature."""
 
     gate: str  # source | spec | build | rpm | host
     package: str
@@ -228,7 +228,7 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Choice:
-    """Which of two makes a package: the real one or its stand-in; never both in one repo."""
+    """The provider of a package: the real one or its stand-in. A repo never has both."""
 
     package: str
     maker: str
@@ -242,65 +242,65 @@ class Choice:
 
     @property
     def sentence(self) -> str:
-        """Which, and why, in one line."""
+        """The provider and the reason, in one line."""
         which = f"the stand-in {self.maker}" if self.stand_in else "the real one"
         return f"{self.package}: {which}: {self.why}"
 
 
 @dataclass(frozen=True)
 class Request:
-    """What the words after ``--package`` ask for."""
+    """What the ``--package`` selectors request."""
 
-    names: tuple[str, ...]  # packages to build; none: every one
-    makers: Mapping[str, str]  # package: "real" or "stand-in"
-    versions: Mapping[str, str]  # package: which of its versions
+    names: tuple[str, ...]  # packages to build; empty: all
+    makers: Mapping[str, str]  # package to "real" or "stand-in"
+    versions: Mapping[str, str]  # package to version
 
 
 @dataclass(frozen=True)
 class PlannedBuild:
-    """What the plan decided for one package, and why."""
+    """The plan's decision for one package, and its reason."""
 
     package: Package
     key: str
     inputs: Mapping[str, str]
     build: bool
     reason: str
-    needs: tuple[str, ...] = ()  # packages that are there first: for each need, its chosen maker
+    needs: tuple[str, ...] = ()  # packages to build first: the chosen provider of each need
 
 
 @dataclass(frozen=True)
 class BuildPlan:
-    """What a run is going to do, in order."""
+    """What a run will do, in order."""
 
     choices: tuple[Choice, ...]
     builds: tuple[PlannedBuild, ...]
-    everything: bool = True  # no package was named: what is not in it goes from the repo
-    left_out: tuple[str, ...] = ()  # a sentence for each package that is built only when named
+    everything: bool = True  # no package was named, so packages not in the plan leave the repo
+    left_out: tuple[str, ...] = ()  # a sentence for each package that is built only if named
 
 
 @dataclass(frozen=True)
 class PublishedRpm:
-    """One RPM of a published repo. Enough to tell whether a host has this very RPM installed."""
+    """One RPM of a published repo, with what identifies it once it is installed."""
 
     name: str
     nevra: str
     file: str  # path below the repo folder
     sha256: str  # of the file
-    header_sha1: str  # what `rpm -q --qf '%{SHA1HEADER}'` says of it once installed
+    header_sha1: str  # `rpm -q --qf '%{SHA1HEADER}'` of the installed RPM
 
 
 @dataclass(frozen=True)
 class BuildRecord:
-    """One package of a published repo: what was built from what. Kept in manifest.json."""
+    """One package of a published repo: its inputs and its RPMs. Kept in manifest.json."""
 
     package: str
     version: str
-    key: str  # sha256 over every input; equal key: nothing to rebuild
+    key: str  # sha256 over every input; an equal key means nothing to rebuild
     inputs: Mapping[str, str]  # name of each input to its hash or value
     rpms: tuple[PublishedRpm, ...]
-    install: tuple[str, ...]  # names of the binary packages a host asks for
+    install: tuple[str, ...]  # names of the binary packages to install on a host
     evidence: tuple[Evidence, ...]
     seconds: float
     stand_in: str = ""
-    unpinned: str = ""  # non-empty: made of a source that nobody pinned, and which
-    kernel_module: str = ""  # for hosts whose own kernel brings no such module
+    unpinned: str = ""  # if built from a source that is not pinned: which file it was
+    kernel_module: str = ""  # for hosts whose kernel lacks this module

@@ -1,4 +1,4 @@
-"""Frozen dataclasses of hosts: wanted, found, changed, checked. Imports nothing local."""
+"""Frozen dataclasses of hosts: desired state, facts, changes, checks. Imports nothing local."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Guest:
     vcpus: int
     network: str
     console_marker: str  # what a running guest prints on its console; key `line` of the inventory
-    disk: str = "sheepdog"  # or "file": where its disk lives; the VDI has the guest's name
+    disk: str = "sheepdog"  # or "file": where its disk is; a VDI has the guest's name
     disk_gb: int = 1  # of 10**9 bytes: the VDI's size (a file is as large as its image)
 
     @property
@@ -35,7 +35,7 @@ class Host:
 
     name: str
     target: str
-    rehearsal: bool  # a container of ours on this machine; else a real machine
+    rehearsal: bool  # a container on this machine, else a real machine
     address: str
     port: int  # 0 on a rehearsal host: the engine publishes a free one
     user: str
@@ -46,21 +46,21 @@ class Host:
     datapath: str = "system"  # of the bridge in Open vSwitch: system (kernel) or netdev (userspace)
     pool: str = "sheepdog"  # libvirt's storage pool of the sheepdog cluster
     kversion: str = ""  # kernel that its kernel modules are built for, as `uname -r` prints it
-    uplink: str = ""  # the host's interface that is the bridge's way out; "" for none
+    uplink: str = ""  # the host's interface that becomes a port of the bridge; "" for none
     bridge_address: str = "dhcp"  # of a bridge with an uplink; or an IPv4 address and its prefix
     gateway: str = ""
-    init: str = ""  # of a rehearsal host: systemd | sysv | "" (what its RPMs want)
+    init: str = ""  # of a rehearsal host: systemd | sysv | "" (the one that its RPMs need)
     sheepdog_listen: tuple[str, ...] = ("127.0.0.1",)  # addresses that its port may be open on
-    old_ssh: bool = False  # its sshd is of el6's age: RSA and SHA-1 are allowed, for it alone
+    old_ssh: bool = False  # its sshd is as old as el6's: allow RSA and SHA-1 for this host
 
 
 @dataclass(frozen=True)
 class Dependencies:
-    """``host/dependencies.toml``: what a host gets before the RPMs, by el package names."""
+    """``host/dependencies.toml``: what to install before the RPMs, by el package names."""
 
     packages: tuple[str, ...]
-    services: tuple[str, ...]  # in the order of their start
-    optional: frozenset[str] = frozenset()  # of these services, those that a host may not have
+    services: tuple[str, ...]  # in start order
+    optional: frozenset[str] = frozenset()  # services that a host may lack
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Change:
 
 @dataclass(frozen=True)
 class ServiceState:
-    """A service as its init sees it; of the unit and its socket, whichever says yes."""
+    """A service as its init reports it; true if it holds for the unit or for its socket."""
 
     active: bool
     enabled: bool
@@ -82,10 +82,10 @@ class ServiceState:
 
 @dataclass(frozen=True)
 class Script:
-    """A SysV init script's header. ``start`` and ``stop`` are -1 where it has no chkconfig line."""
+    """A SysV init script's header. ``start`` and ``stop`` are -1 without a chkconfig line."""
 
     name: str
-    levels: frozenset[str]  # in which it starts by default
+    levels: frozenset[str]  # runlevels in which it starts by default
     start: int
     stop: int
     lsb: bool = False
@@ -95,7 +95,7 @@ class Script:
 
 @dataclass(frozen=True)
 class BridgeState:
-    """A bridge of Open vSwitch. ``device`` tells whether the kernel has its interface as well."""
+    """An Open vSwitch bridge. ``device``: the kernel has its interface as well."""
 
     datapath: str
     ports: tuple[str, ...]
@@ -104,54 +104,54 @@ class BridgeState:
 
 @dataclass(frozen=True)
 class ClusterState:
-    """A sheepdog cluster as its ``dog`` sees it."""
+    """A sheepdog cluster as ``dog`` reports it."""
 
-    status: str  # what `dog cluster info` says of it; "" where no server answers
-    nodes: int  # that `dog node info` lists: what libvirt's pool asks for
-    listed: bool  # its VDIs could be listed: one that is not among them does not exist
+    status: str  # from `dog cluster info`; "" if no server answers
+    nodes: int  # number of nodes in `dog node info`, which libvirt's pool runs
+    listed: bool  # its VDIs could be listed, so a VDI that is not listed does not exist
 
 
 @dataclass(frozen=True)
 class Listener:
-    """A TCP socket that listens, and the process that has it open."""
+    """A listening TCP socket, and the process that has it open."""
 
     address: str
-    pid: int = 0  # 0 where it is not known
+    pid: int = 0  # 0 if unknown
     program: str = ""
 
     @property
     def title(self) -> str:
-        """Program, pid and address in words."""
+        """Program, pid and address, as text."""
         who = f"{self.program or 'a process'} (pid {self.pid})" if self.pid else "some process"
         return f"{who} on {self.address}"
 
 
 @dataclass(frozen=True)
 class Definition:
-    """A network, pool or domain of libvirt: what it starts with, and what runs of it now."""
+    """A network, pool or domain of libvirt: its stored and its running definition."""
 
     xml: str
     active: bool
     persistent: bool
     autostart: bool
-    live_xml: str = ""  # empty where nothing runs
+    live_xml: str = ""  # empty if it is not running
 
 
 @dataclass(frozen=True)
 class Facts:
-    """A host as one round trip saw it. What is not there is absent from the mappings."""
+    """A host's facts, from one round trip. What does not exist is absent from the mappings."""
 
     os: str = ""
     init: str = ""  # systemd | sysv (chkconfig is there) | other
-    boot: str = ""  # differs after every boot: boot_id, and the start of PID 1 (a container's)
+    boot: str = ""  # changes with every boot: boot_id, and the start time of PID 1 (a container's)
     language: str = ""
-    installer: str = ""  # dnf | yum | "" (neither is there)
+    installer: str = ""  # dnf | yum | "" (neither is installed)
     kernel_datapath: bool = False  # the kernel has the openvswitch module loaded
     reboot_wanted: str = ""  # the boot during which packages changed, as a step noted it
     packages: Mapping[str, str] = field(default_factory=dict)  # rpm name to NEVRA
     headers: Mapping[str, str] = field(default_factory=dict)  # rpm name to SHA1HEADER
     source_rpms: Mapping[str, str] = field(default_factory=dict)  # rpm name to its source's file
-    provided: frozenset[str] = frozenset()  # of the names asked for, those that an rpm provides
+    provided: frozenset[str] = frozenset()  # queried names that an installed rpm provides
     services: Mapping[str, ServiceState] = field(default_factory=dict)
     bridges: Mapping[str, BridgeState] = field(default_factory=dict)
     networks: Mapping[str, Definition] = field(default_factory=dict)
@@ -160,24 +160,23 @@ class Facts:
     vdis: Mapping[str, int] = field(default_factory=dict)  # name to size in bytes
     domains: Mapping[str, Definition] = field(default_factory=dict)
     disks: Mapping[str, str] = field(default_factory=dict)  # path of a guest's disk to its origin
-    hashes: Mapping[str, str] = field(default_factory=dict)  # path to sha256, of files we own
-    texts: Mapping[str, str] = field(default_factory=dict)  # path to content, of notes we left
+    hashes: Mapping[str, str] = field(default_factory=dict)  # path to sha256, of sheepvirt's files
+    texts: Mapping[str, str] = field(default_factory=dict)  # path to content, of sheepvirt's notes
     kernel: str = ""  # uname -r
-    modules: Mapping[str, tuple[str, ...]] = field(
-        default_factory=dict
-    )  # of those asked for, their
-    # files below /lib/modules/<kernel>: kernel/… is the kernel's own, all else is somebody's RPM
-    kvm_device: bool = False  # /dev/kvm is there, which proves nothing yet
-    runlevel: str = ""  # the default one, of a host with SysV init
+    # Queried modules to their files below /lib/modules/<kernel>. kernel/… belongs to the kernel's
+    # package, all else to another RPM.
+    modules: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    kvm_device: bool = False  # /dev/kvm exists; whether KVM works is not known by that
+    runlevel: str = ""  # the default runlevel of a host with SysV init
     scripts: Mapping[str, Script] = field(default_factory=dict)  # SysV init scripts by name
     links: Mapping[str, int] = field(default_factory=dict)  # script to its number at boot
     starts: Mapping[str, frozenset[str]] = field(default_factory=dict)  # script to its runlevels
     interfaces: frozenset[str] = frozenset()  # network interfaces that the kernel has
-    network_scripts: bool = False  # /etc/sysconfig/network-scripts is there
+    network_scripts: bool = False  # /etc/sysconfig/network-scripts exists
     listeners: tuple[Listener, ...] = ()  # on sheepdog's port
 
     def kernel_has(self, module: str) -> bool:
-        """Tell whether the kernel's own package brings ``module``."""
+        """Tell whether the kernel's package has ``module``."""
         return any(path.startswith("kernel/") for path in self.modules.get(module, ()))
 
 
@@ -186,11 +185,11 @@ class Check:
     """One check of a verification."""
 
     name: str
-    subject: str  # the guest, network, package … it looked at; "" where there is but one
+    subject: str  # the guest, network, package … that it checks; "" if there is only one
     result: str  # passed | failed | skipped
     seconds: float
     message: str = ""
-    node: str = ""  # by which pytest runs this one alone
+    node: str = ""  # pytest's node id, to run this check alone
 
     @property
     def title(self) -> str:
@@ -200,7 +199,7 @@ class Check:
 
 @dataclass(frozen=True)
 class VerifyOutcome:
-    """What verification came to, over all its passes (before and after the reboot)."""
+    """The result of a verification, over all its passes (before and after the reboot)."""
 
     passed: int
     failed: int
@@ -209,7 +208,7 @@ class VerifyOutcome:
 
 @dataclass(frozen=True)
 class Link:
-    """One link of the chain from a running host back to its sources, as it was found."""
+    """One link of the chain from a running host back to its sources."""
 
     what: str
     found: str

@@ -1,4 +1,4 @@
-"""Pure: whatever is said of a stand-in says so."""
+"""Label stand-ins in messages and tables. Pure."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ def makers(records: Iterable[BuildRecord]) -> frozenset[str]:
 
 
 def words(packages: Iterable[Package]) -> frozenset[str]:
-    """Return what stand-ins go by on a host: their own names, and of what they stand in for."""
+    """Return the names of stand-ins on a host: their own, and of what they stand in for."""
     found = {p.name: p.stands_in_for for p in packages if p.stands_in_for}
     volumes = {"VDI"} if "sheepdog" in found.values() else set()
     return frozenset({*found, *found.values(), *volumes})
 
 
 def label(text: str, about: Collection[str]) -> str:
-    """Return ``text``, marked where one of the words ``about`` is in it and "stand-in" is not.
+    """Return ``text`` with a label if it names one of ``about`` and has no "stand-in" yet.
 
-    As a word of its own: libvirt's backend for sheepdog is no stand-in. In a list it is marked by
-    itself, else the line is.
+    Only whole words count: libvirt's storage_backend_sheepdog is not a stand-in. In a list the
+    name is labelled, else the line.
     """
     if "stand-in" in text or not about:
         return text

@@ -1,4 +1,4 @@
-"""Frozen dataclasses: what a target starts from, findings about it. Imports nothing local."""
+"""Frozen dataclasses of a target's base and of findings about it. Imports nothing local."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Ceilings:
-    """The oldest tools of a target that must read what we ship, as dotted versions."""
+    """The oldest tools of a target that must read the RPMs and the repo, as dotted versions."""
 
     rpm: str
     yum: str
@@ -17,27 +17,27 @@ class Ceilings:
 
 @dataclass(frozen=True)
 class Image:
-    """An image of a registry, as the engine names it; with a digest its content is pinned."""
+    """An image of a registry, as the engine names it. A digest pins its content."""
 
     name: str
     no_vsyscall: bool = False  # it also runs on a kernel with vsyscall=none
 
     @property
     def pinned(self) -> bool:
-        """Whether the name holds a digest, so that the engine checks what it gets."""
+        """Whether the name has a digest, so that the engine verifies what it pulls."""
         return "@sha256:" in self.name
 
 
 @dataclass(frozen=True)
 class Rootfs:
-    """A tar archive of a root file system: an absolute path or a URL. No sha256: unpinned."""
+    """A tar archive of a root file system: an absolute path or a URL. Unpinned without a sha256."""
 
     place: str
     sha256: str = ""
 
     @property
     def remote(self) -> bool:
-        """Whether it has to be fetched."""
+        """Whether it must be downloaded."""
         return "://" in self.place
 
 
@@ -52,28 +52,28 @@ class YumRepo:
 
     @property
     def places(self) -> tuple[str, ...]:
-        """Where it is, in order."""
+        """Its URLs, in order of preference."""
         return (*self.mirrors, *self.urls)
 
 
 @dataclass(frozen=True)
 class RpmKey:
-    """A key that signs RPMs of the distribution, known by its fingerprint (hex, lower case)."""
+    """A key that signs the distribution's RPMs, by its fingerprint (hex, lower case)."""
 
     file: str  # its name in /etc/pki/rpm-gpg
     fingerprint: str
-    urls: tuple[str, ...] = ()  # none: the base image has it
-    expired_ok: bool = False  # what it signed was signed before; rpm 4.8 never looks
+    urls: tuple[str, ...] = ()  # empty: the base image has it
+    expired_ok: bool = False  # it signed before it expired; rpm 4.8 does not check that
     mirrors: tuple[str, ...] = field(default=(), repr=False)  # the user's own, tried first
 
     @property
     def places(self) -> tuple[str, ...]:
-        """Where it is, in order; nowhere but in the base image, if empty."""
+        """Its URLs, in order of preference; empty if only the base image has it."""
         return (*self.mirrors, *self.urls)
 
 
 def at_least(kernel: str, first: str) -> bool:
-    """Tell whether ``kernel`` is ``first`` or later, both as `uname -r` prints them."""
+    """Tell whether ``kernel`` is ``first`` or later; both as `uname -r` prints them."""
     one, other = (
         [int(n) for n in re.findall(r"\d+", k.partition(".el")[0])] for k in (kernel, first)
     )
@@ -82,7 +82,7 @@ def at_least(kernel: str, first: str) -> bool:
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that a build needs, looked at before anything long starts."""
+    """The result of one check before a build starts."""
 
     what: str
     ok: bool
@@ -91,5 +91,5 @@ class Finding:
 
     @property
     def sentence(self) -> str:
-        """What was found, in one line."""
+        """The result in one line."""
         return f"{self.what}: {' '.join(self.detail.split())}"

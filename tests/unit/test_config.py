@@ -105,12 +105,12 @@ def test_an_unknown_key_is_refused_with_the_nearest_known(
         (
             package,
             PACKAGE + "[features.f]\nintent = 'i'\nbuild_log = '('\n",
-            "no regular expression",
+            "not a regular expression",
         ),
         (package, PACKAGE + "[features.f]\nintent = 'i'\nbuild_tool = 'x'\n", "has no group"),
-        (package, PACKAGE + "[features.f]\nspec_text = '('\n", "no regular expression"),
+        (package, PACKAGE + "[features.f]\nspec_text = '('\n", "not a regular expression"),
         (package, PACKAGE + "[features.f]\nrpm_file = '/f'\n", "and so is 'intent'"),
-        (package, PACKAGE + "[features.f]\nintent = 'i'\nrpm_text = 'x'\n", "names no file"),
+        (package, PACKAGE + "[features.f]\nintent = 'i'\nrpm_text = 'x'\n", "needs a file"),
         (package, GIT + f'sha256 = "{HASH}"\n', "unknown key 'sha256'"),
         (package, GIT.replace("b" * 40, "v1.0.1"), "'commit' is 'v1.0.1'"),
         (package, GIT.replace("https:", "--upload-pack=x:"), "'url' is '--upload-pack=x:"),
@@ -150,7 +150,7 @@ def test_an_unknown_key_is_refused_with_the_nearest_known(
         (hosts, HOST + "port = true\n", "'port' is bool, wanted int"),
         (hosts, HOST + GUEST.replace("= 1", "= 0"), "'memory_mb' is 0"),
         (hosts, HOST + GUEST + "disk_gb = 0\n", "'disk_gb' is 0"),
-        (hosts, HOST + GUEST + "disk_gb = 4399\n", "a VDI has 4398046511104 bytes at most"),
+        (hosts, HOST + GUEST + "disk_gb = 4399\n", "a VDI has at most 4398046511104 bytes"),
         (hosts, HOST + GUEST + 'disk = "vdi"\n', "'disk' is 'vdi'"),
         (hosts, HOST + "init = 'sysv'\n", "'init' is 'sysv'"),  # a real machine has its own
         (hosts, HOST + "rehearsal = true\ninit = 'upstart'\n", "'init' is 'upstart'"),
@@ -158,7 +158,7 @@ def test_an_unknown_key_is_refused_with_the_nearest_known(
         (hosts, HOST + "uplink = 'b'\n", "'uplink' is the bridge itself"),
         (hosts, HOST + "bridge_address = '192.0.2.7'\n", "'bridge_address' is '192.0.2.7'"),
         (hosts, HOST + "bridge_address = 'x/24'\n", "'bridge_address' is 'x/24'"),
-        (hosts, HOST + "gateway = '192.0.2.1'\n", "'gateway' is DHCP's affair"),
+        (hosts, HOST + "gateway = '192.0.2.1'\n", "'gateway' is set, and bridge_address is 'dhcp'"),
         (
             hosts,
             HOST + "bridge_address = '192.0.2.7/24'\ngateway = '198.51.100.1'\n",
@@ -178,9 +178,9 @@ def test_a_wrong_value_is_named(data: Path, read: Reader, text: str, says: str) 
 @pytest.mark.parametrize(
     ("written", "hint"),
     [
-        ("192.0.2.7:2222", 'address = "192.0.2.7" and port = 2222'),
-        ("[fe80::1%eth0]:22", 'address = "fe80::1%eth0" and port = 22'),
-        ("root@h.lan", "without the user: user = 'root'"),
+        ("192.0.2.7:2222", 'write address = "192.0.2.7" and port = 2222'),
+        ("[fe80::1%eth0]:22", 'write address = "fe80::1%eth0" and port = 22'),
+        ("root@h.lan", "write user = 'root'"),
     ],
 )
 def test_what_is_no_part_of_an_address_is_shown_its_key(

@@ -81,7 +81,7 @@ KEY = f'[[keys]]\nfile = "K"\nfingerprint = "{"a" * 40}"\n'
     [
         (TARGET.replace('release = "R"\n', ""), "'release' is missing, and so is 'suite'"),
         (TARGET + '[[images]]\nname = "https://a/b"\ntag = "6"\n', "unknown key 'tag'"),
-        (TARGET + '[[images]]\nname = "--privileged"\n', "as `docker pull` does"),
+        (TARGET + '[[images]]\nname = "--privileged"\n', "for `docker pull`"),
         (TARGET + KEY.replace("aaaa", "aa", 1), "40 hex digits"),
         (TARGET + KEY.replace('"K"', '"../K"'), "without a folder"),
         (TARGET + KEY + '[[repos]]\nname = "r"\nurls = ["https://a/"]\nkey = "L"\n', "key 'L'"),

@@ -78,7 +78,7 @@ def test_an_unknown_version_gets_a_suggestion() -> None:
     ("file", "text", "says"),
     [
         ("package.toml", SHARED.replace("7.0.0", "7.0.1"), "'version' is '7.0.1'"),
-        ("7.0.0.toml", 'version = "7"\n', "'version' says what the file's name says"),
+        ("7.0.0.toml", 'version = "7"\n', "'version' repeats the file's name"),
         ("7.0.0.toml", 'instal = ["x"]\n', r"7\.0\.0\.toml.*unknown key 'instal'"),
         ("7.0.0.toml", "[features.f]\nrpm_fle = '/x'\n", "unknown key 'rpm_fle'"),
         ("7.0.0.toml", "[macros.rehersal]\na = '1'\n", "no target 'rehersal'"),
