@@ -1,7 +1,7 @@
 """One tree of errors: what happened, what to do next, and the exit code.
 
-Errors are raised anywhere and caught once, in ``cli/commands.py``. So a user's mistake never ends in
-a traceback.
+Errors are raised anywhere and caught once, in ``cli/commands.py``. So a user's mistake never ends
+in a traceback.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Locations of files: data folders in the checkout or the wheel, caches and keys outside of both."""
+"""Locations of files: data folders in checkout or wheel, caches and keys outside of both."""
 
 from __future__ import annotations
 
