@@ -160,7 +160,7 @@ def test_a_guest_moves_to_kvm_where_it_was_proven() -> None:
 @pytest.mark.parametrize(
     ("said", "hint"),
     [
-        ("This sheep version is not compatible with the existing data layout, 4", "`--upgrade`"),
+        ("This sheep version is not compatible with the existing data layout, 4", "`dog vdi read"),
         ("failed to bind server socket: Address already in use", "`ss -ltnp`"),
         ("what nobody has seen yet", "`journalctl -u sheepdog`"),
     ],

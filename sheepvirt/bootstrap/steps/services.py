@@ -17,13 +17,15 @@ from sheepvirt.core.errors import BootstrapError, RemoteCommandError
 from sheepvirt.model.hosts import INITS, SYSV, Change, Facts, ServiceState
 
 NAME = "services"
+# --upgrade of 1.0.1 has no conversion to its own layout, 6 (sheep/migrate.c ends at 5). Seen with a
+# store that 0.9.5 had made.
 # What sheep 1.0.1 says (sheep/config.c, sheep/request.c), and what to do about it.
 KNOWN = (
     (
         "not compatible with the existing data layout",
-        "an older sheepdog wrote this store. Keep a copy of /var/lib/sheepdog, add `--upgrade` to "
-        "SHEEP_OPTS in /etc/sysconfig/sheepdog for one start, and run this again; no older "
-        "sheepdog reads the store after that",
+        "an older sheepdog wrote the store in /var/lib/sheepdog. Put that sheepdog back and copy "
+        "the VDIs out (`dog vdi read NAME >FILE`), or move the store away and run this again with "
+        "an empty one. Do not use sheep's --upgrade: 1.0.1 crashes on it",
     ),
     (
         "Address already in use",
