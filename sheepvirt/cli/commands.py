@@ -248,7 +248,7 @@ def check(_c: Context) -> None:
     _run("ruff", "check", ".")
     _run("lint-imports")
     _run("mypy")
-    _run("pytest", "-q", "tests/unit")
+    _run("pytest", "-q", "-n", "auto", "tests/unit")
 
 
 @task(pre=[check])
