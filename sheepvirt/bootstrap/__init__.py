@@ -1,1 +1,1 @@
-"""A host, over SSH: facts, and the steps that bring it to its wanted state."""
+"""Bootstrap of a host over SSH: its facts, and the steps to its desired state."""

@@ -1,7 +1,7 @@
-"""Configuration that differs from its package: administrators edit it, so it is told, not judged.
+"""Report edited configuration files. Administrators edit them, so an edit is not a failure.
 
-What may be shown is what everyone on the host may read: a difference in any other file is named
-without its lines, which may hold a password. The packaged content comes out of the published RPM.
+A diff is shown only of files that everyone on the host may read. Other files may hold a password:
+only their names are reported. The packaged content comes from the published RPM.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from sheepvirt.bootstrap.parsers import Altered
 from sheepvirt.core.errors import NotShownError, SheepvirtError
 from sheepvirt.rpm import payload, rpms
 
-# The signs of `rpm -V`: https://rpm.org/docs/4.20.x/man/rpm.8.html (VERIFY OPTIONS)
+# The letters of `rpm -V`: https://rpm.org/docs/4.20.x/man/rpm.8.html (VERIFY OPTIONS)
 SIGNS = {
     "S": "size", "M": "mode", "5": "content", "D": "device", "L": "link", "U": "owner",
     "G": "group", "T": "time", "P": "capabilities",
@@ -24,15 +24,15 @@ MOST_BYTES, MOST_LINES = 1 << 18, 60
 
 
 def is_edit(row: Altered) -> bool:
-    """Return whether a complaint of ``rpm -V`` is of configuration that somebody edited.
+    """Tell whether a line of ``rpm -V`` is about an edited configuration file.
 
-    What is missing, or could not be looked at (``?``), is none.
+    A file that is missing or could not be read (``?``) is not an edit.
     """
     return row.kind == "c" and not set(row.what) - set(SIGNS) - {"."}
 
 
 def in_words(row: Altered) -> str:
-    """Return what differs: "size, content, time"."""
+    """Return the differing attributes as text: "size, content, time"."""
     return ", ".join(word for sign, word in SIGNS.items() if sign in row.what)
 
 
@@ -42,9 +42,9 @@ def folders(path: str) -> list[str]:
 
 
 def is_public(path: str, modes: Mapping[str, int]) -> bool:
-    """Return whether everyone may read ``path``; ``modes`` has its st_mode and its folders'.
+    """Tell whether everyone may read ``path``; ``modes`` has st_mode of it and of its folders.
 
-    A symbolic link on the way leads elsewhere, and counts as closed.
+    A symbolic link in the path counts as not public.
     """
     inside = all(stat.S_ISDIR(modes.get(f, 0)) and modes[f] & stat.S_IXOTH for f in folders(path))
     mode = modes.get(path, 0)
@@ -52,9 +52,9 @@ def is_public(path: str, modes: Mapping[str, int]) -> bool:
 
 
 def told(row: Altered, files: Iterable[Path], read: Callable[[str], bytes]) -> str:
-    """Return a line about an edited file, and its diff below where everyone may read both sides.
+    """Return a line about an edited file, with its diff if everyone may read both versions.
 
-    ``files`` are the RPMs that may have it; ``read`` gives what the host has, or raises
+    ``files`` are the RPMs that may have it. ``read`` returns the host's content or raises
     NotShownError.
     """
     line = f"{row.path} ({in_words(row)})"
@@ -77,7 +77,7 @@ def packaged(files: Iterable[Path], path: str) -> bytes:
             raise NotShownError(f"{file.name} cannot be read here: {error}") from error
         if found is not None:
             return found
-    raise NotShownError("its RPM is not at hand")
+    raise NotShownError("its RPM is not in the published repo")
 
 
 def _packaged(file: Path, path: str) -> bytes | None:
@@ -86,14 +86,14 @@ def _packaged(file: Path, path: str) -> bytes | None:
     if mode is None:
         return None
     if not (stat.S_ISREG(mode) and mode & stat.S_IROTH):
-        raise NotShownError("not everyone may read it as it was packaged")
+        raise NotShownError("not everyone may read the packaged file")
     compressor = payload.compressor(file, header.payload, header.text("archive_compression"))
     stripped = payload.is_stripped(file, header.payload, compressor)
     there = rpms.in_payload(header) if stripped else ()
     for name, content in payload.members(file, header.payload, compressor, there):
         if name == path:
             return _bounded(content)
-    raise NotShownError(f"{file.name} lists it and has it not")
+    raise NotShownError(f"{file.name} lists it without its content")
 
 
 def _bounded(content: payload.Content) -> bytes:
@@ -104,7 +104,7 @@ def _bounded(content: payload.Content) -> bytes:
 
 
 def difference(path: str, before: bytes, after: bytes) -> str:
-    """Return a unified diff of text, at most MOST_LINES of it. Raises NotShownError."""
+    """Return a unified diff of text, at most MOST_LINES lines. Raises NotShownError."""
     if len(after) > MOST_BYTES:
         raise NotShownError("it is too large to be shown")
     try:

@@ -1,8 +1,8 @@
-"""One round trip: a host to facts.
+"""Gather the facts of a host in one round trip.
 
-A POSIX shell script goes in on standard input (no Python on the host), sections come out, and pure
-functions read them. A section starts with a line of a boundary nobody could guess, so that nothing
-a host says of itself (a domain's title …) is taken for the start of another section.
+The host runs a POSIX shell script from standard input (no Python there), which prints sections.
+Pure functions parse them. A section starts with a random boundary, so no text from the host (such
+as a domain's title) can be mistaken for the start of a section.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from sheepvirt.core.errors import BootstrapError
 from sheepvirt.model.hosts import BridgeState, ClusterState, Definition, Facts, Script
 from sheepvirt.ssh.client import Connection
 
-# Here a step notes the boot during which packages changed.
+# In this file a step notes the boot during which packages changed.
 REBOOT_WANTED = "/var/lib/sheepvirt/reboot-wanted"
-# boot_id belongs to the kernel, so it survives the reboot of a container; the start of PID 1 (field
-# 22 of proc(5)'s stat, 20 fields after the command's name) does not. On a machine both change.
+# boot_id belongs to the kernel, so the reboot of a container does not change it. The start time of
+# PID 1 changes (field 22 of proc(5)'s stat, 20 fields after the command's name). On a machine both
+# change.
 BOOT = r"""
 cat /proc/sys/kernel/random/boot_id
 sed 's/^.*) //' /proc/1/stat | cut -d' ' -f20
@@ -149,7 +150,7 @@ exit 0
 
 @dataclass(frozen=True)
 class FactQuery:
-    """What to look at on a host beyond what is always looked at."""
+    """What to look up on a host, in addition to what is always looked up."""
 
     names: tuple[str, ...] = ()  # does an installed rpm provide them?
     modules: tuple[str, ...] = ()  # of the kernel
@@ -157,7 +158,7 @@ class FactQuery:
     networks: tuple[str, ...] = ()
     pools: tuple[str, ...] = ()
     domains: tuple[str, ...] = ()
-    disks: tuple[str, ...] = ()  # paths; what each was made from is in a file beside it
+    disks: tuple[str, ...] = ()  # paths; PATH.from says what a disk was made from
     files: tuple[str, ...] = ()  # paths to hash
     texts: tuple[str, ...] = ()  # paths of small files to read
 
@@ -178,14 +179,14 @@ class FactQuery:
 
 
 def gather(connection: Connection, query: FactQuery) -> Facts:
-    """Look at a host: one round trip, nothing is changed. Raises SshError, BootstrapError."""
+    """Gather facts in one round trip; change nothing. Raises SshError, BootstrapError."""
     boundary = f"@@{secrets.token_hex(12)}"
     argv = ["sh", "-s", "--", boundary, *query.words()]
     result = connection.run(argv, stdin=SCRIPT.encode())
     found = sections(result.stdout, boundary)
     if "end" not in found:
         raise BootstrapError(
-            f"{connection.host.name} did not answer all that was asked; its last words:\n"
+            f"{connection.host.name} did not answer the whole query; its last output:\n"
             f"{(result.stdout + result.stderr)[-400:]}",
             hint="is /bin/sh on the host a POSIX shell? does its login shell print anything?",
         )
@@ -193,7 +194,7 @@ def gather(connection: Connection, query: FactQuery) -> Facts:
 
 
 def sections(text: str, boundary: str) -> dict[str, str]:
-    """Cut the script's output at its boundaries: section name to content."""
+    """Split the script's output at its boundaries; return section name to content."""
     found = {}
     for part in ("\n" + text).split(f"\n{boundary} ")[1:]:
         name, _, content = part.partition("\n")
@@ -202,7 +203,7 @@ def sections(text: str, boundary: str) -> dict[str, str]:
 
 
 def parse(found: Mapping[str, str]) -> Facts:
-    """Turn sections into facts; an absent or empty section is a thing that is not there."""
+    """Parse sections; an absent or empty section means that the thing does not exist."""
     rows = [line.split("\t") for line in found.get("packages", "").splitlines()]
     rows = [row for row in rows if len(row) == 4]
     runlevel = found.get("runlevel", "").strip()
@@ -284,7 +285,7 @@ def _bridges(lines: Iterable[str]) -> list[tuple[str, BridgeState]]:
 
 
 def _cluster(found: Mapping[str, str]) -> ClusterState | None:
-    """Read `dog cluster info` and `dog node info -r`; None where there is no dog."""
+    """Parse `dog cluster info` and `dog node info -r`; None if dog is not installed."""
     there, _, line = found.get("cluster", "").strip().partition("\n")
     if there != "dog":
         return None
@@ -300,7 +301,7 @@ def _definitions(found: Mapping[str, str], kind: str) -> dict[str, Definition]:
 
 
 def _definition(found: Mapping[str, str], kind: str, name: str) -> Definition | None:
-    """Read what virsh says of a network, pool or domain, and its XML; None where there is none."""
+    """Parse virsh's information and XML of a network, pool or domain; None if it does not exist."""
     info = _pairs(found.get(f"{kind}:{name}", ""), ":")
     if not info:
         return None
@@ -309,7 +310,7 @@ def _definition(found: Mapping[str, str], kind: str, name: str) -> Definition | 
     return Definition(
         xml=found.get(f"{kind}-xml:{name}", "").strip(),
         active=active,
-        # A pool without its backend says neither.
+        # A pool without its backend has neither key.
         persistent=info.get("Persistent", "yes") == "yes",
         autostart=info.get("Autostart") in {"yes", "enable"},
         live_xml=found.get(f"{kind}-live-xml:{name}", "").strip() if active else "",

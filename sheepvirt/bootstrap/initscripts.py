@@ -1,9 +1,9 @@
-"""Pure: SysV init scripts by their headers: who starts when at boot, as chkconfig and rc see it.
+"""Compute the boot order of SysV init scripts from their headers, as chkconfig and rc do. Pure.
 
-rc starts the links S<number><name> of a runlevel's folder in the order of their names; chkconfig
+rc starts the links S<number><name> of a runlevel's folder in the order of their names. chkconfig
 makes the numbers from two headers: its own line (``# chkconfig: 2345 20 80``: runlevels, start,
 stop) and LSB's block (``Required-Start`` …), which can only move a script behind those it names.
-Compared with chkconfig 1.3.49.5 itself, el6's, case by case: tests/unit/data/sysv/chkconfig.toml.
+Compared with el6's chkconfig 1.3.49.5, case by case: tests/unit/data/sysv/chkconfig.toml.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from dataclasses import dataclass
 
 from sheepvirt.model.hosts import Script
 
-LEVELS = frozenset("2345")  # which we enable services in, as `chkconfig NAME on` does
+LEVELS = frozenset("2345")  # services are enabled in these, as by `chkconfig NAME on`
 LAST = 99
 UNSET = -1
-MIDDLE = 50  # chkconfig's number for an LSB script without a line of its own
-OVERRIDES = "/etc/chkconfig.d"  # chkconfig(8): a file there overrules the script's header
+MIDDLE = 50  # chkconfig's number for an LSB script without a chkconfig line
+OVERRIDES = "/etc/chkconfig.d"  # chkconfig(8): a file there overrides the script's header
 KEY = re.compile(
     r"\s*#\s*(chkconfig|Provides|(?:Required|Should)-Start|Default-St(?:art|op)):", re.A
 )
@@ -46,11 +46,11 @@ class _Header:
 
 
 def read(name: str, header: str, override: str = "") -> Script | None:
-    """Read a script's comment lines, and those of its file in /etc/chkconfig.d.
+    """Parse the comment lines of a script and of its file in /etc/chkconfig.d.
 
-    None where chkconfig would not manage it: a broken line, no runlevels (an LSB block with an
-    empty ``Default-Start`` has none), or neither numbers nor an LSB block. An override replaces the
-    numbers and ``Provides`` even where it has none, as chkconfig has it.
+    Returns None if chkconfig would not manage it: a broken line, no runlevels (an LSB block with an
+    empty ``Default-Start`` has none), or neither numbers nor an LSB block. As in chkconfig, an
+    override replaces the numbers and ``Provides`` even if it has none.
     """
     try:
         own = _parse(header)
@@ -60,7 +60,7 @@ def read(name: str, header: str, override: str = "") -> Script | None:
         return None
     try:
         over = _parse(override) if override else own
-    except Unmanaged:  # what chkconfig makes of that is a matter of chance: it reads memory not set
+    except Unmanaged:  # chkconfig's result is undefined here: it reads uninitialized memory
         over = own
     return Script(
         name,
@@ -74,7 +74,7 @@ def read(name: str, header: str, override: str = "") -> Script | None:
 
 
 def _parse(text: str) -> _Header:
-    """Read comment lines. Raises Unmanaged."""
+    """Parse comment lines. Raises Unmanaged."""
     found = _Header()
     for line in re.findall(r"[^\n]*\n|[^\n]+", text):
         found.lsb = found.lsb or bool(BLOCK.match(line))
@@ -98,25 +98,25 @@ def _parse(text: str) -> _Header:
 
 
 def _take_numbers(found: _Header, value: str) -> None:
-    match = NUMBERS.match(value)  # a blank has to follow them: the end of the line, not the file's
+    match = NUMBERS.match(value)  # a space or newline must follow; the file's end is not enough
     if not match or int(match[2]) > LAST or int(match[3]) > LAST:
         raise Unmanaged
     if found.start == UNSET:
         found.start, found.stop = int(match[2]), int(match[3])
-    if found.levels is None:  # an LSB block above the line has the last word
+    if found.levels is None:  # an LSB block above the line takes precedence
         if not re.fullmatch("-|[0-6]+", match[1]):
             raise Unmanaged
         found.levels = frozenset(match[1]) - {"-"}
 
 
 def _levels(value: str) -> frozenset[str] | None:
-    """Read the numbers at the start of a value; None where there is not one.
+    """Parse the numbers at the start of a value; None if there is none.
 
-    They stand apart: chkconfig takes "35" for the 35th bit, which is runlevel 3 (35 modulo 32).
+    They must be separated: chkconfig takes "35" for bit 35, which is runlevel 3 (35 modulo 32).
     """
     match = RUNLEVELS.match(value)
     numbers = re.findall(r"[+-]?\d+", match[0], re.A) if match else []
-    levels = {str(int(n) % 32) for n in numbers if len(n) < 19}  # more digits are no runlevel
+    levels = {str(int(n) % 32) for n in numbers if len(n) < 19}  # more digits are not a runlevel
     return frozenset(levels) & frozenset("0123456") if numbers else None
 
 
@@ -126,13 +126,13 @@ def listed(text: str) -> frozenset[str]:
 
 
 def links(names: Iterable[str]) -> dict[str, int]:
-    """Return script to number of a runlevel folder's start links."""
+    """Map each script to its number, from the start links of a runlevel's folder."""
     found = (LINK.fullmatch(name) for name in names)
     return {match[2]: int(match[1]) for match in found if match}
 
 
 def starts(paths: Iterable[str]) -> dict[str, frozenset[str]]:
-    """Return script to the runlevels that it starts in, of links such as /etc/rc3.d/S09x."""
+    """Map each script to the runlevels in which it starts, from links such as /etc/rc3.d/S09x."""
     found: dict[str, set[str]] = {}
     for match in filter(None, (START.fullmatch(path) for path in paths)):
         found.setdefault(match[2], set()).add(match[1])
@@ -142,8 +142,8 @@ def starts(paths: Iterable[str]) -> dict[str, frozenset[str]]:
 def numbers(scripts: Mapping[str, Script], on: Mapping[str, frozenset[str]]) -> dict[str, int]:
     """Return the start number that chkconfig gives each script.
 
-    ``on`` has the runlevels that a script is switched on in; a dependency counts where it starts in
-    all of its dependant's. As with chkconfig, a cycle ends at 99, and so does a script that
+    ``on`` has the runlevels in which a script is enabled. A dependency counts only if it starts in
+    all runlevels of its dependant. As with chkconfig, a cycle ends at 99, and so does a script that
     requires what it provides itself.
     """
     found = {n: MIDDLE if s.start == UNSET and s.lsb else s.start for n, s in scripts.items()}
@@ -164,13 +164,13 @@ def numbers(scripts: Mapping[str, Script], on: Mapping[str, frozenset[str]]) -> 
 
 
 def boot_order(numbered: Mapping[str, int]) -> list[str]:
-    """Return names as rc starts them: by number, then by name (``S97libvirtd`` before ``S98a``)."""
+    """Return names in rc's order: by number, then by name (``S97libvirtd`` before ``S98a``)."""
     return sorted(numbered, key=lambda name: f"{numbered[name]:02d}{name}")
 
 
 @dataclass(frozen=True)
 class Misplaced:
-    """A script that starts before one that it stands on."""
+    """A script that starts before one that it depends on."""
 
     earlier: str
     later: str
@@ -184,11 +184,11 @@ def misplaced(
     there: Mapping[str, int],
     now: Mapping[str, frozenset[str]] | None = None,
 ) -> list[Misplaced]:
-    """Hold the boot order against ``wanted`` (first to last); empty where it is that.
+    """Compare the boot order with ``wanted`` (first to last); return what is out of order.
 
-    ``there`` has the start links of the default runlevel; what has none gets the number that
-    chkconfig will give it. ``now`` has the runlevels that each script starts in. A name without a
-    script is somebody else's finding.
+    ``there`` has the start links of the default runlevel; a script without one gets the number that
+    chkconfig will give it. ``now`` has the runlevels in which each script starts. Names without a
+    script are ignored here.
     """
     on = {name: (now or {}).get(name, frozenset()) for name in scripts}
     on |= {n: LEVELS | (on[n] or scripts[n].levels) for n in wanted if n in scripts}
@@ -221,11 +221,11 @@ def _explain(
         )
         return Misplaced(first, second, what, f"its links are older than its header: `{again}`")
     script, number = second, computed[first] + 1
-    if number > LAST:  # nothing comes behind 99: the other one has to go to the front
+    if number > LAST:  # no number follows 99: move the other script to the front
         script, number = first, max(computed[second] - 1, 0)
     stop = scripts[script].stop if scripts[script].stop != UNSET else LAST - number
     line = f"# chkconfig: 2345 {number:02d} {stop:02d}"
-    provided = " ".join(scripts[script].provides)  # an override without it takes it away
+    provided = " ".join(scripts[script].provides)  # an override without it would remove it
     more = f" and `# Provides: {provided}`" if provided not in {"", script} else ""
     fix = (
         f"write `{line}`{more} to {OVERRIDES}/{script} there, then `chkconfig --del {script}; "

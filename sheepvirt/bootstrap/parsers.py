@@ -1,4 +1,4 @@
-"""Pure: what rpm and virsh print under ``LC_ALL=C``, as values. ``verify/checks`` reads it."""
+"""Parse the output of rpm, virsh, dog and yum under ``LC_ALL=C``. Pure."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from xml.etree import ElementTree
 
-# One line per installed package, for `rpm -qa --qf`: what identifies this very build of it.
+# One line per installed package, for `rpm -qa --qf`: it identifies the exact build.
 INSTALLED = r"%{NAME}\t%{NEVRA}\t%{SHA1HEADER}\n"
-# `rpm -V`: nine signs (or "missing"), an optional kind of file (c is configuration), the path.
+# `rpm -V`: nine letters (or "missing"), an optional kind of file (c is configuration), the path.
 ALTERED = re.compile(r"(?P<what>[S.?M5DLUGTPC]{8,9}|missing) +(?:(?P<kind>[cdglr]) )?(?P<path>/.*)")
 # What the guest's init (containers/rehearsal/guest/init) adds to its line.
 BEAT = r" \(uptime (\d+) s(?:, boot (\d+), marker ([0-9a-f]+))?(?:, ([^\r\n]*))?\)(?=\r|\n|$)"
-EDITED = "edited configuration"  # the property of a JUnit report that tells of one such file
+EDITED = "edited configuration"  # the property of a JUnit report about one such file
 BOOT_RECORD = "boot record"  # the property of a JUnit report that has a guest's boots and marker
 # libvirt's units of memory: https://libvirt.org/formatdomain.html#memory-allocation
 UNITS = {
@@ -25,25 +25,25 @@ UNITS = {
 
 @dataclass(frozen=True)
 class Altered:
-    """One line of ``rpm -V``: a file that differs from its package, or another complaint."""
+    """One line of ``rpm -V``: a file that differs from its package, or another problem."""
 
-    path: str  # empty where rpm complains of something else than a file
+    path: str  # empty if the problem is not about a file
     what: str
     kind: str = ""  # c is configuration, g a %ghost
 
 
 @dataclass(frozen=True)
 class Heartbeat:
-    """One line of a guest: how long it has been up, and what its disk said just then."""
+    """One console line of a guest: its uptime, and what it read from its disk at that moment."""
 
-    uptime: int
-    boot: int  # the boots that its disk has counted; 0 where the disk does not say
-    marker: str  # what its first boot wrote on the disk
-    trouble: str = ""  # an I/O error, in the guest's words
+    uptime: int  # seconds
+    boot: int  # number of boots, counted on its disk; 0 if the disk does not say
+    marker: str  # what its first boot wrote to the disk
+    trouble: str = ""  # an I/O error, as the guest printed it
 
 
 def installed(text: str) -> dict[str, list[tuple[str, str]]]:
-    """Return name to [(NEVRA, SHA1 of the header)] of the output of ``rpm -qa --qf INSTALLED``."""
+    """Parse ``rpm -qa --qf INSTALLED``: name to [(NEVRA, SHA1 of the header)]."""
     found: dict[str, list[tuple[str, str]]] = {}
     for line in text.splitlines():
         name, nevra, sha1 = line.split("\t")
@@ -52,7 +52,7 @@ def installed(text: str) -> dict[str, list[tuple[str, str]]]:
 
 
 def altered(text: str) -> list[Altered]:
-    """Return the complaints of ``rpm -V``. A line in no known form is a complaint, too."""
+    """Parse ``rpm -V``. A line in an unknown form counts as a problem, too."""
     rows = []
     for line in filter(str.strip, text.splitlines()):
         match = ALTERED.fullmatch(line.rstrip())
@@ -64,12 +64,12 @@ def altered(text: str) -> list[Altered]:
 
 
 def made_by_libvirtd(row: Altered) -> bool:
-    """Return whether libvirtd itself accounts for a difference, so that nobody else did.
+    """Tell whether libvirtd itself caused a difference.
 
-    The RPM brings no %ghost: libvirtd makes those folders, and the specs of 2013 have other modes
-    for them than it gives. 1.0.3's init script empties /var/cache/libvirt, and the daemon makes the
-    folder in it once more. And it saves the UUIDs that it gives to filters in their files, for root
-    alone; later specs call those %ghost as well.
+    An RPM does not install its %ghost folders: libvirtd makes them, with other modes than the specs
+    of 2013 have. 1.0.3's init script empties /var/cache/libvirt, and the daemon makes the folder in
+    it again. It also writes the UUIDs of filters to their files, readable by root only; later
+    specs list those files as %ghost, too.
     """
     if row.path == "/var/cache/libvirt/qemu":
         return not set(row.what) - set("M.")
@@ -79,16 +79,16 @@ def made_by_libvirtd(row: Altered) -> bool:
 
 
 def info(text: str) -> dict[str, str]:
-    """Return the ``Key:   value`` lines of ``virsh net-info`` and ``virsh dominfo``."""
+    """Parse the ``Key:   value`` lines of ``virsh net-info`` and ``virsh dominfo``."""
     pairs = (line.partition(":") for line in text.splitlines() if ":" in line)
     return {key.strip(): value.strip() for key, _, value in pairs}
 
 
 def yum_knows(text: str) -> frozenset[str]:
-    """Return the packages that ``yum -q list`` of yum 3 lists: names, and NEVRAs as we write them.
+    """Parse ``yum -q list`` of yum 3: return names, and NEVRAs in sheepvirt's spelling.
 
-    A row is ``name.arch  [epoch:]version-release  repo``, broken behind the first or second column
-    where that is wide.
+    A row is ``name.arch  [epoch:]version-release  repo``. It is broken after the first or second
+    column if that column is wide.
     """
     found = set()
     rows = re.findall(r"(?m)^([^\s:]\S*)\.(\w+)\s+(?:(\d+):)?([^\s:]+)\s+\S+$", text)
@@ -99,43 +99,43 @@ def yum_knows(text: str) -> frozenset[str]:
 
 
 def states(text: str) -> dict[str, str]:
-    """Return the second column of a table of virsh by the first: pools to states, say."""
+    """Map the first column of a virsh table to the second, such as pools to states."""
     rows = [line.split() for line in text.splitlines()[2:]]
     return {row[0]: row[1] for row in rows if len(row) > 1}
 
 
 def compiled_in(text: str, section: str) -> tuple[str, ...]:
-    """Return the words of one section (such as ``Storage``) of ``virsh -V``."""
+    """Return the capabilities in one section (such as ``Storage``) of ``virsh -V``."""
     return tuple(info(text).get(section, "").split())
 
 
 def cluster_status(text: str) -> str:
-    """Return what the first line of ``dog cluster info`` says; "" where it says nothing."""
+    """Return the status in the first line of ``dog cluster info``, or ""."""
     return info(text).get("Cluster status", "")
 
 
 def nodes(text: str) -> int:
-    """Return how many nodes ``dog node info -r`` lists: lines that begin with a node's number."""
+    """Count the nodes in ``dog node info -r``: lines that begin with a node's number."""
     return len(re.findall(r"(?m)^\s*\d+\s", text))
 
 
 def vdis(text: str) -> dict[str, int]:
-    """Return name to size of the VDIs that ``dog vdi list -r`` lists; no snapshots.
+    """Parse ``dog vdi list -r``: return name to size of each VDI, without snapshots.
 
-    The kind comes first: = is a VDI, c one that was cloned, s a snapshot. A name's spaces and
-    backslashes have a backslash before them.
+    The first column is the kind: = is a VDI, c a clone, s a snapshot. Spaces and backslashes in a
+    name are escaped with a backslash.
     """
     rows = re.findall(r"(?m)^[=c] ((?:\\.|[^\\\s])+) \d+ (\d+) ", text)
     return {re.sub(r"\\(.)", r"\1", name): int(size) for name, size in rows}
 
 
 def amount(memory: ElementTree.Element) -> int:
-    """Return the bytes that a ``<memory unit="...">`` element says."""
+    """Return the bytes of a ``<memory unit="...">`` element."""
     return int((memory.text or "0").strip()) * UNITS[memory.get("unit", "KiB")]
 
 
 def memory_kib(domain: ElementTree.Element) -> int:
-    """Return a domain's memory in KiB, rounded up as libvirt does; -1 where there is none."""
+    """Return a domain's memory in KiB, rounded up as libvirt does; -1 if it has none."""
     memory = domain.find("memory")
     if memory is None or not (memory.text or "").strip().isdigit():
         return -1
@@ -143,7 +143,7 @@ def memory_kib(domain: ElementTree.Element) -> int:
 
 
 def beats(console: str, line: str) -> list[Heartbeat]:
-    """Return what a guest printed after ``line`` on its console, each time, in order."""
+    """Return a guest's heartbeats on its console: what follows each ``line``, in order."""
     found = re.findall(re.escape(line) + BEAT, console)
     return [
         Heartbeat(int(up), int(boot or 0), marker, trouble) for up, boot, marker, trouble in found
@@ -151,9 +151,9 @@ def beats(console: str, line: str) -> list[Heartbeat]:
 
 
 def boot_records(junit: str) -> dict[str, tuple[int, str]]:
-    """Return what each guest's disk said in a pass of the verification: boots and marker, by guest.
+    """Return each guest's boot count and marker, as one pass of the verification read them.
 
-    ``junit`` is the pass's report, whose property "boot record" is "GUEST BOOTS MARKER". Raises
+    ``junit`` is the report of the pass; its property "boot record" is "GUEST BOOTS MARKER". Raises
     ElementTree.ParseError.
     """
     found = {}
@@ -165,16 +165,16 @@ def boot_records(junit: str) -> dict[str, tuple[int, str]]:
 
 
 def edited(junit: str) -> list[str]:
-    """Return what a pass of the verification tells of configuration that was edited, in order.
+    """Return the edited configuration files that one pass of the verification reported, in order.
 
-    One text a file: a line, and its diff below where it has one. Raises ElementTree.ParseError.
+    One text for each file: a line, and its diff if there is one. Raises ElementTree.ParseError.
     """
     entries = ElementTree.fromstring(junit).iter("property")
     return [e.get("value", "") for e in entries if e.get("name") == EDITED]
 
 
 def network_disks(domain: ElementTree.Element) -> list[tuple[str, str]]:
-    """Return (protocol, name) of each disk of a domain that comes over a network."""
+    """Return (protocol, name) of each network disk of a domain."""
     sources = domain.findall("devices/disk[@type='network']/source")
     return [(s.get("protocol", ""), s.get("name", "")) for s in sources]
 
@@ -182,7 +182,7 @@ def network_disks(domain: ElementTree.Element) -> list[tuple[str, str]]:
 def opens_vdi(words: Sequence[str], vdi: str) -> bool:
     """Tell whether a QEMU command line opens ``vdi`` through QEMU's sheepdog driver.
 
-    As libvirt >= 5 says it (-blockdev and JSON) or as older ones do (-drive file=sheepdog:...).
+    libvirt >= 5 writes -blockdev and JSON, older ones -drive file=sheepdog:...
     """
     old = re.compile(rf"(?:.*,)?file=sheepdog:(?:[^,]*:)?{re.escape(vdi)}(?:,.*)?")
     for word in words:
@@ -198,9 +198,9 @@ def opens_vdi(words: Sequence[str], vdi: str) -> bool:
 def differing(
     ours: Mapping[str, tuple[str, str]], there: Mapping[str, Sequence[tuple[str, str]]]
 ) -> list[str]:
-    """Return what is wrong with installed packages whose names are ours; empty: all are ours.
+    """Return the installed packages that differ from the published ones of the same names.
 
-    Both map a name to (NEVRA, SHA1 of the header); a host may have more than one of a name.
+    Both arguments map a name to (NEVRA, SHA1 of the header); a host may have several of one name.
     """
     wrong = []
     for name in sorted(ours.keys() & there.keys()):

@@ -1,4 +1,4 @@
-"""Pure: what keeps a bootstrap from changing anything on a host, found before the first step."""
+"""Refuse a bootstrap before its first step if the host is not suitable. Pure."""
 
 from __future__ import annotations
 
@@ -11,32 +11,33 @@ SHEEPDOG = "sheepdog"
 
 
 def require(wanted: DesiredState, facts: Facts) -> None:
-    """Raise BootstrapError where the host has what this run must not touch or cannot work with."""
+    """Raise BootstrapError if the host has something that this run must not or cannot handle."""
     _same_maker(wanted, facts)
     _free_port(wanted, facts)
     _kernel_modules(wanted, facts)
 
 
 def _same_maker(wanted: DesiredState, facts: Facts) -> None:
-    """Refuse to put a package in place of its stand-in, or back: each has a store of its own.
+    """Refuse to replace a package by its stand-in, or a stand-in by the package.
 
-    The guests' disks would stay behind in the former store, and new ones would take their names.
+    Each has its own store. The guests' disks would stay in the former one, and new disks would take
+    their names.
     """
     host = wanted.host.name
     for installed, published in wanted.other_makers.items():
         if installed not in facts.packages:
             continue
-        again = f"`invoke destroy {host}`, then `invoke bootstrap {host}`: it starts empty"
+        again = f"run `invoke destroy {host}`, then `invoke bootstrap {host}`: it starts empty"
         raise BootstrapError(
             f"{host} has {facts.packages[installed]}, and the published repo has {published} "
-            f"in its place. The disks of its guests are in the store of {installed}, which "
-            f"{published} does not read. Nothing was changed",
+            f"in its place. The guests' disks are in the store of {installed}, which {published} "
+            "cannot read. Nothing was changed",
             hint=again if wanted.host.rehearsal else f"move the disks, then remove {installed}",
         )
 
 
 def _free_port(wanted: DesiredState, facts: Facts) -> None:
-    """Refuse where sheepdog is to start, and something else has its port."""
+    """Refuse if sheepdog must start and another process has its port."""
     state = facts.services.get(SHEEPDOG)
     wants = SHEEPDOG in wanted.dependencies.services
     if not wants or (state and state.active):
@@ -51,15 +52,15 @@ def _free_port(wanted: DesiredState, facts: Facts) -> None:
 
 
 def _kernel_modules(wanted: DesiredState, facts: Facts) -> None:
-    """Refuse where nothing would bring a module that a service needs to start."""
+    """Refuse if neither the kernel nor the repo has a module that a service needs."""
     host, made = wanted.host, {record.kernel_module for record in wanted.records}
     for module, package in wanted.module_makers.items():
-        # Of a host that is yet to be looked at, no kernel is known.
+        # The kernel is unknown before the first look at a host.
         if facts.kernel and module not in made and not facts.modules.get(module):
             raise BootstrapError(
-                f"{host.name}: its kernel {facts.kernel} brings no {module} module, and the repo "
-                "has no RPM of it. Nothing was changed",
-                hint="update its kernel, since later ones bring it; or set `kversion = "
+                f"{host.name}: its kernel {facts.kernel} has no {module} module, and the repo has "
+                "no RPM of it. Nothing was changed",
+                hint="update its kernel, since later ones have it; or set `kversion = "
                 f'"{facts.kernel}"` for it in the inventory, then `invoke build-rpms --target '
                 f"{host.target} --package {package}`",
             )

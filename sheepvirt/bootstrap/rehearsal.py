@@ -1,8 +1,8 @@
-"""Rehearsal hosts: containers that play machines, with a real init and a real sshd.
+"""Rehearsal hosts: containers that act as machines, with a real init and a real sshd.
 
-The engine creates and removes them and hands over keys; everything else goes over SSH, as on a
-machine. Host keys are made inside on the first start and read through the engine, so that nothing
-is ever trusted because it came first over the network.
+The engine creates and removes them and copies keys; everything else goes over SSH, as on a machine.
+Host keys are made inside on the first start and read through the engine. So no key is trusted only
+because it was the first one on the network.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ START_SECONDS = 90.0
 ANSWER_SECONDS = 20.0  # of a running host: it may be in the middle of a reboot
 SSH_PORT = 22
 SYSV_STAND_INS = (
-    "SysV init, rc and sshd are real; chkconfig, the network scripts and the init scripts that our "
-    "RPMs do not bring are stand-ins"
+    "SysV init, rc and sshd are real; chkconfig, the network scripts and the init scripts that are "
+    "not in the repo's RPMs are stand-ins"
 )
 HOST_KEY = "/etc/ssh/ssh_host_ed25519_key.pub"
 
 
 def container_name(host: Host) -> str:
-    """Return the name of the container that plays ``host``."""
+    """Return the name of ``host``'s container."""
     return f"sheepvirt-host-{host.name}"
 
 
 def exists(host: Host) -> bool:
-    """Tell whether ``host``'s container is there, running or not. Raises EngineError."""
+    """Tell whether ``host``'s container exists, running or not. Raises EngineError."""
     return Engine().find(container_name(host)) is not None
 
 
@@ -49,9 +49,9 @@ def running(host: Host) -> bool:
 
 
 def made_with(host: Host) -> str:
-    """Return the init that ``host``'s container has, running or not; "" where there is none.
+    """Return the init in ``host``'s container, running or not; "" if it does not exist.
 
-    The name of the image it was made from says so. Raises EngineError.
+    The name of its image says which. Raises EngineError.
     """
     container = Engine().find(container_name(host))
     if container is None:
@@ -61,10 +61,10 @@ def made_with(host: Host) -> str:
 
 
 def ensure(host: Host, progress: Progress) -> bool:
-    """Make ``host`` answer over SSH: create it where it is absent, start it where it is stopped.
+    """Make ``host`` answer over SSH: create its container if absent, start it if stopped.
 
-    Returns whether it had to be created. An existing host is kept even where its image's recipe
-    has changed since (said in one line). Raises EngineError (no container, no systemd), SshError.
+    Returns whether it was created. An existing host is kept even if its image's recipe has changed
+    since; a line says so. Raises EngineError (no container, no systemd), SshError.
     """
     engine = Engine()
     found = engine.find(container_name(host))
@@ -92,9 +92,9 @@ def ensure(host: Host, progress: Progress) -> bool:
 
 
 def remove(host: Host) -> None:
-    """Remove ``host``'s container, key and pinned host key; nothing where they are absent.
+    """Remove ``host``'s container, key and pinned host key, if they exist.
 
-    Waits for a run that holds the host. Raises EngineError, LockedError.
+    Waits for a run that uses the host. Raises EngineError, LockedError.
     """
     with locks.lock(f"host-{host.name}", quiet()):
         Engine().remove(container_name(host))
@@ -102,7 +102,7 @@ def remove(host: Host) -> None:
 
 
 def _image(host: Host) -> str:
-    """Return the kind of image that ``host`` is made from."""
+    """Return the kind of image for ``host``."""
     return f"host-{SYSV}" if host.init == SYSV else "host"
 
 
@@ -126,11 +126,11 @@ def _create(engine: Engine, host: Host, tag: str) -> Container:
 
 
 def _set_language(container: Container, host: Host) -> None:
-    """Make the host speak its language, over SSH as well (pam_env reads the file)."""
+    """Set the host's language, also for SSH sessions (pam_env reads the file)."""
     if not host.language:
         return
     known = container.run(["locale", "-a"], check=True).stdout.split()
-    # locale -a spells the codeset its own way: ja_JP.utf8.
+    # locale -a spells the codeset differently: ja_JP.utf8.
     if host.language.replace("UTF-8", "utf8") not in known:
         raise EngineError(
             f"the host image has no locale {host.language!r} for {host.name}",
@@ -141,10 +141,9 @@ def _set_language(container: Container, host: Host) -> None:
 
 
 def _wait_for_systemd(container: Container, host: Host, stage: Stage) -> None:
-    """Wait until systemd has started what it starts; a failed unit is said, not fatal.
+    """Wait until systemd has started its units; report a failed unit without an error.
 
-    A fresh host with a failed unit is a defect of the image, an old one's may be the very thing
-    that the bootstrap mends.
+    On a new host a failed unit is a defect of the image. On an old one, the bootstrap may repair it.
     """
     name = container_name(host)
     state = _wait(
@@ -159,7 +158,7 @@ def _wait_for_systemd(container: Container, host: Host, stage: Stage) -> None:
 
 
 def _wait_for_runlevel(container: Container, host: Host) -> None:
-    """Wait until SysV init is in a runlevel; its scripts may still be at work."""
+    """Wait until SysV init is in a runlevel; its scripts may still be running."""
     _wait(
         container, host, ["runlevel"], lambda said: bool(said) and "unknown" not in said,
         f"`docker logs {container_name(host)}` says more",
@@ -169,9 +168,9 @@ def _wait_for_runlevel(container: Container, host: Host) -> None:
 def _wait(
     container: Container, host: Host, argv: list[str], ready: Callable[[str], bool], more: str
 ) -> str:
-    """Return what the host's init says of itself once it is ``ready``. Raises EngineError.
+    """Return the state that the host's init reports once it is ``ready``. Raises EngineError.
 
-    ``more`` names the commands that say why it is not.
+    ``more`` names commands that show why it is not.
     """
     deadline = time.monotonic() + START_SECONDS
     said = ""
@@ -180,7 +179,7 @@ def _wait(
             raise EngineError(
                 f"{host.name}: its init is not ready after {START_SECONDS:.0f} s: `{argv[0]}` says "
                 f"{said or 'nothing'!r}",
-                hint=f"{more}; `invoke destroy {host.name}` starts afresh",
+                hint=f"{more}; `invoke destroy {host.name}` removes the host",
             )
         time.sleep(0.2)
         with contextlib.suppress(EngineError):  # between two boots nothing can be run inside
@@ -189,7 +188,7 @@ def _wait(
 
 
 def _introduce(container: Container, host: Host) -> None:
-    """Give the host our public key and pin its own, both through the engine."""
+    """Give the host the client's public key, and pin its host key; both through the engine."""
     home = container.run(["getent", "passwd", host.user], check=True).stdout.split(":")[5]
     container.run(["install", "-d", "-m", "700", "-o", host.user, f"{home}/.ssh"], check=True)
     keys = f"{home}/.ssh/authorized_keys"
@@ -200,10 +199,10 @@ def _introduce(container: Container, host: Host) -> None:
 
 
 def _answers(host: Host, progress: Progress) -> bool:
-    """Tell whether the host can be entered with the key and the pin that are here.
+    """Tell whether the host accepts the existing key and has the pinned host key.
 
-    Raises what a user must judge (a changed host key, no sshd); a lost key or pin is handed over
-    anew.
+    Returns False if one of them is lost: it is then copied again. Raises errors that need the user
+    (a changed host key, no sshd).
     """
     folder = hostkeys.folder(host)
     if not all((folder / n).exists() for n in (hostkeys.key_name(host), "known_hosts", "port")):
@@ -218,7 +217,7 @@ def _answers(host: Host, progress: Progress) -> bool:
 
 
 def _free_port() -> int:
-    """Return a loopback port that is free now; the host keeps it for its life."""
+    """Return a loopback port that is free now; the host keeps it."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -230,5 +229,5 @@ def _say_if_outdated(
     if container.image != engine.image_id(tag):
         progress.say(
             f"  {host.name} was made from an older host image and is kept; "
-            f"`invoke destroy {host.name}` and a new bootstrap make it anew"
+            f"`invoke destroy {host.name}` and a new bootstrap replace it"
         )

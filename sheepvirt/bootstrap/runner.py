@@ -1,7 +1,7 @@
-"""Bring a host to its wanted state: look, change what differs, look again.
+"""Bring a host to its desired state: gather facts, change what differs, gather facts again.
 
-Facts are gathered once, and again after every step that changed something: that is the proof that
-the step reached its state, and what the next one decides on.
+Facts are gathered once, and again after every step that changed something. They prove that the step
+reached its state, and the next step uses them.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from sheepvirt.ssh.client import Connection
 
 
 def bootstrap(host: Host, *, plan: bool, progress: Progress) -> list[Change]:
-    """Change what differs on ``host`` and return that; with ``plan`` only say what would change.
+    """Change what differs on ``host`` and return the changes; with ``plan`` change nothing.
 
     Raises BootstrapError (a step did not reach its state), SshError and its kinds, EngineError,
     ConfigError (no repo is published), LockedError.
@@ -48,10 +48,10 @@ def bootstrap(host: Host, *, plan: bool, progress: Progress) -> list[Change]:
 
 
 def desired_state(host: Host) -> DesiredState:
-    """Return the state that ``host`` is to have.
+    """Return the desired state of ``host``.
 
-    Raises ConfigError: no repo is published, or a rehearsal host cannot have the init that its RPMs
-    or its inventory want; EngineError.
+    Raises ConfigError (no repo is published, or a rehearsal host cannot have the init that its RPMs
+    or its inventory require), EngineError.
     """
     folder = (paths.dist() / host.target).resolve()  # one repo, even if another is published now
     records = repo.read_manifest(folder)
@@ -78,7 +78,7 @@ def desired_state(host: Host) -> DesiredState:
 
 
 def _other_makers(records: Sequence[BuildRecord]) -> dict[str, str]:
-    """Return the RPMs of makers that were not chosen, each with the package in its place."""
+    """Map the RPMs of providers that were not chosen to the package in their place."""
     packages = [catalog.load_package(name) for name in catalog.package_names()]
     published = {record.package for record in records}
     found: dict[str, str] = {}
@@ -91,7 +91,7 @@ def _other_makers(records: Sequence[BuildRecord]) -> dict[str, str]:
 
 
 def _module_makers(target: str) -> dict[str, str]:
-    """Return which package makes each kernel module that hosts of ``target`` need."""
+    """Map each kernel module that hosts of ``target`` need to its package."""
     packages = [catalog.load_package(name) for name in catalog.package_names()]
     return {p.kernel_module: p.name for p in packages if p.kernel_module and target in p.targets}
 
@@ -99,7 +99,7 @@ def _module_makers(target: str) -> dict[str, str]:
 def _with_init(host: Host, records: Sequence[BuildRecord]) -> Host:
     """Return a rehearsal host with the init that its RPMs have services for.
 
-    Raises ConfigError where the inventory names another for it.
+    Raises ConfigError: the inventory names another one.
     """
     if not host.rehearsal:
         return host
@@ -107,9 +107,9 @@ def _with_init(host: Host, records: Sequence[BuildRecord]) -> Host:
         init = catalog.load_package(record.package, record.version).init
         if init and host.init not in {"", init}:
             raise ConfigError(
-                f"{record.package} {record.version} comes with init scripts, and {host.name} is to "
-                f"be a rehearsal host with {host.init}",
-                hint=f'set `init = "{init}"` for it in {paths.inventory()}, or leave it out',
+                f"{record.package} {record.version} has init scripts, and the inventory sets "
+                f"init = {host.init!r} for the rehearsal host {host.name}",
+                hint=f'set `init = "{init}"` for it in {paths.inventory()}',
             )
         if init:
             return replace(host, init=init)
@@ -117,18 +117,18 @@ def _with_init(host: Host, records: Sequence[BuildRecord]) -> Host:
 
 
 def _refuse_another_init(host: Host) -> None:
-    """Raise ConfigError where a rehearsal host is there that was made with another init."""
+    """Raise ConfigError if the rehearsal host exists and has another init."""
     there = rehearsal.made_with(host) if host.rehearsal else ""
     if there not in {"", host.init}:
         raise ConfigError(
-            f"{host.name} was made with {there}, and is to have {host.init} now, by the published "
-            f"RPMs or by {paths.inventory()}",
-            hint=f"`invoke destroy {host.name}`; the next bootstrap makes it anew",
+            f"{host.name} was made with {there}; the published RPMs or {paths.inventory()} now "
+            f"require {host.init}",
+            hint=f"run `invoke destroy {host.name}`; the next bootstrap makes a new one",
         )
 
 
 def fact_query(wanted: DesiredState) -> FactQuery:
-    """Return what must be looked at to decide every step."""
+    """Return the query for all facts that the steps need."""
     host = wanted.host
     return FactQuery(
         names=wanted.dependencies.packages,
@@ -150,13 +150,13 @@ def fact_query(wanted: DesiredState) -> FactQuery:
 
 
 def make_plan(wanted: DesiredState, progress: Progress) -> list[Change]:
-    """Return what a bootstrap would change; nothing is built, created, started or written."""
+    """Return what a bootstrap would change; build, create, start and write nothing."""
     host = wanted.host
     if host.rehearsal and not rehearsal.exists(host):
         created = Change("host", f"{host.name} created, a rehearsal host")
         return [created, *differences(wanted, Facts(init=host.init))]
     if host.rehearsal and not rehearsal.running(host):
-        return [Change("host", f"{host.name} started (it is stopped), then looked at")]
+        return [Change("host", f"{host.name} started (it is stopped), then checked")]
     with progress.stage(f"{host.name}: look") as stage:
         facts = gather(client.connect(host), fact_query(wanted))
         stage.note = facts.os
@@ -165,7 +165,7 @@ def make_plan(wanted: DesiredState, progress: Progress) -> list[Change]:
 
 
 def differences(wanted: DesiredState, facts: Facts) -> list[Change]:
-    """Return what every step would change, from ``facts`` alone. Pure. Raises BootstrapError."""
+    """Return what every step would change, from ``facts``. Pure. Raises BootstrapError."""
     refusals.require(wanted, facts)
     changes: list[Change] = []
     for step in STEPS:
@@ -174,7 +174,7 @@ def differences(wanted: DesiredState, facts: Facts) -> list[Change]:
 
 
 def _labelled(wanted: DesiredState, changes: Sequence[Change]) -> list[Change]:
-    """Let each change of what is a stand-in on the host say so."""
+    """Label the changes of stand-ins."""
     return [replace(c, what=standin.label(c.what, wanted.stand_ins)) for c in changes]
 
 
@@ -213,8 +213,7 @@ def _apply(step: Step, wanted: DesiredState, facts: Facts, context: StepContext)
     except RemoteCommandError as error:
         raise BootstrapError(
             f"{wanted.host.name}: step {step.name!r}: {error.message}",
-            hint=f"mend what the lines say; `invoke bootstrap {wanted.host.name}` goes on from "
-            "there",
+            hint=f"fix what the lines say, then run `invoke bootstrap {wanted.host.name}` again",
         ) from error
 
 
@@ -224,5 +223,5 @@ def _prove(step: Step, wanted: DesiredState, facts: Facts, context: StepContext)
         said = "\n".join([f"  still to do: {c.what}" for c in left] + list(context.tail))
         raise BootstrapError(
             f"{wanted.host.name}: step {step.name!r} ran and did not reach its state:\n{said}",
-            hint="the last lines are what its commands said; the run's log in dist/logs has all",
+            hint="read the run's log in dist/logs; the last lines are the output of its commands",
         )

@@ -1,8 +1,8 @@
-"""libvirt's own RNG schemas, read from the published RPM: XML is validated before it is sent.
+"""libvirt's RNG schemas from the published RPM: XML is validated before it is sent.
 
-libvirt itself accepts and drops an element that it does not know (the how-to's ``<membaloon>``). A
-schema sees that, and no more: a bridge that does not exist (the how-to's ``obsbr0``) is as valid a
-name as any, so the bridge itself is looked at, by its step and by verification.
+libvirt accepts and drops unknown elements (the how-to's ``<membaloon>``). A schema finds those. It
+does not find a bridge that does not exist (the how-to's ``obsbr0``): that is a valid name. So the
+bridge's step and the verification check the bridge itself.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from sheepvirt.rpm import rpms
 
 FOLDER = "/usr/share/libvirt/schemas/"
 KINDS = {"domain": "domain.rng", "network": "network.rng", "pool": "storagepool.rng"}
-# The RPMs that have them, of 1.0.3 and of 7.0.0: looked into first.
+# The RPMs that have them in 1.0.3 and 7.0.0; they are read first.
 LIKELY = ("libvirt-libs", "libvirt-client")
 
 
 class Schemas:
-    """The schemas in a folder; each is read when it is first asked for."""
+    """The schemas in a folder; each is read on first use."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._read: dict[str, etree.RelaxNG] = {}
 
     def validate(self, kind: str, text: str, what: str) -> None:
-        """Raise BootstrapError where ``text`` is no ``kind`` (domain, network, pool) to libvirt.
+        """Raise BootstrapError if ``text`` is not a valid ``kind`` (domain, network, pool).
 
-        Names the element and its line. ``what`` says what the XML is of.
+        The error names the element and its line. ``what`` says what the XML describes.
         """
         root = etree.fromstring(text.encode())
         schema = self._schema(kind)
@@ -44,7 +44,7 @@ class Schemas:
         culprit = _culprit(schema, root) or f"line {said[0].line}: {said[0].message}"
         raise BootstrapError(
             f"{what}: libvirt's schema {KINDS[kind]} refuses the XML: {culprit}",
-            hint=f"mend host/templates/{kind}.xml.j2, or the value of the inventory that is there",
+            hint=f"correct host/templates/{kind}.xml.j2, or the inventory's value at that place",
         )
 
     def _schema(self, kind: str) -> etree.RelaxNG:
@@ -54,7 +54,7 @@ class Schemas:
 
 
 def load(repo: Path, records: Sequence[BuildRecord]) -> Schemas:
-    """Return the schemas of the RPMs in ``repo``, kept in the cache by the RPM's hash.
+    """Return the schemas of the RPMs in ``repo``; they are cached by the RPM's hash.
 
     Raises ConfigError: none of the RPMs has them.
     """
@@ -74,25 +74,25 @@ def load(repo: Path, records: Sequence[BuildRecord]) -> Schemas:
 
 
 def _keep(repo: Path, rpm: PublishedRpm, kept: Path) -> bool:
-    """Unpack the schemas of ``rpm``, switched by renaming; return whether it has any."""
+    """Unpack the schemas of ``rpm``, atomically; return whether it has any."""
     found = rpms.read_folder(repo / rpm.file, FOLDER)
     if KINDS["domain"] not in found:
         return False
     kept.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=kept) as scratch:
-        beside = Path(scratch) / "schemas"
-        beside.mkdir()
+        temporary = Path(scratch) / "schemas"
+        temporary.mkdir()
         for name, content in found.items():
-            (beside / name).write_bytes(content)
+            (temporary / name).write_bytes(content)
         if not (kept / rpm.sha256).is_dir():  # another run may have been faster
-            beside.rename(kept / rpm.sha256)
+            temporary.rename(kept / rpm.sha256)
     return True
 
 
 def _culprit(schema: etree.RelaxNG, root: etree._Element) -> str:
-    """Name the smallest part of the XML without which it would be valid; "" where there is none.
+    """Name the smallest part of the XML whose removal makes it valid; "" if there is none.
 
-    What libxml2 says of an <interleave> is only which of the outermost elements did not fit.
+    For an <interleave>, libxml2 only says which of the outermost elements did not fit.
     """
     blamed = root
     while inner := [c for c in blamed if _valid_without(schema, root, c)]:

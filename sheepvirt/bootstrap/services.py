@@ -1,4 +1,4 @@
-"""Pure: what switches a service and what its init says of it: systemd, or el6's SysV init."""
+"""Commands and states of services, for systemd and for el6's SysV init. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Container, Iterable
 from sheepvirt.bootstrap import initscripts
 from sheepvirt.model.hosts import SYSV, ServiceState
 
-# What `state` reads: these properties of `systemctl show`, or a SysV host's answers below.
+# `state` parses these properties of `systemctl show`, or the SysV output described below.
 PROPERTIES = ("LoadState", "ActiveState", "UnitFileState")
 INITDEFAULT = r"s/^[^#:]*:\([0-6]\):initdefault:.*/\1/p"  # for sed -n, on /etc/inittab
 LAST_LINES = "12"
@@ -18,8 +18,8 @@ Argv = tuple[str, ...]
 def commands(init: str, verb: str, name: str) -> tuple[Argv, ...]:
     """Return the commands for ``verb``: start, stop, restart, enable or disable.
 
-    Enabling names the runlevels: a script whose header has "-" for them (sheepdog's own) would
-    be added and never started. Raises KeyError for another verb.
+    Enabling names the runlevels: a script with "-" for them in its header (such as sheepdog's)
+    would be added and never started. Raises KeyError for another verb.
     """
     if init != SYSV:
         return (("systemctl", verb, name),)
@@ -33,36 +33,36 @@ def commands(init: str, verb: str, name: str) -> tuple[Argv, ...]:
 
 
 def asked(init: str, names: Iterable[str], optional: Container[str]) -> tuple[str, ...]:
-    """Return those of ``names`` that a host with this init is asked for, in their order.
+    """Return the services that a host with this init must have, in their order.
 
-    Optional ones under systemd alone, where sockets start them. Upstream's SysV script of virtlockd
-    has libvirtd's number, so it starts after it, and its "status" reads a pid file that 7.0.0's
-    daemon does not write (1.0.3's: unverified); only a lock manager that somebody sets in qemu.conf
-    would want it.
+    Optional ones are required only under systemd, where sockets start them. Upstream's SysV script
+    of virtlockd has libvirtd's number, so it starts after it. Its "status" reads a pid file that
+    7.0.0's daemon does not write (1.0.3's: unverified). Only a lock manager in qemu.conf needs it.
     """
     return tuple(name for name in names if init != SYSV or name not in optional)
 
 
 def log_hint(init: str, name: str) -> str:
-    """Return the command that shows why a service does not do what it should."""
+    """Return the commands that show why a service fails."""
     if init == SYSV:
         return f"`service {name} status` and /var/log/messages"
     return f"`systemctl status {name}` and `journalctl -u {name}`"
 
 
 def last_words(init: str, name: str) -> Argv:
-    """Return the command that prints what a service has said last; it may print nothing."""
+    """Return the command that prints a service's last log lines; it may print nothing."""
     if init == SYSV:
         return ("tail", "-n", LAST_LINES, "/var/log/messages")
     return ("journalctl", "--quiet", "--no-pager", "-o", "cat", "-n", LAST_LINES, "-u", name)
 
 
 def state(text: str, runlevel: str) -> ServiceState | None:
-    """Read `systemctl show` of a service and its socket, or chkconfig's line and the script's exit
-    code for "status" (LSB: 0 is running); None where there is no such service.
+    """Parse the state of a service; None if there is no such service.
 
-    A service that its socket starts is "indirect": it is enabled where the socket is. One that
-    exits when idle (libvirtd's --timeout) is active as long as its socket listens.
+    ``text`` is `systemctl show` of the service and its socket, or chkconfig's line and the script's
+    exit code for "status" (LSB: 0 is running). A service that its socket starts is "indirect": it
+    is enabled if the socket is. A service that exits when idle (libvirtd's --timeout) is active as
+    long as its socket listens.
     """
     sysv = re.search(r"(?m)^status (\d+)$", text)
     if sysv:

@@ -1,4 +1,4 @@
-"""Pure: where sheepdog's server listens, and what of that can be seen from its host's kernel.
+"""Find the addresses on which sheepdog's server listens, from the host's /proc/net/tcp. Pure.
 
 Source of the format: proc(5), /proc/net/tcp. Addresses are words of 32 bits in the byte order of
 the machine, which is little-endian on x86_64.
@@ -12,17 +12,17 @@ import re
 from sheepvirt.model.hosts import Listener
 
 ADDRESS, PORT = "127.0.0.1", 7000  # of the host's own node
-# For grep, on /proc/net/tcp and tcp6: the sockets that listen on the port (0A is TCP_LISTEN).
+# For grep on /proc/net/tcp and tcp6: sockets that listen on the port (0A is TCP_LISTEN).
 LISTENING = f":{PORT:04X} [0-9A-F:]* 0A "
 ROW = re.compile(
     rf"^\s*\d+: ([0-9A-F]{{8}}|[0-9A-F]{{32}}):{PORT:04X} [0-9A-F:]+ 0A .*? \d+ +\d+ (\d+) ", re.M
 )
-# What facts.SCRIPT says of a socket: its inode, and process and program that have it open.
+# The output of facts.SCRIPT about a socket: its inode, and the process and program that have it.
 OWNER = re.compile(r"^(\d+) (\d+) (.*)$", re.M)
 
 
 def listeners(table: str, owners: str = "") -> tuple[Listener, ...]:
-    """Return who listens on sheepdog's port: rows of /proc/net/tcp and tcp6, by address.
+    """Return the listeners on sheepdog's port, by address; ``table`` is /proc/net/tcp and tcp6.
 
     ``owners`` has a line "INODE PID PROGRAM" for each socket whose process is known.
     """
@@ -34,9 +34,9 @@ def listeners(table: str, owners: str = "") -> tuple[Listener, ...]:
 
 
 def unwanted(found: tuple[Listener, ...], wanted: tuple[str, ...]) -> tuple[Listener, ...]:
-    """Return those of ``found`` that listen on none of the ``wanted`` addresses.
+    """Return those of ``found`` whose address is not in ``wanted``.
 
-    A wanted 0.0.0.0 or :: stands for every address of its family.
+    0.0.0.0 or :: in ``wanted`` stands for every address of its family.
     """
     allowed = {ipaddress.ip_address(address) for address in wanted}
     families = {address.version for address in allowed if address.is_unspecified}

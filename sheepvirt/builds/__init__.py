@@ -1,1 +1,1 @@
-"""From pinned sources to a published repo: planned, carried out, judged at each gate."""
+"""Builds: from pinned sources to a published repo, checked at each gate."""

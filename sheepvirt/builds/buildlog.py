@@ -1,10 +1,10 @@
-"""Pure: find in a build log the line that a person would look for first."""
+"""Find the first real error in a build log. Pure."""
 
 from __future__ import annotations
 
 import re
 
-# Most telling first: what rpm, patch, meson, autoconf, compilers, linkers and make print.
+# Most specific first: errors of rpm, patch, meson, autoconf, compilers, linkers and make.
 _FIRST = (
     re.compile(r"^error: Failed build dependencies:"),
     re.compile(r"^error: (?:Bad (?:source|file)|line \d+:|File not found|Installed \(but)"),
@@ -26,9 +26,9 @@ WIDTH = 300
 def first_error(log: str) -> str:
     """Return the first real error of a build log, with the lines that belong to it.
 
-    Falls back to the last lines of the log where nothing in it looks like an error.
+    Falls back to the last lines of the log if no line looks like an error.
     """
-    # Compilers colour their words where meson asks for it.
+    # Under meson, compilers colour their output.
     lines = [re.sub(r"\x1b\[[0-9;]*[mK]", "", line)[:WIDTH] for line in log.splitlines()]
     for pattern in _FIRST:
         for number, line in enumerate(lines):
@@ -38,7 +38,7 @@ def first_error(log: str) -> str:
 
 
 def _following(lines: list[str]) -> list[str]:
-    """Return the lines that are indented below an error: what is missing, the source line."""
+    """Return the indented lines below an error: what is missing, the source line."""
     found: list[str] = []
     for line in lines:
         if not line.startswith((" ", "\t")):

@@ -1,4 +1,4 @@
-"""What every build root is like: its place, its environment, the macros that rpm gets in it."""
+"""Settings of every build root: its folder, its environment, its rpm macros."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ TOP = "/build"  # %_topdir of the build root
 _ENVIRONMENT = {
     "CCACHE_DIR": "/ccache",
     "CCACHE_MAXSIZE": "4G",
-    # ccache distrusts headers that are as new as all files of a fresh container (they might change
-    # under the compiler; here nothing changes them) and would preprocess three of four sources.
+    # ccache distrusts headers as new as the files of a fresh container: they might change during
+    # the compilation. Here nothing changes them. Without this it preprocesses 3 of 4 sources.
     "CCACHE_SLOPPINESS": "include_file_mtime,include_file_ctime",
-    # ccache's links: where el has them, where Debian has them.
+    # The folders of ccache's links: on el, on Debian.
     "PATH": "/usr/lib64/ccache:/usr/lib/ccache:/usr/local/sbin:/usr/local/bin:"
     "/usr/sbin:/usr/bin:/sbin:/bin",
 }
-# The same inputs give the same RPMs, byte for byte: no name of a container in them, and no date but
-# that of the sources (SOURCE_DATE_EPOCH). rpm 4.8 knows neither date macro and ignores them.
+# The same inputs give the same RPMs, byte for byte: no container's name, and only the sources' date
+# (SOURCE_DATE_EPOCH). rpm 4.8 does not know the two date macros and ignores them.
 REPRODUCIBLE = {
     "_buildhost": "sheepvirt",
     "use_source_date_epoch_as_buildtime": "1",
@@ -31,14 +31,14 @@ def environment(target: Target) -> dict[str, str]:
 
 
 def owner(target: Target) -> str:
-    """Return the label of the build containers of ``target``: the lock that they live under.
+    """Return the label of the build containers of ``target``: the path of its lock.
 
-    Whoever holds that lock may remove such containers: their run is dead.
+    The holder of that lock may remove such containers: their run is dead.
     """
     return str(locks.path_of(f"target-{target.name}"))
 
 
 def defines(target: Target, package: Package) -> list[str]:
-    """Return the arguments that give rpm the macros of a package on ``target``, and its place."""
+    """Return rpm's arguments for the macros of a package on ``target``, and for %_topdir."""
     macros = {"_topdir": TOP, **REPRODUCIBLE, **target.for_package(package).macros}
     return [word for name, value in macros.items() for word in ("--define", f"{name} {value}")]

@@ -1,4 +1,4 @@
-"""Pure: evidence against declaration. A feature that is declared and not seen stops the run.
+"""Compare evidence with declarations. A declared feature without evidence stops the run. Pure.
 
 The gates are spec (by_intent.py proves it), build and rpm (here) and host (verify/checks).
 """
@@ -17,7 +17,7 @@ ReadMember = Callable[[Rpm, str], bytes]
 
 
 def spec_evidence(package: str, feature: Feature, expanded: str) -> tuple[Evidence, ...]:
-    """Return what a spec of ours says, as rpm expands it. (An intent proves its own: spec/.)"""
+    """Return the evidence in an expanded spec for ``spec_text``. Intents are proven in spec/."""
     if not feature.spec_text:
         return ()
     match = re.search(feature.spec_text, expanded)
@@ -26,13 +26,13 @@ def spec_evidence(package: str, feature: Feature, expanded: str) -> tuple[Eviden
 
 
 def spec_version(expanded: str) -> str:
-    """Return the version that a spec, as rpm expands it, has in its preamble, or ""."""
+    """Return the version in the preamble of an expanded spec, or ""."""
     match = re.search(r"(?mi)^version:[ \t]*(\S+)", expanded)
     return match.group(1) if match else ""
 
 
 def patch_evidence(package: str, patches: Sequence[str], expanded: str) -> list[Evidence]:
-    """Return whether the spec, as rpm expands it, applies each patch (a path in the build root)."""
+    """Tell of each patch (a path in the build root) whether the expanded spec applies it."""
     found: list[Evidence] = []
     for path in patches:
         ok = path in expanded
@@ -45,10 +45,10 @@ def patch_evidence(package: str, patches: Sequence[str], expanded: str) -> list[
 def build_evidence(
     package: str, feature: Feature, log: str, build_root: Sequence[Rpm]
 ) -> tuple[Evidence, ...]:
-    """Return what the build log says: the feature is on, and the tool for it is one of ours.
+    """Return the evidence in a build log: the feature is on, and its tool comes from our RPMs.
 
-    ``build_root`` are the RPMs of ours that were installed into the build root. A tool may be a
-    link to one of theirs: sheepdog makes ``collie`` in %post, a link to its ``dog``.
+    ``build_root`` are the RPMs of the same repo that were installed in the build root. The tool
+    may be a link to a file of theirs: sheepdog's %post makes ``collie`` a link to its ``dog``.
     """
     found: list[Evidence] = []
     if feature.build_log:
@@ -63,7 +63,7 @@ def build_evidence(
         owners = [r.nevra for r in build_root if {path, end} & set(r.files)]
         shown = path if end == path else f"{path} → {end}"
         shown = shown or "no path"
-        seen = f"{shown} of {owners[0]}" if owners else f"{shown}: not in an RPM of ours"
+        seen = f"{shown} of {owners[0]}" if owners else f"{shown}: not from an RPM of this repo"
         claim = "its CLI was in the build root"
         found.append(Evidence("build", package, feature.name, claim, seen, ok=bool(owners)))
     return tuple(found)
@@ -76,12 +76,12 @@ def tool_path(feature: Feature, log: str) -> str:
 
 
 def link_line(path: str, end: str) -> str:
-    """Return the line of a build log that says that ``path`` is a link, and where it ends."""
+    """Return the build log's line which says that ``path`` is a link to ``end``."""
     return f"sheepvirt: {path} is a link to {end}"
 
 
 def link_end(path: str, log: str) -> str:
-    """Return where ``path`` ended in the build root, as the build log says: itself, if nothing."""
+    """Return the link target of ``path`` that the build log names, or ``path`` itself."""
     match = re.search(rf"(?m)^{re.escape(link_line(path, ''))}(/\S+)$", log)
     return match.group(1) if match else path
 
@@ -89,7 +89,7 @@ def link_end(path: str, log: str) -> str:
 def rpm_evidence(
     package: str, feature: Feature, rpms: Sequence[Rpm], tool: str, read_member: ReadMember
 ) -> tuple[Evidence, ...]:
-    """Return what the built RPMs say: file there, tool compiled into it, requirement there."""
+    """Return the evidence in the built RPMs: the file, the tool's path in it, the requirement."""
     found: list[Evidence] = []
 
     def add(claim: str, observed: str, ok: bool) -> None:
@@ -120,20 +120,20 @@ def rpm_evidence(
 
 
 def release_evidence(package: str, dist: str, rpms: Iterable[Rpm]) -> Evidence:
-    """Return whether the release of every RPM ends in the target's %dist."""
+    """Tell whether the release of every RPM ends in the target's %dist."""
     wrong = [r.nevra for r in rpms if not r.release.endswith(dist)]
     seen = f"not so: {', '.join(wrong)}" if wrong else "it does"
     return Evidence("rpm", package, "release", f"every release ends in {dist}", seen, not wrong)
 
 
 def require(evidence: Iterable[Evidence], *, where: str) -> None:
-    """Raise ContractError naming each claim that was not seen; ``where`` is where to look."""
+    """Raise ContractError with each claim that has no evidence; ``where`` says where to look."""
     missing = [e for e in evidence if not e.ok]
     if missing:
         rows = "\n".join(f"    {e.feature}: {e.claim}: {e.observed}" for e in missing)
         first = missing[0]
         raise ContractError(
             f"{first.package}: no evidence at the {first.gate} gate:\n{rows}",
-            hint=f"nothing was published; look into {where}",
+            hint=f"look into {where}; nothing was published",
             claims=tuple(f"{e.gate}: {e.claim}" for e in missing),
         )

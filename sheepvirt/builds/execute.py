@@ -1,4 +1,4 @@
-"""Carry a build plan out: build what changed, keep the rest, publish the repo of a target."""
+"""Execute a build plan: build what changed, keep the rest, publish the repo of a target."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ def make_plan(
     shelf: Shelf | None = None,
     named: Collection[str] = (),
 ) -> BuildPlan:
-    """Return what is to be done for ``words`` (see ``plan.request``; no name: every package).
+    """Plan a run for the selectors ``words`` (see ``plan.request``; no name: every package).
 
-    ``files`` are sources given by hand (see ``given.parse``); ``named`` are the packages of the
-    published repo, whole or not: which maker an earlier run chose. Reads package folders and
-    intents, and in a first run asks after the source of a package that has a stand-in (on the
-    ``shelf`` alone, where there is one); changes nothing. Raises UnknownNameError, ConfigError,
-    SourceUnreachableError.
+    ``files`` are sources from ``--source`` (see ``local.parse``). ``named`` are the packages of the
+    published repo, intact or not: they show which provider an earlier run chose. Reads package
+    folders and intents. In a first run, checks whether the source of a package with a stand-in is
+    available (in the bundle ``shelf``, if there is one). Changes nothing. Raises UnknownNameError,
+    ConfigError, SourceUnreachableError.
     """
     asked, packages = _asked(words, target)
     by_hand = local.parse(files, packages)
@@ -104,15 +104,13 @@ def _choices(
         force = forced.get(name, "")
         kept = None if force else plan.keep(name, known[name], named)
         if kept and shelf and not store.availability_of_all(packages[kept.maker].sources, shelf).ok:
-            kept = None  # the bundle was made with the other one
+            kept = None  # the bundle was made with the other provider
         if kept:
             choices.append(kept)
             continue
-        availability = (
-            None
-            if force == plan.STAND_IN
-            else store.availability_of_all(packages[name].sources, shelf)
-        )
+        availability = None
+        if force != plan.STAND_IN:
+            availability = store.availability_of_all(packages[name].sources, shelf)
         choices.append(plan.choose(name, known[name], force, availability))
     return choices, wanted
 

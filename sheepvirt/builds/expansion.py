@@ -1,10 +1,10 @@
-"""A spec as the build root's own rpm expands it: the text that proofs judge.
+"""Expand a spec with the build root's rpm. Proofs check the expanded text.
 
-``rpmspec -P`` prints it where it exists (rpm 4.10). Older rpms (el6 has 4.8) are asked piece by
-piece: the source RPM's header has the BuildRequires, ``rpm -q --specfile`` has what each package
-requires, and ``rpmbuild`` prints the scripts of %prep, %build, %install where their shell is cat.
-As that installs nothing, it then names each file that a list asks for as missing, up to the end of
-the first package that has a list. Seen with rpm 4.8.1.
+``rpmspec -P`` (rpm 4.10 and later) prints it. Older rpms (el6 has 4.8) are queried in parts. The
+source RPM's header has the BuildRequires. ``rpm -q --specfile`` has the requirements of each
+package. ``rpmbuild`` prints the scripts of %prep, %build and %install if their shell is cat. As
+that installs nothing, it then names each listed file as missing, up to the end of the first package
+that has a list. Seen with rpm 4.8.1.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sheepvirt.engine.container import Container, Result
 
 HEADER = "Name: %{NAME}\\nVersion: %{VERSION}\\nRelease: %{RELEASE}\\n"
 RELATION = "%{REQUIRENAME} %{REQUIREFLAGS:depflags} %{REQUIREVERSION}\\n"
-# A script is handed to this "shell" instead of the real one (rpm's macros file: ___build_cmd).
+# rpm runs its scripts with this "shell" (rpm's macros file: ___build_cmd), which prints them.
 AS_TEXT = ("--define", "_buildshell /bin/cat", "--define", "___build_args %{nil}")
 LISTED = re.compile(r"(?m)^error: File not found(?: by glob)?: (/.*)$")
 
@@ -25,10 +25,10 @@ LISTED = re.compile(r"(?m)^error: File not found(?: by glob)?: (/.*)$")
 def expand(
     container: Container, spec: str, defines: Sequence[str], env: Mapping[str, str], *, scratch: str
 ) -> str:
-    """Return the spec at path ``spec`` as ``container``'s rpm expands it with ``defines``.
+    """Expand the spec at path ``spec`` with ``container``'s rpm and ``defines``.
 
-    The sources that it names must be in the build root; ``scratch`` is a folder of it that does not
-    exist yet. Raises SpecError where rpm cannot read the spec.
+    Its sources must be in the build root. ``scratch`` is a folder there that does not exist yet.
+    Raises SpecError: rpm cannot read the spec.
     """
     if not container.run(["sh", "-c", "command -v rpmspec"], env=env).code:
         return _asked(container, ["rpmspec", "-P", *defines, spec], env, spec)
@@ -38,7 +38,7 @@ def expand(
 def values(
     container: Container, words: Sequence[str], defines: Sequence[str], env: Mapping[str, str]
 ) -> dict[str, str]:
-    """Return to what rpm expands each of ``words``."""
+    """Return the expansion of each of ``words``."""
     if not words:
         return {}
     asked = [option for word in words for option in ("--eval", word)]
@@ -60,10 +60,10 @@ def _by_pieces(
     query = f"%%package -n %{{NAME}}\\n[Requires: {RELATION}]"
     packages = ask("rpm", "-q", *defines, "--specfile", spec, "--qf", query)
     words = ("--nodeps", *AS_TEXT, *defines, spec)
-    empty = f"{scratch}/EMPTY"  # %buildroot, of which nothing is made
+    empty = f"{scratch}/EMPTY"  # %buildroot; it stays empty
     prep = ask("rpmbuild", "-bp", *words)
     build = ask("rpmbuild", "-bc", "--short-circuit", *words)
-    # This ends badly by design: the files are missing.
+    # This fails by design: the files are missing.
     last = container.run(
         ["rpmbuild", "-bi", "--short-circuit", "--buildroot", empty, *words], env=env
     )
@@ -78,7 +78,7 @@ def _asked(container: Container, argv: Sequence[str], env: Mapping[str, str], sp
     if done.code:
         raise SpecError(
             f"rpm cannot read {spec.rpartition('/')[2]} (`{argv[0]} {argv[1]}`):\n{done.stderr}",
-            hint="compare with its spec.diff: is it the patch?",
+            hint="look into its spec.diff: did the patch cause it?",
         )
     return done.stdout
 
@@ -88,9 +88,9 @@ def _name(header: str) -> str:
 
 
 def _as_sections(queried: str, main: str) -> str:
-    """Name packages as a spec does: ``%package -n libvirt-daemon`` is ``%package daemon``.
+    """Name packages as a spec does: ``%package -n libvirt-daemon`` becomes ``%package daemon``.
 
-    The main package's requirements belong to the preamble, so that they come first.
+    The main package's requirements belong to the preamble, so they come first.
     """
     parts = queried.split("%package -n ")[1:]
     preamble = [p for p in parts if p.partition("\n")[0] == main]

@@ -1,7 +1,6 @@
-"""The gates of one build: its spec as rpm expands it, its log, its RPMs, against what is declared.
+"""The gates of one build: compare its expanded spec, log and RPMs with the declarations.
 
-What is asked of the build root and of files is looked up here; contract.py, spec/ and
-compat/ judge it.
+This module reads the build root and files; contract.py, spec/ and rpm/ check what it read.
 """
 
 from __future__ import annotations
@@ -21,9 +20,9 @@ from sheepvirt.spec import adjust, by_intent
 
 
 def spec_gate(container: Container, target: Target, package: Package, out: Path) -> list[Evidence]:
-    """Let the build root's rpm expand the spec; return the evidence for what is promised of it.
+    """Expand the spec with the build root's rpm; return the evidence for its claims.
 
-    The expansion is left in ``out``. Raises SpecError, ContractError.
+    Writes the expanded spec to ``out``. Raises SpecError, ContractError.
     """
     words, env = defines(target, package), environment(target)
     path = f"{TOP}/SPECS/{package.spec_file}"
@@ -39,7 +38,7 @@ def spec_gate(container: Container, target: Target, package: Package, out: Path)
 
 
 def of_spec(package: Package, expanded: str) -> list[Evidence]:
-    """Pure: what a spec, as rpm expands it, says of the package's patches and features."""
+    """Return the evidence in an expanded spec for the package's patches and features."""
     patches = [f"{TOP}/SOURCES/{p.name}" for p in versions.patches(package)]
     found = contract.patch_evidence(package.name, patches, expanded)
     for feature in package.features:
@@ -59,9 +58,9 @@ def build_gates(
     container: Container, target: Target, package: Package, out: Path, *,
     built: Sequence[Rpm], build_root: Sequence[Rpm],
 ) -> list[Evidence]:  # fmt: skip
-    """Hold the built RPMs and the build log in ``out`` against what the package declares.
+    """Compare the built RPMs and the build log in ``out`` with the package's declarations.
 
-    ``build_root`` are the RPMs of ours that were in the build root. Raises ContractError.
+    ``build_root`` are the RPMs of the same repo that were in the build root. Raises ContractError.
     """
     path = out / "build.log"
     log = path.read_text(encoding="utf-8", errors="replace")
@@ -83,7 +82,7 @@ def of_build(
     package: Package, dist: str, log: str, *,
     built: Sequence[Rpm], build_root: Sequence[Rpm], read: ReadMember,
 ) -> list[Evidence]:  # fmt: skip
-    """Pure but for ``read``: what a build log and the built RPMs say of the package's features."""
+    """Return the evidence in a build log and in the built RPMs. Pure, except for ``read``."""
     found = [contract.release_evidence(package.name, dist, built)]
     for feature in package.features:
         tool = contract.tool_path(feature, log)
@@ -93,7 +92,7 @@ def of_build(
 
 
 def _links(container: Container, package: Package, log: str) -> list[str]:
-    """Return a line for the log about each tool that configure found and that is a link."""
+    """Return a line for the log about each tool of configure that is a link."""
     found = []
     for tool in filter(None, (contract.tool_path(f, log) for f in package.features)):
         end = container.run(["readlink", "-f", tool]).stdout.strip()

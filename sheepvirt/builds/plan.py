@@ -1,11 +1,11 @@
-"""Pure: what to build, in what order, by whom, and why.
+"""Plan a run: what to build, in what order, from which provider, and why. Pure.
 
-A package is rebuilt when the hash over its inputs differs from the published one's. Inputs are
-named, so that the reason for a build can name what changed.
+A package is rebuilt when the hash over its inputs differs from the published one. Inputs have
+names, so the reason for a build can say what changed.
 
-A package may have a stand-in on a target. What needs the package then needs its chosen maker: the
-one that the published repo has; in a first run the real one where its source can be fetched, else
-the stand-in.
+A package may have a stand-in on a target. A package that needs it then needs the chosen provider:
+the one in the published repo; in a first run the real one if its source is available, else the
+stand-in.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from sheepvirt.model.builds import (
 )
 from sheepvirt.sources import local
 
-# Raised when execute.py changes in a way that changes what comes out of the same inputs.
+# Increase it when a change of the code gives other RPMs from the same inputs.
 RECIPE = "2"
 REAL, STAND_IN = "real", "stand-in"
 
@@ -48,7 +48,7 @@ def stand_ins(packages: Mapping[str, Package], target: Target) -> dict[str, str]
         if real in found:
             raise ConfigError(
                 f"{found[real]!r} and {name!r} both stand in for {real!r} on {target.name!r}",
-                hint="one stand-in is enough: take the other out of specs/ or off this target",
+                hint="remove this target from the `targets` of one of them",
             )
         found[real] = name
     return found
@@ -57,10 +57,10 @@ def stand_ins(packages: Mapping[str, Package], target: Target) -> dict[str, str]
 def request(
     words: Sequence[str], packages: Mapping[str, Package], known: Mapping[str, str], target: Target
 ) -> Request:
-    """Return what ``--package`` words ask for.
+    """Parse ``--package`` selectors.
 
-    ``known`` has the stand-ins of ``target``. ``NAME=real`` and ``NAME=stand-in`` force a maker and
-    name nothing to build; ``NAME=VERSION`` names the real one to build, in that version. Raises
+    ``known`` has the stand-ins of ``target``. ``NAME=real`` and ``NAME=stand-in`` force a provider
+    and select nothing to build; ``NAME=VERSION`` selects the real package in that version. Raises
     UnknownNameError, ConfigError.
     """
     names: list[str] = []
@@ -71,8 +71,8 @@ def request(
         package = packages[pick("package", name, packages)]
         if package.stands_in_for:
             raise ConfigError(
-                f"{name!r} is a stand-in, and no package by itself",
-                hint=f"ask for {package.stands_in_for}={STAND_IN}",
+                f"{name!r} is a stand-in and cannot be selected by itself",
+                hint=f"use {package.stands_in_for}={STAND_IN}",
             )
         if not equals or value in package.versions:
             names.append(name)
@@ -82,7 +82,7 @@ def request(
             _agree(versions, name, value)
             if name not in known:
                 continue
-            value = REAL  # a version is the real one's
+            value = REAL  # only the real one has versions
         _check_maker(word, package, known, target)
         _agree(makers, name, value)
     return Request(tuple(dict.fromkeys(names)), makers, versions)
@@ -93,31 +93,32 @@ def _check_maker(word: str, package: Package, known: Mapping[str, str], target: 
     if value not in {REAL, STAND_IN, *package.versions}:
         have = {REAL, STAND_IN, *package.versions}
         raise UnknownNameError(
-            f"{word}: {value!r} is no version of {name!r} and no maker", hint=suggest(value, have)
+            f"{word}: {value!r} is neither a version nor a provider of {name!r}",
+            hint=suggest(value, have),
         )
     if value == STAND_IN and name not in known:
         raise ConfigError(
             f"{name!r} has no stand-in on target {target.name!r}",
-            hint=f"those that have one: {', '.join(sorted(known)) or 'none'}",
+            hint=f"packages with a stand-in: {', '.join(sorted(known)) or 'none'}",
         )
 
 
 def _agree(table: dict[str, str], name: str, value: str) -> None:
-    """Note what is asked for. Raises ConfigError where something else was asked for before."""
+    """Record a selection. Raises ConfigError: it contradicts an earlier one."""
     if table.setdefault(name, value) != value:
         both = sorted({table[name], value})
         raise ConfigError(
-            f"{name!r} is asked for both as {' and as '.join(both)}", hint="take one out"
+            f"{name!r} is selected both as {' and as '.join(both)}", hint="remove one of them"
         )
 
 
 def chosen_versions(
     packages: Iterable[str], asked: Mapping[str, str], target: Target
 ) -> dict[str, str]:
-    """Return which version of each package is wanted: as asked, else as the target chooses.
+    """Return the version of each package: the requested one, else the target's choice.
 
-    A package that is not in it comes in its default version. Raises UnknownNameError: the target
-    chooses a version of a package that does not exist.
+    A package that is not in the result has its default version. Raises UnknownNameError: the
+    target chooses a version of a package that does not exist.
     """
     for name in target.versions:
         pick(f"package (in [versions] of target {target.name})", name, packages)
@@ -179,10 +180,10 @@ def order(
     target: Target,
     makers: Mapping[str, str] | None = None,
 ) -> list[Package]:
-    """Return ``wanted`` and all they need, each after what it needs.
+    """Return ``wanted`` and everything they need, in build order.
 
-    ``makers`` maps a package to the one that is built in its place. Raises ConfigError: a circle, a
-    need that names no package, or a package that is not for ``target``.
+    ``makers`` maps a package to its provider. Raises ConfigError: a dependency cycle, a need that
+    names no package, or a package that is not for ``target``.
     """
     done: dict[str, Package] = {}
 
@@ -191,7 +192,7 @@ def order(
         if name in path:
             raise ConfigError(
                 f"packages need one another in a circle: {' → '.join([*path, name])}",
-                hint="take one `needs` out of specs/*/package.toml",
+                hint="remove one of these `needs` from specs/*/package.toml",
             )
         if name in done:
             return
@@ -216,9 +217,9 @@ def order(
 
 
 def buildable(packages: Mapping[str, Package], target: Target) -> list[str]:
-    """Return the names of all packages that a run builds for ``target`` when none is named.
+    """Return the packages that a run builds for ``target`` when none is named.
 
-    Stand-ins come by a choice, and a module that the kernel brings when it is named.
+    A stand-in is added by a choice, and a module that the kernel has is built only when named.
     """
     return sorted(
         n
@@ -228,11 +229,11 @@ def buildable(packages: Mapping[str, Package], target: Target) -> list[str]:
 
 
 def left_out(packages: Mapping[str, Package], target: Target) -> tuple[str, ...]:
-    """Return a sentence for each package of ``target`` that is built only when it is named."""
+    """Return a sentence for each package of ``target`` that is built only when named."""
     kernel = target.macros.get("kversion", "")
     return tuple(
-        f"{name}: left out: kernel {kernel} brings {p.kernel_module} itself, as kernels from "
-        f"{target.kernel_modules[p.kernel_module]} on do; `--package {name}` builds it"
+        f"{name}: left out: kernel {kernel} has {p.kernel_module}, as all kernels from "
+        f"{target.kernel_modules[p.kernel_module]} on; `--package {name}` builds it"
         for name, p in sorted(packages.items())
         if _is_for(p, target) and target.kernel_has(p.kernel_module)
     )
@@ -245,10 +246,10 @@ def _is_for(package: Package, target: Target) -> bool:
 def inputs(
     package: Package, target: Target, image: str, files: Mapping[Path, str], keys: Mapping[str, str]
 ) -> dict[str, str]:
-    """Return what the RPMs of ``package`` depend on: name of the input to its hash or value.
+    """Return the inputs of ``package``: name of each input to its hash or value.
 
-    ``files`` maps the files that this version is made of (versions.files) to their sha256; ``keys``
-    maps each package that it needs, as chosen, to that one's own key.
+    ``files`` maps the files of this version (versions.files) to their sha256; ``keys`` maps each
+    needed package, as chosen, to its build key.
     """
     found = {"recipe": RECIPE, "builder image": image}
     macros = target.for_package(package).macros
@@ -258,7 +259,7 @@ def inputs(
         found[f"source {source.file}{label}"] = source.pin
     for path, digest in files.items():
         name = f"{path.parent.name}/{path.name}"
-        found[name] = found.get(name, "") + digest  # two of one name: both count
+        found[name] = found.get(name, "") + digest  # two files may have one name
     found |= {f"package {name}": key for name, key in keys.items()}
     return found
 
@@ -269,7 +270,7 @@ def decide(
     published: BuildRecord | None,
     needs: Sequence[str] = (),
 ) -> PlannedBuild:
-    """Tell whether ``package`` must be built for these inputs, and the reason in words."""
+    """Decide whether ``package`` must be built for these inputs, with the reason."""
     rows = "".join(f"{name}\0{value}\0" for name, value in sorted(inputs.items()))
     key = hashlib.sha256(rows.encode()).hexdigest()
     if published is None:

@@ -1,9 +1,8 @@
-"""What a target needs of this machine and its network, looked at before anything long starts.
+"""Check what a target needs of this machine and its network, before a build starts.
 
-Findings are judged by pure functions; what they judge is looked up by the module of each outside
-world: engine/engine.py, web.py, machine.py. What an image that is already there made needless is
-not asked for, so that a machine without a network can go on. No look takes longer than
-``PATIENCE``.
+Pure functions judge the findings; engine/engine.py, core/web.py and engine/machine.py look them up.
+What an existing image makes unnecessary is not checked, so a machine without a network can go on.
+All checks together take at most ``PATIENCE``.
 """
 
 from __future__ import annotations
@@ -29,20 +28,20 @@ from sheepvirt.images import bases, recipes, rpm_keys
 from sheepvirt.model.builds import Target
 from sheepvirt.model.targets import Finding, Image, Rootfs, RpmKey, YumRepo
 
-PATIENCE = 8.0  # seconds for all looks together: they are taken side by side
+PATIENCE = 8.0  # seconds for all looks together: they run in parallel
 SECONDS = 4.0  # without a byte from a server
 METADATA = "repodata/repomd.xml"
-# A build root of libvirt with its images takes about 4 GB, the compiler cache grows to 4 GB more.
+# libvirt's build root and its images take about 4 GB; the compiler cache grows to 4 GB more.
 DISK_GB = {"make images and build": 8.0, "build": 4.0}
-MEMORY_MB = 1000  # two compilers, and rpm's own compression of payloads
+MEMORY_MB = 1000  # two compilers, and rpm's compression of payloads
 
-Look = tuple[str, Callable[[], Finding]]  # at what, and how
+Look = tuple[str, Callable[[], Finding]]  # what to look at, and how
 
 
 def examine(target: Target) -> tuple[Finding, ...]:
-    """Look at everything that ``target`` needs here; each finding that is not ok has its fix.
+    """Check everything that ``target`` needs here; each finding that is not ok has a fix.
 
-    Changes nothing. Raises ConfigError alone.
+    Changes nothing. Raises only ConfigError.
     """
     try:
         engine = Engine(seconds=int(PATIENCE))
@@ -66,7 +65,7 @@ def examine(target: Target) -> tuple[Finding, ...]:
 
 
 def require(target: Target, findings: Sequence[Finding]) -> None:
-    """Raise PreflightError where one of ``findings`` is not ok: all of those, each with its fix."""
+    """Raise PreflightError with all ``findings`` that are not ok, each with its fix."""
     missing = [finding for finding in findings if not finding.ok]
     if missing:
         lines = "\n".join(f"  {f.sentence}\n    what to do: {f.fix}" for f in missing)
@@ -74,10 +73,10 @@ def require(target: Target, findings: Sequence[Finding]) -> None:
 
 
 def side_by_side(looks: Sequence[Look], patience: float = PATIENCE) -> tuple[Finding, ...]:
-    """Take all ``looks`` at once and return their findings in order.
+    """Run all ``looks`` in parallel and return their findings in order.
 
-    One that has no end in time (a name server that never answers) is a finding, too; its thread is
-    left behind.
+    A look that does not end in time (a name server that never answers) is a finding, too; its
+    thread is abandoned.
     """
     found: list[Finding | None] = [None] * len(looks)
 
@@ -91,7 +90,7 @@ def side_by_side(looks: Sequence[Look], patience: float = PATIENCE) -> tuple[Fin
     for thread in threads:
         thread.join(max(0.0, deadline - time.monotonic()))
     late = f"nothing answered within {patience:.0f} s"
-    fix = "does the network's name server answer? a mirror in sheepvirt.toml helps (docs/el6.md)"
+    fix = "check the network's name server, or name a mirror in sheepvirt.toml (docs/el6.md)"
     return tuple(
         one or Finding(what, False, late, fix) for one, (what, _) in zip(found, looks, strict=True)
     )
@@ -101,7 +100,7 @@ def side_by_side(looks: Sequence[Look], patience: float = PATIENCE) -> tuple[Fin
 
 
 def judge_vsyscall(mode: str, target: Target) -> Finding:
-    """Pure: tell whether programs of before glibc 2.14 run under a kernel of ``mode``."""
+    """Judge whether programs older than glibc 2.14 run under a kernel with ``mode``. Pure."""
     what = "kernel"
     if mode != "none":
         return Finding(what, True, f"vsyscall={mode}")
@@ -116,7 +115,7 @@ def judge_vsyscall(mode: str, target: Target) -> Finding:
 
 
 def judge_repomd(url: str, content: bytes) -> Finding:
-    """Pure: tell whether ``content`` is the index of a yum repo."""
+    """Judge whether ``content`` is the index of a yum repo. Pure."""
     what = f"mirror {url}"
     start = content[:400].lstrip().lower()
     if b"<repomd" in start and not start.startswith((b"<!doctype", b"<html")):
@@ -124,38 +123,38 @@ def judge_repomd(url: str, content: bytes) -> Finding:
     if b"<html" in start or start.startswith(b"<!doctype"):
         return Finding(
             what, False, "answers a web page (HTML) instead of repodata",
-            "does a login page of your network answer in its place? name a mirror in your "
+            "log in to your network if it has a login page, or name a mirror in your "
             "sheepvirt.toml (docs/el6.md)",
         )  # fmt: skip
     shown = content[:40].decode(errors="replace").strip()
     return Finding(
-        what, False, f"answers something that is no repodata: {shown!r}",
+        what, False, f"answers something that is not repodata: {shown!r}",
         "name a mirror in your sheepvirt.toml (docs/el6.md)",
     )  # fmt: skip
 
 
 def judge_refusals(what: str, rows: Sequence[Finding]) -> Finding:
-    """Pure: sum up what was found at each place of ``what``: the first that is good will do."""
+    """Sum up the findings at each location of ``what``: one good location is enough. Pure."""
     good = next((row for row in rows if row.ok), None)
     if good:
         passed = [row.sentence for row in rows[: rows.index(good)]]
         return Finding(what, True, "; ".join([f"{good.what}: {good.detail}", *passed]))
     fix = next((row.fix for row in rows), "")
-    return Finding(what, False, "; ".join(row.sentence for row in rows) or "no place is named", fix)
+    return Finding(what, False, "; ".join(row.sentence for row in rows) or "it has no URL", fix)
 
 
 def judge_disk(folder: Path, free: float, wanted: float, why: str) -> Finding:
-    """Pure: tell whether ``free`` is enough where ``folder`` is; both in 10**9 bytes."""
-    detail = f"{free:.1f} GB free at {folder}; {wanted:.0f} GB are wanted to {why}"
-    return Finding("disk", free >= wanted, detail, f"make room at {folder}")
+    """Judge whether ``free`` disk space at ``folder`` is enough; in 10**9 bytes. Pure."""
+    detail = f"{free:.1f} GB free at {folder}; {wanted:.0f} GB are needed to {why}"
+    return Finding("disk", free >= wanted, detail, f"free some space at {folder}")
 
 
 def judge_memory(mb: int | None) -> Finding:
-    """Pure: tell whether ``mb`` (10**6 bytes) of memory that is to be had are enough."""
+    """Judge whether ``mb`` (10**6 bytes) of available memory are enough. Pure."""
     if mb is None:
-        return Finding("memory", True, "unknown: /proc/meminfo does not tell")
-    detail = f"{mb} MB to be had; {MEMORY_MB} MB are wanted"
-    return Finding("memory", mb >= MEMORY_MB, detail, "stop something else (`free -m`)")
+        return Finding("memory", True, "unknown: /proc/meminfo does not say")
+    detail = f"{mb} MB available; {MEMORY_MB} MB are needed"
+    return Finding("memory", mb >= MEMORY_MB, detail, "stop another program (see `free -m`)")
 
 
 # ---- looks ------------------------------------------------------------------------------------
@@ -173,7 +172,7 @@ def _base(engine: Engine, target: Target) -> Finding:
         return Finding(
             what, program is not None,
             f"made by mmdebstrap ({target.suite})" if program else "mmdebstrap is missing",
-            "run `make engine` (as root), which installs it",
+            "run `make engine` as root, which installs it",
         )  # fmt: skip
     rows: list[Finding] = []
     for image in bases.usable_images(target, machine.vsyscall()):
@@ -199,10 +198,10 @@ def _image(engine: Engine, target: Target, image: Image) -> Finding:
 
 
 def look_at_rootfs(rootfs: Rootfs) -> Finding:
-    """Tell whether the archive is there and whole, as far as its ends tell; nothing is fetched."""
+    """Tell whether the archive exists and its start and end look intact; download nothing."""
     what = f"rootfs {rootfs.place}"
     pin = "pinned" if rootfs.sha256 else "unpinned: no rootfs_sha256"
-    fix = "mend `rootfs` in your sheepvirt.toml"
+    fix = "correct `rootfs` in your sheepvirt.toml"
     if rootfs.remote:
         try:
             web.ask(rootfs.place, seconds=SECONDS)
@@ -211,13 +210,13 @@ def look_at_rootfs(rootfs: Rootfs) -> Finding:
         return Finding(what, True, f"answers ({pin})")
     path = Path(rootfs.place)
     if not path.is_file():
-        return Finding(what, False, "is no file here", fix)
+        return Finding(what, False, "is not a file here", fix)
     fault = bases.archive_fault(path)
-    return Finding(what, not fault, fault or f"is here ({pin})", "fetch or make it again")
+    return Finding(what, not fault, fault or f"is here ({pin})", "download or make it again")
 
 
 def look_at_repo(target: Target, repo: YumRepo) -> Finding:
-    """Tell which of a repo's places serves repodata; the first that does will do."""
+    """Look for a URL of a repo that serves repodata; the first one is enough."""
     rows: list[Finding] = []
     for url in repo.places:
         place = url.replace("$basearch", target.arch)
@@ -241,7 +240,7 @@ def _key(key: RpmKey) -> Finding:
 def _bundle() -> Finding:
     bundle = web.ca_bundle()
     return Finding(
-        "CA bundle", bundle is not None, str(bundle or "this machine has none to give to the base"),
+        "CA bundle", bundle is not None, str(bundle or "this machine has none for the base image"),
         "`apt-get install ca-certificates`, or name one in $SSL_CERT_FILE",
     )  # fmt: skip
 
@@ -249,14 +248,14 @@ def _bundle() -> Finding:
 def _web_fix(error: WebError) -> str:
     if error.tls:
         return (
-            "TLS: is this machine's clock right, and its CA bundle whole (`apt-get install "
-            "ca-certificates`)? $SSL_CERT_FILE names another bundle"
+            "TLS: check this machine's clock and CA bundle (`apt-get install ca-certificates`); "
+            "$SSL_CERT_FILE can name another bundle"
         )
-    return "mend the network, or name a mirror in your sheepvirt.toml (docs/el6.md)"
+    return "repair the network, or name a mirror in your sheepvirt.toml (docs/el6.md)"
 
 
 def _here(engine: Engine | None, make_images: bool) -> list[Finding]:
-    """Look at this machine's room: disk where things are kept, and memory."""
+    """Check the disk space where files are kept, and the memory."""
     why = "make images and build" if make_images else "build"
     root = engine.root if engine else None
     folders = {p for p in (root, paths.cache(), paths.dist()) if p}

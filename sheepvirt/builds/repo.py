@@ -1,7 +1,7 @@
-"""The published repo of a target: RPMs, repodata, manifest, and what each build left to read.
+"""The published repo of a target: RPMs, repodata, manifest, and the logs and specs of its builds.
 
-A repo is made beside and published by renaming one symlink, so that ``dist/<target>`` is whole at
-every moment: the former repo or the new one.
+A repo is made in a new folder and published by renaming one symlink. So ``dist/<target>`` is always
+complete: the former repo or the new one.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ MANIFEST = paths.MANIFEST
 
 
 def home(target: Target) -> Path:
-    """Return where the repo of ``target`` is published (a symlink once it is)."""
+    """Return where the repo of ``target`` is published: a symlink, once it is."""
     return paths.dist() / target.name
 
 
 def read_manifest(folder: Path) -> tuple[BuildRecord, ...]:
-    """Return what the repo in ``folder`` holds. Raises ConfigError: no repo there, or not ours."""
+    """Read the manifest of the repo in ``folder``. Raises ConfigError: none, or not sheepvirt's."""
     path = folder / MANIFEST
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))["packages"]
@@ -44,13 +44,13 @@ def read_manifest(folder: Path) -> tuple[BuildRecord, ...]:
         ) from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(
-            f"{path} is not a manifest of ours: {error}",
+            f"{path} is not a manifest of sheepvirt: {error}",
             hint="move it away and build again",
         ) from error
 
 
 def published(target: Target) -> dict[str, BuildRecord]:
-    """Return the records of the published repo whose RPM files are all there and unharmed."""
+    """Return the records of the published repo whose RPM files are all intact."""
     folder = home(target)
     if not (folder / MANIFEST).exists():
         return {}
@@ -58,7 +58,7 @@ def published(target: Target) -> dict[str, BuildRecord]:
 
 
 def named(target: Target) -> frozenset[str]:
-    """Return the names of the packages that are published for ``target``, whole or not."""
+    """Return the names of the packages that are published for ``target``, intact or not."""
     folder = home(target)
     if not (folder / MANIFEST).exists():
         return frozenset()
@@ -67,7 +67,7 @@ def named(target: Target) -> frozenset[str]:
 
 @contextmanager
 def staging(target: Target) -> Iterator[Path]:
-    """Give a folder to make the next repo in; it is removed unless it was published."""
+    """Yield a folder for the next repo; remove it at the end unless it was published."""
     parent = _parent(target)
     parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="new-", dir=parent))
@@ -80,12 +80,12 @@ def staging(target: Target) -> Iterator[Path]:
 
 
 def keep(target: Target, record: BuildRecord, stage: Path) -> None:
-    """Take everything of a package over from the published repo (hard links: no copy)."""
+    """Take a package over from the published repo, with hard links instead of copies."""
     shutil.copytree(home(target) / record.package, stage / record.package, copy_function=_link)
 
 
 def index(engine: Engine, target: Target, image: str, stage: Path, progress: Stage) -> None:
-    """Make repodata for the RPMs of ``stage`` by its target's createrepo. Raises EngineError."""
+    """Make repodata for the RPMs in ``stage`` with the target's createrepo. Raises EngineError."""
     with engine.container(image, mounts={stage: ("/repo", "ro")}, network="none") as container:
         container.run(
             [*target.createrepo, "--excludes=*.src.rpm", "--outputdir=/tmp", "/repo"],
@@ -95,10 +95,10 @@ def index(engine: Engine, target: Target, image: str, stage: Path, progress: Sta
 
 
 def publish(target: Target, stage: Path, records: Sequence[BuildRecord]) -> None:
-    """Write the manifest into ``stage`` and make it the repo of ``target``, in one rename.
+    """Write the manifest to ``stage`` and make it the repo of ``target``, in one rename.
 
-    The former repo stays beside until the next one, for those who are reading it. Raises
-    BuildError: something that is not ours stands where the symlink belongs.
+    The former repo stays until the next one is published, for readers that still use it. Raises
+    BuildError: ``dist/<target>`` exists and is not a symlink.
     """
     manifest = {"target": target.name, "packages": [asdict(r) for r in records]}
     text = json.dumps(manifest, indent=1, sort_keys=True) + "\n"
@@ -107,13 +107,13 @@ def publish(target: Target, stage: Path, records: Sequence[BuildRecord]) -> None
     if link.exists() and not link.is_symlink():
         raise BuildError(
             f"{link} is not a symlink, so it is not a repo that sheepvirt published",
-            hint="move it away; the new repo is built again quickly from the compiler cache",
+            hint="move it away and build again: the compiler cache makes that quick",
         )
     former = link.resolve() if link.is_symlink() else None
-    beside = link.with_name(f".{link.name}.{os.getpid()}")
-    beside.unlink(missing_ok=True)
-    beside.symlink_to(os.path.relpath(stage, link.parent))
-    beside.replace(link)
+    temporary = link.with_name(f".{link.name}.{os.getpid()}")
+    temporary.unlink(missing_ok=True)
+    temporary.symlink_to(os.path.relpath(stage, link.parent))
+    temporary.replace(link)
     for folder in _parent(target).iterdir():
         if folder.resolve() not in {stage.resolve(), former}:
             shutil.rmtree(folder, ignore_errors=True)
@@ -144,6 +144,6 @@ def _record(row: Mapping[str, Any]) -> BuildRecord:
         evidence=tuple(Evidence(**e) for e in row["evidence"]),
         seconds=row["seconds"],
         stand_in=row["stand_in"],
-        unpinned=row.get("unpinned", ""),  # repos of before have none
+        unpinned=row.get("unpinned", ""),  # older repos have none
         kernel_module=row.get("kernel_module", ""),  # the same
     )

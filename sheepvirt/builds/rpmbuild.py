@@ -1,4 +1,4 @@
-"""Build one package in one container: stage the spec, prove it, rpmbuild, collect, check."""
+"""Build one package in one container: patch the spec, prove it, run rpmbuild, check the RPMs."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ class Job:
         self._stage = stage
         self._progress = progress
         self._keep_failed = keep_failed
-        self._shelf = shelf  # where it is given, sources come from there alone
+        self._shelf = shelf  # if it is given, sources come only from that bundle
 
     def build(self, row: PlannedBuild, done: Mapping[str, BuildRecord]) -> BuildRecord:
         """Build one package; ``done`` has the records of what it needs. Returns its record.
 
-        Raises SourceError, SpecError, EngineError, CompileError, BuildError, ContractError. The
-        container goes away in every case; a failed compilation leaves an image to look into.
+        The container is always removed; a failed compilation leaves an image to inspect. Raises
+        SourceError, SpecError, EngineError, CompileError, BuildError, ContractError.
         """
         package = row.package
         out = self._stage / package.name
@@ -91,12 +91,12 @@ class Job:
         )
 
     def fetch(self, source: Source, part: Stage) -> Path:
-        """Return a file with a source's content. Raises SourceError."""
+        """Fetch a source; return its file. Raises SourceError."""
         debian = self._from_debian if self._target.suite else None  # else its image has no apt
         return store.fetch(source, part, debian=debian, shelf=self._shelf)
 
     def _from_debian(self, source: DebianSource, folder: Path) -> Path:
-        """Bring a file of a Debian source package out of a container (it has the mirrors)."""
+        """Fetch a file of a Debian source package in a container, which has the mirrors."""
         with self._engine.container(self._image, owner=owner(self._target)) as container:
             for argv in (
                 ["apt-get", "update", "-q"],
@@ -106,7 +106,7 @@ class Job:
             return container.get(f"/tmp/{source.file}", folder)
 
     def _patched_spec(self, package: Package, files: Sequence[Path], out: Path) -> Path:
-        """Write the spec with the intents of all features applied, and the diff, into ``out``."""
+        """Apply the intents of all features to the spec; write it and its diff to ``out``."""
         with self._progress.stage(f"{package.name}: patch the spec") as part:
             macros = self._target.for_package(package).macros
             patched = staging.patched_spec(package, files, macros)
@@ -126,9 +126,9 @@ class Job:
     def build_root(
         self, package: Package, files: Sequence[Path], spec_path: Path, needs: Sequence[Rpm]
     ) -> Iterator[Container]:
-        """Give a build root with a package's sources and spec, and RPMs of ours that it needs.
+        """Yield a build root with a package's sources and spec, and the RPMs that it needs.
 
-        It has no network: whatever a build needs is put in before.
+        It has no network: everything that a build needs is put in first.
         """
         ccache = paths.cache() / "ccache" / self._target.name
         ccache.mkdir(parents=True, exist_ok=True)
@@ -142,8 +142,8 @@ class Job:
                 made = staging.made_sources(package, files, Path(scratch))
                 for path in [*files, *versions.patches(package), *made]:
                     container.put(path, f"{TOP}/SOURCES")
-            # Modes (by this user's umask) and dates get into source RPMs; libvirt's spec even asks
-            # for its own date.
+            # Modes (which depend on the user's umask) and dates get into source RPMs; libvirt's
+            # spec even reads its own date.
             inside = [f"{TOP}/SOURCES", f"{TOP}/SPECS"]
             container.run(["chmod", "-R", "u=rwX,go=rX", *inside], check=True)
             date = f"--date=@{staging.epoch(files)}"
@@ -151,14 +151,14 @@ class Job:
             for rpm in needs:
                 container.put(rpm.path, f"{TOP}/NEEDS")
             if needs:
-                # overlayfs and an old rpm: its database has to be copied up before (el6's recipe).
+                # With overlayfs, an old rpm needs its database copied up first (see el6's recipe).
                 names = [f"{TOP}/NEEDS/{r.path.name}" for r in needs]
                 script = 'find /var/lib/rpm -type f -exec touch {} + ; exec rpm -U "$@"'
                 container.run(["sh", "-c", script, "sh", *names], check=True)
             yield container
 
     def prove(self, container: Container, package: Package, out: Path) -> list[Evidence]:
-        """Let rpm expand the spec for this target; require what package and intents promise."""
+        """Expand the spec with rpm for this target; require evidence for all its claims."""
         with self._progress.stage(f"{package.name}: prove the spec") as part:
             found = gates.spec_gate(container, self._target, package, out)
             part.note = f"{len(found)} claims seen in rpm's own expansion" if found else ""
@@ -167,9 +167,9 @@ class Job:
     def compile(
         self, container: Container, package: Package, out: Path, *, epoch: int = staging.EPOCH
     ) -> float:
-        """Run rpmbuild; its output is in ``build.log``. Returns seconds. Raises CompileError.
+        """Run rpmbuild, with its output in ``build.log``; return seconds. Raises CompileError.
 
-        ``epoch`` (seconds since 1970) is the date that everything built gets.
+        ``epoch`` (seconds since 1970) is the date of everything built.
         """
         argv = ["rpmbuild", "-ba", *defines(self._target, package), *package.rpmbuild_args,
                 f"{TOP}/SPECS/{package.spec_file}"]  # fmt: skip
@@ -193,7 +193,7 @@ class Job:
     def _failure(
         self, container: Container, package: Package, log: Path, done: Result
     ) -> BuildError:
-        """Keep the failed build root and the log; return the error that names both."""
+        """Keep the failed build root and the log; return an error that names both."""
         kept = log
         if self._keep_failed:
             kept = paths.dist() / "logs" / f"{self._target.name}-{package.name}-build.log"
@@ -202,8 +202,8 @@ class Job:
         if done.code in KILLED or not container.running:
             return BuildError(
                 f"{package.name}: rpmbuild was killed before it ended; log: {kept}",
-                hint="was its container removed, or is memory short (`free -h`)? run the command "
-                "again: the compiler cache has what was compiled",
+                hint="check the memory (`free -h`) and run the command again: the compiler cache "
+                "has what was compiled",
             )
         tag = self._failed_tag(package)
         if self._keep_failed:
@@ -221,7 +221,7 @@ class Job:
 
 
 def _collect(container: Container, out: Path) -> list[Rpm]:
-    """Bring all RPMs that were built into ``out``; return what their headers say, by NEVRA."""
+    """Copy all built RPMs to ``out``; return their headers, sorted by NEVRA."""
     with tempfile.TemporaryDirectory(dir=out.parent.parent) as scratch:
         for folder in ("RPMS", "SRPMS"):
             for path in container.get(f"{TOP}/{folder}", Path(scratch)).rglob("*.rpm"):

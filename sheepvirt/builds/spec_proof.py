@@ -1,7 +1,7 @@
-"""Proof of a patched spec outside of a build: a real rpm expands it under the target's macros.
+"""Prove a patched spec without a build: a real rpm expands it with the target's macros.
 
-The local ``rpmspec`` is asked first, then the target's builder image where the engine has it: that
-one has the target's own macro files. rpm carries out the shell commands that a spec has for it.
+The local ``rpmspec`` is used first, then the target's builder image if the engine has it: that one
+has the target's macro files. rpm runs the shell commands in a spec's macros.
 """
 
 from __future__ import annotations
@@ -26,41 +26,41 @@ from sheepvirt.spec.switch import DISTRIBUTION
 
 SECONDS = 60
 BYTES = "surrogateescape"
-# What a makefile fills in: rpm refuses a version that has it.
+# A text that a makefile fills in; rpm refuses a version with it.
 PLACEHOLDER = re.compile(r"@[A-Z][A-Z0-9_]*@")
-# rpm 4.18 and later print no header of the section that follows %prep.
+# rpm 4.18 and later do not print the header of the section after %prep.
 MARK = "# The build section starts here.\n"
-FOLDER = "/tmp/sheepvirt-proof"  # in a builder's container, which goes away
+FOLDER = "/tmp/sheepvirt-proof"  # in a builder's container, which is removed
 NAME = "proof.spec"
 
 
 @dataclass(frozen=True)
 class Proof:
-    """What rpm says of a patched spec."""
+    """The result of a proof of a patched spec."""
 
-    by: str  # which rpm; empty where none could be asked, or could read the spec
-    why_not: str  # then the reasons
+    by: str  # which rpm; empty if none was available or could read the spec
+    why_not: str  # the reasons for that
     evidence: tuple[Evidence, ...] = ()
 
     @property
     def refuted(self) -> tuple[Evidence, ...]:
-        """What does not hold."""
+        """The claims that do not hold."""
         return tuple(one for one in self.evidence if not one.ok)
 
     @property
     def sentence(self) -> str:
-        """What came of it, in one line."""
+        """The result in one line."""
         return f"proven by {self.by}" if self.by else f"not proven: {self.why_not}"
 
 
 class _Silent(Exception):
-    """This rpm says nothing; the reason is its text."""
+    """This rpm cannot answer; the message is the reason."""
 
 
 def prove(text: str, intent: Intent, target: Target) -> Proof:
-    """Hold ``text``, as a real rpm expands it for ``target``, against the intent.
+    """Expand ``text`` with a real rpm for ``target`` and check it against the intent.
 
-    Where one rpm refutes it the next one is asked too: a machine's own rpm may lack macros that the
+    If one rpm refutes it, the next one is used too: this machine's rpm may lack macros that the
     target has.
     """
     copy = marked(PLACEHOLDER.sub("1", text)).encode(errors=BYTES)
@@ -81,13 +81,13 @@ def prove(text: str, intent: Intent, target: Target) -> Proof:
 
 
 def marked(text: str) -> str:
-    """Return the spec with a comment after each ``%build``, by which it is found again."""
+    """Return the spec with a comment after each ``%build``, to find it again."""
     lines = split_lines(text)
     return "".join(line + MARK if re.match(r"%build\s", line) else line for line in lines)
 
 
 def with_build(expanded: str) -> str:
-    """Return what rpm printed of a ``marked`` spec, with its ``%build`` where it left that out."""
+    """Return rpm's expansion of a ``marked`` spec; add ``%build`` if rpm left it out."""
     before, mark, after = expanded.partition(MARK)
     if not mark:
         return expanded
@@ -97,10 +97,10 @@ def with_build(expanded: str) -> str:
 
 
 def _local(copy: bytes, target: Target) -> tuple[str, str]:
-    """Ask this machine's rpm, without the macros of its user."""
+    """Use this machine's rpm, without the user's macros."""
     rpmspec = shutil.which("rpmspec")
     if rpmspec is None:
-        raise _Silent("no rpmspec here")
+        raise _Silent("this machine has no rpmspec")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / NAME
         path.write_bytes(copy)
@@ -133,8 +133,8 @@ def _local(copy: bytes, target: Target) -> tuple[str, str]:
 
 
 def _in_builder(copy: bytes, target: Target) -> tuple[str, str]:
-    """Ask the rpm of the target's builder image, where the engine has that image."""
-    # Not at the top: where rpmspec answers, nobody has to wait for what the engine's client loads.
+    """Use the rpm of the target's builder image, if the engine has that image."""
+    # Imported here: the engine's client loads slowly, and a local rpmspec does not need it.
     from sheepvirt.builds import expansion
     from sheepvirt.engine.engine import Engine
     from sheepvirt.images import recipes
@@ -175,7 +175,7 @@ def _version(printed: str) -> str:
 
 
 def _error(printed: str) -> str:
-    """Return the first error among what rpm said, else its last line."""
+    """Return the first error that rpm printed, else its last line."""
     lines: Sequence[str] = [line for line in printed.splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith("error")]
     return shown((errors or lines or ["it says nothing"])[0 if errors else -1])

@@ -1,4 +1,4 @@
-"""What a build starts from: the spec as it goes into the build root, and files of ours, packed."""
+"""Prepare the inputs of a build: the patched spec, and the package's own files as sources."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ from sheepvirt.spec.draft import Draft
 from sheepvirt.spec.model import Intent, Patched
 
 BYTES = "surrogateescape"  # a spec may have names in its changelog that are not UTF-8
-EPOCH = 1767225600  # 2026-01-01 UTC: the date of what has none of its own (a checkout's files)
+EPOCH = 1767225600  # 2026-01-01 UTC: the date of files without one, such as a checkout's
 
 
 def made_sources(package: Package, files: Sequence[Path], folder: Path) -> list[Path]:
-    """Write into ``folder`` the sources that no location has: files of ours, and of the tarball.
+    """Write the sources that are not fetched to ``folder``; return their paths.
 
-    ``files`` are the sources that were fetched. Raises SourceError.
+    They are files of the package's folder and files of its tarball. ``files`` are the fetched
+    sources. Raises SourceError.
     """
     made = [pack(package, folder)] if package.files else []
     made += [
@@ -35,10 +36,10 @@ def made_sources(package: Package, files: Sequence[Path], folder: Path) -> list[
 
 
 def pack(package: Package, folder: Path) -> Path:
-    """Pack the files of ours that a package is made of, as upstream ships a tarball.
+    """Pack the files in a package's folder like an upstream tarball.
 
-    Returns ``<folder>/<name>-<version>.tar``, whose top folder is ``<name>-<version>/``: what
-    ``%setup`` expects. What Python leaves beside its sources stays out.
+    Returns ``<folder>/<name>-<version>.tar``, whose top folder is ``<name>-<version>/``, as
+    ``%setup`` expects. Compiled Python is left out.
     """
     top = f"{package.name}-{package.version}"
     path = folder / f"{top}.tar"
@@ -53,15 +54,15 @@ def _packed(info: tarfile.TarInfo) -> tarfile.TarInfo | None:
         return None
     info.uid = info.gid = 0
     info.uname = info.gname = "root"
-    info.mode = 0o755 if info.isdir() or info.mode & 0o100 else 0o644  # whatever git's umask was
+    info.mode = 0o755 if info.isdir() or info.mode & 0o100 else 0o644  # independent of the umask
     info.mtime = EPOCH
     return info
 
 
 def epoch(files: Sequence[Path]) -> int:
-    """Return the date that RPMs made of these sources get, in seconds since 1970.
+    """Return the date for RPMs of these sources, in seconds since 1970.
 
-    It is that of the first entry of the first tarball (of git: the commit's), else EPOCH.
+    It is the date of the first entry in the first tarball (from git: the commit's), else EPOCH.
     """
     for path in files:
         try:
@@ -75,12 +76,12 @@ def epoch(files: Sequence[Path]) -> int:
 
 
 def patched_spec(package: Package, files: Sequence[Path], macros: Mapping[str, str]) -> Patched:
-    """Return the package's spec, adjusted, with its patches and the intents of its features.
+    """Return the package's spec with its adjustments, patches and intents applied.
 
     ``files`` are its sources. Raises SourceError, SpecError, RuleMismatchError, ConfigError.
     """
     original = stock_spec(package, files)
-    draft = Draft.of(original)  # keeps the lines that messages name, whatever is changed first
+    draft = Draft.of(original)  # keeps the original line numbers for messages
     done: list[Patched] = []
     name = package.spec_file
     if package.adjust:
@@ -101,7 +102,7 @@ def patched_spec(package: Package, files: Sequence[Path], macros: Mapping[str, s
 
 
 def stock_spec(package: Package, files: Sequence[Path]) -> str:
-    """Return the package's spec as it is before anything of ours is applied."""
+    """Return the package's unchanged spec."""
     if package.spec_from == "tarball":
         return _spec_of_tarball(package, files[0])
     return _own(package, package.spec).read_text(encoding="utf-8", errors=BYTES)
@@ -112,7 +113,7 @@ def _own(package: Package, name: str) -> Path:
 
 
 def intents(package: Package) -> dict[str, Intent]:
-    """Return the intents of a package's features by feature; a spec of ours needs none."""
+    """Return the intents of a package, by feature; sheepvirt's own specs need none."""
     folder = paths.PATCHES / package.name
     return {
         f.name: by_intent.load_intent(folder / f"{f.intent}.toml")
@@ -122,28 +123,28 @@ def intents(package: Package) -> dict[str, Intent]:
 
 
 def _spec_of_tarball(package: Package, tarball: Path) -> str:
-    """Return upstream's own spec: the file at that path below the tarball's top folder."""
+    """Return upstream's spec: the file at its path below the tarball's top folder."""
     found = _members(tarball, [package.spec])
     if package.spec not in found:
         raise SpecError(
             f"{tarball.name} has no {package.spec} below its top folder",
-            hint=f"put a spec of ours beside {package.folder / 'package.toml'} and say "
-            "spec_from = 'here'",
+            hint=f"correct `spec` in {package.folder / 'package.toml'}, or put a spec next to it "
+            "and set spec_from = 'here'",
         )
     return found[package.spec].decode(errors=BYTES)
 
 
 def unpack(package: Package, tarball: Path, folder: Path) -> list[Path]:
-    """Write the files of the tarball that the spec names as further sources into ``folder``.
+    """Extract the tarball's files that the spec names as further sources to ``folder``.
 
-    Raises SourceError where one is missing.
+    Raises SourceError: one is missing.
     """
     found = _members(tarball, package.unpack)
     missing = [name for name in package.unpack if name not in found]
     if missing:
         raise SourceError(
             f"{tarball.name} has no {', '.join(missing)} below its top folder",
-            hint=f"mend `unpack` in {package.folder.name}'s package.toml",
+            hint=f"correct `unpack` in {package.folder.name}'s package.toml",
         )
     paths_ = [folder / PurePosixPath(name).name for name in package.unpack]
     for path, name in zip(paths_, package.unpack, strict=True):

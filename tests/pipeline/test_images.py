@@ -378,7 +378,7 @@ def test_doctor_says_what_is_missing_and_what_to_do(tmp_path: Path) -> None:
     lines = lacking.stdout.splitlines()
     found = next(n for n, line in enumerate(lines) if "LACKS  rootfs" in line)
     assert f"{tmp_path}/gone.tar: is no file here" in lines[found]
-    assert "what to do: mend `rootfs` in your sheepvirt.toml" in lines[found + 1]
+    assert "what to do: correct `rootfs` in your sheepvirt.toml" in lines[found + 1]
     able = doctor(own, "--target", "rehearsal")
     assert able.returncode == 0 and "target rehearsal can be built here" in able.stdout
     assert "LACKS" not in able.stdout

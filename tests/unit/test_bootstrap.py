@@ -52,7 +52,7 @@ def step(name: str, log: list[str], *, done_at: str, fail: Exception | None = No
     """A step whose state is reached where the facts' os is ``done_at``."""
 
     def check(_wanted: DesiredState, facts: Facts, _earlier: Sequence[Change]) -> list[Change]:
-        return [] if facts.os >= done_at else [Change(name, f"{name} mended")]
+        return [] if facts.os >= done_at else [Change(name, f"{name} repaired")]
 
     def apply(_wanted: DesiredState, _facts: Facts, context: StepContext) -> None:
         log.append(name)
@@ -72,7 +72,7 @@ def test_a_rehearsal_host_has_the_init_that_its_rpms_want() -> None:
         (sysv, [old], "sysv"), (machine, [old], ""),
     ):  # fmt: skip
         assert runner._with_init(host, records).init == init
-    with pytest.raises(ConfigError, match=r"libvirt 1\.0\.3 comes with init scripts") as caught:
+    with pytest.raises(ConfigError, match=r"libvirt 1\.0\.3 has init scripts") as caught:
         runner._with_init(replace(HOST, init="systemd"), [new, old])
     assert 'init = "sysv"' in caught.value.hint
 
@@ -94,7 +94,7 @@ def test_only_what_differs_is_applied(monkeypatch: pytest.MonkeyPatch, progress:
     monkeypatch.setattr(runner, "STEPS", steps)
     left = looks(monkeypatch, Facts(os="0"), Facts(os="1"))
     changes = runner.run(WANTED, CONNECTION, progress)
-    assert [c.what for c in changes] == ["b mended"]  # c was true once b was
+    assert [c.what for c in changes] == ["b repaired"]  # c was true once b was
     assert (log, left) == (["b"], [])
 
 
@@ -105,7 +105,7 @@ def test_a_step_that_does_not_reach_its_state_is_an_error(
     looks(monkeypatch, Facts(os="0"), Facts(os="0"))
     with pytest.raises(BootstrapError) as caught:
         runner.run(WANTED, CONNECTION, progress)
-    for word in ("tahiti", "'bridge'", "bridge mended", "bridge said this"):
+    for word in ("tahiti", "'bridge'", "bridge repaired", "bridge said this"):
         assert word in caught.value.message
     assert caught.value.exit_code == 9
 
@@ -119,7 +119,7 @@ def test_a_failed_command_names_step_and_host(
     with pytest.raises(BootstrapError, match="nothing provides x") as caught:
         runner.run(WANTED, CONNECTION, progress)
     assert "tahiti: step 'packages'" in caught.value.message
-    assert "goes on from there" in caught.value.hint
+    assert "then run `invoke bootstrap tahiti` again" in caught.value.hint
 
 
 def test_a_plan_of_an_absent_host_creates_nothing(

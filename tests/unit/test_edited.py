@@ -64,9 +64,13 @@ def test_a_difference_is_shown_against_the_published_rpm() -> None:
 @pytest.mark.parametrize(
     ("files", "content", "why"),
     [
-        ([], b"", "its RPM is not at hand"),
-        ([DATA / "gone.rpm"], b"", "its RPM is not at hand"),
-        ([DATA / "new-tools-1-rc1.rpm"], b"", "its RPM is not at hand"),  # of another RPM
+        ([], b"", "its RPM is not in the published repo"),
+        ([DATA / "gone.rpm"], b"", "its RPM is not in the published repo"),
+        (
+            [DATA / "new-tools-1-rc1.rpm"],
+            b"",
+            "its RPM is not in the published repo",
+        ),  # of another RPM
         ([DATA / "old-tools-zstd.rpm"], b"", "old-tools-zstd.rpm cannot be read here: 'zstd'"),
         ([DATA / "old.spec"], b"", "old.spec cannot be read here: old.spec is not a readable RPM"),
         ([OLD], b"\xff\xfe", "it is not text"),
@@ -102,7 +106,7 @@ def test_what_was_packaged_for_few_is_not_shown(tmp_path: Path) -> None:
     assert rpms.modes(rpms.header(rpm)) == {"/a/secret": CONFIDENTIAL, "/a/open": rpm_bytes.FILE}
     assert "+no" in edited.told(row("S.5......", path="/a/open"), [rpm], host(b"no\n"))
     told = edited.told(row("S.5......", path="/a/secret"), [rpm], host(b"open sesame\n"))
-    assert told == "/a/secret (size, content); no diff: not everyone may read it as it was packaged"
+    assert told == "/a/secret (size, content); no diff: not everyone may read the packaged file"
 
 
 def test_what_few_may_read_on_the_host_is_not_shown() -> None:

@@ -210,15 +210,31 @@ def test_macros_of_a_version_on_this_target_are_its_inputs() -> None:
 @pytest.mark.parametrize(
     ("words", "says", "hint"),
     [
-        (["sheepdog=rael"], "'rael' is no version of 'sheepdog' and no maker", "mean 'real'?"),
-        (["sheepdog="], "'' is no version", "known: 1.0.1, real, stand-in"),
-        (["libvirt=1.0.2"], "'1.0.2' is no version of 'libvirt'", "did you mean '1.0.3'?"),
-        (["libvirt=1.0.3", "libvirt=7.0.0"], "both as 1.0.3 and as 7.0.0", "take one out"),
-        (["sheepdog=stand-in", "sheepdog=1.0.1"], "both as real and as stand-in", "take one out"),
+        (
+            ["sheepdog=rael"],
+            "'rael' is neither a version nor a provider of 'sheepdog'",
+            "mean 'real'?",
+        ),
+        (["sheepdog="], "'' is neither a version", "known: 1.0.1, real, stand-in"),
+        (
+            ["libvirt=1.0.2"],
+            "'1.0.2' is neither a version nor a provider of 'libvirt'",
+            "did you mean '1.0.3'?",
+        ),
+        (["libvirt=1.0.3", "libvirt=7.0.0"], "both as 1.0.3 and as 7.0.0", "remove one of them"),
+        (
+            ["sheepdog=stand-in", "sheepdog=1.0.1"],
+            "both as real and as stand-in",
+            "remove one of them",
+        ),
         (["shepdog=real"], "no package 'shepdog'", "did you mean 'sheepdog'?"),
         (["libvirt=stand-in"], "'libvirt' has no stand-in on target 'rehearsal'", "sheepdog"),
-        (["pocket"], "'pocket' is a stand-in", "ask for sheepdog=stand-in"),
-        (["sheepdog=real", "sheepdog=stand-in"], "both as real and as stand-in", "take one out"),
+        (["pocket"], "'pocket' is a stand-in", "use sheepdog=stand-in"),
+        (
+            ["sheepdog=real", "sheepdog=stand-in"],
+            "both as real and as stand-in",
+            "remove one of them",
+        ),
     ],
 )
 def test_a_request_that_cannot_be_met_says_what_can(words: list[str], says: str, hint: str) -> None:

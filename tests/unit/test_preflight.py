@@ -79,8 +79,8 @@ def test_vsyscall_none_leaves_the_image_that_is_made_for_it() -> None:
         (b"<!DOCTYPE html>\n<html><title>log in</title>", False, "web page (HTML) instead of"),
         (b"  <html><body>moved</body></html>", False, "web page"),
         (b"<html>about <repomd", False, "web page"),
-        (b"404", False, "no repodata: '404'"),
-        (b"", False, "no repodata"),
+        (b"404", False, "not repodata: '404'"),
+        (b"", False, "not repodata"),
     ],
 )
 def test_a_mirror_is_judged_by_what_it_serves(content: bytes, ok: bool, word: str) -> None:
@@ -220,5 +220,5 @@ def test_a_rootfs_is_looked_at_before(tmp_path: Path) -> None:
     gone = preflight.look_at_rootfs(Rootfs(str(path)))
     path.write_text("<html>", encoding="utf-8")
     page = preflight.look_at_rootfs(Rootfs(str(path)))
-    assert not gone.ok and "no file here" in gone.detail
+    assert not gone.ok and "not a file here" in gone.detail
     assert not page.ok and "no tar archive" in page.detail and page.fix

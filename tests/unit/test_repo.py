@@ -95,7 +95,7 @@ def test_no_repo_says_what_to_run(dist: Path) -> None:
 def test_a_manifest_that_is_not_ours_is_named(dist: Path, text: str) -> None:
     publish()
     (dist / "rehearsal" / "manifest.json").write_text(text)
-    with pytest.raises(ConfigError, match=r"manifest\.json is not a manifest of ours"):
+    with pytest.raises(ConfigError, match=r"manifest\.json is not a manifest of sheepvirt"):
         repo.read_manifest(dist / "rehearsal")
 
 

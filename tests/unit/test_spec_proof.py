@@ -110,14 +110,16 @@ def test_rpm_reads_under_the_targets_macros_and_no_others(
 def test_without_rpm_it_says_so_and_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, told = run(capsys, str(DAEMON))
     assert code == 0 and "--with-storage-sheepdog" in out
-    assert told[-1].startswith("not proven: no rpmspec here, and no container engine answers")
+    assert told[-1].startswith(
+        "not proven: this machine has no rpmspec, and no container engine answers"
+    )
 
 
 @pytest.mark.usefixtures("alone")
 def test_without_rpm_a_proof_that_is_asked_for_fails(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, told = run(capsys, "--require-proof", str(DAEMON))
     assert (code, out) == (3, "")
-    assert told[0].startswith("error: daemon.spec: not proven: no rpmspec here")
+    assert told[0].startswith("error: daemon.spec: not proven: this machine has no rpmspec")
     assert told[1].startswith("  what to do: ")
 
 
@@ -211,10 +213,10 @@ def test_why_the_builder_says_nothing_is_told(
     builder: type[Builder], capsys: pytest.CaptureFixture[str]
 ) -> None:
     builder.code = 1
-    why = "no rpmspec here, and rpm of el6's builder cannot read it: error: line 3: bad"
+    why = "this machine has no rpmspec, and rpm of el6's builder cannot read it: error: line 3: bad"
     assert run(capsys, str(DAEMON))[2][-1] == f"not proven: {why}"
     builder.image = ""
-    why = "no rpmspec here, and the engine has no image of el6's builder"
+    why = "this machine has no rpmspec, and the engine has no image of el6's builder"
     assert run(capsys, str(DAEMON))[2][-1] == f"not proven: {why}"
 
 
