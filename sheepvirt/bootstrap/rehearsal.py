@@ -143,7 +143,7 @@ def _set_language(container: Container, host: Host) -> None:
 def _wait_for_systemd(container: Container, host: Host, stage: Stage) -> None:
     """Wait until systemd has started its units; report a failed unit without an error.
 
-    On a new host a failed unit is a defect of the image. On an old one, the bootstrap may repair it.
+    On a new host a failed unit is a defect of the image. On an old one a bootstrap may repair it.
     """
     name = container_name(host)
     state = _wait(

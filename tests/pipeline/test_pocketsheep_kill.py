@@ -242,7 +242,7 @@ class Caller:
                 raise Lost(f"{name!r} is {found.get(name)}, not {wanted}")
 
     def settle(self, connection: Connection) -> None:
-        """Delete what is in doubt, and begin with it anew."""
+        """Delete what is in doubt, and begin with it again."""
         for name in sorted(self.unsure):
             for snapid in range(5):
                 try:

@@ -120,7 +120,7 @@ def test_there_and_back(target: Target, tmp_path: Path) -> None:
         asked = switch(host, old, "/shelf/1")
         assert asked == [
             "tiny-1-1.rehearsal.noarch by dnf, in place of another version",
-            "tiny-libs removed by dnf: of another version, and not in this repo",
+            "tiny-libs removed by dnf: from another version, and not in this repo",
         ]
         assert host.run(["rpm", "-q", "tiny-libs"]).code
         assert host.run(["rpm", "-q", "tiny"]).stdout.strip() == "tiny-1-1.rehearsal.noarch"

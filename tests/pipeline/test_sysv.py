@@ -102,7 +102,7 @@ def test_an_interface_that_is_not_there_is_refused_and_nothing_written(tmp_path:
 def test_network_files_that_nobody_could_reach_the_host_with_are_put_back() -> None:
     """The guard, for real: the host boots with a port file that says nothing, and boots again."""
     file = ifcfg.path("up0")
-    assert on_host(f"ls {guard.KEPT}/pending 2>/dev/null || echo none") == "none"  # it has let go
+    assert on_host(f"ls {guard.KEPT}/pending 2>/dev/null || echo none") == "none"  # it is disarmed
     before = on_host(f"cat {file}")
     connection = connect(maupiti())
     connection.run(["sh", "-c", "echo seconds=2 >/etc/sysconfig/sheepvirt-network-guard"])

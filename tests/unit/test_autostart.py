@@ -149,7 +149,7 @@ def test_the_init_script_tells_lsb_states_by_its_exit_code(sysv: Machine) -> Non
     assert sysv.service("bogus").returncode == 2
 
 
-def test_the_init_script_looks_again_whenever_libvirtd_starts_anew(sysv: Machine) -> None:
+def test_the_init_script_looks_again_whenever_libvirtd_starts_again(sysv: Machine) -> None:
     sysv.put(pools="sheepdog\n")
     assert sysv.service("start").returncode == 0
     assert sysv.read("pools") == "sheepdog\n"  # libvirtd does not run yet

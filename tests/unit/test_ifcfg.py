@@ -73,7 +73,7 @@ def test_a_shell_reads_the_files_as_el_does() -> None:
 
 def test_they_are_written_beside_the_former_ones_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     found = changes(ifcfg.STEP, el6(), wanted())
-    assert found == [f"{p} written; it counts from the reboot on" for p in (BRIDGE, PORT)]
+    assert found == [f"{p} written; it takes effect with the reboot" for p in (BRIDGE, PORT)]
     worker, planned = context(
         monkeypatch,
         ("/var/lib/sheepvirt/reboot-wanted", 0, ""),
@@ -114,7 +114,7 @@ def test_the_guard_lets_go_when_the_host_was_seen(monkeypatch: pytest.MonkeyPatc
 
 
 def test_files_that_were_put_back_are_no_success() -> None:
-    with pytest.raises(BootstrapError, match="has put the former ones back") as caught:
+    with pytest.raises(BootstrapError, match="has restored the former ones") as caught:
         ifcfg.check_seen(wanted(), el6(), ())
     assert "does DHCP" in caught.value.hint
     # In a plan they are still to be written.
@@ -222,10 +222,15 @@ def test_what_was_there_is_really_kept(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("host", "facts", "says", "hint"),
     [
-        (EL6, el6(ifup="/elsewhere"), "no /etc/sysconfig/network-scripts/ifup-ovs", "own RPM"),
+        (
+            EL6,
+            el6(ifup="/elsewhere"),
+            "no /etc/sysconfig/network-scripts/ifup-ovs",
+            "install the RPM `openvswitch`",
+        ),
         (replace(EL6, uplink="em1"), el6(), "no network interface em1", "it has: eth0, eth1"),
         (EL6, el6("MASTER=bond0\nSLAVE=yes\n"), "MASTER=bond0 SLAVE=yes", "another uplink"),
-        (EL6, el6("BRIDGE=br0\n"), "part of something else", "free it there first"),
+        (EL6, el6("BRIDGE=br0\n"), "part of something else", "remove those keys there"),
         (
             EL6,
             el6("IPADDR=192.0.2.7\nNETMASK=255.255.254.0\nGATEWAY=192.0.2.1\n"),
@@ -258,7 +263,7 @@ def test_a_host_without_such_files_has_its_bridge_in_the_database_alone() -> Non
     assert changes(ifcfg.STEP, done()) == []
     with pytest.raises(BootstrapError, match="the uplink eth0") as caught:
         ifcfg.check(wanted(), done(), ())
-    assert "take the key out" in caught.value.hint
+    assert "remove `uplink`" in caught.value.hint
 
 
 def test_in_a_plan_the_scripts_come_with_the_packages() -> None:

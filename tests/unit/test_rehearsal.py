@@ -174,7 +174,7 @@ def test_a_stopped_host_is_started(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "start rehearsal host moorea" in said
 
 
-def test_lost_keys_are_handed_over_anew_through_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lost_keys_are_copied_again_through_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     machine = Machine()
     created, _ = ensure(FakeEngine(machine), monkeypatch)
     assert not created

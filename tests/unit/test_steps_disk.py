@@ -85,7 +85,7 @@ def test_a_fill_that_was_cut_off_is_done_again(
     monkeypatch: pytest.MonkeyPatch, image: Path
 ) -> None:
     facts = replace(done(), texts={NOTE: "filling papeete-1.img"}, domains={})
-    assert "a run was cut off" in changes(disk.STEP, facts)[0]
+    assert "a run was interrupted" in changes(disk.STEP, facts)[0]
     worker, planned = context(monkeypatch, FILL[0], ("dog vdi delete papeete", 0, ""), *FILL[1:])
     disk.apply(WANTED, facts, worker)
     assert planned.plan == []
@@ -96,7 +96,7 @@ def test_a_vdi_in_the_way_is_copied_before_anything_else(
     note: str, monkeypatch: pytest.MonkeyPatch, image: Path
 ) -> None:
     facts = replace(done(), texts={NOTE: note})
-    assert "made anew" in changes(disk.STEP, facts)[0]
+    assert "replaced from" in changes(disk.STEP, facts)[0]
     source, copy = (
         f"sheepdog:127.0.0.1:7000:papeete{end}" for end in ("", ".kept-20261125-010203")
     )
@@ -153,7 +153,7 @@ def test_a_disk_that_was_written_to_is_kept(
     image.write_bytes(b"x")
     monkeypatch.setattr("sheepvirt.images.guest.ensure_image", lambda *_: image)
     facts = replace(done(), disks={PATH: origin}, domains={})
-    assert "made anew" in changes(disk.STEP, facts, FILE)[0]
+    assert "replaced from" in changes(disk.STEP, facts, FILE)[0]
     aside = ("mv -f", 0, "") if kept else ("rm -f", 0, "")
     worker, planned = context(
         monkeypatch, ("sha256sum", 0, f"{now}  {PATH}\n"), aside, ("test -e", 1, ""),

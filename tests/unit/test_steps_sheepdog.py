@@ -79,12 +79,12 @@ def test_a_pool_is_defined_started_and_autostarted(monkeypatch: pytest.MonkeyPat
     assert b'<host name="127.0.0.1" port="7000"/>' in planned.sent[0]
 
 
-def test_a_pool_at_another_port_is_defined_and_started_anew(
+def test_a_pool_at_another_port_is_defined_and_restarted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     wrong = Definition(POOL.replace("port='7000'", "port='7001'"), True, True, True)
     facts = replace(done(), pools={"sheepdog": wrong})
-    assert changes(pool.STEP, facts) == ["sheepdog defined, and started anew"]
+    assert changes(pool.STEP, facts) == ["sheepdog defined, and restarted"]
     worker, planned = context(
         monkeypatch, ("pool-sheepdog.xml", 0, ""), ("pool-destroy sheepdog", 0, ""),
         ("pool-define", 0, ""), ("pool-start sheepdog", 0, ""),
@@ -131,7 +131,7 @@ def test_a_device_is_tried_once_for_each_qemu_and_kernel(note: str) -> None:
         ("yes 3\n", "kvm\na guest printed its line under KVM within 3 s"),
         ("no KVM internal error. Suberror: 1\n",
          "qemu\nunder KVM a guest did not print its line: KVM internal error. Suberror: 1"),
-        ("no\n", "qemu\nunder KVM a guest did not print its line: it said nothing"),
+        ("no\n", "qemu\nunder KVM a guest did not print its line: it printed nothing"),
     ],
 )  # fmt: skip
 def test_only_a_guests_own_line_speaks_for_kvm(
@@ -152,7 +152,7 @@ def test_a_guest_moves_to_kvm_where_it_was_proven() -> None:
     found = domains.STEP.check(WANTED, probed(f"{KEY}\nkvm\nit printed its line"), ())
     assert [c.what for c in found] == [
         "papeete defined as kvm: it printed its line",
-        "papeete restarted: it runs by another definition",
+        "papeete restarted: it runs from another definition",
     ]
     assert '+<domain type="kvm">' in found[0].diff
 

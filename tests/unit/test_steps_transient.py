@@ -1,4 +1,4 @@
-"""What a host would lose at its next boot is made to stay; what a control broke is put back."""
+"""What a host would lose at its next boot is made to stay; what a control broke is restored."""
 
 from dataclasses import replace
 
@@ -63,7 +63,7 @@ def test_what_a_control_broke_is_put_back_and_the_script_goes_last(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     facts = replace(done(), texts={**done().texts, undo.SCRIPT: "mv a b"})
-    assert changes(undo.STEP, facts) == ["what a control of `verify --prove` broke is put back"]
+    assert changes(undo.STEP, facts) == ["what a control of `verify --prove` broke is restored"]
     worker, planned = context(
         monkeypatch, (f"sh -e {undo.SCRIPT}", 0, ""), (f"rm {undo.SCRIPT}", 0, "")
     )

@@ -1,4 +1,4 @@
-"""Bootstrap steps, in order. Each is wanted state, check (pure) and apply."""
+"""Bootstrap steps, in order. Each has a check (pure) and an apply."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Open vSwitch bridge. libvirt never looks whether it is there: a network on it is "active"."""
+"""The Open vSwitch bridge. libvirt calls a network "active" even if its bridge does not exist."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ LOG = "/var/log/openvswitch/ovs-vswitchd.log"
 
 
 def check(wanted: DesiredState, facts: Facts, earlier: Sequence[Change]) -> list[Change]:
-    """The bridge is in Open vSwitch's database, on the right datapath, and the kernel sees it.
+    """The bridge is in Open vSwitch's database, has its datapath and a network interface.
 
-    Its uplink is plugged in, where network files are in force that say so.
+    Its uplink is plugged in, if the host's network files say so and are in force.
     """
     host = wanted.host
     state = facts.bridges.get(host.bridge)
@@ -31,12 +31,12 @@ def check(wanted: DesiredState, facts: Facts, earlier: Sequence[Change]) -> list
         what = f"{host.bridge} moved from the {state.datapath} to the {host.datapath} datapath"
         changes.append(Change(NAME, what))
     if not state.device:
-        changes.append(Change(NAME, f"{host.bridge} set up anew: it has no network interface"))
+        changes.append(Change(NAME, f"{host.bridge} set up again: it has no network interface"))
     return changes
 
 
 def apply(wanted: DesiredState, facts: Facts, context: StepContext) -> None:
-    """Add or mend the bridge. Raises BootstrapError where Open vSwitch cannot set it up."""
+    """Add or repair the bridge. Raises BootstrapError: Open vSwitch cannot set it up."""
     name, datapath = wanted.host.bridge, wanted.host.datapath
     vsctl = ("ovs-vsctl", "--timeout=30")
     state = facts.bridges.get(name)
@@ -44,19 +44,19 @@ def apply(wanted: DesiredState, facts: Facts, context: StepContext) -> None:
         for argv in commands(facts.init, "restart", "openvswitch"):
             context.run(*argv)
     if _unplugged(wanted, facts):
-        if state is None:  # a DHCP client of the former bridge may be left
+        if state is None:  # a DHCP client of the former bridge may still run
             context.run("ifdown", name, check=False)
         context.run("ifup", wanted.host.uplink)
     context.run(
         *vsctl, "--may-exist", "add-br", name,
         "--", "set", "bridge", name, f"datapath_type={datapath}",
     )  # fmt: skip
-    # ovs-vsctl ends well where the switch itself cannot make the bridge.
+    # ovs-vsctl succeeds even if the switch cannot make the bridge.
     if context.run("test", "-e", f"/sys/class/net/{name}", check=False).code:
         said = context.run("tail", "-n", "4", LOG, check=False).stdout.strip()
-        hint = "see ovs-vswitchd's log on the host"
+        hint = f"read {LOG} on the host"
         if datapath == "system" and not facts.kernel_datapath:
-            hint = 'set `datapath = "netdev"` in the inventory where the kernel has no openvswitch'
+            hint = 'set `datapath = "netdev"` in the inventory: its kernel has no openvswitch'
         raise BootstrapError(
             f"{wanted.host.name}: Open vSwitch cannot set up {name} on the {datapath} datapath:\n"
             f"{said}",
@@ -65,7 +65,7 @@ def apply(wanted: DesiredState, facts: Facts, context: StepContext) -> None:
 
 
 def _unplugged(wanted: DesiredState, facts: Facts) -> bool:
-    """Tell whether the uplink is off the bridge; before the reboot it has to be."""
+    """Tell whether the uplink is missing on the bridge; before the reboot it is not expected."""
     host = wanted.host
     state = facts.bridges.get(host.bridge)
     in_force = facts.network_scripts and facts.boot != facts.reboot_wanted

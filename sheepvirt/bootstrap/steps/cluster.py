@@ -1,4 +1,4 @@
-"""The sheepdog cluster: a node has joined it and it is formatted, before anything uses it."""
+"""The sheepdog cluster: it has a node and is formatted before anything uses it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SECONDS = 60.0  # a sheep may need 12 s to join (sheepdog#175)
 
 
 def ready(facts: Facts) -> bool:
-    """Tell whether guests' disks may be used: the cluster runs, has a node and lists its VDIs."""
+    """Tell whether guests' disks are usable: the cluster runs, has a node and lists its VDIs."""
     now = facts.cluster
     return now is not None and now.status.startswith(RUNNING) and now.nodes > 0 and now.listed
 
@@ -31,12 +31,12 @@ def check(wanted: DesiredState, facts: Facts, _earlier: Sequence[Change]) -> lis
     if status.lower().startswith(UNFORMATTED):
         return [Change(NAME, "sheepdog's cluster formatted, one copy")]
     now = f"it says {status!r}" if status else "it does not answer yet"
-    what = f"sheepdog's cluster waited for ({now}), and formatted if it never was"
+    what = f"sheepdog's cluster waited for ({now}), and formatted if it is not"
     return [Change(NAME, what)]
 
 
 def apply(wanted: DesiredState, facts: Facts, context: StepContext) -> None:
-    """Wait until sheepdog answers; format what is not formatted, and nothing else, ever."""
+    """Wait until sheepdog answers. Format only a cluster that is not formatted."""
     why = log_hint(facts.init, "sheepdog")
     status = _wait(context, (RUNNING, UNFORMATTED), why)
     if status.lower().startswith(UNFORMATTED):
@@ -47,7 +47,7 @@ def apply(wanted: DesiredState, facts: Facts, context: StepContext) -> None:
 def _wait(context: StepContext, states: tuple[str, ...], why: str) -> str:
     """Return the cluster's status once it is one of ``states``. Raises BootstrapError.
 
-    ``why`` names the commands that would show what keeps it from that.
+    ``why`` names the commands that show the reason if it does not get there.
     """
     deadline = time.monotonic() + SECONDS
     while True:
@@ -59,8 +59,8 @@ def _wait(context: StepContext, states: tuple[str, ...], why: str) -> str:
             raise BootstrapError(
                 f"{context.connection.host.name}: sheepdog's cluster is not ready after "
                 f"{SECONDS:.0f} s: {status or said.stderr.strip() or 'it says nothing'}",
-                hint=f"{why} there say why; a cluster is formatted only where it says "
-                f"{UNFORMATTED!r}",
+                hint=f"read {why} on the host; only a cluster that says {UNFORMATTED!r} is "
+                "formatted",
             )
         time.sleep(0.5)
 

@@ -1,7 +1,7 @@
-"""libvirt definitions compared: what libvirt adds by itself is no difference, all else is.
+"""Compare libvirt definitions. What libvirt adds by itself does not count as a difference.
 
-Sources: https://libvirt.org/formatdomain.html, https://libvirt.org/formatnetwork.html, and what
-libvirt 7.0.0 makes of ``host/templates/``.
+Sources: https://libvirt.org/formatdomain.html, https://libvirt.org/formatnetwork.html, and the
+output of libvirt 7.0.0 for ``host/templates/``.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from xml.etree.ElementTree import Element
 
 from sheepvirt.bootstrap import parsers
 
-# Elements that libvirt adds (parent/tag), and those of a running domain.
+# Elements that libvirt adds (parent/tag), also to a running domain.
 ADDED = {
-    # Upgrades of libvirt's RPMs of 2013 write a mac into every network that has none.
+    # Upgrades of libvirt's RPMs of 2013 add a mac to every network without one.
     "network/uuid", "network/mac",
     "pool/uuid", "pool/capacity", "pool/allocation", "pool/available", "pool/target",
     "domain/uuid", "domain/cpu", "domain/resource", "domain/seclabel",
@@ -33,16 +33,16 @@ ADDED_ATTRIBUTES = {
     "source@index",
     "network@connections",
 }
-# The same where it is this value: libvirt 1.0.3 spells the default out (see the how-to's dumpxml).
+# Attributes that libvirt adds with this value: 1.0.3 writes the default (see the how-to's dumpxml).
 ADDED_VALUES = {"driver@cache": "writethrough"}
 
 
 def difference(actual: str, wanted: str, *, live: bool = False) -> str:
-    """Return a unified diff from ``actual`` (libvirt's XML, "" where there is none) to ``wanted``.
+    """Return a unified diff from ``actual`` (libvirt's XML, or "") to ``wanted``.
 
-    Empty where they mean the same. ``live`` says that ``actual`` is what runs now: its memory is
-    whole MiB, and how much of it the guest uses is the balloon's affair. Pure. Raises
-    ElementTree.ParseError for what is no XML.
+    It is empty if both mean the same. With ``live``, ``actual`` is the running definition: its
+    memory is in whole MiB, and its current memory, which the balloon controls, is ignored. Pure.
+    Raises ElementTree.ParseError.
     """
     goal = ElementTree.fromstring(wanted)
     _units(goal, live=live)
@@ -59,7 +59,7 @@ def difference(actual: str, wanted: str, *, live: bool = False) -> str:
 
 
 def identity(actual: str) -> dict[str, str]:
-    """Return uuid, mac and interfaceid that libvirt has chosen, "" for each that is not there."""
+    """Return the uuid, mac and interfaceid that libvirt has chosen; "" for a missing one."""
     root = ElementTree.fromstring(actual) if actual else Element("none")
     mac = root.find("devices/interface/mac")
     port = root.find("devices/interface/virtualport/parameters")
@@ -71,7 +71,7 @@ def identity(actual: str) -> dict[str, str]:
 
 
 def _without_additions(found: Element, goal: Element) -> Element:
-    """Return ``found`` as it would be had libvirt added nothing, children in ``goal``'s order."""
+    """Return ``found`` without libvirt's additions, with its children in ``goal``'s order."""
     copy = Element(found.tag)
     copy.text = (found.text or "").strip() or None
     for name, value in found.items():
@@ -93,12 +93,12 @@ def _without_additions(found: Element, goal: Element) -> Element:
 
 
 def _alias(name: str, value: str, wanted: str) -> str:
-    """Let libvirt's expansion of a machine type's alias (pc: pc-i440fx-5.2) pass for it."""
+    """Treat libvirt's expansion of a machine type's alias (pc: pc-i440fx-5.2) as the alias."""
     return wanted if name == "machine" and wanted and value.startswith(f"{wanted}-") else value
 
 
 def _units(root: Element, *, live: bool) -> None:
-    """Write amounts of memory in KiB, rounded up, as libvirt does."""
+    """Convert amounts of memory to KiB, rounded up as libvirt does."""
     step = 2**20 if live else 2**10
     for tag in ("memory", "currentMemory"):
         for element in root.findall(tag):
@@ -112,7 +112,7 @@ def _units(root: Element, *, live: bool) -> None:
 def _text(root: Element) -> str:
     for element in root.iter():
         element.tail = None
-        for name in sorted(element.keys()):  # attributes mean the same in any order
+        for name in sorted(element.keys()):  # the order of attributes has no meaning
             element.set(name, element.attrib.pop(name))
     ElementTree.indent(root)
     return ElementTree.tostring(root, encoding="unicode")

@@ -1,4 +1,4 @@
-"""The how-to's packages that libvirt's RPMs stand on, in one transaction."""
+"""Install the how-to's packages that libvirt's RPMs depend on, in one transaction."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def check(wanted: DesiredState, facts: Facts, _earlier: Sequence[Change]) -> lis
 
 
 def apply(wanted: DesiredState, facts: Facts, context: StepContext) -> None:
-    """Install what is missing."""
+    """Install the missing ones."""
     installer.transaction(facts, context, missing(wanted, facts))
 
 

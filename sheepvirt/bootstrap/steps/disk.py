@@ -1,6 +1,6 @@
-"""The guests' disks: each made from its guest's image, and never lost when that image changes.
+"""The guests' disks. Each is made from its guest's image and kept when that image changes.
 
-Where a disk lives decides how: ``disk_vdi`` (sheepdog) or ``disk_file``.
+``disk_vdi`` makes disks in sheepdog, ``disk_file`` makes files.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ NAME = "disk"
 
 
 def check(wanted: DesiredState, facts: Facts, _earlier: Sequence[Change]) -> list[Change]:
-    """Every guest has a disk that was made from the image it is to have."""
+    """Every guest has a disk that was made from its current image."""
     found = [_differences(wanted, facts, guest) for guest in wanted.host.guests]
     return [Change(NAME, what) for differences in found for what in differences]
 
 
 def apply(wanted: DesiredState, facts: Facts, context: StepContext) -> None:
-    """Make, or make anew, the disks that differ; a disk that was there is kept beside.
+    """Make or replace the disks that differ; keep a former disk under another name.
 
-    Raises ConfigError, before anything is written, where an image does not fit.
+    Raises ConfigError before anything is written: an image does not fit.
     """
     todo = [g for g in wanted.host.guests if _differences(wanted, facts, g)]
     images = {g.name: guests.ensure_image(g, context.progress) for g in todo}

@@ -1,4 +1,4 @@
-"""A guest's disk as a raw file of its host, with a note beside it of what it was made from."""
+"""A guest's disk as a raw file on its host. FILE.from says which image it was made from."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from sheepvirt.model.hosts import Facts, Guest
 
 
 def differences(guest: Guest, image: str, facts: Facts) -> list[str]:
-    """Return what is to be done for the file to be there, made from ``image``."""
+    """Return the changes that the file needs to be made from ``image``."""
     path = disk_path(guest)
     origin = facts.disks.get(path)
     if origin is None:
@@ -16,7 +16,7 @@ def differences(guest: Guest, image: str, facts: Facts) -> list[str]:
     if _made_from(origin) == image:
         return []
     was = _made_from(origin) or "something unknown"
-    return [f"{path} made anew from {image} (it was made from {was}), {guest.name} stopped"]
+    return [f"{path} replaced from {image} (it was made from {was}), {guest.name} stopped"]
 
 
 def apply(
@@ -35,10 +35,10 @@ def apply(
 
 
 def _put_aside(path: str, origin: str, digest: str, context: StepContext) -> None:
-    """Take ``path`` away, unless it is the wanted image already; keep what a guest has written.
+    """Move ``path`` away unless it is the desired image already; keep a disk that was changed.
 
-    What it was when it was made is in its origin's second word. Without one (a run that was cut
-    off, or a disk that is not ours) it is kept as well.
+    The second word of ``origin`` is the disk's hash when it was made. Without one (an interrupted
+    run, or a disk that sheepvirt did not make) it is kept as well.
     """
     now = context.run("sha256sum", path).stdout.split()[0]
     if now == digest:
@@ -49,7 +49,7 @@ def _put_aside(path: str, origin: str, digest: str, context: StepContext) -> Non
         return
     kept = f"{path}.kept-{now[:12]}"
     context.run("mv", "-f", path, kept)
-    context.line(f"the former disk was written to and is kept as {kept}")
+    context.line(f"the former disk has changed and is kept as {kept}")
 
 
 def _made_from(origin: str) -> str:

@@ -1,9 +1,9 @@
-"""A guest's disk as a VDI of the sheepdog cluster. A note on the host says what it was made from.
+"""A guest's disk as a VDI of the sheepdog cluster. A note on the host names its image.
 
-The note is written when the VDI has been read back; while it is filled, the note says that, so that
-a run that was cut off there is found and the VDI made anew. What else is in the way of a new VDI is
-copied to another one first. A copy, no snapshot: libvirt's pool takes each line of ``dog vdi list``
-for a volume, and a snapshot's, which has its VDI's name, keeps the pool from starting
+The note is written after the VDI was read back. While the VDI is filled, the note says so: after an
+interrupted run the VDI is then replaced. Any other VDI of that name is copied to another one first.
+It is a copy and not a snapshot: libvirt's pool takes each line of ``dog vdi list`` for a volume. A
+snapshot's line has its VDI's name and keeps the pool from starting
 (``virStorageBackendSheepdogRefreshAllVol`` of libvirt 7.0.0).
 """
 
@@ -21,27 +21,27 @@ FILLING = "filling"
 
 
 def differences(guest: Guest, image: str, facts: Facts) -> list[str]:
-    """Return what is to be done for the VDI to be there, made from ``image``, and large enough.
+    """Return the changes that the VDI needs to be made from ``image`` and to be large enough.
 
-    Raises ConfigError where it would have to shrink.
+    Raises ConfigError: it would have to shrink.
     """
     name, size = guest.name, facts.vdis.get(guest.name)
     origin = _made_from(guest, facts)
     if size is None and origin == image and not ready(facts):
-        return []  # a plan, and nobody can say what a cluster holds that does not answer
+        return []  # a plan, and the cluster does not answer, so its VDIs are unknown
     if size is None:
         return [f"VDI {name} created ({guest.disk_gb} GB) and filled from {image}"]
     if origin != image:
-        was = "a run was cut off" if origin == FILLING else f"it was made from {origin}"
-        return [f"VDI {name} made anew from {image} ({was}), {name} stopped"]
+        was = "a run was interrupted" if origin == FILLING else f"it was made from {origin}"
+        return [f"VDI {name} replaced from {image} ({was}), {name} stopped"]
     if size < guest.disk_bytes:
         stopped = f", {name} stopped" if stands(facts, guest) else ""
         return [f"VDI {name} grown from {size} to {guest.disk_bytes} bytes{stopped}"]
     if size > guest.disk_bytes:
         raise ConfigError(
-            f"VDI {name} has {size} bytes and is to have {guest.disk_bytes}: a VDI cannot shrink",
+            f"VDI {name} has {size} bytes and should have {guest.disk_bytes}: a VDI cannot shrink",
             hint=f"set `disk_gb = {-(-size // 10**9)}` for {name} in the inventory, or delete the "
-            f"VDI on the host (`dog vdi delete {name}`) and lose what is in it",
+            f"VDI and its data on the host (`dog vdi delete {name}`)",
         )
     return []
 
@@ -52,7 +52,7 @@ def apply(
     """Make, replace or grow the VDI. Raises BootstrapError: it does not read back the same."""
     name, pool = guest.name, wanted.host.pool
     if stands(facts, guest):
-        stop(name, context)  # QEMU keeps a VDI's size and map as it has found them
+        stop(name, context)  # a running QEMU does not see a new size or map
     if name in facts.vdis:
         origin = _made_from(guest, facts)
         if origin == image.name:
@@ -62,21 +62,21 @@ def apply(
         if origin != FILLING:
             _keep(name, context)
     if guest.name in facts.domains:
-        # A host that boots meanwhile must not start it on half a disk; the domain step turns it on.
+        # If the host boots now, it must not start on half a disk; the domain step enables it again.
         context.virsh("autostart", "--disable", name)
     context.run("rm", "-f", vdi_note(guest))
     if name in facts.vdis:
         context.run("dog", "vdi", "delete", name)
     context.virsh("pool-refresh", pool)
     context.virsh("vol-create-as", pool, name, str(guest.disk_bytes))
-    # Only now, when the VDI is certainly a new one: what is called this is deleted without a copy.
+    # Only now that the VDI is certainly new: a VDI with this note is deleted without a copy.
     context.connection.write(vdi_note(guest), f"{FILLING} {image.name}\n".encode())
     _fill(name, image, facts, context)
     context.connection.write(vdi_note(guest), f"{image.name} {image.sha256}\n".encode())
 
 
 def _keep(name: str, context: StepContext) -> None:
-    """Copy a VDI to one that is called after the time, and compare the two."""
+    """Copy a VDI to one whose name has the time, and compare the two."""
     now = context.run("date", "+%Y%m%d-%H%M%S").stdout.strip()
     kept = f"{name}.kept-{now}"
     source, copy = (f"sheepdog:{ADDRESS}:{PORT}:{n}" for n in (name, kept))
@@ -86,7 +86,7 @@ def _keep(name: str, context: StepContext) -> None:
 
 
 def _fill(name: str, image: Image, facts: Facts, context: StepContext) -> None:
-    """Write the image into the new VDI and read it back; behind it a new VDI has zeros."""
+    """Write the image to the new VDI and read it back; the rest of a new VDI is zeros."""
     size = str(image.path.stat().st_size)
     with image.path.open("rb") as content:
         context.connection.run(
@@ -98,11 +98,10 @@ def _fill(name: str, image: Image, facts: Facts, context: StepContext) -> None:
         raise BootstrapError(
             f"{context.connection.host.name}: VDI {name} does not read back as it was written: "
             f"sha256 {' '.join(found[:1]) or '(none)'}, wanted {image.sha256}",
-            hint=f"{log_hint(facts.init, 'sheepdog')} there may say why; run this again: it is "
-            "made anew",
+            hint=f"read {log_hint(facts.init, 'sheepdog')} on the host, then run this again",
         )
 
 
 def _made_from(guest: Guest, facts: Facts) -> str:
-    """Return the image that the VDI was made from, "filling" or "something unknown"."""
+    """Return the image of the VDI, "filling" or "something unknown"."""
     return (facts.texts.get(vdi_note(guest), "").split() or ["something unknown"])[0]

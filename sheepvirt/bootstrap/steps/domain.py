@@ -17,7 +17,7 @@ SAFE_OVER_A_NETWORK = (5, 1, 0)
 
 
 def xml(wanted: DesiredState, guest: Guest, facts: Facts) -> str:
-    """Return the definition of ``guest``, with the identity that libvirt has given it already."""
+    """Return the definition of ``guest``, with the identity that libvirt gave it earlier."""
     state = facts.domains.get(guest.name)
     known = kvm.verdict(facts)
     return wanted.xml(
@@ -29,10 +29,10 @@ def xml(wanted: DesiredState, guest: Guest, facts: Facts) -> str:
 
 
 def _cache(wanted: DesiredState) -> str:
-    """Return the cache mode that a guest on sheepdog needs to be migrated; "" for libvirt's own.
+    """Return the cache mode that migration of a guest on sheepdog needs; "" for the default.
 
-    Before 5.1.0 (its commit 86caae395) libvirt migrates a guest only where each disk has cache
-    "none", unless RBD keeps it. Later ones take every network disk for safe.
+    Before 5.1.0 (commit 86caae395) libvirt migrates a guest only if each of its disks has cache
+    "none" or is in RBD. Later versions treat every network disk as safe.
     """
     version = next((r.version for r in wanted.records if r.package == "libvirt"), "")
     numbers = tuple(int(part) for part in version.split(".") if part.isdigit())
@@ -40,7 +40,7 @@ def _cache(wanted: DesiredState) -> str:
 
 
 def differences(wanted: DesiredState, guest: Guest, facts: Facts) -> tuple[str, bool]:
-    """Return the diff of the definition, and whether what runs now was started from another."""
+    """Return the diff of the definition, and whether the guest runs from another definition."""
     state = facts.domains.get(guest.name)
     text = xml(wanted, guest, facts)
     diff = difference(state.xml if state else "", text)
@@ -49,7 +49,7 @@ def differences(wanted: DesiredState, guest: Guest, facts: Facts) -> tuple[str, 
 
 
 def check(wanted: DesiredState, facts: Facts, _earlier: Sequence[Change]) -> list[Change]:
-    """Every guest is defined as it should be, runs from that definition, and is autostarted."""
+    """Every guest has its definition, runs from it, and is autostarted."""
     changes = []
     for guest in wanted.host.guests:
         state = facts.domains.get(guest.name)
@@ -61,7 +61,7 @@ def check(wanted: DesiredState, facts: Facts, _earlier: Sequence[Change]) -> lis
         elif state and not state.persistent:
             changes.append(Change(NAME, f"{guest.name} made persistent"))
         if stale:
-            changes.append(Change(NAME, f"{guest.name} restarted: it runs by another definition"))
+            changes.append(Change(NAME, f"{guest.name} restarted: it runs from another definition"))
         if state is None or not state.active:
             changes.append(Change(NAME, f"{guest.name} started"))
         if state is None or not state.autostart:
@@ -87,7 +87,7 @@ def apply(wanted: DesiredState, facts: Facts, context: StepContext) -> None:
 
 
 def _type(state: Definition | None) -> str:
-    """Return the type for a plan that must not try KVM: what the guest has, else the slower one."""
+    """Return the type for a plan, which must not try KVM: the guest's current type, else qemu."""
     return ElementTree.fromstring(state.xml).get("type", "qemu") if state else "qemu"
 
 

@@ -1,8 +1,8 @@
-"""A way back from new network files, on a host with SysV init: its own init script puts the former
-ones back and reboots, unless we have come in after the reboot and let them go.
+"""Guard of new network files on a host with SysV init.
 
-The init script is ``host/files/sheepvirt-network-guard.init``. systemd's hosts with network scripts
-(el7) have no such guard.
+Its init script restores the former files and reboots, unless sheepvirt could connect after the
+reboot and disarmed it. The script is ``host/files/sheepvirt-network-guard.init``. Hosts with
+systemd and network scripts (el7) have no such guard.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from sheepvirt.model.hosts import SYSV, Facts
 KEPT = f"{STATE}/kept"
 SERVICE = "sheepvirt-network-guard"
 PLACE = f"/etc/init.d/{SERVICE}"
-PENDING = f"{KEPT}/pending"  # the former files; an empty one for a file that was not there
-BOOT = f"{PENDING}/boot"  # during which the new ones were written
-# What waits already is older than what is there now: a run was cut off before its reboot.
+PENDING = f"{KEPT}/pending"  # the former files; an empty one for a file that did not exist
+BOOT = f"{PENDING}/boot"  # the boot during which the new ones were written
+# A pending file is older than the current one (a run was interrupted before its reboot): keep it.
 SET = r"""
 pending=$1 boot=$2; shift 2
 mkdir -p "$pending"
@@ -34,7 +34,7 @@ echo "$boot" >"$pending/boot"
 
 
 def set_up(facts: Facts, context: StepContext, files: Sequence[str]) -> None:
-    """Let the guard wait for the next boot, with what is in ``files`` now."""
+    """Arm the guard for the next boot, with the current content of ``files``."""
     if facts.init != SYSV:
         return
     script = paths.HOST / "files" / f"{SERVICE}.init"
@@ -45,5 +45,5 @@ def set_up(facts: Facts, context: StepContext, files: Sequence[str]) -> None:
 
 
 def let_go(context: StepContext) -> None:
-    """Tell the guard that the host has been seen with its new files."""
+    """Disarm the guard: the host was reached with its new files."""
     context.run("rm", "-rf", PENDING)

@@ -1,9 +1,9 @@
-"""el's network files: the bridge that Open vSwitch's own scripts bring up at boot, and its uplink.
+"""el's network files: the bridge, which Open vSwitch's scripts bring up at boot, and its uplink.
 
-They change the very link that we come in by. So the pieces are held against one another first, the
-former files are kept, nothing is brought up or down now, and the reboot that comes anyway is when
-they count. A host without /etc/sysconfig/network-scripts has its bridge in Open vSwitch's database
-alone, which ``bridge`` sees to.
+They change the link over which sheepvirt connects. So the settings are checked for contradictions
+first, the former files are kept, and no interface is brought up or down now: the files take effect
+with the reboot that follows anyway. A host without /etc/sysconfig/network-scripts has its bridge
+only in Open vSwitch's database; step ``bridge`` handles it.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from sheepvirt.core.errors import BootstrapError
 from sheepvirt.model.hosts import Change, Facts, Host
 
 NAME = "network files"
-SEEN = "network files seen"  # by us, after the reboot
+SEEN = "network files seen"  # the host was reached after the reboot
 FOLDER = "/etc/sysconfig/network-scripts"
-IFUP = f"{FOLDER}/ifup-ovs"  # Open vSwitch's RPM brings it
-# What el6's network script passes over when it lists interfaces: a file still being written.
+IFUP = f"{FOLDER}/ifup-ovs"  # from Open vSwitch's RPM
+# The suffix of a file that is being written; el6's network script ignores such a file.
 BESIDE = ".sheepvirt~"
 KEEP = r"""
 kept=$1; shift
@@ -34,12 +34,12 @@ for file; do
   [ ! -e "$file" ] || cp -p "$file" "$kept/${file##*/}.$stamp"
 done
 """
-# Keys by which an interface is part of something else (initscripts' sysconfig.txt).
+# Keys that make an interface part of another one (initscripts' sysconfig.txt).
 TAKEN = ("BRIDGE", "MASTER", "SLAVE", "VLAN", "TEAM_MASTER")
 
 
 def path(interface: str) -> str:
-    """Return an interface's file."""
+    """Return the path of an interface's file."""
     return f"{FOLDER}/ifcfg-{interface}"
 
 
@@ -49,7 +49,7 @@ def paths_of(host: Host) -> tuple[str, ...]:
 
 
 def files(host: Host) -> dict[str, str]:
-    """Return path to content. Pure."""
+    """Return the host's files: path to content. Pure."""
     static = host.bridge_address not in {"", "dhcp"}
     address = ipaddress.IPv4Interface(host.bridge_address) if static else None
     found = {
@@ -66,27 +66,27 @@ def files(host: Host) -> dict[str, str]:
 
 
 def check(wanted: DesiredState, facts: Facts, earlier: Sequence[Change]) -> list[Change]:
-    """The files are as they should be. Raises BootstrapError where they would cut the host off."""
+    """The files have the right content. Raises BootstrapError: they would cut the host off."""
     host = wanted.host
     if not facts.boot:
-        return []  # nobody has looked at the host: it may have no such files
+        return []  # the host is unknown yet: it may have no such files
     if not facts.network_scripts:
         if host.uplink:
             raise BootstrapError(
                 f"{host.name} has no {FOLDER}, and the inventory gives {host.bridge} the uplink "
                 f"{host.uplink}",
-                hint="set the uplink up there in the host's own way (`ovs-vsctl add-port` puts it "
-                "on the bridge) and take the key out of the inventory",
+                hint="add the uplink to the bridge with the host's own tools (`ovs-vsctl "
+                "add-port`), and remove `uplink` from the inventory",
             )
         return []
     found = differing(host, facts)
     if found:
         _refuse(host, facts, installing=any(c.step == "packages" for c in earlier))
-    return [Change(NAME, f"{name} written; it counts from the reboot on") for name in found]
+    return [Change(NAME, f"{name} written; it takes effect with the reboot") for name in found]
 
 
 def apply(wanted: DesiredState, facts: Facts, context: StepContext) -> None:
-    """Keep the former files, write the new ones, note that the host must reboot."""
+    """Keep the former files, write the new ones, and note that the host must reboot."""
     host = wanted.host
     context.connection.write(REBOOT_WANTED, f"{facts.boot}\n".encode())
     found = differing(host, facts)
@@ -96,13 +96,13 @@ def apply(wanted: DesiredState, facts: Facts, context: StepContext) -> None:
         context.connection.write(name, content.encode(), beside=BESIDE)
     if host.uplink:
         context.progress.say(
-            f"  {host.name}: {host.uplink} becomes a port of {host.bridge} with the reboot. Should "
-            f"it not come back, the former files are in {guard.KEPT} there"
+            f"  {host.name}: {host.uplink} becomes a port of {host.bridge} with the reboot. If the "
+            f"host does not come back, the former files are in {guard.KEPT} there"
         )
 
 
 def differing(host: Host, facts: Facts) -> dict[str, str]:
-    """Return path to content of the files that a host with network scripts has not like that."""
+    """Return the files to write on a host with network scripts: path to content."""
     if not facts.network_scripts:
         return {}
     return {
@@ -113,11 +113,11 @@ def differing(host: Host, facts: Facts) -> dict[str, str]:
 
 
 def _refuse(host: Host, facts: Facts, *, installing: bool) -> None:
-    """Raise BootstrapError where a piece is missing or another one says otherwise."""
+    """Raise BootstrapError if something is missing or contradicts the new files."""
     if IFUP not in facts.hashes and not installing:
         raise BootstrapError(
             f"{host.name} has no {IFUP}: nothing would bring {host.bridge} up at boot",
-            hint="it comes with Open vSwitch's own RPM: is `openvswitch` among what is installed?",
+            hint="install the RPM `openvswitch` there, which has it",
         )
     if not host.uplink:
         return
@@ -132,7 +132,7 @@ def _refuse(host: Host, facts: Facts, *, installing: bool) -> None:
         raise BootstrapError(
             f"{host.uplink} of {host.name} is part of something else: {path(host.uplink)} says "
             f"{' '.join(taken)}",
-            hint="free it there first, or name another uplink in the inventory",
+            hint="remove those keys there, or name another uplink in the inventory",
         )
     _refuse_another_address(host, former)
 
@@ -154,29 +154,29 @@ def _refuse_another_address(host: Host, former: dict[str, str]) -> None:
 
 
 def keys(text: str) -> dict[str, str]:
-    """Return the keys of an ifcfg file: assignments of the shell, quotes taken off."""
+    """Parse an ifcfg file: shell assignments, without quotes."""
     rows = re.findall(r"(?m)^\s*([A-Z][A-Z0-9_]*)=(.*?)\s*$", text)
     return {key: value.strip("\"'") for key, value in rows}
 
 
 def check_seen(wanted: DesiredState, facts: Facts, earlier: Sequence[Change]) -> list[Change]:
-    """No former files wait for us. Raises BootstrapError: the guard has put them back."""
+    """The guard is not armed. Raises BootstrapError: it has restored the former files."""
     note = facts.texts.get(guard.BOOT, "")
     if note and note != facts.boot:
-        return [Change(SEEN, "the former ones let go: the host came back with the new ones")]
+        return [Change(SEEN, "guard disarmed: the host came back with the new files")]
     planned = any(change.step == NAME for change in earlier)
     if facts.boot and not note and not planned and differing(wanted.host, facts):
         raise BootstrapError(
             f"{wanted.host.name} booted with the new network files and could not be reached: it "
-            "has put the former ones back and booted again",
-            hint=f"is the uplink the right one, and does DHCP (or the static address) reach it? "
-            f"{guard.KEPT} there has both, {guard.SERVICE}.log in /var/log says when",
+            "has restored the former ones and booted again",
+            hint="check the uplink and the address (DHCP or static) in the inventory; "
+            f"{guard.KEPT} there has both sets of files, /var/log/{guard.SERVICE}.log the times",
         )
     return []
 
 
 def apply_seen(_wanted: DesiredState, _facts: Facts, context: StepContext) -> None:
-    """Let go."""
+    """Disarm the guard."""
     guard.let_go(context)
 
 

@@ -1,8 +1,8 @@
-"""dnf or yum: one transaction, dependencies resolved, nothing forced.
+"""Install RPMs with dnf or yum: one transaction, with dependencies, nothing forced.
 
-yum 3 (el6's is 3.2.29) has what is used here (``-y``, ``-q list``, ``install``, ``reinstall``,
-``shell FILE``) and two habits of its own: it installs the rest where it does not know a name, and
-its shell ends with 0 whatever happened. So names are looked up first, and what it says is read.
+yum 3 (el6 has 3.2.29) supports what is used here (``-y``, ``-q list``, ``install``, ``reinstall``,
+``shell FILE``). It differs in two points: it ignores an unknown name and installs the rest, and its
+shell always ends with 0. So names are looked up first, and its output is checked.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ def transaction(
     reinstall: Sequence[str] = (),
     remove: Sequence[str] = (),
 ) -> None:
-    """Install ``install`` (names or NEVRAs), replace ``reinstall``, take ``remove`` away: at once.
+    """Install ``install`` (names or NEVRAs), reinstall ``reinstall``, remove ``remove``.
 
-    Notes first that the host must reboot: a run that is cut off here is finished by the next one.
-    Raises BootstrapError where the host has neither dnf nor yum, RemoteCommandError.
+    All in one transaction. Notes first that the host must reboot, so the next run completes an
+    interrupted one. Raises BootstrapError (the host has neither dnf nor yum), RemoteCommandError.
     """
     if not facts.installer:
         raise BootstrapError(
             f"{context.connection.host.name} has neither dnf nor yum",
-            hint="install one of them there; RPMs are never installed without resolving them",
+            hint="install one of them there: RPMs are only installed with their dependencies",
         )
     if facts.installer == YUM and install:
         _refuse_unknown(context, install)
@@ -47,7 +47,7 @@ def transaction(
     if not reinstall and not remove:
         _judge(context.run(facts.installer, "-y", "install", *install), facts, context)
         return
-    # Only their shell can do more than one of these in one transaction.
+    # Only the shell can do several of these in one transaction.
     verbs = (("remove", remove), ("install", install), ("reinstall", reinstall))
     lines = [f"{verb} {' '.join(names)}" for verb, names in verbs if names]
     script = f"{STATE}/transaction"
@@ -56,30 +56,31 @@ def transaction(
 
 
 def _refuse_unknown(context: StepContext, names: Sequence[str]) -> None:
-    """Raise BootstrapError for what yum does not know, before it installs the rest without it."""
+    """Raise BootstrapError for names that yum does not know: it would install only the rest."""
     said = context.run(YUM, "-q", "list", *names, check=False).stdout
     unknown = sorted(set(names) - parsers.yum_knows(said))
     if unknown:
         raise BootstrapError(
             f"{context.connection.host.name}: yum knows no package {', '.join(unknown)}",
-            hint="are the repos of the distribution enabled there (`yum repolist`), and in reach? "
-            "mirrors of el6 are gone: its repos are in the vault",
+            hint="check with `yum repolist` there that the distribution's repos are enabled and "
+            "reachable; el6's repos are only in the vault",
         )
 
 
 def _judge(result: Result, facts: Facts, context: StepContext) -> None:
-    """Say which scriptlets failed. Raises BootstrapError: yum 3 reports trouble and ends well."""
+    """Report failed scriptlets. Raises BootstrapError: yum 3 printed an error and ended with 0."""
     _say_what_failed(result, context)
     trouble = TROUBLE.search(result.stdout + "\n" + result.stderr)
     if facts.installer == YUM and trouble:
         raise BootstrapError(
-            f"{context.connection.host.name}: yum ended well, and said:\n  {trouble[0].strip()}",
-            hint="mend what it says and run this again: what was done stays done",
+            f"{context.connection.host.name}: yum ended with 0, and printed:\n"
+            f"  {trouble[0].strip()}",
+            hint="fix that, then run this again",
         )
 
 
 def _say_what_failed(result: Result, context: StepContext) -> None:
-    """Say which scriptlets failed: to rpm that is a warning, and the transaction ends well."""
+    """Report failed scriptlets: for rpm they are warnings, and the transaction succeeds."""
     for line in (result.stdout + result.stderr).splitlines():
         if "scriptlet failed" in line:
             context.progress.say(f"  {context.connection.host.name}: {line.strip()}")

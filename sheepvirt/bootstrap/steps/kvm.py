@@ -1,7 +1,7 @@
-"""Whether guests run under KVM: tried with one, because a /dev/kvm that opens proves nothing.
+"""Find out whether guests run under KVM, by booting one: a /dev/kvm that opens proves nothing.
 
-The guest's own image is booted without libvirt, as the user that libvirt would take, on a snapshot
-that is thrown away. What came of it is noted on the host for this QEMU on this kernel.
+The guest's image is booted without libvirt, as libvirt's user for QEMU, on a temporary snapshot.
+The result is noted on the host, for this QEMU and this kernel.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ NAME = "kvm"
 NOTE = f"{STATE}/kvm"
 IMAGE = f"{STATE}/kvm-probe.img"
 SECONDS = 20
-# Prints "yes SECONDS", or "no" and what QEMU said of it, else the last words of whoever spoke. A
-# guest that KVM cannot go on with is stopped there by QEMU: no need to wait.
+# Prints "yes SECONDS", or "no" and QEMU's message about KVM, else the last output line. On an
+# internal error of KVM, QEMU stops the guest: there is no need to wait.
 SCRIPT = r"""
 image=$1 line=$2 seconds=$3 user=qemu
 id $user >/dev/null 2>&1 || user=root
@@ -44,16 +44,16 @@ echo "no $why"
 
 @dataclass(frozen=True)
 class Verdict:
-    """What guests run under, as libvirt's domain type, and why."""
+    """The accelerator of guests, as libvirt's domain type, and the reason."""
 
     type: str  # kvm | qemu
     why: str
 
 
 def verdict(facts: Facts) -> Verdict | None:
-    """Return what is known of the host; None where a guest has to try. Pure."""
+    """Return what is known about the host; None if a guest must be booted. Pure."""
     if not facts.boot:
-        return None  # nobody has looked at the host
+        return None  # the host is unknown yet
     if not facts.kvm_device:
         return Verdict("qemu", "the host has no /dev/kvm")
     noted = facts.texts.get(NOTE, "").splitlines()
@@ -66,11 +66,11 @@ def check(wanted: DesiredState, facts: Facts, _earlier: Sequence[Change]) -> lis
     """It is known whether guests run under KVM with this QEMU and this kernel."""
     if verdict(facts) or not wanted.host.guests:
         return []
-    return [Change(NAME, "where the host has /dev/kvm, tried by a guest that must print its line")]
+    return [Change(NAME, "KVM tried with a guest that must print its line, if /dev/kvm exists")]
 
 
 def apply(wanted: DesiredState, facts: Facts, context: StepContext) -> None:
-    """Boot the first guest's image under KVM and note whether its line came."""
+    """Boot the first guest's image under KVM and note whether it printed its line."""
     guest = wanted.host.guests[0]
     context.connection.put(
         guests.ensure_image(guest, context.progress), IMAGE, on_line=context.line
@@ -79,7 +79,7 @@ def apply(wanted: DesiredState, facts: Facts, context: StepContext) -> None:
     word, _, rest = context.run(*argv, stdin=SCRIPT.encode()).stdout.strip().partition(" ")
     found = Verdict("kvm", f"a guest printed its line under KVM within {rest} s")
     if word != "yes":
-        why = f"under KVM a guest did not print its line: {rest[:100] or 'it said nothing'}"
+        why = f"under KVM a guest did not print its line: {rest[:100] or 'it printed nothing'}"
         found = Verdict("qemu", why)
     context.run("rm", "-f", IMAGE)
     note = f"{_key(facts)}\n{found.type}\n{found.why}\n"

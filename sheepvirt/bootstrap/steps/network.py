@@ -1,4 +1,4 @@
-"""libvirt's networks: the bridge's own, and libvirt's ``default``; active now and at every boot."""
+"""libvirt's networks: the bridge's, and libvirt's ``default``; active now and after every boot."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from sheepvirt.model.hosts import Change, Definition, Facts
 
 NAME = "network"
 DEFAULT = "default"
-DEFAULT_XML = "/usr/share/libvirt/networks/default.xml"  # libvirt's own, of daemon-config-network
+DEFAULT_XML = "/usr/share/libvirt/networks/default.xml"  # from libvirt-daemon-config-network
 
 
 def xml(wanted: DesiredState, state: Definition | None) -> str:
-    """Return the definition of the bridge's network, with the identity that it has already."""
+    """Return the definition of the bridge's network, with its current identity."""
     host = wanted.host
     uuid = identity(state.xml if state else "")["uuid"]
     return wanted.xml(
@@ -24,16 +24,16 @@ def xml(wanted: DesiredState, state: Definition | None) -> str:
 
 
 def check(wanted: DesiredState, facts: Facts, _earlier: Sequence[Change]) -> list[Change]:
-    """Both networks are defined, started and autostarted; ours is defined as it should be."""
+    """Both networks are defined, started and autostarted; the bridge's has its definition."""
     name = wanted.host.network
     state = facts.networks.get(name)
     diff = difference(state.xml if state else "", xml(wanted, state))
     changes = []
     if diff:
-        again = ", and started anew" if state and state.active else ""
+        again = ", and restarted" if state and state.active else ""
         changes.append(Change(NAME, f"{name} defined{again}", diff))
     if DEFAULT not in facts.networks:
-        changes.append(Change(NAME, f"{DEFAULT} defined as libvirt brings it"))
+        changes.append(Change(NAME, f"{DEFAULT} defined as libvirt ships it"))
     for network in (DEFAULT, name):
         now = facts.networks.get(network)
         if now is not None and not now.persistent:
@@ -46,7 +46,7 @@ def check(wanted: DesiredState, facts: Facts, _earlier: Sequence[Change]) -> lis
 
 
 def apply(wanted: DesiredState, facts: Facts, context: StepContext) -> None:
-    """Define, start and autostart what is not."""
+    """Define, start and autostart the networks that need it."""
     name = wanted.host.network
     state = facts.networks.get(name)
     active = [n for n, s in facts.networks.items() if s.active]

@@ -1,4 +1,4 @@
-"""Our RPMs: all of them in one transaction, and exactly those of the published repo."""
+"""The published RPMs: exactly those of the repo, installed in one transaction."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ EPOCH = re.compile(r"-\d+:")
 
 @dataclass(frozen=True)
 class Differences:
-    """What keeps a host's RPMs from being the repo's."""
+    """How a host's RPMs differ from the repo's."""
 
-    absent: tuple[str, ...]  # names the host is to have and has not
-    other: tuple[str, ...]  # NEVRAs to take the place of another version
-    rebuilt: tuple[str, ...]  # same NEVRA, other build: its header's digest differs
-    left: tuple[str, ...] = ()  # names that another version of ours had, and this one has not
+    absent: tuple[str, ...]  # names that are missing on the host
+    other: tuple[str, ...]  # NEVRAs that replace another version
+    rebuilt: tuple[str, ...]  # same NEVRA, other build: the header's digest differs
+    left: tuple[str, ...] = ()  # names from another version of the package, absent in this one
 
 
 def differences(wanted: DesiredState, facts: Facts) -> Differences:
@@ -40,9 +40,9 @@ def differences(wanted: DesiredState, facts: Facts) -> Differences:
 
 
 def _left(wanted: DesiredState, facts: Facts) -> tuple[str, ...]:
-    """Return the installed RPMs of a source of ours in another version, which the repo lacks now.
+    """Return installed RPMs of the repo's packages in another version that the repo lacks now.
 
-    They ask for the former version of their kin, and would keep it from being replaced.
+    They require the former version of their siblings, and would block its replacement.
     """
     ours = {f"{EPOCH.sub('-', nevra)}.rpm" for nevra in wanted.source_nevras}
     names = {_source_name(file) for file in ours}
@@ -56,25 +56,25 @@ def _left(wanted: DesiredState, facts: Facts) -> tuple[str, ...]:
 
 
 def _source_name(file: str) -> str:
-    """``name`` of ``name-version-release.src.rpm``."""
+    """Return ``name`` of ``name-version-release.src.rpm``."""
     return file.rsplit("-", 2)[0]
 
 
 def check(wanted: DesiredState, facts: Facts, _earlier: Sequence[Change]) -> list[Change]:
-    """Every wanted RPM is installed, and each of ours that is installed is the repo's."""
+    """Every required RPM is installed, and every installed one is the repo's build."""
     found = differences(wanted, facts)
     tool = facts.installer or "dnf"
     rows = (
         (found.absent, f"by {tool}, with what they require, in one transaction"),
         (found.other, f"by {tool}, in place of another version"),
         (found.rebuilt, f"by {tool}, in place of another build"),
-        (found.left, f"removed by {tool}: of another version, and not in this repo"),
+        (found.left, f"removed by {tool}: from another version, and not in this repo"),
     )
     return [Change(NAME, f"{', '.join(names)} {how}") for names, how in rows if names]
 
 
 def apply(wanted: DesiredState, facts: Facts, context: StepContext) -> None:
-    """Run the one transaction."""
+    """Run the transaction."""
     found = differences(wanted, facts)
     install = (*found.absent, *found.other)
     installer.transaction(facts, context, install, found.rebuilt, found.left)

@@ -1,6 +1,6 @@
 """libvirt's storage pool of the sheepdog cluster: defined, active, autostarted.
 
-That it is active after a reboot, and after libvirtd was restarted, is the work of ``units``.
+``units`` makes it active after a reboot and after a restart of libvirtd.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ NAME = "pool"
 
 
 def xml(wanted: DesiredState, state: Definition | None) -> str:
-    """Return the definition of the host's pool, with the identity that it has already."""
+    """Return the definition of the host's pool, with its current identity."""
     return wanted.xml(
         "pool", f"pool {wanted.host.pool}",
         pool=wanted.host.pool, address=ADDRESS, port=PORT,
@@ -25,13 +25,13 @@ def xml(wanted: DesiredState, state: Definition | None) -> str:
 
 
 def check(wanted: DesiredState, facts: Facts, _earlier: Sequence[Change]) -> list[Change]:
-    """The pool is defined as it should be, active and autostarted."""
+    """The pool has its definition, is active and is autostarted."""
     name = wanted.host.pool
     state = facts.pools.get(name)
     diff = difference(state.xml if state else "", xml(wanted, state))
     changes = []
     if diff:
-        again = ", and started anew" if state and state.active else ""
+        again = ", and restarted" if state and state.active else ""
         changes.append(Change(NAME, f"{name} defined{again}", diff))
     elif state and not state.persistent:
         changes.append(Change(NAME, f"{name} made persistent"))
@@ -43,7 +43,7 @@ def check(wanted: DesiredState, facts: Facts, _earlier: Sequence[Change]) -> lis
 
 
 def apply(wanted: DesiredState, facts: Facts, context: StepContext) -> None:
-    """Define, start and autostart what is not. Guests reach their VDIs without the pool."""
+    """Define, start and autostart the pool. Guests use their VDIs without it."""
     name = wanted.host.pool
     state = facts.pools.get(name)
     active = state is not None and state.active
@@ -57,7 +57,7 @@ def apply(wanted: DesiredState, facts: Facts, context: StepContext) -> None:
             active = False
         context.virsh("pool-define", path)
     if not active:
-        # autostart.sh may be faster, after libvirtd was restarted. Facts are gathered again anyway.
+        # After a restart of libvirtd, autostart.sh may be faster. Facts are gathered again anyway.
         context.virsh("pool-start", name, check=False)
     if state is None or not state.autostart:
         context.virsh("pool-autostart", name)

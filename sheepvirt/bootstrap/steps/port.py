@@ -1,5 +1,7 @@
-"""The running guests' ports on the bridge. libvirt plugs a port in as its guest starts, only then:
-a bridge that was deleted and added again has lost them while the guests run on.
+"""The running guests' ports on the bridge.
+
+libvirt plugs a port in only when its guest starts. A bridge that was deleted and added again has
+lost the ports of running guests.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ NAME = "port"
 
 
 def unplugged(wanted: DesiredState, facts: Facts) -> Iterator[tuple[str, str]]:
-    """Yield guest and interface of each running guest whose port is not on the bridge. Pure."""
+    """Yield guest and interface of each running guest whose port is missing. Pure."""
     bridge = facts.bridges.get(wanted.host.bridge)
     for guest in wanted.host.guests:
         state = facts.domains.get(guest.name)
@@ -37,7 +39,7 @@ def check(wanted: DesiredState, facts: Facts, _earlier: Sequence[Change]) -> lis
 
 
 def apply(wanted: DesiredState, facts: Facts, context: StepContext) -> None:
-    """Plug the ports in as libvirt does (virNetDevOpenvswitchAddPort); the guests run on."""
+    """Plug the ports in as libvirt does (virNetDevOpenvswitchAddPort); guests keep running."""
     for guest, device in unplugged(wanted, facts):
         known = identity(facts.domains[guest].live_xml)
         context.run(

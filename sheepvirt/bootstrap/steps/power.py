@@ -1,4 +1,4 @@
-"""Guests that run, and how they are stopped."""
+"""Tell whether a guest runs; stop it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def stands(facts: Facts, guest: Guest) -> bool:
 
 
 def stop(name: str, context: StepContext) -> None:
-    """Stop a running guest: by its power button, and by force where it does not listen."""
+    """Stop a running guest: by its power button, then by force if it does not react."""
     context.virsh("shutdown", name, check=False)
     deadline = time.monotonic() + STOP_SECONDS
     while time.monotonic() < deadline:

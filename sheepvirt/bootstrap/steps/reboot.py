@@ -13,9 +13,9 @@ from sheepvirt.model.hosts import Change, Facts
 from sheepvirt.ssh.client import Connection, OnLine
 
 NAME = "reboot"
-# Here until the machine has gone down (it is new after every boot; el6 has no /run beside it).
+# Exists until the machine goes down (/var/run is empty after every boot; el6 has no /run).
 REBOOTING = "/var/run/sheepvirt-rebooting"
-# Prints what the host is busy with. A mark of a reboot that never came is void after two minutes.
+# Prints what the host is busy with. A mark of a reboot that never came expires after two minutes.
 BUSY = f"""
 if [ -d /run/systemd/system ]; then
   state=$(systemctl is-system-running)
@@ -23,18 +23,18 @@ if [ -d /run/systemd/system ]; then
 elif pgrep -f '^(/bin/[a-z]*sh )?/etc/(rc.d/|init.d/)?rc( |$)' >/dev/null; then
   echo "its init scripts are still being started"
 fi
-[ -z "$(find {REBOOTING} -mmin -2 2>/dev/null)" ] || echo "a reboot has been asked for"
+[ -z "$(find {REBOOTING} -mmin -2 2>/dev/null)" ] || echo "a reboot was requested"
 pgrep -x 'dnf|yum|rpm' >/dev/null 2>&1 && echo "a transaction of RPMs is running"
 exit 0
 """
 WHY = "because packages or network files changed; proven by the boot's identity"
-SECONDS = 600.0  # a machine with much memory takes minutes before its own system starts
+SECONDS = 600.0  # the firmware of a machine with much memory takes minutes
 
 
 def check(_wanted: DesiredState, facts: Facts, earlier: Sequence[Change]) -> list[Change]:
     """The host has booted since packages or its network files changed.
 
-    The note of that outlives a run that was cut off between the transaction and the reboot.
+    The note about a change survives a run that was interrupted before the reboot.
     """
     causes = {"dependencies", "packages", ifcfg.NAME}
     planned = any(change.step in causes for change in earlier)
@@ -49,21 +49,21 @@ def apply(_wanted: DesiredState, _facts: Facts, context: StepContext) -> None:
 
 
 def identity(connection: Connection) -> str:
-    """Return what differs after every boot. Raises SshError and its kinds."""
+    """Return an identity of the boot, which changes with every boot. Raises SshError."""
     return "/".join(connection.run(["sh", "-s"], stdin=BOOT.encode()).stdout.split())
 
 
 def reboot(connection: Connection, on_line: OnLine, seconds: float = SECONDS) -> str:
-    """Reboot the host, wait until it is up, and return a line that says how it was proven.
+    """Reboot the host, wait until it is up, and return a line with the proof.
 
-    SSH that answers again proves nothing; another boot identity does. Raises BootstrapError where
-    it does not come within ``seconds``.
+    The proof is another boot identity; that SSH answers again proves nothing. Raises
+    BootstrapError: the host is not up within ``seconds``.
     """
     before, started = identity(connection), time.monotonic()
-    # Detached and a second late, so that this command itself ends well.
+    # Detached and a second later, so that this command itself succeeds.
     later = f"touch {REBOOTING}; (sleep 1; shutdown -r now || reboot) </dev/null >/dev/null 2>&1 &"
     connection.run(["sh", "-c", later])
-    on_line(f"boot {before}: asked for a reboot")
+    on_line(f"boot {before}: reboot requested")
     after = _wait_for_another(connection, before, started + seconds)
     on_line(f"boot {after}: up again")
     settle(connection, started + seconds - time.monotonic())
@@ -71,10 +71,10 @@ def reboot(connection: Connection, on_line: OnLine, seconds: float = SECONDS) ->
 
 
 def settle(connection: Connection, seconds: float = SECONDS) -> None:
-    """Wait until the host is up and nothing is at work that another run has left behind.
+    """Wait until the host is up and no transaction or reboot of an earlier run is going on.
 
-    A run that was killed leaves its transaction or its reboot going on without it; looking at the
-    host meanwhile would see half of it. Raises BootstrapError where that does not end, SshError.
+    The transaction or the reboot of a killed run continues; facts gathered meanwhile would be
+    incomplete. Raises BootstrapError (it does not end), SshError.
     """
     deadline = time.monotonic() + max(seconds, 10.0)
     busy = "it does not answer"
@@ -89,7 +89,7 @@ def settle(connection: Connection, seconds: float = SECONDS) -> None:
         time.sleep(0.3)
     raise BootstrapError(
         f"{connection.host.name} is not ready: {busy}",
-        hint="look at what it does there; then run this again",
+        hint="wait for that or stop it there, then run this again",
     )
 
 
@@ -109,7 +109,7 @@ def _wait_for_another(connection: Connection, before: str, deadline: float) -> s
         f"{name} answers, but it has not rebooted: its boot is still {before}"
         if seen
         else f"{name} did not come back after its reboot",
-        hint="look at its console; then run this again: what was done stays done",
+        hint="look at its console, then run this again",
     )
 
 

@@ -1,4 +1,4 @@
-"""The published repo, copied to the host, and the .repo file that names it to dnf or yum."""
+"""Copy the published repo to the host, and write the .repo file for dnf or yum."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ FILES = (REPOMD, REPO_FILE)
 
 
 def repo_file(wanted: DesiredState) -> str:
-    """Return what the .repo file must say."""
+    """Return the content of the .repo file."""
     return render("sheepvirt.repo.j2", folder=FOLDER, target=wanted.host.target)
 
 
 def check(wanted: DesiredState, facts: Facts, _earlier: Sequence[Change]) -> list[Change]:
-    """The host's copy has the same index (it names every RPM by its hash), and is configured."""
+    """The host's copy has the same index, which has every RPM's hash, and is configured."""
     changes = []
     if facts.hashes.get(REPOMD) != wanted.repomd:
         changes.append(Change(NAME, f"{len(wanted.rpms)} RPMs copied to {FOLDER}"))
@@ -32,7 +32,7 @@ def check(wanted: DesiredState, facts: Facts, _earlier: Sequence[Change]) -> lis
 
 
 def apply(wanted: DesiredState, facts: Facts, context: StepContext) -> None:
-    """Copy the repo (switched by renaming) and write the file."""
+    """Copy the repo, atomically, and write the file."""
     if facts.hashes.get(REPOMD) != wanted.repomd:
         files = sorted(rpm.file for rpm in wanted.rpms.values())
         context.connection.put_tree(wanted.repo, ["repodata", *files], FOLDER, on_line=context.line)

@@ -1,7 +1,7 @@
-"""Services: enabled for every boot, and started now; our own units or init script beside them.
+"""Services: enabled at boot and started, with sheepvirt's own units or init script.
 
-On a host with SysV init the boot order is a matter of numbers in file names: it is computed from
-the scripts' headers and held against ``host/dependencies.toml`` before anything reboots.
+On a host with SysV init, numbers in file names give the boot order. It is computed from the
+scripts' headers and compared with ``host/dependencies.toml`` before any reboot.
 """
 
 from __future__ import annotations
@@ -17,9 +17,8 @@ from sheepvirt.core.errors import BootstrapError, RemoteCommandError
 from sheepvirt.model.hosts import INITS, SYSV, Change, Facts, ServiceState
 
 NAME = "services"
-# --upgrade of 1.0.1 has no conversion to its own layout, 6 (sheep/migrate.c ends at 5). Seen with a
-# store that 0.9.5 had made.
-# What sheep 1.0.1 says (sheep/config.c, sheep/request.c), and what to do about it.
+# Messages of sheep 1.0.1 (sheep/config.c, sheep/request.c), and their hints. Its --upgrade has no
+# conversion to its own layout, 6 (sheep/migrate.c ends at 5): it crashed on a store that 0.9.5 had made.
 KNOWN = (
     (
         "not compatible with the existing data layout",
@@ -29,17 +28,17 @@ KNOWN = (
     ),
     (
         "Address already in use",
-        f"find what has port {PORT}: `ss -ltnp`; stop it, and run this again",
+        f"find the process on port {PORT} with `ss -ltnp`, stop it, and run this again",
     ),
 )
 ABSENT = ServiceState(active=False, enabled=False)
 
 
 def names(wanted: DesiredState, facts: Facts) -> tuple[str, ...]:
-    """Return the services that this host is to have, in the order of their start.
+    """Return the services that this host must have, in start order.
 
-    Ours is among them where it is one (an init script; under systemd others pull it in). What may
-    be absent is wanted where the host has it, and in a plan for a host that nobody has looked at.
+    sheepvirt's own is included if it is an init script; under systemd other units start it. An
+    optional service is included if the host has it, or if the host is unknown yet (in a plan).
     """
     dependencies = wanted.dependencies
     unseen = not facts.boot
@@ -52,9 +51,9 @@ def names(wanted: DesiredState, facts: Facts) -> tuple[str, ...]:
 
 
 def check(wanted: DesiredState, facts: Facts, _earlier: Sequence[Change]) -> list[Change]:
-    """Our units are there; every service is enabled and active; they start in order.
+    """sheepvirt's units exist; every service is enabled and active; they start in order.
 
-    Raises BootstrapError where a boot would start them in another order.
+    Raises BootstrapError: a boot would start them in another order.
     """
     changes = units.check(NAME, facts)
     for name in names(wanted, facts):
@@ -68,19 +67,18 @@ def check(wanted: DesiredState, facts: Facts, _earlier: Sequence[Change]) -> lis
 
 
 def apply(wanted: DesiredState, facts: Facts, context: StepContext) -> None:
-    """Enable and start what is not. Raises BootstrapError: another init, or a script is missing."""
+    """Enable and start services. Raises BootstrapError: unknown init, or a script is missing."""
     if facts.init not in INITS:
         raise BootstrapError(
-            f"{wanted.host.name} runs no systemd and has no chkconfig ({facts.init or 'unknown'})",
-            hint="services are switched by systemctl, or by chkconfig and service, as el6 has them",
+            f"{wanted.host.name} has neither systemd nor chkconfig ({facts.init or 'unknown'})",
+            hint="use a host with systemctl, or with chkconfig and service as in el6",
         )
     for name in names(wanted, facts):
         if facts.init == SYSV and name != units.AUTOSTART and name not in facts.services:
             raise BootstrapError(
                 f"{wanted.host.name} has no init script for {name}: no /etc/init.d/{name}",
-                hint="the RPM that brought it has gone, or never had one: libvirt has not since it "
-                "knows systemd alone. A rehearsal host comes anew after `invoke destroy "
-                f"{wanted.host.name}`",
+                hint="install the RPM that has it, or use a libvirt that still has init scripts; a "
+                f"rehearsal host is replaced after `invoke destroy {wanted.host.name}`",
             )
     units.apply(facts, context)
     for name in names(wanted, facts):
@@ -95,19 +93,19 @@ def apply(wanted: DesiredState, facts: Facts, context: StepContext) -> None:
 
 
 def _start(argv: Sequence[str], name: str, facts: Facts, context: StepContext) -> None:
-    """Start a service. Raises BootstrapError with what the service itself said last."""
+    """Start a service. Raises BootstrapError with the service's last log lines."""
     try:
         context.run(*argv)
     except RemoteCommandError as error:
         words = context.run(*last_words(facts.init, name), check=False).stdout.strip()
-        # A unit that starts itself again would go on with what it was started with, and the next
-        # bootstrap would wait for that instead of starting it.
+        # A unit that restarts itself would continue with its old settings, and the next bootstrap
+        # would wait for it instead of starting it.
         for stop in commands(facts.init, "stop", name):
             context.run(*stop, check=False)
         said = "\n".join(f"    {line}" for line in (words or error.message).splitlines())
         hint = next((why for sign, why in KNOWN if sign in words), log_hint(facts.init, name))
         raise BootstrapError(
-            f"{context.connection.host.name}: {name} does not start. It said last:\n{said}",
+            f"{context.connection.host.name}: {name} does not start. Its last lines:\n{said}",
             hint=hint,
         ) from error
 

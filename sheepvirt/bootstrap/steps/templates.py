@@ -1,4 +1,4 @@
-"""The templates of ``host/templates/``. Every value is escaped for XML by jinja's autoescape."""
+"""Render the templates in ``host/templates/``. jinja's autoescape escapes values for XML."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from sheepvirt.core import paths
 
 
 def render(name: str, **values: object) -> str:
-    """Return template ``name`` with ``values``; jinja2.UndefinedError for one that is missing."""
+    """Render template ``name`` with ``values``. Raises jinja2.UndefinedError: one is missing."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(paths.HOST / "templates"),
         undefined=jinja2.StrictUndefined,

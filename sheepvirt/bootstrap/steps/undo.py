@@ -1,7 +1,7 @@
-"""What a negative control broke on purpose: undone where the control was cut off.
+"""Undo what a negative control broke, after it was interrupted.
 
-``prove`` writes the script before it breaks what no other step would see; it does nothing where
-nothing is broken. So whatever ends a control, the next bootstrap mends the host.
+``prove`` writes a script before it breaks something that no other step checks. The script does
+nothing if nothing is broken. So the next bootstrap always restores the host.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ def check(_wanted: DesiredState, facts: Facts, _earlier: Sequence[Change]) -> li
     """No control of ``verify --prove`` has left a script."""
     if SCRIPT not in facts.texts:
         return []
-    return [Change(NAME, "what a control of `verify --prove` broke is put back")]
+    return [Change(NAME, "what a control of `verify --prove` broke is restored")]
 
 
 def apply(_wanted: DesiredState, _facts: Facts, context: StepContext) -> None:
-    """Run the script; it stays until all of it has worked."""
+    """Run the script; remove it only after success."""
     context.run("sh", "-e", SCRIPT)
     context.run("rm", SCRIPT)
 

@@ -1,7 +1,7 @@
-"""Our own units or init script on the host: what starts when, and what starts again what did not.
+"""sheepvirt's own units or init script on the host: start order, and late autostarts.
 
-libvirt tries its pools and guests once a boot (``virDriverShouldAutostart``); sheepdog may not have
-joined its cluster by then. ``host/files/autostart.sh`` says the rest.
+libvirt starts its pools and guests once per boot (``virDriverShouldAutostart``). sheepdog may not
+have joined its cluster by then. ``host/files/autostart.sh`` explains the rest.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from sheepvirt.model.hosts import SYSV, Change, Facts
 AUTOSTART = "sheepvirt-autostart"
 SCRIPT = ("autostart.sh", "/usr/local/lib/sheepvirt/autostart.sh")
 SYSTEM = "/etc/systemd/system"
-# File of host/files to its places on a host, with systemd and without.
+# Files of host/files and their paths on a host, with systemd and without.
 SYSTEMD_PLACES = (
     SCRIPT,
     ("sheepvirt-autostart.service", f"{SYSTEM}/{AUTOSTART}.service"),
@@ -29,13 +29,13 @@ EXECUTABLE = "/etc/init.d/"
 
 
 def wanted_files(init: str = "") -> dict[str, bytes]:
-    """Return path on a host with this init to content."""
+    """Return the files for a host with this init: path to content."""
     places = SYSV_PLACES if init == SYSV else SYSTEMD_PLACES
     return {place: (paths.HOST / "files" / name).read_bytes() for name, place in places}
 
 
 def differing(facts: Facts) -> dict[str, bytes]:
-    """Return the files that the host has not, or not as they are here."""
+    """Return the files that are missing or different on the host."""
     return {
         place: content
         for place, content in wanted_files(facts.init).items()
@@ -44,12 +44,12 @@ def differing(facts: Facts) -> dict[str, bytes]:
 
 
 def check(name: str, facts: Facts) -> list[Change]:
-    """Every file of ours is there."""
+    """Every file of sheepvirt exists."""
     return [Change(name, f"{place} written") for place in differing(facts)]
 
 
 def apply(facts: Facts, context: StepContext) -> None:
-    """Write what differs, and let the init read it."""
+    """Write the files that differ, and make systemd read them."""
     files = differing(facts)
     for place, content in files.items():
         mode = 0o755 if place.startswith(EXECUTABLE) else 0o644
