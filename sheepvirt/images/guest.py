@@ -39,9 +39,9 @@ def ensure_image(guest: Guest, progress: Progress) -> Path:
         tempfile.TemporaryDirectory(dir=path.parent) as scratch,
         engine.container(parts, network="none") as container,
     ):
-        container.write("/guest.console_marker", guest.console_marker + "\n")
+        container.write("/guest/line", guest.console_marker + "\n")
         container.run(
-            ["sh", "/guest/assemble.sh", "/guest.console_marker", "/guest/disk.img"],
+            ["sh", "/guest/assemble.sh", "/guest/line", "/guest/disk.img"],
             on_line=stage.line,
             check=True,
         )

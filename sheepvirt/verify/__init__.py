@@ -1,1 +1,1 @@
-"""Does it work, and can each check fail?"""
+"""Verification of a host, and negative controls of its checks."""

@@ -1,4 +1,4 @@
-"""What verification needs of whoever shows its results to the user: ``cli/report.py`` is one."""
+"""The interface by which verification shows its results; ``cli/report.py`` implements it."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from sheepvirt.verify.model import Outcome
 
 
 class Display(Protocol):
-    """Shows results. Verification only returns and hands over data: it prints no table."""
+    """Shows results. Verification itself prints no table."""
 
     def checks(self, progress: Progress, title: str, rows: Sequence[Check]) -> None:
         """Show the checks of one pass."""
 
     def edited(self, progress: Progress, host: Host, rows: Sequence[str]) -> None:
-        """Show what configuration was edited on the host."""
+        """Show the edited configuration files of the host."""
 
     def controls(
         self,
@@ -27,4 +27,4 @@ class Display(Protocol):
         reasons: Mapping[str, str],
         stand_ins: Collection[str] = (),
     ) -> None:
-        """Show what came of the negative controls."""
+        """Show the results of the negative controls."""

@@ -25,7 +25,7 @@ class Control:
     name: str
     breaks: tuple[Command, ...]
     fails: frozenset[str]
-    undo: tuple[Command, ...] = ()  # without stdin; does nothing where nothing is broken
+    undo: tuple[Command, ...] = ()  # without stdin; does nothing if nothing is broken
     data: bool = False  # judge the guests' data by the pass before the controls
 
 

@@ -1,7 +1,7 @@
-"""From a running host back to where it came from: RPM, build, spec's diff, sources, image, tests.
+"""Trace a running host back to its origin: RPM, build, spec's diff, sources, image, tests.
 
-Each link is looked at, not assumed: the host is asked for the digest of each installed RPM's header
-and for the programs that run, the repo's files are hashed, and the JUnit reports are read.
+Each link is checked: the digests of the installed RPMs' headers and the running programs are read
+from the host, the repo's files are hashed, and the JUnit reports are read.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from sheepvirt.ssh import client
 from sheepvirt.ssh.client import Connection
 from sheepvirt.verify import verification
 
-# Prints "package<TAB>program" for every program that runs and is of an RPM; "(deleted)" stays: such
-# a program was replaced by another build since it was started.
+# Prints "package<TAB>program" for every running program from an RPM. "(deleted)" is kept: such a
+# program was replaced by another build after its start.
 RUNNING = """
 for link in /proc/[0-9]*/exe; do readlink "$link"; done 2>/dev/null | sort -u |
 while read -r program; do
@@ -31,7 +31,7 @@ done
 
 
 def trace(host: Host, package: str) -> tuple[Link, ...]:
-    """Return the chain from what runs on ``host`` back to what ``package`` was built from.
+    """Return the chain from the programs on ``host`` back to the inputs of ``package``.
 
     Raises UnknownNameError (no such package is published), ConfigError, SshError.
     """
@@ -63,7 +63,7 @@ def _on_host(connection: Connection, record: BuildRecord) -> list[Link]:
     ] or [Link(f"runs on {name}", f"no program of {record.package} runs now", ok=True)]
     if not there:
         return [*links, Link(f"installed on {name}", f"nothing of {record.package}", ok=False)]
-    said = f"{len(there)} RPMs, each this very build (by its header's SHA-1)"
+    said = f"{len(there)} RPMs, each the published build (by its header's SHA-1)"
     if wrong:
         said = f"{len(wrong)} of {len(there)} RPMs are not the published ones, such as {wrong[0]}"
     return [*links, Link(f"installed on {name}", said, ok=not wrong)]
@@ -90,7 +90,7 @@ def _built_from(
     links = [Link("built", f"{build}; log: {own / 'build.log'}", ok=(own / "build.log").is_file())]
     diff = own / "spec.diff"
     text = diff.read_text(encoding="utf-8", errors="replace") if diff.is_file() else ""
-    said = f"{diff}" if text else "as it was: no line changed"
+    said = f"{diff}" if text else "unchanged"
     links.append(Link("spec", said, ok=True, detail=text))
     for name, pin in inputs.items():
         if name.startswith("source "):
@@ -104,7 +104,7 @@ def _built_from(
         stand_in = f" ({other.stand_in})" if other and other.stand_in else ""
         stand_in += f" (UNPINNED: {other.unpinned})" if other and other.unpinned else ""
         what = f"{name}{stand_in}, key {key[:16]}"
-        links.append(Link("build root had", what if same else f"{what}: built anew since", ok=same))
+        links.append(Link("build root had", what if same else f"{what}: rebuilt since", ok=same))
     return links
 
 
@@ -124,5 +124,5 @@ def _verified(host: Host, published: float) -> list[Link]:
         note = "; that was before this repo was published" if older else ""
         said = f"{good} of {len(checks)} checks good ({path}){note}"
         links.append(Link("verified", said, ok=0 < good == len(checks) and not older))
-    nothing = f"not yet: `invoke verify {host.name}`"
+    nothing = f"not yet: run `invoke verify {host.name}`"
     return links or [Link("verified", nothing, ok=False)]

@@ -1,4 +1,4 @@
-"""Run ``checks/`` against a host, before and after a reboot, and say what came of it."""
+"""Run ``checks/`` against a host, before and after a reboot, and return the results."""
 
 from __future__ import annotations
 
@@ -25,27 +25,25 @@ from sheepvirt.verify.display import Display
 
 BEFORE = "1-before-reboot.xml"
 AFTER = "2-after-reboot.xml"
-PASS_SECONDS = 900.0  # a virsh that waits for a hung libvirtd would wait for ever
-GUEST_SECONDS = 180.0  # a guest starts with libvirtd; a host under load takes its time
+PASS_SECONDS = 900.0  # virsh waits forever for a hung libvirtd
+GUEST_SECONDS = 180.0  # guests start with libvirtd; a busy host is slow
 
 
 @dataclass(frozen=True)
 class Ended:
-    """How a run of pytest ended: its exit code and its last lines."""
+    """The end of a run of pytest: its exit code and its last lines."""
 
     code: int
     tail: str
 
 
 def verify(host: Host, *, reboot: bool, progress: Progress, display: Display) -> VerifyOutcome:
-    """Verify ``host``; with ``reboot`` reboot it and verify it again. JUnit in ``dist/verify/``.
+    """Verify ``host``; with ``reboot``, reboot it and verify it again. JUnit in ``dist/verify/``.
 
-    ``display`` shows each pass.
-
-    Before the reboot the guests are destroyed, as by a power cut: what they find on their disks
-    afterwards is what they had written. Raises VerifyError: a check failed (it is named), or the
-    run itself did (a crash or a run of no check at all is never a pass); SshError where the host
-    cannot be reached; LockedError.
+    ``display`` shows each pass. Before the reboot the guests are destroyed, as by a power cut;
+    afterwards their disks must have what they wrote. Raises VerifyError (a check failed, or the
+    run itself did: a crash or a run without checks never passes), SshError (the host is
+    unreachable), LockedError.
     """
     folder = paths.dist() / "verify" / host.name
     folder.mkdir(parents=True, exist_ok=True)
@@ -82,9 +80,9 @@ def _verify_once(
     display.edited(progress, host, _edited(junit, before))
     if failed:
         lines = "\n".join(f"  {c.title}: {c.message}" for c in failed)
-        hint = f"`invoke bootstrap {host.name}` mends what differs; then verify again"
+        hint = f"run `invoke bootstrap {host.name}`, then verify again"
         if after:
-            hint = f"what was good before the reboot does not start by itself; {hint}"
+            hint = f"{hint}; what passed before the reboot does not start by itself"
         raise VerifyError(
             f"{host.name}: {len(failed)} of {len(checks)} checks failed ({title}):\n{lines}\n"
             f"  report: {junit}",
@@ -94,7 +92,7 @@ def _verify_once(
 
 
 def _edited(junit: Path, before: Path | None) -> list[str]:
-    """Return what a pass tells of edited configuration that the pass before it did not."""
+    """Return the edited configuration that a pass reports and the pass before did not."""
     former = parsers.edited(before.read_text(encoding="utf-8")) if before else []
     return [
         text for text in parsers.edited(junit.read_text(encoding="utf-8")) if text not in former
@@ -110,14 +108,14 @@ def one_pass(
     before: Path | None = None,
     nodes: Sequence[str] = (),
 ) -> tuple[Check, ...]:
-    """Run the checks once and return them, the failed ones too.
+    """Run the checks once and return them, also the failed ones.
 
     ``before`` is the report of a pass before a reboot; with ``nodes`` only these run. Raises
-    VerifyError where the run itself failed, SshError where the host cannot be reached.
+    VerifyError (the run itself failed), SshError (the host is unreachable).
     """
     config = client.write_config(host)
     with progress.stage(title) as stage:
-        # Reach the host first: where it cannot be reached, that is said once and not by each test.
+        # Connect first: an unreachable host is then reported once, and not by each check.
         client.connect(host).open()
         argv = [*pytest_argv(host, config, junit), *(nodes or [str(paths.CHECKS)])]
         if before:
@@ -134,7 +132,7 @@ def one_pass(
 
 
 def destroy_guests(host: Host) -> str:
-    """Destroy every guest of ``host``: no shutdown, no chance to write. Raises VerifyError."""
+    """Destroy every guest of ``host``, without a shutdown. Raises VerifyError."""
     connection = client.connect(host)
     for guest in host.guests:
         argv = ["timeout", "60", "virsh", "destroy", "--domain", guest.name]
@@ -142,13 +140,13 @@ def destroy_guests(host: Host) -> str:
         if done.code:
             raise VerifyError(
                 f"{host.name}: guest {guest.name} could not be destroyed: {done.stderr.strip()}",
-                hint="look at libvirtd's log on the host; then verify again",
+                hint="read libvirtd's log on the host, then verify again",
             )
     return f"{', '.join(g.name for g in host.guests)} destroyed"
 
 
 def data_proof(folder: Path) -> str:
-    """Return a line that says what the guests' disks said before and after the reboot."""
+    """Return a line for each guest: its marker and boot count before and after the reboot."""
     before, after = (
         parsers.boot_records((folder / name).read_text(encoding="utf-8"))
         for name in (BEFORE, AFTER)
@@ -162,7 +160,7 @@ def data_proof(folder: Path) -> str:
 
 
 def reboot_host(host: Host, stage: Stage) -> str:
-    """Reboot ``host`` and return how it was proven. Raises VerifyError: it did not come back."""
+    """Reboot ``host`` and return the proof. Raises VerifyError: it did not come back."""
     try:
         return rebooting.reboot(client.connect(host), stage.line)
     except BootstrapError as error:
@@ -170,9 +168,9 @@ def reboot_host(host: Host, stage: Stage) -> str:
 
 
 def wait_for_guests(host: Host, stage: Stage, seconds: float = GUEST_SECONDS) -> str:
-    """Wait at most ``seconds`` until every guest of ``host`` runs; return the states seen.
+    """Wait at most ``seconds`` until every guest of ``host`` runs; return their states.
 
-    Nobody helps them, and a guest that does not come is no error here: the checks name it.
+    Nothing starts them, and a guest that does not run is no error here: the checks report it.
     """
     connection = client.connect(host)
     deadline = time.monotonic() + seconds
@@ -191,7 +189,7 @@ def _state(connection: client.Connection, guest: str) -> str:
 
 
 def pytest_argv(host: Host, config: Path, junit: Path) -> list[str]:
-    """Return the command that verifies ``host`` by ``config`` (of SSH), less what to run."""
+    """Return the pytest command for ``host``, without its checks; ``config`` is SSH's."""
     return [
         sys.executable, "-m", "pytest", "-v", "--color=no", "-p", "no:cacheprovider",
         "-c", str(paths.PROJECT), f"--rootdir={paths.ROOT}",
@@ -200,8 +198,8 @@ def pytest_argv(host: Host, config: Path, junit: Path) -> list[str]:
 
 
 def run_pytest(argv: Sequence[str], stage: Stage, seconds: float = PASS_SECONDS) -> Ended:
-    """Run pytest, a line of output at a time; end it and its children after ``seconds``."""
-    # A run of ours may be inside another pytest: its options are not for this one.
+    """Run pytest and show its output line by line; kill it and its children after ``seconds``."""
+    # sheepvirt's tests run this inside another pytest, whose options are not for this one.
     env = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
     tail: list[str] = []
     with subprocess.Popen(
@@ -217,7 +215,7 @@ def run_pytest(argv: Sequence[str], stage: Stage, seconds: float = PASS_SECONDS)
                 tail = [*tail[-19:], line.rstrip()]
             code = process.wait()
             if code == -signal.SIGKILL:
-                tail.append(f"(it was killed; {seconds:.0f} s are all that one pass gets)")
+                tail.append(f"(it was killed: a pass may take {seconds:.0f} s)")
         except BaseException:
             _end(process)
             raise
@@ -232,36 +230,34 @@ def _end(process: subprocess.Popen[str]) -> None:
 
 
 def judge(host: Host, junit: Path, ended: Ended) -> tuple[Check, ...]:
-    """Return the checks of a run that counts; raise VerifyError for one that does not.
+    """Return the checks of a valid run. Raises VerifyError: the run itself failed.
 
-    pytest's exit codes: 0 all passed, 1 some failed; from 2 on (and below 0, a signal) it did not
-    do its work: https://docs.pytest.org/en/stable/reference/exit-codes.html
+    pytest's exit codes: 0 all passed, 1 some failed; 2 and above (and below 0, a signal) mean that
+    the run failed: https://docs.pytest.org/en/stable/reference/exit-codes.html
     """
     checks = read_junit(junit, host) if junit.is_file() else ()
     failed = any(c.result == "failed" for c in checks)
     ran = sum(c.result != "skipped" for c in checks)
     if ended.code not in {0, 1} or ran == 0 or failed != (ended.code == 1):
-        why = (
-            f"no check ran ({junit})" if ended.code in {0, 5} and not ran else "it did not end well"
-        )
+        why = f"no check ran ({junit})" if ended.code in {0, 5} and not ran else "pytest crashed"
         raise VerifyError(
             f"{host.name}: the verification itself failed: {why}; pytest's exit code is "
             f"{ended.code}, its last lines:\n{ended.tail}",
-            hint=f"mend what the lines say; `invoke bootstrap {host.name}` comes before verify",
+            hint=f"fix what the lines say; run `invoke bootstrap {host.name}` before verify",
         )
     return checks
 
 
 def read_junit(path: Path, host: Host) -> tuple[Check, ...]:
-    """Return the checks of a JUnit report by pytest; an error while setting up is a failure.
+    """Return the checks in a JUnit report of pytest; an error during set-up is a failure.
 
-    Raises VerifyError where the file is not one.
+    Raises VerifyError: the file is not a JUnit report.
     """
     try:
         cases = list(ElementTree.parse(path).iter("testcase"))
     except ElementTree.ParseError as error:
         raise VerifyError(
-            f"{path} is no JUnit report: {error}", hint="is the disk full? then verify again"
+            f"{path} is not a JUnit report: {error}", hint="check that the disk is not full"
         ) from error
     return tuple(_check(case, host) for case in cases)
 
@@ -269,7 +265,7 @@ def read_junit(path: Path, host: Host) -> tuple[Check, ...]:
 def _check(case: ElementTree.Element, host: Host) -> Check:
     module = case.get("classname", "").rpartition(".")[2].removeprefix("test_")
     words, _, parameter = case.get("name", "").partition("[")
-    # The host is the same for all: what is left of the parameter is the guest, network, package …
+    # The parameter without the host's id is the guest, network, package …
     host_id = rf"-?ssh://{re.escape(host.name)}$|^ssh://{re.escape(host.name)}-"
     bad = [*case.findall("failure"), *case.findall("error")]
     said = (bad or case.findall("skipped"))[:1]

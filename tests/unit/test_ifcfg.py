@@ -116,7 +116,7 @@ def test_the_guard_lets_go_when_the_host_was_seen(monkeypatch: pytest.MonkeyPatc
 def test_files_that_were_put_back_are_no_success() -> None:
     with pytest.raises(BootstrapError, match="has restored the former ones") as caught:
         ifcfg.check_seen(wanted(), el6(), ())
-    assert "does DHCP" in caught.value.hint
+    assert "address (DHCP or static)" in caught.value.hint
     # In a plan they are still to be written.
     assert ifcfg.check_seen(wanted(), el6(), [Change(ifcfg.NAME, "x written")]) == []
 

@@ -113,7 +113,7 @@ def test_names_read_well_and_leave_the_host_out(tmp_path: Path) -> None:
 
 def test_a_report_cut_short_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "r.xml").write_text("<testsuites><testsui")
-    with pytest.raises(VerifyError, match="no JUnit report"):
+    with pytest.raises(VerifyError, match="is not a JUnit report"):
         verification.read_junit(tmp_path / "r.xml", HOST)
 
 

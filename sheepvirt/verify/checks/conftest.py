@@ -1,4 +1,4 @@
-"""Which host is verified, and against what: the inventory and what was published for its target."""
+"""Fixtures: the host to verify, and what is expected of it (its inventory and published repo)."""
 
 from __future__ import annotations
 
@@ -27,28 +27,28 @@ from .probe import Probe
 
 @dataclass(frozen=True)
 class Expected:
-    """What the tests hold a host against."""
+    """What the checks expect of a host."""
 
     host: Host
     records: tuple[BuildRecord, ...]
     features: dict[str, Feature]  # "package-feature" to the feature
     dependencies: tuple[str, ...]
     services: tuple[str, ...]
-    optional: frozenset[str]  # of the services, those that a host may not have
+    optional: frozenset[str]  # services that a host may lack
     networks: tuple[str, ...]
     before: dict[str, tuple[int, str]] | None  # guests' boots and markers before the reboot
-    stand_in: bool  # sheepdog on this host is a stand-in: each line about it says so
+    stand_in: bool  # sheepdog on this host is a stand-in: its checks are labelled
 
 
 SHEEPDOG = "sheepdog"
 EXPECTED = pytest.StashKey[Expected]()
 Hear = Callable[[Guest], list[Heartbeat]]
-# A guest repeats its line every 5 s; two of them, and what a busy machine adds.
+# A guest repeats its line every 5 s. Long enough for two lines on a busy machine.
 CONSOLE_SECONDS = 45
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Take the report of the pass before a reboot: whether data outlived that is judged by it."""
+    """Add --before: the report of the pass before a reboot, to check that data survived it."""
     parser.addoption("--before", default="", metavar="JUNIT", help="report of an earlier pass")
 
 
@@ -64,7 +64,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def _inventory_host(hosts: str) -> Host:
-    """Return the host that ``--hosts`` means: by its name, or by the address of a real one."""
+    """Return the host of ``--hosts``, given by its name or by the address of a real machine."""
     spec = hosts.partition("://")[2] or hosts
     name = BaseBackend.parse_hostspec(spec).name
     if not name or "," in hosts:
@@ -95,7 +95,7 @@ def _expected(host: Host, before: str) -> Expected:
         dependencies=dependencies.packages,
         services=dependencies.services,
         optional=dependencies.optional,
-        # `default` is libvirt's own: our RPM of its configuration brings it.
+        # `default` is in libvirt's RPM of configuration files.
         networks=tuple(dict.fromkeys(["default", host.network, *(g.network for g in host.guests)])),
         before=_before(Path(before)) if before else None,
         stand_in=any(p.stands_in_for == SHEEPDOG for p in packages),
@@ -115,7 +115,7 @@ def _title(record: BuildRecord) -> str:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Make one test per guest, network, package … of the host, with its name in the test's."""
+    """Parametrize tests over guests, networks, packages … of the host, with their names as ids."""
     expected = metafunc.config.stash[EXPECTED]
     label = " (stand-in)" if expected.stand_in else ""
     rows: dict[str, dict[str, Any]] = {
@@ -138,25 +138,25 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture(scope="session")
 def expected(pytestconfig: pytest.Config) -> Expected:
-    """What this host is held against."""
+    """What is expected of this host."""
     return pytestconfig.stash[EXPECTED]
 
 
 @pytest.fixture(scope="module")
 def probe(host: Any) -> Probe:
-    """The host, asked under LC_ALL=C."""
+    """The host, for commands under LC_ALL=C."""
     return Probe(host)
 
 
 @pytest.fixture(scope="session")
 def heard() -> dict[str, list[Heartbeat]]:
-    """What was heard of each guest in this run: a console is listened to once."""
+    """Heartbeats of each guest in this run: a console is read only once."""
     return {}
 
 
 @pytest.fixture
 def hear(probe: Probe, heard: dict[str, list[Heartbeat]]) -> Hear:
-    """Listens to a guest's console: two lines, fewer where it is silent."""
+    """Read a guest's console: two heartbeats, or fewer if it is silent."""
 
     def listen(guest: Guest) -> list[Heartbeat]:
         if guest.name not in heard:
@@ -169,11 +169,11 @@ def hear(probe: Probe, heard: dict[str, list[Heartbeat]]) -> Hear:
 
 @pytest.fixture
 def beats(hear: Hear, guest: Guest) -> list[Heartbeat]:
-    """What the guest prints on its console while we listen."""
+    """The guest's heartbeats on its console from now on."""
     return hear(guest)
 
 
 @pytest.fixture
 def before(expected: Expected) -> dict[str, tuple[int, str]] | None:
-    """Each guest's boots and marker before the reboot; None where no earlier pass was named."""
+    """Each guest's boots and marker before the reboot; None without --before."""
     return expected.before

@@ -1,4 +1,4 @@
-"""Asks a host questions: argv in, text or XML out, always under ``LC_ALL=C``."""
+"""Run commands on a host for the checks: argv in, text or XML out, always under ``LC_ALL=C``."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ class Probe:
         self._host = host
 
     def run(self, *argv: str) -> Any:
-        """Run a command; return testinfra's result. Hosts speak Japanese: never their language."""
+        """Run a command in English (hosts may speak Japanese); return testinfra's result."""
         return self._host.run("env LC_ALL=C" + " %s" * len(argv), *argv)
 
     def read(self, *argv: str) -> str:
-        """Return the output of a command that must succeed; the test fails with what it said."""
+        """Return the output of a command that must succeed; else the test fails with its error."""
         result = self.run(*argv)
         said = result.stderr_bytes.decode(errors="replace").strip()
         assert result.rc == 0, f"`{' '.join(argv)}` failed ({result.rc}): {said}"
         return str(result.stdout_bytes.decode(errors="replace"))
 
     def init(self) -> str:
-        """Return what runs the host's services."""
+        """Return the host's init."""
         there = self.run("test", "-d", "/run/systemd/system").rc == 0
         return hosts.SYSTEMD if there else hosts.SYSV
 
@@ -39,7 +39,7 @@ class Probe:
         return self.read("sed", "-n", services.INITDEFAULT, "/etc/inittab").strip()
 
     def service(self, name: str) -> str:
-        """Return what the init says of a service, for ``services.state``."""
+        """Return the init's output about a service, for ``services.state``."""
         if self.init() == hosts.SYSTEMD:
             shown = [word for key in services.PROPERTIES for word in ("-p", key)]
             return self.read("systemctl", "show", *shown, f"{name}.service", f"{name}.socket")
@@ -49,7 +49,7 @@ class Probe:
         return f"{line}\nstatus {self.run('service', name, 'status').rc}\n"
 
     def virsh(self, *argv: str) -> str:
-        """Return what virsh says of the host's own hypervisor, whatever else libvirt drives."""
+        """Return virsh's output for the host's own hypervisor."""
         return self.read("virsh", "-c", "qemu:///system", *argv)
 
     def libvirt(self) -> tuple[int, ...]:
@@ -57,11 +57,11 @@ class Probe:
         return tuple(int(n) for n in self.read("virsh", "--version").strip().split("."))
 
     def info(self, *argv: str) -> dict[str, str]:
-        """Return what ``virsh net-info`` or ``virsh dominfo`` says."""
+        """Return the output of ``virsh net-info`` or ``virsh dominfo`` as a mapping."""
         return parsers.info(self.virsh(*argv))
 
     def xml(self, *argv: str) -> ElementTree.Element:
-        """Return what a virsh command prints as XML."""
+        """Return the XML that a virsh command prints."""
         return ElementTree.fromstring(self.virsh(*argv))
 
     def public(self, path: str) -> bytes:
@@ -72,11 +72,11 @@ class Probe:
             raise NotShownError("not everyone may read it")
         shown = self.run("cat", path)
         if shown.rc:
-            raise NotShownError(f"cat ended with {shown.rc}")
+            raise NotShownError(f"cat failed with exit code {shown.rc}")
         return bytes(shown.stdout_bytes)
 
     def kernel_has(self, module: str) -> bool:
-        """Tell whether the running kernel's own package brings ``module``."""
+        """Tell whether the running kernel's package has ``module``."""
         folder = f"/lib/modules/{self.read('uname', '-r').strip()}/kernel"
         return bool(self.run("find", folder, "-name", f"{module}.ko*").stdout.strip())
 
@@ -85,15 +85,15 @@ class Probe:
         return parsers.installed(self.read("rpm", "-qa", "--qf", parsers.INSTALLED))
 
     def console(self, domain: str, line: str, *, seconds: int) -> str:
-        """Return what a guest's serial console prints from now on, until ``line`` came twice.
+        """Return a guest's serial console output from now on, until ``line`` came twice.
 
-        One reader at a time: a terminal gives each byte to one of its readers, and a run that was
-        killed leaves one behind. ``timeout`` gives the reader a process group of its own and grep
-        is no session leader, so that the guest's terminal does not become ours.
+        Only one reader at a time: a terminal gives each byte to one of its readers, and a killed
+        run leaves its reader behind. ``timeout`` puts the reader in a separate process group, and
+        grep is not a session leader, so the guest's terminal cannot become the controlling one.
         """
         tty = self.virsh("ttyconsole", "--domain", domain).strip()
         assert tty.startswith("/dev/"), f"guest {domain} has no serial console: {tty!r}"
-        # What a former reader left in the terminal's buffer is no sign of life: away with it.
+        # Drop what is in the terminal's buffer: it may be old.
         script = (
             'timeout 1 cat "$1" >/dev/null; '
             'exec timeout "$2" grep --line-buffered -a -m 2 -F -e "$3" "$1"'
@@ -103,11 +103,11 @@ class Probe:
         return str(seen.stdout_bytes.decode(errors="replace"))
 
     def command_line(self, pid_file: str) -> list[str]:
-        """Return the words of the command line of the process whose pid is in a file."""
+        """Return the command line of the process whose pid is in a file, as words."""
         pid = self.read("cat", pid_file).strip()
         return self.read("cat", f"/proc/{pid}/cmdline").split("\0")
 
     def any_output(self, domain: str) -> str:
-        """Return whatever a guest's console prints within six seconds, for a failure's message."""
+        """Return a guest's console output of six seconds, for a failure's message."""
         tty = self.virsh("ttyconsole", "--domain", domain).strip()
         return repr(self.run("timeout", "6", "head", "-c", "2000", tty).stdout_bytes[-400:])

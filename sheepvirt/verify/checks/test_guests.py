@@ -1,4 +1,4 @@
-"""Guests: defined as wanted, running, on the bridge, and alive: the console says so, now."""
+"""Guests: defined as wanted, running, on the bridge, and alive (their console shows it)."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_port_of_the_guest_is_on_the_bridge(probe: Probe, guest: Guest, expected
         found = probe.run("ovs-vsctl", "--timeout=10", "port-to-br", port)
         bridge = found.stdout.strip() or f"none ({found.stderr.strip()})"
         assert bridge == expected.host.bridge, f"port {port} of {guest.name} is on bridge {bridge}"
-        # A port that Open vSwitch was told of and could not open has -1 or [].
+        # A port that Open vSwitch could not open has -1 or [].
         number = probe.read("ovs-vsctl", "--timeout=10", "get", "Interface", port, "ofport")
         assert number.strip().isdigit(), f"port {port} is not connected: ofport {number.strip()}"
 
@@ -52,7 +52,7 @@ def test_port_of_the_guest_is_on_the_bridge(probe: Probe, guest: Guest, expected
 def test_guest_prints_its_line_on_the_console(
     probe: Probe, guest: Guest, beats: list[Heartbeat]
 ) -> None:
-    """Two lines with a growing uptime, printed while we listen: the guest lives now."""
+    """Two lines with a growing uptime, read from now on, prove that the guest is alive."""
     if len(beats) < 2:
         other = probe.any_output(guest.name)
         raise AssertionError(
@@ -66,12 +66,12 @@ def test_guest_prints_its_line_on_the_console(
 def test_guest_counts_its_boots_on_its_disk(
     guest: Guest, beats: list[Heartbeat], record_property: Callable[[str, object], None]
 ) -> None:
-    """It says what it has just read back from there: boots, and what its first boot wrote."""
-    assert beats, f"guest {guest.name} printed nothing that could tell"
+    """The guest prints what it has just read back from its disk: boots and first marker."""
+    assert beats, f"guest {guest.name} printed no heartbeat"
     trouble = sorted({beat.trouble for beat in beats if beat.trouble})
     assert not trouble, f"guest {guest.name} says: {'; '.join(trouble)}"
     records = {(beat.boot, beat.marker) for beat in beats}
-    assert len(records) == 1, f"the disk of {guest.name} does not say one thing: {records}"
+    assert len(records) == 1, f"the boot record of {guest.name} is not constant: {records}"
     boot, marker = records.pop()
     assert boot >= 1, f"the disk of {guest.name} has no boot record"
     record_property(parsers.BOOT_RECORD, f"{guest.name} {boot} {marker}")
@@ -80,13 +80,13 @@ def test_guest_counts_its_boots_on_its_disk(
 def test_data_outlives_destruction_and_reboot(
     guest: Guest, hear: Hear, before: dict[str, tuple[int, str]] | None
 ) -> None:
-    """The guest was destroyed, the host rebooted; what the guest now reads is what it wrote."""
+    """The guest was destroyed and the host rebooted; the guest must read what it wrote."""
     if before is None:
-        pytest.skip("nothing to compare with: `invoke verify` does, after it has rebooted the host")
+        pytest.skip("no earlier pass to compare with; `invoke verify` has one after its reboot")
     assert guest.name in before, f"the pass before the reboot has no boot record of {guest.name}"
     beats = hear(guest)
-    assert beats, f"guest {guest.name} printed nothing that could tell"
+    assert beats, f"guest {guest.name} printed no heartbeat"
     boots, marker = before[guest.name]
     now = beats[-1]
-    assert now.marker == marker, f"{guest.name} finds marker {now.marker!r} and wrote {marker!r}"
+    assert now.marker == marker, f"{guest.name} reads marker {now.marker!r} and wrote {marker!r}"
     assert now.boot > boots, f"{guest.name} counts {now.boot} boots; before, it counted {boots}"

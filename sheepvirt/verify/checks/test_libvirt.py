@@ -1,4 +1,4 @@
-"""The feature that the distribution leaves out is in the client and in the running daemon."""
+"""The feature that the distribution lacks is in the client and in the running daemon."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def test_virsh_lists_the_feature(probe: Probe, feature: Feature) -> None:
 
 
 def test_daemon_has_loaded_the_storage_backend(probe: Probe, feature: Feature) -> None:
-    """virsh -V tells of virsh; this asks libvirtd, which loads the backend's file at its start."""
+    """virsh -V is about virsh. This queries libvirtd, which loads the backend at its start."""
     backend = BACKEND.search(feature.rpm_file)
     if backend is None:
-        pytest.skip(f"{feature.name} is no storage backend with a file of its own")
+        pytest.skip(f"{feature.name} is not a storage backend in a separate file")
     if probe.libvirt() < (5, 2):
         pytest.skip("this virsh has no pool-capabilities (it came with 5.2)")
     pool = probe.xml("pool-capabilities").find(f"pool[@type='{backend[1]}']")
-    assert pool is not None, f"libvirtd knows no pool of type {backend[1]}"
+    assert pool is not None, f"libvirtd knows no pool type {backend[1]}"
     assert pool.get("supported") == "yes", f"libvirtd has no backend for {backend[1]} pools"

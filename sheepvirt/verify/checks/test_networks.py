@@ -1,6 +1,4 @@
-"""Networks, in libvirt and where they really are: libvirt calls a network active whose bridge
-does not exist.
-"""
+"""Networks in libvirt and in the kernel: libvirt calls a network active without its bridge."""
 
 from __future__ import annotations
 
@@ -32,7 +30,7 @@ def test_bridge_of_the_network_is_there(probe: Probe, host: Any, network: str) -
     bridge = probe.info("net-info", "--network", network).get("Bridge")
     assert bridge, f"network {network} names no bridge"
     there = host.file(f"/sys/class/net/{bridge}").exists
-    assert there, f"bridge {bridge} of network {network} is no interface of the host"
+    assert there, f"bridge {bridge} of network {network} is not an interface of the host"
 
 
 def test_bridge_exists_in_openvswitch(probe: Probe, expected: Expected) -> None:
@@ -63,7 +61,7 @@ def test_uplink_is_a_port_of_the_bridge(probe: Probe, expected: Expected) -> Non
 
 
 def test_bridge_has_the_address_of_the_host(probe: Probe, expected: Expected) -> None:
-    """With an uplink the address is the bridge's: by DHCP some, else the inventory's."""
+    """With an uplink, the bridge has the host's address: from DHCP, or the inventory's."""
     if not expected.host.uplink:
         pytest.skip("the inventory gives the bridge no uplink")
     said = probe.read("ip", "-o", "-4", "addr", "show", "dev", expected.host.bridge)

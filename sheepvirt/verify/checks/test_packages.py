@@ -1,4 +1,4 @@
-"""The RPMs on the host are the ones that were published: not their like, these."""
+"""The RPMs on the host are exactly the published builds."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Tell = Callable[[str, object], None]
 
 
 def binary(record: BuildRecord) -> dict[str, PublishedRpm]:
-    """Return the RPMs of a package that a host can have, by name (the source RPM has one, too)."""
+    """Return a package's binary RPMs by name (its source RPM has a name, too)."""
     return {rpm.name: rpm for rpm in record.rpms if not rpm.file.endswith(".src.rpm")}
 
 
@@ -36,7 +36,7 @@ def repo(expected: Expected) -> Path:
 
 @pytest.fixture(autouse=True)
 def _unless_the_kernel_brings_it(request: pytest.FixtureRequest) -> None:
-    """Skip the checks of a module's package where the host's own kernel has the module."""
+    """Skip the checks of a module's package if the host's kernel has the module."""
     if "record" not in request.fixturenames:
         return
     record: BuildRecord = request.getfixturevalue("record")
@@ -45,7 +45,7 @@ def _unless_the_kernel_brings_it(request: pytest.FixtureRequest) -> None:
     probe: Probe = request.getfixturevalue("probe")
     installed: Installed = request.getfixturevalue("installed")
     if probe.kernel_has(record.kernel_module) and not binary(record).keys() & installed.keys():
-        pytest.skip(f"the host's own kernel brings {record.kernel_module}")
+        pytest.skip(f"the host's kernel has {record.kernel_module}")
 
 
 def test_what_was_asked_for_is_installed(installed: Installed, record: BuildRecord) -> None:
@@ -67,8 +67,8 @@ def test_files_are_as_packaged(
     assert names, f"nothing of {record.package} is installed"
     result = probe.run("rpm", "-V", *names)
     rows = parsers.altered(result.stdout)
-    if result.rc and not rows:  # rpm itself failed: silence is no good news
-        raise AssertionError(f"`rpm -V` ended with {result.rc}: {result.stderr.strip()}")
+    if result.rc and not rows:  # rpm itself failed
+        raise AssertionError(f"`rpm -V` failed with exit code {result.rc}: {result.stderr.strip()}")
     own = [row for row in rows if not parsers.made_by_libvirtd(row)]
     files = [repo / rpm.file for name, rpm in binary(record).items() if name in names]
     for row in filter(edited.is_edit, own):

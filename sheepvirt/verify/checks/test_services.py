@@ -1,4 +1,4 @@
-"""The daemons run, and will after the next boot, in order: as the host's own init says."""
+"""The daemons run, start at boot, and start in order, as the host's init reports."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ from .probe import Probe
 
 
 def found(probe: Probe, expected: Expected, service: str) -> ServiceState:
-    """Return what the init says of a service and of the socket that starts it."""
+    """Return the state of a service and of the socket that starts it."""
     if service not in services.asked(probe.init(), [service], expected.optional):
-        pytest.skip(f"{service} is asked of hosts with systemd alone, where a socket starts it")
+        pytest.skip(f"{service} is required only with systemd, where a socket starts it")
     state = services.state(probe.service(service), probe.runlevel())
     if state is None and service in expected.optional:
-        pytest.skip(f"this host has no {service}: its libvirt comes without")
+        pytest.skip(f"this host's libvirt has no {service}")
     assert state is not None, f"there is no service {service}"
     return state
 
 
 def test_service_is_running(probe: Probe, expected: Expected, service: str) -> None:
-    # virtlogd and virtlockd wait on their sockets until libvirtd has work for them.
+    # virtlogd and virtlockd start on demand, by their sockets.
     state = found(probe, expected, service)
     assert state.active, f"service {service} does not run and no socket would start it"
 
 
 def test_service_starts_at_boot(probe: Probe, expected: Expected, service: str) -> None:
-    # systemd calls a unit "indirect" whose socket is what must be enabled.
+    # systemd calls a unit "indirect" if its socket is the one to enable.
     state = found(probe, expected, service)
     assert state.enabled, f"service {service} would not start at boot, nor its socket"
 
 
 def test_services_start_in_order(probe: Probe, expected: Expected) -> None:
-    """SysV init starts by the numbers of links; systemd by what its units say."""
+    """SysV init starts by the numbers of links; systemd by its units' dependencies."""
     if probe.init() != hosts.SYSV:
-        pytest.skip("the order of units is systemd's affair")
+        pytest.skip("systemd orders its units itself")
     level = probe.runlevel()
     there = initscripts.links(probe.read("ls", f"/etc/rc{level}.d").split())
     asked = services.asked(hosts.SYSV, expected.services, expected.optional)

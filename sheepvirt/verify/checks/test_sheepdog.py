@@ -1,6 +1,6 @@
-"""Sheepdog: the cluster, libvirt's pool of it, and the guests that run from its volumes.
+"""Sheepdog: the cluster, its pool in libvirt, and the guests that run from its volumes.
 
-libvirt goes on calling a pool active whose cluster is gone, so the cluster itself is asked, too.
+libvirt calls a pool active even after its cluster is gone, so the cluster is checked, too.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from .probe import Probe
 
 # virStorageBackendSheepdogRefreshAllVol came with it (unverified: from memory of its history).
 VOLUMES_LISTED = (1, 2, 2)
-RUNNING = "running"  # the real one adds words of its own: "running, auto-recovery enabled"
+RUNNING = "running"  # the real one says "running, auto-recovery enabled"
 
 
 def test_cluster_answers_and_is_formatted(probe: Probe, cluster: str) -> None:
@@ -29,7 +29,7 @@ def test_node_has_joined(probe: Probe, cluster: str) -> None:
 
 
 def test_port_is_open_only_where_wanted(probe: Probe, cluster: str, expected: Expected) -> None:
-    """sheep has no authentication: whoever reaches its port reads and writes every disk."""
+    """sheep has no authentication: anyone who reaches its port can read and write every disk."""
     table = probe.run("cat", "/proc/net/tcp", "/proc/net/tcp6").stdout  # tcp6 may not be there
     found = sheepdog.listeners(table)
     wrong = [one.address for one in sheepdog.unwanted(found, expected.host.sheepdog_listen)]
@@ -45,7 +45,7 @@ def listed(probe: Probe, *filters: str) -> dict[str, str]:
 
 
 def test_pool_is_active(probe: Probe, pool: str) -> None:
-    """Not "unknown", as libvirtd calls a pool that was active and whose backend's file is gone."""
+    """libvirtd reports "unknown" for a pool that was active and whose backend is gone."""
     state = listed(probe).get(pool, "not there")
     assert state == "active", f"pool {pool} is {state}"
 
@@ -70,9 +70,9 @@ def test_pool_is_of_the_local_cluster(probe: Probe, pool: str) -> None:
 
 
 def test_volume_is_in_the_pool(probe: Probe, vdi: Guest, expected: Expected) -> None:
-    """The list is what libvirt remembers; for the volume's size it asks the cluster."""
+    """The list is from libvirt's memory; for the volume's size it queries the cluster."""
     if probe.libvirt() < VOLUMES_LISTED:
-        pytest.skip("this libvirt lists only the volumes that it has made itself since its start")
+        pytest.skip("this libvirt lists only volumes that it made since its start")
     pool = expected.host.pool
     names = parsers.states(probe.virsh("vol-list", "--pool", pool))
     assert vdi.name in names, f"pool {pool} has no volume {vdi.name}, only: {', '.join(names)}"
@@ -80,7 +80,7 @@ def test_volume_is_in_the_pool(probe: Probe, vdi: Guest, expected: Expected) -> 
 
 
 def test_guest_runs_from_its_volume(probe: Probe, vdi: Guest) -> None:
-    """So says libvirt of the domain that runs now, not of the one that it would start."""
+    """Check the running domain, not the stored definition."""
     domain = probe.xml("dumpxml", "--domain", vdi.name)
     assert domain.get("id"), f"guest {vdi.name} does not run"
     disks = parsers.network_disks(domain)
@@ -90,7 +90,7 @@ def test_guest_runs_from_its_volume(probe: Probe, vdi: Guest) -> None:
 
 
 def test_guest_boots_through_the_driver(probe: Probe, vdi: Guest, hear: Hear) -> None:
-    """Gate "host" of QEMU's driver: the emulator opened the volume, and a guest booted from it.
+    """Gate "host" of QEMU's driver: QEMU opened the volume, and a guest booted from it.
 
     `qemu-img --help` may list a driver that the emulator refuses: only a guest proves it.
     """
@@ -99,4 +99,4 @@ def test_guest_boots_through_the_driver(probe: Probe, vdi: Guest, hear: Hear) ->
     drives = [word for word in words if "file=" in word or '"driver"' in word]
     assert opened, f"QEMU opens no {SHEEPDOG} volume {vdi.name}, but: {' '.join(drives)}"
     booted = [beat for beat in hear(vdi) if beat.boot and not beat.trouble]
-    assert booted, f"guest {vdi.name} does not say that it has booted from its {SHEEPDOG} volume"
+    assert booted, f"guest {vdi.name} does not report a boot from its {SHEEPDOG} volume"

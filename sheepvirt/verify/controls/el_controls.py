@@ -1,11 +1,11 @@
-"""Pure: negative controls of what hosts of el6's kind have: a boot order, a bridge's uplink."""
+"""Negative controls of hosts like el6's: the boot order, the bridge's uplink. Pure."""
 
 from __future__ import annotations
 
 from sheepvirt.model.hosts import SYSV, Host
 from sheepvirt.verify.model import Command, Control
 
-# Moves a start link to another number in every runlevel that has it; nothing where it is there.
+# Renames a start link to another number in every runlevel that has it, unless it has that number.
 RENUMBER = """
 for link in /etc/rc?.d/S[0-9][0-9]"$1"; do
   [ ! -e "$link" ] || [ "$link" = "${link%/*}/S$2$1" ] || mv "$link" "${link%/*}/S$2$1"
@@ -13,7 +13,7 @@ done
 """
 PLUGGED = "networks: uplink is a port of the bridge"
 ADDRESSED = "networks: bridge has the address of the host"
-# The bridge's addresses, kept aside while it has none.
+# File with the bridge's addresses while the bridge has none.
 KEPT = "/var/lib/sheepvirt/prove-addresses"
 FLUSH = """
 ip -o -4 addr show dev "$1" | sed -n 's/.* inet \\([^ ]*\\) .*/\\1/p' >"$2.new"
@@ -28,12 +28,12 @@ rm "$2"
 
 
 def without_bridge(host: Host) -> frozenset[str]:
-    """Return the checks of an uplink that fail where the bridge is gone."""
+    """Return the checks of an uplink that fail if the bridge is gone."""
     return frozenset({PLUGGED, ADDRESSED} if host.uplink else ())
 
 
 def on_host(host: Host) -> tuple[Control, ...]:
-    """Return those controls that ``host`` has something for."""
+    """Return the controls that apply to ``host``."""
     return (
         *(_boot_order() if host.init == SYSV else ()),
         *(_uplink(host) if host.uplink else ()),
@@ -41,7 +41,7 @@ def on_host(host: Host) -> tuple[Control, ...]:
 
 
 def _boot_order() -> tuple[Control, ...]:
-    """Start libvirtd before all that it stands on; 97 is its own number."""
+    """Start libvirtd before the services that it depends on; its own number is 97."""
     return (
         Control(
             "libvirtd first at boot",
@@ -53,7 +53,7 @@ def _boot_order() -> tuple[Control, ...]:
 
 
 def _uplink(host: Host) -> tuple[Control, ...]:
-    """Unplug the uplink, and take the bridge's address: bootstrap sees files, not these."""
+    """Unplug the uplink; remove the bridge's address. Bootstrap checks only files, not these."""
     vsctl = ("ovs-vsctl", "--timeout=30")
     plug = Command((*vsctl, "--may-exist", "add-port", host.bridge, host.uplink))
     return (

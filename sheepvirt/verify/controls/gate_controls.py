@@ -1,8 +1,8 @@
-"""Negative controls of the gates before a host: a stock spec, a build root without the CLI. Each
-must be stopped, by the gate that is there for it. (Those of what was built: controls_claims.py.)
+"""Negative controls of the build gates: a stock spec, a build root without the CLI.
 
-They run on the published packages whose spec is patched by an intent, with the real engine and the
-real rpm. Nothing of them is published or kept.
+The gate for each must stop it. (Controls of built artifacts are in claim_controls.py.) They run on
+published packages whose spec is patched by an intent, with the real engine and the real rpm.
+Nothing of them is published or kept.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from sheepvirt.rpm import rpms
 from sheepvirt.sources import local
 from sheepvirt.verify.model import Outcome
 
-# In place of the compilation: a build that gets there was not stopped by its configuration.
+# Replaces the compilation: a build that gets there was not stopped by its configuration.
 NO_COMPILATION = ("--define", "meson_build exit 97", "--define", "_smp_mflags --no-compilation")
 UNMET = "build: rpmbuild misses what the spec requires: sheepdog"
 UNFOUND = "build: configure finds neither collie nor dog"
-# What rpm and meson say -> how it is called here.
+# Messages of rpm, meson and configure, and their names here.
 COMPLAINTS = (
     ("sheepdog is needed by", UNMET),
     ("Program 'collie dog' not found", UNFOUND),
@@ -42,19 +42,19 @@ COMPLAINTS = (
 
 @dataclass(frozen=True)
 class Case:
-    """A package to break a gate with: what was published of it, and where to work."""
+    """A published package to test a gate with, and where to build it."""
 
     package: Package
     record: BuildRecord
     files: tuple[Path, ...]  # its sources
-    needs: tuple[Rpm, ...]  # RPMs of ours that belong into its build root
-    published: Path  # its folder of the repo
+    needs: tuple[Rpm, ...]  # RPMs of the same repo for its build root
+    published: Path  # its folder in the repo
     job: Job
 
 
 @dataclass(frozen=True)
 class GateControl:
-    """One thing that is wrong, and the claims that must be missed (or words that must be said)."""
+    """One fault, and the claims (or the named complaints) that must fail because of it."""
 
     name: str
     expected: Callable[[Case], frozenset[str]]
@@ -62,7 +62,7 @@ class GateControl:
 
 
 def stock_spec(case: Case, scratch: Path) -> None:
-    """Give the spec gate upstream's own spec, nothing patched, as rpm expands it."""
+    """Give the spec gate upstream's unpatched spec, as rpm expands it."""
     path = scratch / case.package.spec_file
     text = staging.stock_spec(case.package, case.files)
     path.write_bytes(text.encode(errors=staging.BYTES))
@@ -77,7 +77,7 @@ def no_rpm(case: Case, scratch: Path) -> None:
 
 
 def no_cli(case: Case, scratch: Path) -> None:
-    """Build it where that RPM is installed and its programs were taken away; up to configure."""
+    """Build the patched spec, up to configure, with that RPM installed and its programs removed."""
     programs = [f for rpm in case.needs for f in rpm.files if f.startswith("/usr/bin/")]
     with case.job.build_root(case.package, case.files, _spec(case), case.needs) as container:
         container.run(["rm", "-f", *programs], check=True)
@@ -93,9 +93,9 @@ def _short(package: Package) -> Package:
 
 
 def _of_gate(gate: str, *claims: str) -> Callable[[Case], frozenset[str]]:
-    """Return a function to the claims that the gate has seen of the published build.
+    """Return a function that returns the gate's claims about the published build.
 
-    With ``claims``, those whose text has one of these words.
+    Only claims whose text contains one of ``claims`` are returned.
     """
 
     def expected(case: Case) -> frozenset[str]:
@@ -119,8 +119,9 @@ CONTROLS = (
 
 
 def run(target: Target, progress: Progress) -> list[Outcome]:
-    """Try every gate control on what is published for ``target``. Raises ConfigError, EngineError,
-    SourceError, LockedError.
+    """Run every gate control on the packages published for ``target``.
+
+    Raises ConfigError, EngineError, SourceError, LockedError.
     """
     with locks.lock(f"target-{target.name}", progress):
         engine = Engine()
@@ -133,7 +134,7 @@ def run(target: Target, progress: Progress) -> list[Outcome]:
         packages = [p for p in loaded if staging.intents(p)]
         if not packages:
             raise ConfigError(
-                f"nothing with a patched spec is published for {target.name}",
+                f"no package with a patched spec is published for {target.name}",
                 hint=f"run `invoke build-rpms --target {target.name}` first",
             )
         found = []
@@ -186,7 +187,7 @@ def _outcome(control: GateControl, case: Case, scratch: Path, progress: Progress
 
 
 def _said(control: GateControl, case: Case, out: Path, stage: Stage) -> frozenset[str]:
-    """Return the claims that were missed, or what rpm or configure complained of."""
+    """Return the failed claims, or the named complaint of rpm or configure."""
     try:
         control.run(case, out)
     except ContractError as error:

@@ -1,6 +1,6 @@
-"""Pure: negative controls of a host: what is broken, and exactly which checks must fail then.
+"""Negative controls of a host: what is broken, and exactly which checks must fail then. Pure.
 
-A check is named as ``verify`` names it (``Check.title``), without the word that marks a stand-in.
+A check has the name that ``verify`` shows (``Check.title``), without the label of a stand-in.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from sheepvirt.model.hosts import Guest, Host
 from sheepvirt.verify.controls import el_controls, rpm_controls
 from sheepvirt.verify.model import Command, Control, ControlContext, each, switch, virsh, volumes
 
-MISSPELT = "obsbr0"  # the how-to's own slip, which libvirt takes without a word
+MISSPELT = "obsbr0"  # a misspelling in the how-to, which libvirt accepts silently
 OTHER_CLUSTER = "127.0.0.2"
-# Checks that no control makes fail, and why not. Any other check without one is a defect.
+# Checks that no control makes fail, and the reason. Any other check without a control is a defect.
 UNTRIED: Mapping[str, str] = {}
 
-# Another program listens on the port, on the first address of the host that is not its own alone.
+# Another program listens on the port, on the host's first address of global scope.
 OPENED = "/var/lib/sheepvirt/prove-port"
 OPEN = """
 address=$(ip -o -4 addr show scope global | sed -n '1s/.* inet \\([^/ ]*\\).*/\\1/p')
@@ -31,8 +31,8 @@ kill "$(cat "$1")" || true
 rm "$1"
 """
 
-# A guest's boot record is the first sector of its disk's second partition, whose start is at byte
-# 470 (of the MBR). It is kept aside, and the guest starts as on an empty disk.
+# A guest's boot record is the first sector of its disk's second partition. The MBR has the start of
+# that partition at byte 470. The record is moved away, and the guest starts as on an empty disk.
 KEPT = "/var/lib/sheepvirt/prove-boot-record"
 FORGET = """
 set -e
@@ -63,7 +63,7 @@ def on_host(context: ControlContext) -> tuple[Control, ...]:
         *_pool(host, context.pool_xml),
         *rpm_controls.of(context),
         *_network(host, context.network_xml),
-        # One guest of each kind: the others are looked at by the same checks.
+        # One guest for each kind of disk: the same checks cover the others.
         *(
             c
             for guest in {g.disk: g for g in reversed(host.guests)}.values()
@@ -75,7 +75,7 @@ def on_host(context: ControlContext) -> tuple[Control, ...]:
 def _sheepdog(host: Host) -> tuple[Control, ...]:
     living = [g.name for g in host.guests if g.disk == "sheepdog"]
     return (
-        # libvirt goes on calling the pool active, and the guest running.
+        # libvirt still calls the pool active, and the guest running.
         Control(
             "sheepdog stopped",
             switch(host, "stop", "sheepdog"),
@@ -131,7 +131,7 @@ def _pool(host: Host, pool_xml: str) -> tuple[Control, ...]:
             (virsh("pool-define", "/dev/stdin", stdin=ElementTree.tostring(other)),),
             each([host.pool], "sheepdog: pool is of the local cluster"),
         ),
-        # libvirt undefines no pool that is active.
+        # libvirt does not undefine an active pool.
         Control(
             "pool undefined, and started for this once",
             (
@@ -218,7 +218,7 @@ def _guest(guest: Guest) -> tuple[Control, ...]:
             (virsh("autostart", name, "--disable"),),
             each([name], "guests: guest starts by itself"),
         ),
-        # It goes on running, and will be gone when it stops.
+        # It keeps running, and is gone when it stops.
         Control(
             f"{name} undefined",
             (virsh("undefine", name),),

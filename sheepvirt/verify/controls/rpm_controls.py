@@ -1,4 +1,4 @@
-"""Pure: negative controls of what was installed: files and RPMs that are not there, or not ours."""
+"""Negative controls of installed RPMs: missing files, missing RPMs, RPMs of another build. Pure."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from sheepvirt.model.hosts import Host
 from sheepvirt.verify.model import Command, Control, ControlContext, each, switch, volumes
 
 BACKEND = re.compile(r"/libvirt_storage_backend_\w+\.so$")
-ASIDE = ".sheepvirt-prove"  # what a file is called while it is "removed"
+ASIDE = ".sheepvirt-prove"  # the suffix of a file while it is "removed"
 VIRSH = "/usr/bin/virsh"
-# $1 is a file, $2 what it is called meanwhile; then a command for when it is back.
+# $1 is a file, $2 its suffix meanwhile; the rest is a command to run after it is restored.
 BACK = '[ ! -e "$1$2" ] || { mv -f "$1$2" "$1" && shift 2 && "$@"; }'
-# A virsh that was built without a feature, whose word is $3.
+# A virsh without a feature; $3 is the feature's word.
 BLIND = r"""
 set -e
 mv "$1" "$1$2"
@@ -25,7 +25,7 @@ END
 chmod 755 "$1.new"
 mv "$1.new" "$1"
 """
-# A distribution's RPM in place of ours: another build, as rpm sees it. No file is touched.
+# Another build of an RPM, as a distribution would ship it, in rpm's database. No file is touched.
 FOREIGN = """
 set -e
 top=$(mktemp -d)
@@ -33,10 +33,10 @@ cat > "$top/foreign.spec" <<END
 Name: $1
 Version: $2
 Release: 0.distribution
-Summary: An RPM that is not ours
+Summary: An RPM that sheepvirt did not build
 License: none
 %description
-It takes the place of ours, in rpm's database alone.
+It replaces the published RPM, only in rpm's database.
 %files
 END
 rpmbuild -bb --quiet --define "_topdir $top" "$top/foreign.spec"
@@ -46,17 +46,17 @@ rm -r "$top"
 
 
 def of(context: ControlContext) -> tuple[Control, ...]:
-    """Return the controls of what was installed on a host, in order."""
+    """Return the controls of installed RPMs, in order."""
     found: list[Control] = []
     for package, feature in context.features:
-        if BACKEND.search(feature.rpm_file):  # libvirt 1.0.3 has all of them in its storage driver
+        if BACKEND.search(feature.rpm_file):  # in libvirt 1.0.3 the storage driver has all backends
             found.append(_backend(context.host, package, feature))
         found.append(_virsh(package, feature))
     return (*found, *_rpms(context))
 
 
 def _backend(host: Host, package: str, feature: Feature) -> Control:
-    """Take away the file of a storage backend; `virsh -V` goes on listing it."""
+    """Remove the file of a storage backend; `virsh -V` still lists it."""
     path = feature.rpm_file
     (restart,) = switch(host, "restart", "libvirtd")
     return Control(
@@ -71,7 +71,7 @@ def _backend(host: Host, package: str, feature: Feature) -> Control:
 
 
 def _virsh(package: str, feature: Feature) -> Control:
-    """Put a client in virsh's place that does not know the feature; the daemon does."""
+    """Replace virsh by one that does not know the feature; the daemon still does."""
     return Control(
         f"{package}: virsh without {feature.host_line}",
         (Command(("sh", "-c", BLIND, "sh", VIRSH, ASIDE, feature.host_line)),),
@@ -82,12 +82,12 @@ def _virsh(package: str, feature: Feature) -> Control:
 
 
 def _rpms(context: ControlContext) -> tuple[Control, ...]:
-    """Take an RPM of ours and a dependency out of rpm's database, put another build there."""
+    """Remove a published RPM from rpm's database, replace one there, and remove a dependency."""
     found: list[Control] = []
-    # Of many RPMs, of which most are installed as well: others are left to look at.
+    # From the package with the most RPMs, so that others of it are still installed.
     most = max((r for r in context.records if r.install), key=lambda r: len(r.rpms), default=None)
     if most:
-        # The last one asked for is libvirt's own meta-package in all versions: no RPM requires it.
+        # The last one is libvirt's meta-package in all versions: no RPM requires it.
         found += _rpm(most, most.install[-1])
     if context.removable:
         found.append(
