@@ -18,7 +18,7 @@ from sheepvirt.model.hosts import INITS, SYSV, Change, Facts, ServiceState
 
 NAME = "services"
 # Messages of sheep 1.0.1 (sheep/config.c, sheep/request.c), and their hints. Its --upgrade has no
-# conversion to its own layout, 6 (sheep/migrate.c ends at 5): it crashed on a store that 0.9.5 had made.
+# conversion to its own layout, 6 (sheep/migrate.c ends at 5): it crashed on a store of 0.9.5.
 KNOWN = (
     (
         "not compatible with the existing data layout",
