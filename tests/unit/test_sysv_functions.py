@@ -70,6 +70,8 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
     yield found
     for process in found.started:
         process.kill()
+    for process in found.started:  # the next test's program has the same name
+        process.wait()
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
