@@ -100,7 +100,7 @@ def _local(copy: bytes, target: Target) -> tuple[str, str]:
     """Use this machine's rpm, without the user's macros."""
     rpmspec = shutil.which("rpmspec")
     if rpmspec is None:
-        raise _Silent("this machine has no rpmspec")
+        raise _Silent("no rpmspec here")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / NAME
         path.write_bytes(copy)

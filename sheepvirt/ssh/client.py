@@ -158,7 +158,8 @@ class Connection:
             [*pack, *files], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         ) as tar:  # fmt: skip
-            assert tar.stdout is not None and tar.stderr is not None
+            assert tar.stdout is not None
+            assert tar.stderr is not None
             self.run(argv, stdin=tar.stdout, on_line=on_line)
             said = tar.stderr.read().decode(errors="replace").strip()
         if tar.returncode:
@@ -229,7 +230,8 @@ def execute(argv: Sequence[str], stdin: IO[bytes] | None, on_line: OnLine | None
         list(argv), stdin=stdin or subprocess.DEVNULL, stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     ) as process:  # fmt: skip
-        assert process.stdout is not None and process.stderr is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
         out, err = bytearray(), bytearray()
         reader = threading.Thread(target=_drain, args=(process.stderr, err, on_line))
         reader.start()

@@ -50,7 +50,8 @@ def test_a_bare_host_is_bootstrapped_without_systemd() -> None:
     out = invoke("bootstrap", "maupiti")
     assert "are stand-ins" in out
     assert f"{units.AUTOSTART} enabled and started" in out
-    assert "boot " in out and " became " in out
+    assert "boot " in out
+    assert " became " in out
     assert on_host("cat /proc/1/comm; test -e /run/systemd/system || echo none") == "init\nnone"
 
 

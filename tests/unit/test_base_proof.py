@@ -60,7 +60,9 @@ def test_what_centos_6_says_is_enough() -> None:
 )
 def test_what_is_not_it_is_named_for_what_it_is(seen: Seen, word: str) -> None:
     problem = judge(EL6, seen)
-    assert problem is not None and word in problem[0] and problem[1]
+    assert problem is not None
+    assert word in problem[0]
+    assert problem[1]
 
 
 def test_under_vsyscall_none_only_an_image_for_it_is_left() -> None:

@@ -147,7 +147,8 @@ def test_another_targets_rpm_is_named() -> None:
 )  # fmt: skip
 def test_each_ceiling(rpm: Traits, rule: str, found: str) -> None:
     (only,) = rules(rpm)
-    assert only[0] == rule and found in only[1]
+    assert only[0] == rule
+    assert found in only[1]
 
 
 def test_a_key_that_rpm_reads_is_let_through() -> None:
@@ -229,7 +230,8 @@ def test_a_stripped_archive_is_a_violation_and_no_broken_rpm(tmp_path: Path) -> 
         ("/a/a", b""), ("/a/c", b"1234567"), ("/a/e", b"b"), ("/a/b", b""), ("/a/d", b"123456789"),
     ]  # fmt: skip
     done = run("--target", "el6", path)
-    assert (done.returncode, done.stderr) == (1, "") and "rpmlib(LargeFiles)" in done.stdout
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "rpmlib(LargeFiles)" in done.stdout
 
 
 @pytest.mark.parametrize("members", [[(5, b"")], [(1, b"short")], [(0xFFFFFFFF, b"")]])
@@ -269,7 +271,8 @@ def test_the_gate_of_a_build_stops_it_and_names_all() -> None:
     with pytest.raises(ContractError) as caught:
         contract.require(old_tools.rpm_evidence("a", EL6, [OLD, NEW]), where="x")
     assert "new-tools-1-rc1.rpm: symbol versions" in caught.value.message
-    assert "GLIBC_2.14" in caught.value.message and "Recommends" in caught.value.message
+    assert "GLIBC_2.14" in caught.value.message
+    assert "Recommends" in caught.value.message
 
 
 REPOMD = '<repomd xmlns="http://linux.duke.edu/metadata/repo">{}</repomd>'
@@ -342,7 +345,8 @@ def test_the_command(tmp_path: Path) -> None:
     (bad / "a" / "r.rpm").write_bytes(REHEARSAL.read_bytes())
     done = run("--target", "el6", bad, OLD)
     lines = done.stdout.splitlines()
-    assert done.returncode == 1 and done.stderr == ""
+    assert done.returncode == 1
+    assert done.stderr == ""
     assert lines[0].startswith(f"{bad / 'a' / 'r.rpm'}: another target's RPM: ")
     assert lines[-1].startswith(f"{bad / 'repodata' / 'primary.xml.zst'}: metadata compression: ")
 
@@ -353,7 +357,8 @@ def test_the_command_asks_for_the_release_in_a_repo_of_ours_alone(tmp_path: Path
     assert run("--target", "el6", repo, repo / "a.rpm").stdout == ""
     (repo / "manifest.json").write_text("{}")
     done = run("--target", "el6", repo)
-    assert done.returncode == 1 and "its release is 0.el6.centos.5; RPMs of el6" in done.stdout
+    assert done.returncode == 1
+    assert "its release is 0.el6.centos.5; RPMs of el6" in done.stdout
 
 
 def test_a_mistake_is_named_and_the_rest_still_looked_at(tmp_path: Path) -> None:
@@ -361,9 +366,12 @@ def test_a_mistake_is_named_and_the_rest_still_looked_at(tmp_path: Path) -> None
     page.write_text("<html>")
     cut.write_bytes(OLD.read_bytes()[:-20])
     done = run("--target", "el6", tmp_path / "gone", page, cut, ZSTD)
-    assert done.returncode == 2 and "payload compressor: zstd" in done.stdout
-    assert "gone" in done.stderr and "page.rpm is not a readable RPM" in done.stderr
-    assert "cut.rpm is a broken RPM" in done.stderr and "Traceback" not in done.stderr
+    assert done.returncode == 2
+    assert "payload compressor: zstd" in done.stdout
+    assert "gone" in done.stderr
+    assert "page.rpm is not a readable RPM" in done.stderr
+    assert "cut.rpm is a broken RPM" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,8 @@ EL6 = catalog.load_target("el6")
 
 
 def test_the_target_is_data() -> None:
-    assert EL6.dist == ".el6" and EL6.macros["rhel"] == "6"
+    assert EL6.dist == ".el6"
+    assert EL6.macros["rhel"] == "6"
     assert EL6.ceilings == Ceilings(rpm="4.8", yum="3.2.29", glibc="2.12")
     assert [i.pinned for i in EL6.images] == [True, False, False]
 
@@ -33,8 +34,10 @@ def test_the_target_is_data() -> None:
 @pytest.mark.parametrize("name", ["el6", "el7", "el8"])
 def test_each_el_has_an_image_that_is_pinned_and_repos_that_are_signed(name: str) -> None:
     target = catalog.load_target(name)
-    assert target.images[0].pinned and target.dist == f".{name}"
-    assert target.ceilings and "unverified" in target.summary
+    assert target.images[0].pinned
+    assert target.dist == f".{name}"
+    assert target.ceilings
+    assert "unverified" in target.summary
     assert all(len(repo.urls) > 1 for repo in target.repos)
     assert {repo.key for repo in target.repos} == {key.file for key in target.keys}
 
@@ -49,8 +52,10 @@ def test_a_spec_is_patched_for_it(name: str, tmp_path: Path) -> None:
     (tmp_path / name).write_text(first.stdout, encoding="utf-8")
     second = run(tmp_path / name)
     assert (first.returncode, second.returncode) == (0, 0)
-    assert second.stdout == first.stdout and "0%{!?_without_storage_sheepdog:" in first.stdout
-    assert "already enabled" in second.stderr and "already enabled" not in first.stderr
+    assert second.stdout == first.stdout
+    assert "0%{!?_without_storage_sheepdog:" in first.stdout
+    assert "already enabled" in second.stderr
+    assert "already enabled" not in first.stderr
 
 
 def test_building_on_it_says_what_is_missing_before_anything_is_begun(
@@ -69,9 +74,11 @@ def test_building_on_it_says_what_is_missing_before_anything_is_begun(
 def test_its_tags_need_neither_engine_nor_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "vsyscall", lambda: "xonly")
     base, builder = recipes.tag_of(EL6, "base"), recipes.tag_of(EL6, "builder")
-    assert base.startswith("sheepvirt/el6-base:") and builder.startswith("sheepvirt/el6-builder:")
+    assert base.startswith("sheepvirt/el6-base:")
+    assert builder.startswith("sheepvirt/el6-builder:")
     other = replace(EL6, repos=EL6.repos[:1])
-    assert recipes.tag_of(other, "base") == base and recipes.tag_of(other, "builder") != builder
+    assert recipes.tag_of(other, "base") == base
+    assert recipes.tag_of(other, "builder") != builder
     mine = replace(EL6, repos=tuple(replace(r, mirrors=("http://m.lan/",)) for r in EL6.repos))
     assert recipes.tag_of(mine, "builder") == builder  # the same RPMs, whoever context them over
     monkeypatch.setattr(machine, "vsyscall", lambda: "none")
@@ -87,7 +94,9 @@ def test_a_rootfs_is_known_by_its_hash_else_by_its_file(tmp_path: Path) -> None:
 
     unpinned, pinned = tag(), tag("a" * 64)
     path.write_text("another", encoding="utf-8")
-    assert tag() != unpinned and tag("a" * 64) == pinned and tag("b" * 64) != pinned
+    assert tag() != unpinned
+    assert tag("a" * 64) == pinned
+    assert tag("b" * 64) != pinned
 
 
 def test_the_builder_is_what_it_was(tmp_path: Path, golden: Callable[[str, str], None]) -> None:
@@ -106,4 +115,5 @@ def test_its_repos_can_be_read_as_yum_does(tmp_path: Path) -> None:
     for repo in EL6.repos:
         row = parser[repo.name]
         assert tuple(row["baseurl"].split()) == repo.urls
-        assert row["gpgcheck"] == "1" and row["gpgkey"].endswith(f"/{repo.key}")
+        assert row["gpgcheck"] == "1"
+        assert row["gpgkey"].endswith(f"/{repo.key}")

@@ -126,7 +126,8 @@ def test_a_spec_below_a_folder_gets_a_release_of_the_target(tmp_path: Path) -> N
     assert "Release: 1%{?dist}\n" in patched.text
     assert "BuildRequires: openssl-devel\n" in patched.text
     (made,) = staging.made_sources(package, [archive], tmp_path)
-    assert made.name == "bridge.files" and made.read_text() == "/etc/bridge\n"
+    assert made.name == "bridge.files"
+    assert made.read_text() == "/etc/bridge\n"
     assert package.adjust
     assert adjust.apply(patched.text, package.adjust, EL6.macros, name="b").already
 
@@ -191,7 +192,8 @@ def test_module_and_daemon_are_of_one_release() -> None:
     for version in daemon.versions:
         one, other = (catalog.load_package(p.name, version) for p in (daemon, module))
         assert one.sources == other.sources
-        assert one.adjust and "openvswitch-kmod" in one.adjust.without, "an RPM would drag it in"
+        assert one.adjust
+        assert "openvswitch-kmod" in one.adjust.without, "an RPM would drag it in"
 
 
 def test_a_first_kernel_that_is_none_is_refused(

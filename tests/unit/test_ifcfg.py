@@ -207,16 +207,13 @@ def test_a_second_run_changes_nothing() -> None:
 
 
 def test_what_was_there_is_really_kept(tmp_path: Path) -> None:
-    folder = str(tmp_path)
-    with open(f"{folder}/ifcfg-eth0", "w", encoding="ascii") as handle:
-        handle.write(FORMER)
-    argv = ["dash", "-c", ifcfg.KEEP, "sh", f"{folder}/kept", f"{folder}/ifcfg-eth0", "/absent"]
+    former, kept = tmp_path / "ifcfg-eth0", tmp_path / "kept"
+    former.write_text(FORMER, encoding="ascii")
+    argv = ["dash", "-c", ifcfg.KEEP, "sh", str(kept), str(former), "/absent"]
     subprocess.run(argv, check=True)
-    listed = subprocess.run(["ls", f"{folder}/kept"], capture_output=True, text=True).stdout
-    (name,) = listed.split()
-    assert name.startswith("ifcfg-eth0.2")
-    with open(f"{folder}/kept/{name}", encoding="ascii") as handle:
-        assert handle.read() == FORMER
+    (copy,) = kept.iterdir()
+    assert copy.name.startswith("ifcfg-eth0.2")
+    assert copy.read_text(encoding="ascii") == FORMER
 
 
 @pytest.mark.parametrize(

@@ -216,4 +216,5 @@ def test_a_broken_line_is_none(line: str) -> None:
 
 def test_a_runlevel_of_thousands_of_digits_is_none() -> None:
     script = read("x", f"### BEGIN INIT INFO\n# Default-Start: 3 {'1' * 5000} 5\n")
-    assert script and script.levels == frozenset("35")
+    assert script
+    assert script.levels == frozenset("35")

@@ -82,7 +82,7 @@ def test_the_lines_of_the_node() -> None:
 
 
 @pytest.mark.parametrize(
-    "text,size", [("10", 10), ("10K", 10240), ("3m", 3 * MB), ("2G", 2 << 30), ("1T", 1 << 40)]
+    ("text", "size"), [("10", 10), ("10K", 10240), ("3m", 3 * MB), ("2G", 2 << 30), ("1T", 1 << 40)]
 )
 def test_sizes(text: str, size: int) -> None:
     assert dog.size_of(text) == size

@@ -154,7 +154,9 @@ def _raw_result(sheep: Connection, request: Request) -> int:
     return wire.response_header(sheep._receive(HEADER))[0].result
 
 
-@pytest.mark.parametrize("offset,length", [(OBJECT_SIZE, 1), (1 << 63, 1), (0, OBJECT_SIZE + 1)])
+@pytest.mark.parametrize(
+    ("offset", "length"), [(OBJECT_SIZE, 1), (1 << 63, 1), (0, OBJECT_SIZE + 1)]
+)
 def test_reads_and_writes_beyond_an_object_are_refused(
     sheep: Connection, offset: int, length: int
 ) -> None:

@@ -1,7 +1,7 @@
 """Rehearsal hosts: keys and pins come through the engine; an existing host is kept."""
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -89,12 +89,11 @@ class Answering:
 
 
 @pytest.fixture(autouse=True)
-def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SHEEPVIRT_STATE", str(tmp_path / "state"))
     monkeypatch.setattr(recipes, "ensure", lambda *_: "tag")
     monkeypatch.setattr(client, "connect", lambda _host: Answering())
     monkeypatch.setattr("time.sleep", lambda _: None)
-    yield
 
 
 def ensure(

@@ -45,7 +45,9 @@ def test_what_changes(name: str, target: str, golden: Callable[[str, str], None]
 
 def test_a_spec_that_has_it_is_left_alone() -> None:
     done = patch(PLUGIN, FEDORA)
-    assert done.already and done.text == PLUGIN and done.diff == ""
+    assert done.already
+    assert done.text == PLUGIN
+    assert done.diff == ""
     assert any("on already" in action for action in done.actions)
 
 
@@ -63,8 +65,10 @@ def test_every_other_line_stays_to_the_byte() -> None:
     gone = [line for line in before if line not in after]
     new = [line for line in after if line not in before]
     assert gone == []  # "…sheepdog 0" stands a second time, where there is no daemon
-    assert all(line.endswith("\r") for line in new) and len(after) == len(before) + 4
-    assert patch(odd).text.endswith("%endif") and "No newline at end" not in patch(odd).diff
+    assert all(line.endswith("\r") for line in new)
+    assert len(after) == len(before) + 4
+    assert patch(odd).text.endswith("%endif")
+    assert "No newline at end" not in patch(odd).diff
 
 
 def test_the_zero_without_a_daemon_stays() -> None:

@@ -107,7 +107,8 @@ def test_a_spec_with_a_daemon_package_never_asks_in_its_main_package() -> None:
     )  # fmt: skip
     error = refusal(bare)
     assert "there is no other Requires to put it after" in error.message
-    assert "line 12: " in error.message and "found: Summary: The daemon" in error.message
+    assert "line 12: " in error.message
+    assert "found: Summary: The daemon" in error.message
 
 
 # --- what messages name --------------------------------------------------------------------------
@@ -150,7 +151,8 @@ def test_a_configure_command_without_a_place_is_quoted() -> None:
 def test_a_spec_of_8_8_or_later_is_told_that_upstream_dropped_it(version: str) -> None:
     error = refusal(f"Name: libvirt\nVersion: {version}\nBuildRequires: meson\n")
     assert error.hint.startswith("upstream dropped sheepdog in libvirt 8.8; this spec's version is")
-    assert version in error.hint and "0.10.0 to 8.7" in error.hint
+    assert version in error.hint
+    assert "0.10.0 to 8.7" in error.hint
 
 
 @pytest.mark.parametrize("version", ["8.7.0", "1.0.3", "0.9.12", "@VERSION@", "x8.9"])
@@ -266,7 +268,8 @@ def test_macros_of_conditional_builds(text: str, value: bool) -> None:
 def test_builders_options_count() -> None:
     text = "%bcond_without foo\n%bcond_with bar\n%define x %{with bar} && %{without foo}\n"
     given = {"_without_foo": "--without-foo", "_with_bar": "--with-bar"}
-    assert read(text, given).is_true("x") and not read(text, {}).is_true("x")
+    assert read(text, given).is_true("x")
+    assert not read(text, {}).is_true("x")
 
 
 # --- on by a plain option ------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 import shlex
 import stat
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import IO
@@ -29,10 +29,10 @@ CHANGED = (
 
 
 @pytest.fixture(autouse=True)
-def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("SHEEPVIRT_STATE", str(tmp_path / "state of 100%"))
     monkeypatch.setenv("XDG_RUNTIME_DIR", "")
-    yield tmp_path
+    return tmp_path
 
 
 class Recorder:

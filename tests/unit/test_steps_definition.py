@@ -130,7 +130,8 @@ def test_what_is_missing_is_a_difference() -> None:
     root = ElementTree.fromstring(DOMAIN)
     devices = root.find("devices")
     console = root.find("devices/console")
-    assert devices is not None and console is not None
+    assert devices is not None
+    assert console is not None
     devices.remove(console)
     diff = difference(ElementTree.tostring(root, encoding="unicode"), domain())
     assert '+    <console type="pty">' in diff

@@ -32,7 +32,8 @@ def chkconfig() -> Iterator[ModuleType]:
         patch.syspath_prepend(str(PROGRAM))
         patch.setattr(sys, "dont_write_bytecode", True)  # the folder goes into an image as it is
         spec = importlib.util.spec_from_file_location("rehearsal", PROGRAM / "__main__.py")
-        assert spec and spec.loader
+        assert spec
+        assert spec.loader
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
         patch.setattr(sys.modules["verbs"], "runlevel", lambda: 3)

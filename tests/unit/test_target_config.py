@@ -50,7 +50,8 @@ def test_the_users_file_sets_a_rootfs_a_registry_and_mirrors(own: Path) -> None:
 def test_a_url_stays_a_url(own: Path) -> None:
     own.write_text('[el6]\nrootfs = "https://a.invalid/c6.tar.xz"\n', encoding="utf-8")
     rootfs = catalog.load_target("el6").rootfs
-    assert rootfs == Rootfs("https://a.invalid/c6.tar.xz") and rootfs.remote
+    assert rootfs == Rootfs("https://a.invalid/c6.tar.xz")
+    assert rootfs.remote
 
 
 @pytest.mark.parametrize(
@@ -69,7 +70,8 @@ def test_what_is_wrong_in_it_is_named(own: Path, text: str, word: str) -> None:
     own.write_text(text, encoding="utf-8")
     with pytest.raises(ConfigError) as caught:
         catalog.load_target("el6")
-    assert word in str(caught.value) and str(own) in caught.value.message
+    assert word in str(caught.value)
+    assert str(own) in caught.value.message
 
 
 TARGET = 'summary = "s"\nrelease = "R"\n[macros]\ndist = ".x"\n'

@@ -41,7 +41,7 @@ class Scratch:
                     os.fsync(fd)
             finally:
                 os.close(fd)
-            os.replace(beside, path)
+            beside.replace(path)
         except BaseException:
             _unlink(beside)
             raise
@@ -51,7 +51,7 @@ class Scratch:
     def discard(self, path: Path) -> None:
         """Remove a file or folder: gone at once and for good, its space a moment later."""
         aside = self.path()
-        os.replace(path, aside)
+        path.replace(aside)
         sync_folder(path.parent)
         if aside.is_dir():
             shutil.rmtree(aside, ignore_errors=True)

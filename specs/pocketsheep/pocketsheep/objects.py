@@ -152,7 +152,7 @@ class Objects:
         """Yield (name, kind) of the object files of a VDI; none where its folder is gone."""
         kinds = {Kind.DATA.value, Kind.VMSTATE.value}
         try:
-            names = os.listdir(self.home(vid))
+            names = [path.name for path in self.home(vid).iterdir()]
         except FileNotFoundError:
             return
         yield from ((name, name[0]) for name in names if len(name) == 6 and name[0] in kinds)
