@@ -1,1 +1,1 @@
-"""Images that are made here: base, builder, host and guest, and what a base is made of."""
+"""Container images (base, builder, host) and guests' disk images, and the origin of a base."""

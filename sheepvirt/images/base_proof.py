@@ -1,7 +1,7 @@
-"""Proof that a base which was pulled or imported is what its target builds on.
+"""Prove that a pulled or imported base is the system that its target needs.
 
-It has to say so itself (``release`` and ``[ceilings]`` of target.toml), and its rpm and yum have to
-run under this kernel. Nothing is built on it before.
+Its release and its tools must match ``release`` and ``[ceilings]`` of target.toml, and its rpm and
+yum must run under this kernel. Nothing is built on a base before this proof.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ SEGFAULT, ABSENT = 139, {126, 127}
 
 @dataclass(frozen=True)
 class Seen:
-    """What a base says of itself: two files (None: absent), and what two commands came to."""
+    """Observations of a base: two files (None: absent) and the results of two commands."""
 
     release: str | None
     os_release: str | None
-    saved: bool  # it has manifest.json at its root: an archive of `docker save`
+    saved: bool  # manifest.json is at its root: it is an archive of `docker save`
     rpm: Result
     yum: Result
 
 
 def prove(engine: Engine, target: Target, image: str, name: str) -> None:
-    """Raise EngineError unless ``image``, called ``name``, is what ``target`` builds on."""
+    """Raise EngineError unless ``image``, called ``name``, is a base for ``target``."""
 
     def text(path: str) -> str | None:
         content = engine.read_file(image, path)
@@ -48,12 +48,12 @@ def prove(engine: Engine, target: Target, image: str, name: str) -> None:
 
 
 def judge(target: Target, seen: Seen) -> tuple[str, str] | None:
-    """Pure: say what is wrong with a base and what to do, or None where it is what it should be."""
+    """Return what is wrong with a base and what to do, or None if it is right. Pure."""
     if seen.release is None or not seen.release.startswith(target.release):
         if seen.saved:
             return (
-                "is an image archive of `docker save`, and no root file system",
-                "`docker load` it, `docker create` a container of it, and `docker export` that",
+                "is an image archive of `docker save`, not a root file system",
+                "`docker load` it, `docker create` a container from it, and `docker export` that",
             )
         return (
             f"is not {target.release.strip()!r}: it is {_what_it_is(seen)}",
@@ -76,30 +76,30 @@ def _tool(tool: str, result: Result, wanted: str) -> tuple[str, str] | None:
     if result.code == SEGFAULT:
         return (
             f"{tool} dies there with exit code {SEGFAULT} (SIGSEGV)",
-            "has this kernel vsyscall=none (`invoke doctor`)? boot it with vsyscall=xonly, or give "
-            "an image that is made for it",
+            "if this kernel has vsyscall=none (`invoke doctor`), boot it with vsyscall=xonly, or "
+            "use an image that is made for it",
         )
     if result.code in ABSENT:
-        return f"it has no {tool}", "it is no whole system: a minimal installation has rpm and yum"
+        return f"it has no {tool}", "use a complete system: a minimal installation has rpm and yum"
     words = result.stdout.split()
     version = next((w for w in words if w[:1].isdigit()), "")
     if result.code or not version:
         last = (result.stderr or result.stdout).strip().splitlines()[-1:]
-        return f"{tool} fails there: {last[0] if last else result.code}", "is it a whole system?"
+        return f"{tool} fails there: {last[0] if last else result.code}", "use a complete system"
     if wanted and not f"{version}.".startswith(f"{wanted}."):
         return (
             f"its {tool} is {version}, not {wanted}",
-            "is it the right release? [ceilings] in target.toml says which tools it must have",
+            "use the right release: [ceilings] in target.toml has the versions of its tools",
         )
     return None
 
 
 def _what_it_is(seen: Seen) -> str:
-    """Name a system by what it says of itself."""
+    """Return the name that a system gives itself."""
     if seen.release and seen.release.strip():
         return repr(seen.release.strip().splitlines()[0])
     for line in (seen.os_release or "").splitlines():
         key, equals, value = line.partition("=")
         if key == "PRETTY_NAME" and equals:
             return repr(value.strip().strip("\"'"))
-    return "nothing that has a name (no /etc/redhat-release, no /etc/os-release)"
+    return "a system without a name (no /etc/redhat-release, no /etc/os-release)"

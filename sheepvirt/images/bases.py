@@ -1,6 +1,6 @@
 """The base image of a target: made by mmdebstrap, imported from an archive, or pulled.
 
-What did not come from mmdebstrap is not believed: see base_proof.py.
+An imported or pulled base must be proven: see base_proof.py.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from sheepvirt.model.targets import Image, Rootfs
 from sheepvirt.rpm.rpms import sha256
 from sheepvirt.sources import store
 
-# bullseye's -security pool lists files that answer 404, and a base with newer libraries from it
-# cannot install the rest (perl-base against perl): the plain suite alone.
+# Use only the plain suite: bullseye's -security pool lists files that answer 404, and a base with
+# newer libraries from it cannot install the rest (perl-base against perl).
 PLAIN_SUITE = r'sed -i "/-updates\|-security/d" "$1/etc/apt/sources.list"'
-ORIGIN = f"{LABEL}.origin"  # the label of a base that says what it was made of
+ORIGIN = f"{LABEL}.origin"  # the label with a base's origin
 ARCHIVES = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd")
 BLOCK = 512  # of a tar archive
 
@@ -36,7 +36,7 @@ def usable_images(target: Target, vsyscall: str) -> tuple[Image, ...]:
 
 
 def recipe(target: Target) -> str:
-    """Return what decides which base a target has: equal text, equal base. Asks no network."""
+    """Return the recipe of a target's base: equal text, equal base. Uses no network."""
     if target.rootfs:
         return f"rootfs {target.rootfs.sha256 or _stamp(target.rootfs)}"
     if target.suite:
@@ -47,8 +47,8 @@ def recipe(target: Target) -> str:
 def make(engine: Engine, target: Target, tag: str, progress: Progress) -> None:
     """Make the base image ``tag`` of ``target``.
 
-    Raises EngineError (mmdebstrap, import or every pull failed; a base is not what it should be),
-    SourceError (an archive is not there, not whole or not the pinned one).
+    Raises EngineError (mmdebstrap, import or every pull failed, or a base is not the right one),
+    SourceError (an archive does not exist, is truncated or is not the pinned one).
     """
     paths.cache().mkdir(parents=True, exist_ok=True)
     if target.rootfs:
@@ -71,7 +71,7 @@ def make(engine: Engine, target: Target, tag: str, progress: Progress) -> None:
 
 
 def _pull(engine: Engine, target: Target, tag: str, stage: Stage) -> str:
-    """Take the first image that can be pulled and is what it should be; return what it is."""
+    """Use the first image that can be pulled and is proven; return its origin."""
     refused: list[str] = []
     fix = ""
     for image in usable_images(target, machine.vsyscall()):
@@ -90,7 +90,7 @@ def _pull(engine: Engine, target: Target, tag: str, stage: Stage) -> str:
         except EngineError as error:
             refused.append(error.message)
             fix = fix or error.hint
-    lines = "\n    ".join(refused) or "its target.toml names none that this kernel can run"
+    lines = "\n    ".join(refused) or "its target.toml has no image that this kernel can run"
     raise EngineError(f"no base image for {target.name}:\n    {lines}", hint=fix)
 
 
@@ -98,7 +98,7 @@ def _pull(engine: Engine, target: Target, tag: str, stage: Stage) -> str:
 
 
 def _import(engine: Engine, target: Target, rootfs: Rootfs, tag: str, stage: Stage) -> str:
-    """Make the base of an archive of a root file system; return what it is."""
+    """Make the base from an archive of a root file system; return its origin."""
     with tempfile.TemporaryDirectory(dir=paths.cache()) as scratch:
         path = _archive(rootfs, Path(scratch), stage)
         digest = sha256(path)
@@ -106,13 +106,13 @@ def _import(engine: Engine, target: Target, rootfs: Rootfs, tag: str, stage: Sta
             raise SourceHashError(
                 f"{rootfs.place} is not the pinned archive:\n    wanted: sha256 {rootfs.sha256}\n"
                 f"    found:  sha256 {digest}",
-                hint="is it whole, and the right one? only then change rootfs_sha256",
+                hint="check that it is complete and the right one before you change rootfs_sha256",
             )
         fault = archive_fault(path)
         if fault:
             raise SourceError(
                 f"{rootfs.place} {fault}",
-                hint="fetch or make it again; `tar -tf` must list it without an error",
+                hint="download or make it again; `tar -tf` must list it without an error",
             )
         engine.import_tar(path, _unproven(tag))
     origin = f"{rootfs.place} ({'' if rootfs.sha256 else 'unpinned: '}sha256 {digest})"
@@ -121,26 +121,26 @@ def _import(engine: Engine, target: Target, rootfs: Rootfs, tag: str, stage: Sta
 
 
 def _archive(rootfs: Rootfs, scratch: Path, stage: Stage) -> Path:
-    """Return the archive as a file here; one that is pinned is fetched once."""
+    """Return the archive as a local file; a pinned one is downloaded once."""
     name = rootfs.place.rpartition("/")[2] or "rootfs"
     if not rootfs.remote:
         path = Path(rootfs.place)
         if not path.is_file():
             raise SourceError(
-                f"the rootfs {path} is not there", hint="mend `rootfs` in your sheepvirt.toml"
+                f"the rootfs {path} does not exist", hint="correct `rootfs` in your sheepvirt.toml"
             )
         return path
     if rootfs.sha256:
         return store.fetch(Source(name, rootfs.sha256, (rootfs.place,)), stage)
-    stage.line(f"{rootfs.place}: no rootfs_sha256, so nothing pins what comes")
+    stage.line(f"{rootfs.place}: no rootfs_sha256, so its content is not pinned")
     return web.download(rootfs.place, scratch / name)
 
 
 def archive_fault(path: Path) -> str:
-    """Return what is wrong with an archive by its first and last bytes, or "".
+    """Return the fault of an archive, from its first and last bytes, or "".
 
-    The engine notices a truncated archive only where the end falls into a file or into compressed
-    data: a tar archive that was cut between two files, or an empty one, it imports.
+    The engine notices a truncation only inside a file or inside compressed data. It imports a tar
+    archive that was cut between two files, and an empty one.
     """
     size = path.stat().st_size
     with path.open("rb") as handle:
@@ -153,14 +153,14 @@ def archive_fault(path: Path) -> str:
         return ""
     if head[257:262] != b"ustar":
         start = head[:40].decode(errors="replace").strip()
-        return f"is no tar archive: it starts with {start!r}"
+        return f"is not a tar archive: it starts with {start!r}"
     if size % BLOCK or any(tail):
         return "is truncated: a tar archive ends with two empty blocks"
     return ""
 
 
 def _stamp(rootfs: Rootfs) -> str:
-    """Return what an unpinned archive is known by, without reading all of it."""
+    """Return an identity of an unpinned archive, without reading all of it."""
     if rootfs.remote or not Path(rootfs.place).exists():
         return rootfs.place
     status = Path(rootfs.place).stat()
@@ -172,7 +172,7 @@ def _unproven(tag: str) -> str:
 
 
 def _adopt(engine: Engine, target: Target, name: str, tag: str, origin: str) -> None:
-    """Make the base ``tag`` of what has its unproven tag, once that has proven what it is."""
+    """Prove the image with the unproven tag, then make the base ``tag`` from it."""
     try:
         prove(engine, target, _unproven(tag), name)
         engine.adopt(_unproven(tag), tag, {ORIGIN: origin})
@@ -200,5 +200,6 @@ def _mmdebstrap(suite: str, tar: Path, stage: Stage) -> None:
         lines = "\n".join(tail)
         raise EngineError(
             f"mmdebstrap could not make a {suite} base:\n{lines}",
-            hint="is a Debian mirror in reach? run `make engine` first if mmdebstrap is missing",
+            hint="check that a Debian mirror is reachable; if mmdebstrap is missing, run "
+            "`make engine` first",
         )

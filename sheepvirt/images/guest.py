@@ -1,7 +1,7 @@
-"""Disk images of guests: small, bootable, made of Debian's packages alone.
+"""Disk images of guests: small, bootable, made only from Debian's packages.
 
-The parts are the image kind ``guest`` of the rehearsal target (``containers/rehearsal/guest/``): a
-guest is the same on every target, because it never meets the RPMs.
+Their parts are in the image kind ``guest`` of the rehearsal target
+(``containers/rehearsal/guest/``). A guest is the same on every target: it does not use the RPMs.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ def ensure_image(guest: Guest, progress: Progress) -> Path:
 def image_name(guest: Guest) -> str:
     """Return the file name of ``guest``'s image, with a hash of its recipe.
 
-    Of the guest only its line is on the disk, so only its line is in the hash. Raises ConfigError
-    for a line that is none.
+    Only the guest's console marker is on the disk, so only that is in the hash. Raises
+    ConfigError: the marker is not one line.
     """
     check_console_marker(guest)
     recipe = recipes.tag_of(catalog.load_target("rehearsal"), "guest")
@@ -63,10 +63,10 @@ def image_name(guest: Guest) -> str:
 
 
 def check_size(guest: Guest, size: int) -> None:
-    """Raise ConfigError where an image of ``size`` bytes does not fit on ``guest``'s VDI."""
+    """Raise ConfigError if an image of ``size`` bytes does not fit on ``guest``'s VDI."""
     if guest.disk == "sheepdog" and size > guest.disk_bytes:
         raise ConfigError(
-            f"guest {guest.name!r}: its image has {size} bytes and its VDI {guest.disk_bytes}",
+            f"guest {guest.name!r}: its image has {size} bytes, its VDI only {guest.disk_bytes}",
             hint=f"set `disk_gb = {-(-size // 10**9)}` for it in the inventory",
         )
 

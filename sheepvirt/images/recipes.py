@@ -1,11 +1,11 @@
 """Images of a target, tagged by a hash of their recipe: same recipe, same image, no work.
 
-``base`` comes from bases.py; every other kind is a folder ``containers/<target>/<kind>/`` with a
+``base`` comes from bases.py. Every other kind is a folder ``containers/<target>/<kind>/`` with a
 ``Containerfile.j2`` that starts from it (``host-sysv`` from ``host``). Each ``NAME.j2`` there is a
 template of ``NAME``. A file that two kinds share is a symlink in both to ``common/``.
 
-Where the target has repos, ``pki/`` is beside them in the context: ``ca-bundle.crt``, which is this
-machine's (the base's own may be too old for today's servers), and the keys of those repos.
+If the target has repos, the build context also has ``pki/``: this machine's ``ca-bundle.crt`` (the
+base's own may be too old for today's servers) and the keys of those repos.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ PKI = "pki"
 
 
 def parent(kind: str) -> str:
-    """Return the kind of image that ``kind`` starts from: ``host-sysv`` is a ``host``, changed."""
+    """Return the kind of image that ``kind`` starts from: ``host`` for ``host-sysv``."""
     before, _, variant = kind.partition("-")
     return before if variant else "base"
 
 
 def kinds(target: Target) -> list[str]:
-    """Return the kinds of image that ``target`` has a recipe of, less base and variants of one."""
+    """Return the kinds of image that ``target`` has a recipe for, without base and variants."""
     found = sorted(path.parent.name for path in target.folder.glob("*/Containerfile.j2"))
     return [kind for kind in found if parent(kind) == "base"]
 
 
 def tag_of(target: Target, kind: str) -> str:
-    """Return the tag of ``target``'s image ``kind`` by its recipe, whether it is there or not.
+    """Return the tag of ``target``'s image ``kind``, from its recipe.
 
-    Asks neither the engine nor the network.
+    The image need not exist; neither the engine nor the network is used.
     """
     if kind == "base":
         recipe = hashlib.sha256(bases.recipe(target).encode())
@@ -53,14 +53,14 @@ def tag_of(target: Target, kind: str) -> str:
         for path in _files(target.folder / kind):
             name = path.relative_to(target.folder).as_posix()
             recipe.update(name.encode() + b"\0" + path.read_bytes())
-        if target.repos:  # what the templates are filled with, less the user's own mirrors (repr)
+        if target.repos:  # the templates' values, without the user's mirrors (repr omits those)
             filling = (target.repos, target.keys, target.macros, _host_packages())
             recipe.update(repr(filling).encode())
     return f"sheepvirt/{target.name}-{kind}:{recipe.hexdigest()[:16]}"
 
 
 def _files(folder: Path) -> list[Path]:
-    """Return the files of a recipe, those in folders that are links included."""
+    """Return the files of a recipe, also those in symlinked folders."""
     found = (
         Path(top) / name for top, _, names in os.walk(folder, followlinks=True) for name in names
     )
@@ -70,8 +70,8 @@ def _files(folder: Path) -> list[Path]:
 def ensure(engine: Engine, target: Target, kind: str, progress: Progress) -> str:
     """Return the tag of ``target``'s image ``kind`` ("base", "builder", "host"); make it if absent.
 
-    Raises EngineError (the target has no such image, it has no base, a build step fails) and
-    SourceError (an archive or a key is not what is pinned).
+    Raises EngineError (the target has no such image or no base, or a build step fails),
+    SourceError (an archive or a key is not the pinned one).
     """
     tag = tag_of(target, kind)
     if engine.image_id(tag) is not None:
@@ -95,7 +95,7 @@ def ensure(engine: Engine, target: Target, kind: str, progress: Progress) -> str
 
 
 def write_context(target: Target, kind: str, base: str, context: Path) -> None:
-    """Make the folder ``context``: the files of image ``kind``, its templates filled in."""
+    """Make the folder ``context``: the files of image ``kind``, with its templates rendered."""
     shutil.copytree(target.folder / kind, context)
     templates = jinja2.Environment(
         undefined=jinja2.StrictUndefined, keep_trailing_newline=True, autoescape=False
@@ -116,7 +116,7 @@ def _write_pki(engine: Engine, target: Target, base: str, folder: Path) -> None:
     bundle = web.ca_bundle()
     if bundle is None:
         raise EngineError(
-            "this machine has no bundle of CA certificates to give to the build root",
+            "this machine has no bundle of CA certificates for the build root",
             hint="`apt-get install ca-certificates`, or name one in $SSL_CERT_FILE",
         )
     shutil.copyfile(bundle, folder / "ca-bundle.crt")

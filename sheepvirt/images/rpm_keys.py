@@ -1,4 +1,4 @@
-"""Keys that sign a distribution's RPMs: fetched, known by fingerprint, looked at for expiry."""
+"""Keys that sign a distribution's RPMs: fetch them, check their fingerprint and expiry."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ SECONDS = 5.0
 
 
 def path_of(key: RpmKey) -> str:
-    """Return where a system of the target's kind keeps ``key``."""
+    """Return the path of ``key`` on a system of the target."""
     return f"{FOLDER}/{key.file}"
 
 
 def checked(key: RpmKey, content: bytes | None) -> bytes:
-    """Return the file of ``key``: its ``content``, if the base image has it, else fetched.
+    """Return the file of ``key``: ``content`` from the base image, or else fetched.
 
     Raises SourceError (absent, unreachable, expired) and SourceHashError (another fingerprint).
     """
@@ -28,7 +28,7 @@ def checked(key: RpmKey, content: bytes | None) -> bytes:
         if not key.urls:
             raise SourceError(
                 f"the base image has no {path_of(key)}",
-                hint="is it a whole system? or give the key `urls` in target.toml",
+                hint="use a complete system, or give the key `urls` in target.toml",
             )
         content = fetch(key)
     found = judge(key, content)
@@ -47,13 +47,13 @@ def fetch(key: RpmKey) -> bytes:
             refused.append(f"{url}: {error.message}")
     lines = "\n    ".join(refused)
     raise SourceError(
-        f"no place has the key {key.file}:\n    {lines}",
-        hint="mend the network, or name a mirror in your sheepvirt.toml (docs/el6.md)",
+        f"no location has the key {key.file}:\n    {lines}",
+        hint="repair the network, or name a mirror in your sheepvirt.toml (docs/el6.md)",
     )
 
 
 def judge(key: RpmKey, content: bytes, now: float | None = None) -> Finding:
-    """Tell whether ``content`` is ``key`` and still valid at ``now`` (Unix time; None: now)."""
+    """Judge whether ``content`` is ``key`` and valid at ``now`` (Unix time; None: now)."""
     now = time.time() if now is None else now
     what = f"key {key.file}"
     try:
@@ -62,12 +62,12 @@ def judge(key: RpmKey, content: bytes, now: float | None = None) -> Finding:
         start = content[:40].decode(errors="replace").strip()
         return Finding(
             what, False, f"{error}: it starts with {start!r}",
-            "does a login page or a proxy answer in the server's place?",
+            "check whether a login page or a proxy answers instead of the server",
         )  # fmt: skip
     if found.fingerprint != key.fingerprint:
         return Finding(
             what, False, f"its fingerprint is {found.fingerprint}, not {key.fingerprint}",
-            "do not go on: this is another key; compare with what the distribution publishes",
+            "do not use this key; compare it with the one that the distribution publishes",
         )  # fmt: skip
     if found.ends is None or found.ends > now:
         return Finding(what, True, f"fingerprint {found.fingerprint}")
@@ -78,6 +78,6 @@ def judge(key: RpmKey, content: bytes, now: float | None = None) -> Finding:
         )
     return Finding(
         what, False, f"expired on {day}",
-        "take the renewed key (its fingerprint stays the same); if the archive was signed before "
-        "and nobody renews it, say expired_ok = true beside it in target.toml",
+        "use the renewed key (it has the same fingerprint), or set expired_ok = true for it in "
+        "target.toml if the archive was signed before and the key will not be renewed",
     )  # fmt: skip

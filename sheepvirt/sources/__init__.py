@@ -1,1 +1,1 @@
-"""Pinned sources: fetched, verified, cached; or given by hand."""
+"""Sources: pinned ones are fetched, verified and cached; local ones come from ``--source``."""

@@ -1,7 +1,7 @@
-"""Sources pinned by a commit id: fetched by the user's own git, verified by git's object ids.
+"""Sources pinned by a commit id: fetched by the user's git, verified by git's object ids.
 
-The user's configuration applies (insteadOf, mirrors, proxies, credentials); nothing is ever asked
-on a terminal. A repository in the cache is whole or not there: it is made beside and renamed.
+The user's configuration applies (insteadOf, mirrors, proxies, credentials); git never prompts on a
+terminal. A cached repository is always complete: it is made in a temporary folder and renamed.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from sheepvirt.core.errors import SourceError, SourceUnreachableError
 from sheepvirt.core.progress import Stage
 from sheepvirt.model.builds import TARBALL_SUFFIXES, Availability, GitSource
 
-ASK = 10.0  # seconds that a server has to answer at all
-FETCH = 600.0  # seconds that a whole fetch may take
+ASK = 10.0  # seconds for a server's answer
+FETCH = 600.0  # seconds for a whole fetch
 PINNED = "refs/sheepvirt/pinned"
-# A tarball is the same whatever the user's git is told about line ends and modes.
+# Make the tarball independent of the user's git settings for line ends and modes.
 PLAIN = ("-c", "tar.umask=0022", "-c", "core.autocrlf=false", "-c", "core.attributesFile=/dev/null")
-# Where a caller's git (a hook, say) tells its children that their repository is.
+# Variables with which a calling git (such as a hook) tells its children their repository.
 ELSEWHERE = {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_NAMESPACE",
              "GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES"}  # fmt: skip
 
@@ -36,10 +36,9 @@ def home(git: GitSource) -> Path:
 
 
 def availability(git: GitSource) -> Availability:
-    """Tell whether ``git`` can be fetched now: from the cache, else a server that answers in time.
+    """Tell whether ``git`` is available now: intact in the cache, or its server answers in time.
 
-    What the cache has of it counts where it is whole: a run that was killed, or a full disk, may
-    have left a part.
+    The cached repository may be incomplete after a killed run or a full disk.
     """
     if _holds(home(git), git.commit) and not _damage(home(git)):
         return Availability(True, "its source is in the cache")
@@ -50,18 +49,18 @@ def availability(git: GitSource) -> Availability:
 
 
 def tarball(git: GitSource, file: str, stage: Stage, *, fetch: bool = True) -> Path:
-    """Return the pinned tree as a tarball called ``file``; its top folder is ``file``'s stem.
+    """Export the pinned tree to a tarball ``file``; its top folder is ``file``'s stem.
 
-    Raises SourceUnreachableError (git could not fetch: says what it said; or ``fetch`` is off, and
-    the cache has it not) or SourceError (the repository has no such commit, or git finds its
-    content damaged).
+    Raises SourceUnreachableError (git could not fetch, with its message; or ``fetch`` is off and
+    the cache does not have it), SourceError (the repository has no such commit, or its content is
+    damaged).
     """
     repository = home(git)
     if _holds(repository, git.commit) and not _damage(repository):
         stage.line(f"{file}: commit {git.commit} is in the cache")
     elif not fetch:
         raise SourceUnreachableError(
-            f"{file}: commit {git.commit} is not whole in {repository}, and the network is off",
+            f"{file}: commit {git.commit} is incomplete in {repository}, and the network is off",
             hint="run the command again: the bundle has it",
         )
     else:
@@ -81,33 +80,33 @@ def tarball(git: GitSource, file: str, stage: Stage, *, fetch: bool = True) -> P
 
 
 def _fetch(git: GitSource, repository: Path) -> None:
-    """Make ``repository``, bare, with the pinned commit in it: beside, then in one rename."""
+    """Make the bare ``repository`` with the pinned commit, atomically."""
     repository.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=repository.parent) as scratch:
         new = Path(scratch) / "new.git"
         _require(_init(new), f"git could not make a repository in {scratch}")
         said = _ask(git, new, "--depth=1", f"{git.commit}:{PINNED}")
         if said.returncode and "unadvertised object" in said.stderr:
-            # An old server gives what has a name, and no commit by its id alone.
+            # An old server sends only commits that a ref names.
             said = _ask(git, new, "+refs/*:refs/*")
         missing = "not our ref" in said.stderr
         if said.returncode and not missing:
             raise SourceUnreachableError(
                 f"git cannot fetch {git.url}:\n    " + "\n    ".join(_words(said)),
-                hint="mend the network, or point your git at a mirror: `git config --global "
-                f"url.MIRROR.insteadOf {git.url}`, or put one into the cache: `git clone --bare "
+                hint="repair the network, or point your git at a mirror: `git config --global "
+                f"url.MIRROR.insteadOf {git.url}`, or clone one into the cache: `git clone --bare "
                 f"MIRROR {repository}`",
             )
         if missing or not _holds(new, git.commit):
             raise SourceError(
                 f"{git.url} has no commit {git.commit}",
-                hint="is the pin in package.toml right? a mirror that lags lacks new commits",
+                hint="check the pin in package.toml; an outdated mirror lacks new commits",
             )
         damage = _damage(new)
         if damage:
             raise SourceError(
-                f"{git.url}: what git fetched is damaged:\n    {damage}",
-                hint="nothing was kept; run it again, or take another mirror",
+                f"{git.url}: the fetched objects are damaged:\n    {damage}",
+                hint="run this again, or use another mirror; nothing was kept",
             )
         _keep(new, repository)
 
@@ -118,9 +117,9 @@ def _keep(new: Path, repository: Path) -> None:
 
 
 def pack(git: GitSource, file: Path) -> None:
-    """Write the objects of the cached commit, without its history, to ``file``: a pack of git's.
+    """Write the objects of the cached commit, without its history, to ``file`` as a git pack.
 
-    Raises SourceError: git refused.
+    Raises SourceError: git failed.
     """
     repository = home(git)
     listed = _git("rev-list", "--objects", "--no-walk", git.commit, repository=repository)
@@ -133,9 +132,9 @@ def pack(git: GitSource, file: Path) -> None:
 
 
 def unpack(commit: str, file: Path) -> None:
-    """Take ``commit`` from a pack that ``pack`` made into the cache; git hashes every object.
+    """Add ``commit`` from a pack made by ``pack`` to the cache; git hashes every object.
 
-    Raises SourceError: the pack is damaged, or has not all of the commit.
+    Raises SourceError: the pack is damaged, or the commit in it is incomplete.
     """
     repository = home(GitSource("", commit))
     if _holds(repository, commit) and not _damage(repository):
@@ -146,14 +145,14 @@ def unpack(commit: str, file: Path) -> None:
         _require(_init(new), f"git could not make a repository in {scratch}")
         inside = new / "objects" / "pack" / "pack-bundle.pack"
         shutil.copyfile(file, inside)
-        (new / "shallow").write_text(f"{commit}\n", encoding="ascii")  # its history stayed behind
+        (new / "shallow").write_text(f"{commit}\n", encoding="ascii")  # without its history
         said = _git("index-pack", str(inside), repository=new)
         said = said if said.returncode else _git("update-ref", PINNED, commit, repository=new)
         damage = "\n    ".join(_words(said)) if said.returncode else _damage(new)
         if damage or not _holds(new, commit):
             raise SourceError(
                 f"the pack of commit {commit} is damaged:\n    {damage or 'it has no such commit'}",
-                hint="nothing was kept; make the bundle again",
+                hint="make the bundle again; nothing was kept",
             )
         _keep(new, repository)
 
@@ -164,7 +163,7 @@ def own_revision() -> str:
 
 
 def revision(folder: Path) -> str:
-    """Return the commit id that ``folder`` is a checkout of, with "+" if changed; "" if none."""
+    """Return the commit id of the checkout ``folder``, with "+" if changed; "" if it is none."""
     head = _git("-C", str(folder), "rev-parse", "--verify", "HEAD")
     if head.returncode:
         return ""
@@ -183,7 +182,7 @@ def _ask(git: GitSource, repository: Path, *what: str) -> subprocess.CompletedPr
 
 
 def _holds(repository: Path, commit: str) -> bool:
-    """Tell whether ``commit`` is there and a commit (the id of a tag names another object)."""
+    """Tell whether ``commit`` exists and is a commit (a tag's id names another object)."""
     if not repository.is_dir():
         return False
     argv = ("rev-parse", "--quiet", "--verify", f"{commit}^{{commit}}")
@@ -191,7 +190,7 @@ def _holds(repository: Path, commit: str) -> bool:
 
 
 def _damage(repository: Path) -> str:
-    """Let git hash every object again; return what it finds wrong, or ""."""
+    """Return the damage that git finds when it hashes every object again, or ""."""
     done = _git("fsck", "--no-dangling", "--no-progress", repository=repository, seconds=FETCH)
     return "\n    ".join(_words(done)) if done.returncode else ""
 
@@ -220,7 +219,7 @@ def _words(done: subprocess.CompletedProcess[str]) -> list[str]:
 def _git(
     *argv: str, repository: Path | None = None, seconds: float = FETCH, told: str = ""
 ) -> subprocess.CompletedProcess[str]:
-    """Run git away from any repository but ``repository``; it and its helpers end in time.
+    """Run git on no other repository than ``repository``; kill it and its helpers on timeout.
 
     ``told`` is its standard input.
     """
@@ -240,7 +239,7 @@ def _git(
         except subprocess.TimeoutExpired:
             _end(process)
             return subprocess.CompletedProcess(argv, -1, "", f"no answer within {seconds:.0f} s")
-        except BaseException:  # Ctrl-C reaches us alone: git has a session of its own
+        except BaseException:  # git does not get Ctrl-C: it runs in another session
             _end(process)
             raise
     return subprocess.CompletedProcess(argv, process.returncode, out, err)

@@ -1,8 +1,8 @@
-"""Sources given by hand: ``--source NAME=FILE``.
+"""Local sources: ``--source NAME=FILE``.
 
-A file that has a pinned hash is that source, wherever it lay. Any other is unpinned: nobody vouches
-for it, so that whatever is made of it says so (in %dist as well, and so on every host), and is for
-rehearsals alone.
+A file with a pinned hash is that source. Any other file is unpinned: its content is not known. So
+everything built from it says so (in %dist, too, and so on every host) and is only for rehearsal
+hosts.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ UNPINNED = " (unpinned)"
 
 
 def parse(words: Sequence[str], packages: Mapping[str, Package]) -> dict[str, Path]:
-    """Return the file that ``--source`` words give for each package.
+    """Parse ``--source`` options; return the file for each package.
 
-    Raises UnknownNameError, ConfigError: no NAME=FILE, no such file, no source that it could be.
+    Raises UnknownNameError, ConfigError: not NAME=FILE, no such file, or a package without sources.
     """
     found: dict[str, Path] = {}
     for word in words:
@@ -36,23 +36,23 @@ def parse(words: Sequence[str], packages: Mapping[str, Package]) -> dict[str, Pa
         if not package.sources:
             takers = ", ".join(n for n, p in packages.items() if p.sources)
             raise ConfigError(
-                f"--source {word}: {name} is made of files of ours and takes no source",
-                hint=f"those that take one: {takers}",
+                f"--source {word}: {name} has no source: all its files are in this checkout",
+                hint=f"packages with a source: {takers}",
             )
         if not path.is_file() or not os.access(path, os.R_OK):
             raise ConfigError(
-                f"--source {word}: there is no file {path} that can be read",
-                hint="is the path right? it is taken from the folder that you are in",
+                f"--source {word}: there is no readable file {path}",
+                hint="correct the path; it is relative to the current folder",
             )
         if found.setdefault(name, path) != path:
-            raise ConfigError(f"--source: two files for {name}", hint="take one out")
+            raise ConfigError(f"--source: two files for {name}", hint="remove one of them")
     return found
 
 
 def use(package: Package, path: Path, digest: str) -> Package:
     """Return the package with the file as its source; ``digest`` is the file's sha256. Pure.
 
-    Raises ConfigError: the package has several sources, and the file could be any of them.
+    Raises ConfigError: the package has several sources, and the file matches none of them.
     """
     index = _which(package, path, digest)
     pinned = package.sources[index]
@@ -67,7 +67,7 @@ def use(package: Package, path: Path, digest: str) -> Package:
 
 
 def recall(package: Package, record: BuildRecord) -> Package:
-    """Return the package with the sources that ``record`` was built of: one may be unpinned."""
+    """Return the package with the sources of ``record``'s build; one may be unpinned."""
     pins = {name: pin for name, pin in record.inputs.items() if name.endswith(UNPINNED)}
     sources = tuple(
         Source(s.file, pin) if (pin := pins.get(f"source {s.file}{UNPINNED}")) else s
@@ -77,7 +77,7 @@ def recall(package: Package, record: BuildRecord) -> Package:
 
 
 def _which(package: Package, path: Path, digest: str) -> int:
-    """Return the index of the source that the file is: by its hash, by its name, the only one."""
+    """Return the index of the source that the file replaces: by hash, by name, or the only one."""
     sources = package.sources
     for index, source in enumerate(sources):
         if source.sha256 == digest:
@@ -87,12 +87,12 @@ def _which(package: Package, path: Path, digest: str) -> int:
         return (named or [0])[0]
     raise ConfigError(
         f"--source {package.name}={path}: {package.name} has {len(sources)} sources",
-        hint=f"call the file as the one that it is: {', '.join(s.file for s in sources)}",
+        hint=f"rename the file to one of: {', '.join(s.file for s in sources)}",
     )
 
 
 def evidence(package: Package, version: str) -> list[Evidence]:
-    """Return what there is to say of an unpinned source; ``version`` is what its spec says."""
+    """Return the evidence about an unpinned source; ``version`` is from its spec."""
     if not package.unpinned:
         return []
     return [
@@ -105,19 +105,19 @@ def evidence(package: Package, version: str) -> list[Evidence]:
 
 
 def sentences(records: Sequence[BuildRecord]) -> list[str]:
-    """Return a line about each published package that was made of an unpinned source."""
+    """Return a line about each published package that was built from an unpinned source."""
     return [
-        f"UNPINNED: {r.package} {r.version}: {r.unpinned}; for rehearsals alone: a run of "
-        f"build-rpms without --source builds the pinned one in its place"
+        f"UNPINNED: {r.package} {r.version}: {r.unpinned}; only for rehearsal hosts; "
+        f"`invoke build-rpms` without --source replaces it by the pinned one"
         for r in records
         if r.unpinned
     ]
 
 
 def admit(host: Host, records: Sequence[BuildRecord], progress: Progress) -> None:
-    """Say what is unpinned of what ``host`` is to get. Raises BootstrapError: it is a real machine.
+    """Report the unpinned packages for ``host``. Raises BootstrapError: it is a real machine.
 
-    A rehearsal host may have it, or nothing could be tried before its hash is known.
+    A rehearsal host may have them: a source can be tried before its hash is known.
     """
     unpinned = [r for r in records if r.unpinned]
     for line in sentences(unpinned):
@@ -127,6 +127,6 @@ def admit(host: Host, records: Sequence[BuildRecord], progress: Progress) -> Non
         raise BootstrapError(
             f"{host.name} is a real machine, and the repo of {host.target} has {names} from a "
             "source that is not pinned",
-            hint=f"`invoke build-rpms --target {host.target}` builds the pinned one; or pin this "
-            "source's sha256 in specs/, once you trust it",
+            hint=f"run `invoke build-rpms --target {host.target}` to build the pinned one, or pin "
+            "this source's sha256 in specs/ if you trust it",
         )

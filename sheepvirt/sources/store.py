@@ -1,8 +1,8 @@
-"""Fetch, verify, cache: a source is its sha256 (or git commit), whatever place gave the bytes.
+"""Fetch, verify and cache sources. The sha256 (or git commit) identifies a source.
 
-Locations are tried in order: the cache, each URL, Debian's source package (through the
-distribution's own client in a container, so that its mirror settings are the image's). A run that
-has a shelf takes nothing but what is on it, and asks no network.
+Locations are tried in order: the cache, each URL, Debian's source package (with the distribution's
+client in a container, so the image's mirror settings apply). A run with a shelf (the sources of a
+bundle) uses only those, and no network.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from sheepvirt.model.builds import Availability, DebianSource, Shelf, Source
 from sheepvirt.rpm.rpms import sha256
 from sheepvirt.sources import git
 
-# Bring Debian's file into a folder; return where it is.
+# Fetches Debian's file to a folder; returns its path.
 DebianFetcher = Callable[[DebianSource, Path], Path]
-# Bring a file into a folder; return where it is.
+# Fetches a file to a folder; returns its path.
 Get = Callable[[Path], Path]
 
 
 def cached(source: Source) -> Path | None:
-    """Return the cached file of ``source`` if its content still has the hash, else None."""
+    """Return the cached file of ``source`` if its hash is right, else None."""
     path = _home(source)
     if path.is_file() and sha256(path) == source.sha256:
         return path
@@ -73,16 +73,16 @@ def fetch(
     debian: DebianFetcher | None = None,
     shelf: Shelf | None = None,
 ) -> Path:
-    """Return a file with the content of ``source``, from the cache or the first place that has it.
+    """Return a file with the content of ``source``, from the cache or the first location with it.
 
-    With a ``shelf`` it comes from that or not at all, and no place is asked: what the user gave by
-    hand is here.
+    With a ``shelf`` it must be in that bundle, and no location is tried; a file from ``--source``
+    needs none.
 
-    Raises SourceHashError (some place answered with other content: both hashes are named, the
-    file is not kept) or SourceUnreachableError (no place answered: each is named with its reason).
-    A git source is fetched by git, and raises what ``git.tarball`` does.
+    Raises SourceHashError (a location has other content: both hashes are named, the file is not
+    kept), SourceUnreachableError (no location answered: each is named with its reason). A git
+    source is fetched by git and raises as ``git.tarball``.
     """
-    if shelf and source.given:  # it is here, and no network's affair
+    if shelf and source.given:  # a local file needs no network
         source, shelf = replace(source, urls=(), debian=None), None
     if shelf:
         require([source], shelf)
@@ -114,22 +114,22 @@ def fetch(
                 got.replace(home)
                 return home
             wrong.append(f"{place}: sha256 is {digest}")
-    tried = "\n    ".join([*wrong, *refused]) or "it names no place"
+    tried = "\n    ".join([*wrong, *refused]) or "it has no URL"
     if wrong:
         raise SourceHashError(
-            f"{source.file} is not what is pinned.\n"
+            f"{source.file} is not the pinned file.\n"
             f"    wanted: sha256 {source.sha256}\n    {tried}",
-            hint="the file was not kept; before changing a pin, compare it with what upstream says",
+            hint="compare it with upstream's before you change the pin; the file was not kept",
         )
     raise SourceUnreachableError(
-        f"no place has {source.file}:\n    {tried}",
-        hint="mend the network, or give the file by hand: `build-rpms --source NAME=FILE`, or put "
-        f"it at {home}; its hash is checked",
+        f"no location has {source.file}:\n    {tried}",
+        hint="repair the network, or give a local file: `build-rpms --source NAME=FILE`, or copy "
+        f"it to {home}; its hash is checked",
     )
 
 
 def require(sources: Iterable[Source], shelf: Shelf) -> None:
-    """Raise SourceUnreachableError, naming them, where some of ``sources`` are not on ``shelf``."""
+    """Raise SourceUnreachableError with all ``sources`` that the bundle ``shelf`` lacks."""
     missing = [source for source in sources if not source.given and not shelf.has(source)]
     if missing:
         names = "\n    ".join(
@@ -137,28 +137,28 @@ def require(sources: Iterable[Source], shelf: Shelf) -> None:
         )
         raise SourceUnreachableError(
             f"the network is off, and {shelf.name} lacks what this build needs:\n    {names}",
-            hint="make the bundle from this very checkout, on a machine that reaches them (`invoke "
-            "bundle TARGET`, with the same --package words), and carry it over",
+            hint="make the bundle again from this checkout, on a machine that can fetch them "
+            "(`invoke bundle TARGET`, with the same --package options)",
         )
 
 
 def put(source: Source, content: Iterable[bytes]) -> None:
-    """Put a source's content into the cache. Raises SourceHashError: it is not that."""
+    """Put a source's content into the cache. Raises SourceHashError: the hash is wrong."""
     if cached(source):
         return
     home = _home(source)
     home.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=home.parent) as scratch:
-        beside = Path(scratch) / "file"
-        with beside.open("wb") as out:
+        temporary = Path(scratch) / "file"
+        with temporary.open("wb") as out:
             out.writelines(content)
-        found = sha256(beside)
+        found = sha256(temporary)
         if found != source.sha256:
             raise SourceHashError(
                 f"{source.file}: wanted sha256 {source.sha256}, it is {found}",
                 hint="the file was not kept",
             )
-        beside.replace(home)
+        temporary.replace(home)
 
 
 def _home(source: Source) -> Path:
@@ -167,7 +167,7 @@ def _home(source: Source) -> Path:
 
 def _places(source: Source, debian: DebianFetcher | None) -> Iterator[tuple[str, Get]]:
     if source.given:
-        yield f"{source.given} (given by hand)", functools.partial(_copied, source.given)
+        yield f"{source.given} (from --source)", functools.partial(_copied, source.given)
     for url in source.urls:
         yield url, functools.partial(_download, url, source.file)
     if source.debian and debian:

@@ -210,7 +210,7 @@ def test_a_mirror_that_is_no_registry_is_named(engine: Engine, page: str) -> Non
             "rpm dies there with exit code 139",
         ),
         ({"manifest.json": "[]", "repositories": "{}"}, "`docker save`"),
-        ({"etc/redhat-release@": "/etc/redhat-release"}, "nothing that has a name"),
+        ({"etc/redhat-release@": "/etc/redhat-release"}, "a system without a name"),
     ],
 )
 def test_an_archive_of_something_else_is_named_for_what_it_is(

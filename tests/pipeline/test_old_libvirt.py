@@ -146,7 +146,7 @@ def test_the_thirteen_of_nineteen_go_onto_a_host_in_one_transaction(world: Path)
     ] == []
     assert [c.control for c in controls if not c.ok] == []
 
-    with pytest.raises(SourceUnreachableError, match=r"no place has libvirt-1\.0\.3\.tar\.gz"):
+    with pytest.raises(SourceUnreachableError, match=r"no location has libvirt-1\.0\.3\.tar\.gz"):
         run(target, None)  # nothing unpinned is taken for the pinned source
     assert repo.published(target)["libvirt"] == record
 

@@ -43,8 +43,8 @@ def test_what_centos_6_says_is_enough() -> None:
             replace(GOOD, release="Red Hat Enterprise Linux Server release 6.10 (Santiago)\n"),
             "'Red Hat Enterprise Linux Server release 6.10 (Santiago)'",
         ),
-        (replace(GOOD, release=None), "nothing that has a name"),
-        (replace(GOOD, release=""), "nothing that has a name"),
+        (replace(GOOD, release=None), "a system without a name"),
+        (replace(GOOD, release=""), "a system without a name"),
         (replace(GOOD, release=None, saved=True), "`docker save`"),
         (replace(GOOD, rpm=Result(139, "", "")), "exit code 139"),
         (replace(GOOD, rpm=Result(127, "", "")), "it has no rpm"),
@@ -98,7 +98,7 @@ def test_a_truncated_archive_has_one_wherever_it_was_cut(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("content", "word"),
     [(b"", "is empty"), (b"<html>no such file</html>", "starts with '<html>no such file</html>'"),
-     (b"PK\x03\x04" + b"x" * 600, "is no tar archive")],
+     (b"PK\x03\x04" + b"x" * 600, "is not a tar archive")],
 )  # fmt: skip
 def test_what_is_no_archive_is_named(tmp_path: Path, content: bytes, word: str) -> None:
     path = tmp_path / "a.tar"

@@ -1,4 +1,4 @@
-"""A source given by hand: pinned after all, or unpinned and said to be so everywhere."""
+"""A source from --source: pinned after all, or unpinned and said to be so everywhere."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_any_other_file_is_unpinned_and_no_pinned_build_is_taken_for_it(data: Pa
 def test_a_file_that_changes_or_goes_between_plan_and_build_is_not_taken(data: Path) -> None:
     row = execute.make_plan(TARGET, [], "i", {}, [f"libvirt={data / 'mine.tgz'}"]).builds[0]
     (data / "mine.tgz").write_bytes(b"another")
-    with quiet().stage("sources") as stage, pytest.raises(SheepvirtError, match="given by hand"):
+    with quiet().stage("sources") as stage, pytest.raises(SheepvirtError, match="from --source"):
         store.fetch(row.package.sources[0], stage)
     (data / "mine.tgz").unlink()
     with quiet().stage("sources") as stage, pytest.raises(SheepvirtError, match="No such file"):
@@ -99,9 +99,9 @@ def test_a_file_that_changes_or_goes_between_plan_and_build_is_not_taken(data: P
         ("libvirt", "names no file", "--source NAME=FILE"),
         ("libvirt=", "names no file", "--source NAME=FILE"),
         ("libvrit=FILE", "no package 'libvrit'", "did you mean 'libvirt'?"),
-        ("qemu=FILE", "qemu is made of files of ours", "libvirt"),
-        ("libvirt=/nowhere/a.tgz", "no file /nowhere/a.tgz", "is the path right?"),
-        ("libvirt=/", "no file /", "is the path right?"),
+        ("qemu=FILE", "qemu has no source: all its files are in this checkout", "libvirt"),
+        ("libvirt=/nowhere/a.tgz", "no readable file /nowhere/a.tgz", "correct the path"),
+        ("libvirt=/", "no readable file /", "correct the path"),
     ],
 )
 def test_what_is_no_source_is_refused(data: Path, word: str, says: str, hint: str) -> None:

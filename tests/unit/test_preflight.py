@@ -247,5 +247,5 @@ def test_a_rootfs_is_looked_at_before(tmp_path: Path) -> None:
     assert not gone.ok
     assert "not a file here" in gone.detail
     assert not page.ok
-    assert "no tar archive" in page.detail
+    assert "not a tar archive" in page.detail
     assert page.fix
