@@ -1,1 +1,1 @@
-"""The only users of the container engine, and how it is installed."""
+"""The container engine: its client (nothing else uses docker) and its installation."""

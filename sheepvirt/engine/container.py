@@ -1,7 +1,4 @@
-"""One container of the engine: run in it, copy in and out, keep it as an image.
-
-With engine.py the only user of docker.
-"""
+"""One container of the engine: run commands in it, copy files in and out, commit it."""
 
 from __future__ import annotations
 
@@ -23,7 +20,7 @@ OnLine = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Result:
-    """What a command in a container came to: exit code and decoded output."""
+    """The result of a command in a container: exit code and decoded output."""
 
     code: int
     stdout: str
@@ -31,14 +28,14 @@ class Result:
 
 
 class Lines:
-    """Cuts chunks of bytes into whole lines for a callback."""
+    """Splits chunks of bytes into lines for a callback."""
 
     def __init__(self, on_line: OnLine | None) -> None:
         self._on_line = on_line
         self._rest = b""
 
     def feed(self, chunk: bytes) -> None:
-        """Take a chunk; hand every line that is complete to the callback."""
+        """Add a chunk; pass every complete line to the callback."""
         if self._on_line is None:
             return
         *lines, self._rest = (self._rest + chunk).split(b"\n")
@@ -46,7 +43,7 @@ class Lines:
             self._on_line(line.decode(errors="replace"))
 
     def end(self) -> None:
-        """Hand over a last line that has no newline."""
+        """Pass a last line without a newline to the callback."""
         if self._on_line is not None and self._rest:
             self._on_line(self._rest.decode(errors="replace"))
             self._rest = b""
@@ -69,11 +66,11 @@ class Container:
         check: bool = False,
         keep: bool = True,
     ) -> Result:
-        """Run ``argv`` inside; ``on_line`` gets each output line as it comes.
+        """Run ``argv`` inside; ``on_line`` gets each output line immediately.
 
         ``keep=False`` leaves the output out of the result (long logs). With ``check`` a non-zero
-        exit raises EngineError with the command and its last lines. The result's code is -1 where
-        the container or the engine died meanwhile.
+        exit raises EngineError with the command and its last lines. The result's code is -1 if the
+        container or the engine died.
         """
         api = self._client.api
         try:
@@ -93,19 +90,19 @@ class Container:
         except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
             raise EngineError(
                 f"the engine could not run `{argv[0]}`: {error}",
-                hint="is the container still there (`docker ps`), and does the engine still run?",
+                hint="check with `docker ps` that the engine and the container still run",
             ) from error
         result = Result(-1 if code is None else code, _text(out), _text(err))
         if check and result.code:
             tail = "\n".join((result.stdout + result.stderr).splitlines()[-8:])
             raise EngineError(
                 f"`{' '.join(argv)}` failed with exit code {result.code}:\n{tail}",
-                hint="the lines above are its last ones; the run's log in dist/logs has all",
+                hint="read the run's log in dist/logs; the lines above are its last ones",
             )
         return result
 
     def put(self, source: Path, folder: str) -> None:
-        """Copy a file or a folder (with its name) into ``folder``, owned by root."""
+        """Copy a file or a folder (with its name) to ``folder``, owned by root."""
         buffer = io.BytesIO()
         with tarfile.open(fileobj=buffer, mode="w") as archive:
             archive.add(source, arcname=source.name, filter=_as_root)
@@ -122,20 +119,20 @@ class Container:
         self._client.api.put_archive(self.id, str(Path(path).parent), buffer.getvalue())
 
     def get(self, path: str, folder: Path) -> Path:
-        """Copy the file or folder ``path`` out into ``folder``; return where it is now."""
+        """Copy the file or folder ``path`` from the container to ``folder``; return its path."""
         try:
             stream, _ = self._client.api.get_archive(self.id, path)
         except docker.errors.NotFound as error:
-            raise EngineError(f"{path} is not in the container", hint="") from error
+            raise EngineError(f"{path} is not in the container") from error
         buffer = io.BytesIO(b"".join(stream))
         with tarfile.open(fileobj=buffer) as archive:
             archive.extractall(folder, filter="data")
         return folder / Path(path).name
 
     def peek(self, path: str) -> tuple[str, bytes]:
-        """Return ("file", content), ("link", its target) or ("", b"") for ``path``, running or not.
+        """Return ("file", content), ("link", its target) or ("", b"") for ``path``.
 
-        It is read without running anything inside.
+        The container may be stopped; nothing is run inside.
         """
         try:
             stream, _ = self._client.api.get_archive(self.id, path)
@@ -154,7 +151,7 @@ class Container:
         self._client.api.commit(self.id, repository=name, tag=version or "latest")
 
     def published_port(self, port: int) -> int:
-        """Return the loopback port that reaches TCP ``port`` of the container, running or not."""
+        """Return the loopback port for TCP ``port`` of the container, running or not."""
         ports = self._inspect()["HostConfig"]["PortBindings"].get(f"{port}/tcp")
         if not ports:
             raise EngineError(f"the container publishes no port {port}", hint="recreate the host")
@@ -167,12 +164,12 @@ class Container:
 
     @property
     def image(self) -> str:
-        """The id of the image the container was made from."""
+        """The id of the container's image."""
         return str(self._inspect()["Image"])
 
     @property
     def image_name(self) -> str:
-        """The name and tag that the container was made from, though the image may be gone."""
+        """The name and tag of the container's image, even if the image is gone."""
         return str(self._inspect()["Config"]["Image"])
 
     def start(self) -> None:

@@ -1,8 +1,8 @@
-"""The engine: build containers that always go away, host containers; its images are in
-image_store.py. With container.py the only users of docker.
+"""The engine: work containers, which are always removed, and host containers.
 
-Source of the calls: https://docker-py.readthedocs.io/ (low-level API where a stream and an exit
-code are both wanted: ``exec_run`` loses the code when it streams).
+Images are in image_store.py. Only these two modules and container.py use docker. Source of the
+calls: https://docker-py.readthedocs.io/ (the low-level API if both a stream and an exit code are
+needed: ``exec_run`` loses the code when it streams).
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from sheepvirt.engine.container import Container, Result
 from sheepvirt.engine.image_store import LABEL, PATH, ImageStore
 
 TRY_SECONDS = 30
-# rpm before 4.14.2 closes every file that it might have open before each scriptlet: thousands of
-# millions where the engine has no limit (moby#23137: a yum install of six hours).
+# rpm before 4.14.2 closes every possible file descriptor before each scriptlet: thousands of
+# millions if the engine sets no limit (moby#23137: a yum install of six hours).
 OPEN_FILES = docker.types.Ulimit(name="nofile", soft=1024, hard=4096)
 
 
 class Engine(ImageStore):
-    """The container engine of this machine. Raises EngineUnavailableError where none answers."""
+    """The container engine of this machine. Raises EngineUnavailableError: none answers."""
 
     @contextmanager
     def container(
@@ -41,10 +41,10 @@ class Engine(ImageStore):
         network: str = "bridge",
         owner: str = "",
     ) -> Iterator[Container]:
-        """Run a container for work; it is removed whatever happens, SIGTERM included.
+        """Run a work container; it is always removed, also on SIGTERM.
 
         ``mounts`` maps a folder here to (folder inside, "rw" or "ro"). ``owner`` is a label by
-        which ``reap`` finds what a killed run (SIGKILL, power) could not remove.
+        which ``reap`` finds the containers of a killed run (SIGKILL, power).
         """
         api = self._client.api
         binds = [f"{k}:{v[0]}:{v[1]}" for k, v in (mounts or {}).items()]
@@ -56,7 +56,7 @@ class Engine(ImageStore):
                 ident = api.create_container(
                     image,
                     ["sleep", "infinity"],
-                    hostname=LABEL,  # one name for all: builds write it into what they make
+                    hostname=LABEL,  # one name for all: builds write it into their results
                     host_config=config,
                     labels={LABEL: "work", f"{LABEL}.owner": owner},
                 )["Id"]
@@ -69,7 +69,7 @@ class Engine(ImageStore):
             raise EngineError(f"there is no image {image}", hint="run the command again") from error
 
     def read_file(self, image: str, path: str) -> bytes | None:
-        """Return the content of file ``path`` in ``image``, or None; nothing of it is run.
+        """Return the content of file ``path`` in ``image``, or None; run nothing of the image.
 
         Links are followed inside the image.
         """
@@ -83,10 +83,10 @@ class Engine(ImageStore):
         return None
 
     def try_command(self, image: str, argv: Sequence[str]) -> Result:
-        """Run ``argv`` as the one process of a container of ``image``, without a network.
+        """Run ``argv`` as the only process of a container of ``image``, without a network.
 
-        Its code is 139 where it died of SIGSEGV, 127 where the image has no such program, or none
-        for this machine. Raises EngineError.
+        The result's code is 139 if it died of SIGSEGV, 127 if the image has no such program for
+        this machine. Raises EngineError.
         """
         api = self._client.api
         with _created(api, image, argv) as ident:
@@ -100,12 +100,15 @@ class Engine(ImageStore):
                 words = str(error.explanation or error)
                 if re.search(r"no such file|not found in|permission denied|format err", words):
                     return Result(127, "", words)
-                raise EngineError(f"`{argv[0]}` of {image}: {words}", hint="mend that") from error
+                raise EngineError(
+                    f"`{argv[0]}` of {image}: {words}",
+                    hint=f"try it yourself: `docker run --rm {image} {argv[0]}`",
+                ) from error
             except requests.exceptions.RequestException:
-                return Result(-1, "", f"no end after {TRY_SECONDS} s")
+                return Result(-1, "", f"it did not end within {TRY_SECONDS} s")
 
     def reap(self, owner: str) -> None:
-        """Remove work containers of ``owner`` that a killed run left. Hold the owner's lock."""
+        """Remove work containers of ``owner`` from a killed run. The caller holds its lock."""
         filters = {"label": [f"{LABEL}=work", f"{LABEL}.owner={owner}"]}
         for row in self._client.api.containers(all=True, filters=filters):
             self._client.api.remove_container(row["Id"], force=True, v=True)
@@ -121,14 +124,14 @@ class Engine(ImageStore):
         publish: Mapping[int, int],
         labels: Mapping[str, str],
     ) -> Container:
-        """Start a container that plays a machine: systemd as PID 1, back after a reboot.
+        """Start a container that acts as a machine: with an init, and restarted after a reboot.
 
-        ``publish`` maps its TCP ports to loopback ports here: a free one of the engine's choice
-        would be another one after every reboot. Raises EngineError where one of them is taken.
+        ``publish`` maps its TCP ports to loopback ports here: a port that the engine chooses would
+        change with every reboot. Raises EngineError: one of them is taken.
 
-        Its capabilities are asked for by name, not ``--privileged``: that fails where this
-        machine itself lacks one (here CAP_SYS_RESOURCE). It gets /dev/kvm where this machine has
-        it; whether that is any good is for its bootstrap to try.
+        Its capabilities are named instead of ``--privileged``, which fails on a machine that lacks
+        one (such as CAP_SYS_RESOURCE). It gets /dev/kvm if this machine has it; its bootstrap tries
+        whether that works.
         """
         api = self._client.api
         config = api.create_host_config(
@@ -153,7 +156,7 @@ class Engine(ImageStore):
             api.remove_container(ident, force=True, v=True)
             raise EngineError(
                 f"the container {name} did not start: {error.explanation or error}",
-                hint="mend what the engine says and run this again",
+                hint="fix what the engine reports, then run this again",
             ) from error
         return Container(self._client, ident)
 
@@ -165,7 +168,7 @@ class Engine(ImageStore):
             return None
 
     def remove(self, name: str) -> None:
-        """Remove the container called ``name`` and its volumes; nothing where it is absent."""
+        """Remove the container called ``name`` and its volumes, if it exists."""
         try:
             self._client.api.remove_container(name, force=True, v=True)
         except docker.errors.NotFound:
@@ -174,7 +177,7 @@ class Engine(ImageStore):
 
 @contextmanager
 def _created(api: docker.APIClient, image: str, argv: Sequence[str] = ("-",)) -> Iterator[str]:
-    """Give the id of a container of ``image`` that was not started and has no network."""
+    """Yield the id of a container of ``image`` that is not started and has no network."""
     config = api.create_host_config(network_mode="none")
     with terminate_as_exception():
         try:
@@ -185,7 +188,7 @@ def _created(api: docker.APIClient, image: str, argv: Sequence[str] = ("-",)) ->
         except docker.errors.APIError as error:
             raise EngineError(
                 f"no container of {image}: {error.explanation or error}",
-                hint="mend what the engine says and run this again",
+                hint="fix what the engine reports, then run this again",
             ) from error
         try:
             yield ident

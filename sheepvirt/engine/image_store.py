@@ -1,5 +1,4 @@
-"""Images of the engine: made, fetched, saved, taken in. With engine.py and container.py the only
-users of docker.
+"""The engine's images: build, pull, save, load, import.
 
 Source of the calls: https://docker-py.readthedocs.io/
 """
@@ -26,17 +25,17 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 class ImageStore:
-    """The engine's images. Raises EngineUnavailableError where no engine answers."""
+    """The engine's images. Raises EngineUnavailableError: no engine answers."""
 
     def __init__(self, seconds: int = 1800) -> None:
-        """``seconds``: how long one answer of the engine may take."""
+        """Connect; ``seconds`` is the time limit for one answer of the engine."""
         try:
             self._client = docker.from_env(timeout=seconds)
             self._client.ping()
         except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
             raise EngineUnavailableError(
                 "no container engine answers on this machine",
-                hint="run `make engine` (as root), which installs and starts it",
+                hint="run `make engine` as root, which installs and starts it",
             ) from error
 
     def image_id(self, tag: str) -> str | None:
@@ -47,26 +46,26 @@ class ImageStore:
             return None
 
     def layers(self, image: str) -> tuple[str, ...]:
-        """Return the hashes of the layers of an image: its content, whatever engine has it."""
+        """Return the hashes of an image's layers: they identify its content in every engine."""
         return tuple(self._client.images.get(image).attrs["RootFS"]["Layers"])
 
     def save(self, image: str) -> Iterator[bytes]:
-        """Give an image as ``docker save`` does; by its id, so that it brings no tag along.
+        """Yield an image as ``docker save`` does; by its id, so without a tag.
 
-        Raises EngineError: the image or the engine went away.
+        Raises EngineError: the image or the engine is gone.
         """
         try:
             yield from self._client.api.get_image(image)
         except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
             raise EngineError(
-                f"the engine did not give image {image} out: {error}",
-                hint="is it still there (`docker images`)? run the command again",
+                f"the engine could not save image {image}: {error}",
+                hint="check with `docker images` that it exists, and run the command again",
             ) from error
 
     def load(self, content: Iterable[bytes]) -> str:
-        """Take in an image that ``save`` gave, compressed with gzip or not; return its id.
+        """Load an image from ``save``, compressed with gzip or not; return its id.
 
-        Raises EngineError: it is none, or more than one.
+        Raises EngineError: the content is not exactly one image.
         """
         said: list[str] = []
         try:
@@ -79,18 +78,18 @@ class ImageStore:
         ]
         if len(found) != 1:
             raise EngineError(
-                "the engine did not take one image in: " + " ".join(" ".join(said).split()),
-                hint="is the disk full?",
+                "the engine did not load one image: " + " ".join(" ".join(said).split()),
+                hint="check that the engine's disk is not full",
             )
         return found[0].strip()
 
     def tag(self, image: str, tag: str) -> None:
-        """Give an image a tag; whatever had it loses it."""
+        """Tag an image; another image with this tag loses it."""
         name, _, version = tag.partition(":")
         self._client.api.tag(image, name, version)
 
     def import_tar(self, path: Path, tag: str) -> str:
-        """Make image ``tag`` of a root file system's tar file; return its id.
+        """Make image ``tag`` from a root file system's tar file; return its id.
 
         Raises EngineError.
         """
@@ -106,11 +105,14 @@ class ImageStore:
             ) from error
         ident = self.image_id(tag)
         if ident is None:
-            raise EngineError(f"the engine refused {path} as an image", hint="is the disk full?")
+            raise EngineError(
+                f"the engine refused {path} as an image",
+                hint="check that the engine's disk is not full",
+            )
         return ident
 
     def manifest(self, name: str) -> str:
-        """Return the digest that the registry has for ``name``; nothing is pulled.
+        """Return the registry's digest of ``name`` without a pull.
 
         Raises RegistryError.
         """
@@ -125,7 +127,7 @@ class ImageStore:
             raise _refused(name, error) from error
 
     def pull(self, name: str, on_line: OnLine) -> str:
-        """Pull ``name`` and return its digest; where the name has one, the content is that.
+        """Pull ``name`` and return its digest; a digest in the name is verified.
 
         Raises RegistryError.
         """
@@ -159,22 +161,25 @@ class ImageStore:
             if "error" in row:
                 lines = "\n".join([*tail, row["error"]])
                 raise EngineError(
-                    f"image {tag} did not build:\n{lines}", hint="mend the step named"
+                    f"image {tag} did not build:\n{lines}", hint="fix the step that failed"
                 )
         ident = self.image_id(tag)
         if ident is None:
-            raise EngineError(f"image {tag} is not there after its build", hint="is the disk full?")
+            raise EngineError(
+                f"image {tag} does not exist after its build",
+                hint="check that the engine's disk is not full",
+            )
         return ident
 
     def adopt(self, image: str, tag: str, labels: Mapping[str, str]) -> None:
-        """Make image ``tag`` of the files of ``image`` (a tag), with ``labels``.
+        """Make image ``tag`` from the files of ``image`` (a tag), with ``labels``.
 
-        Nothing else of it stays: no user, entry point or folder, and variables (as of images with
-        a compiler of their own) are empty. Raises EngineError.
+        Everything else is reset: user, entry point and folder; variables (which images with their
+        own compiler set) become empty. Raises EngineError.
         """
         attributes: Any = self._client.images.get(image).attrs
         names = {row.partition("=")[0] for row in attributes["Config"].get("Env") or ()}
-        # A build, since a commit would keep the entry point where it is to be none.
+        # A build, because a commit cannot remove the entry point.
         lines = [f"FROM {image}", "USER 0:0", "WORKDIR /", "ENTRYPOINT []", 'CMD ["/bin/sh"]']
         lines += [f'ENV {key}=""' for key in sorted(names - {"PATH"})] + [f"ENV PATH={PATH}"]
         lines += [f'LABEL {key}="{_quoted(value)}"' for key, value in labels.items()]
@@ -184,7 +189,7 @@ class ImageStore:
             self.build(Path(scratch), tag, lambda _: None)
 
     def labels(self, image: str) -> dict[str, str]:
-        """Return the labels of ``image``; none where it is absent."""
+        """Return the labels of ``image``; empty if it does not exist."""
         try:
             return dict(self._client.images.get(image).labels)
         except docker.errors.ImageNotFound:
@@ -192,12 +197,12 @@ class ImageStore:
 
     @property
     def root(self) -> Path | None:
-        """The folder that the engine keeps images in, if it is on this machine."""
+        """The engine's folder for images, if it is on this machine."""
         path = Path(str(self._client.info().get("DockerRootDir", "")))
         return path if path.is_absolute() and path.is_dir() else None
 
     def remove_image(self, tag: str) -> None:
-        """Remove image ``tag``; nothing where it is absent."""
+        """Remove image ``tag``, if it exists."""
         try:
             self._client.api.remove_image(tag)
         except docker.errors.ImageNotFound:
@@ -209,7 +214,7 @@ def _refused(name: str, error: Exception) -> RegistryError:
 
 
 def proxies() -> dict[str, str]:
-    """Return the user's proxies, which the engine keeps out of what it builds and out of its cache.
+    """Return the user's proxies, which the engine keeps out of images and of its cache.
 
     Source: https://docs.docker.com/reference/dockerfile/#predefined-args
     """
@@ -219,5 +224,5 @@ def proxies() -> dict[str, str]:
 
 
 def _quoted(text: str) -> str:
-    """Return ``text`` as it stands between the double quotes of a LABEL instruction."""
+    """Escape ``text`` for the double quotes of a LABEL instruction."""
     return "".join("\\" + c if c in '"\\$' else " " if c in "\r\n" else c for c in text)

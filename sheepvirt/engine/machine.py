@@ -1,6 +1,6 @@
-"""This machine: Debian's packages that the pipeline needs, a running Docker Engine, what it has.
+"""This machine: the Debian packages that the pipeline needs, the Docker Engine, its resources.
 
-Standard library only, and no engine client: it must work before anything else does.
+Uses only the standard library, and no engine client: it must work before anything else does.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from sheepvirt.core import paths
 from sheepvirt.core.errors import EngineUnavailableError
 from sheepvirt.core.progress import Progress
 
-# Program to look for -> Debian package that has it.
+# Program to its Debian package.
 PROGRAMS = {
     "dockerd": "docker.io",
     "mmdebstrap": "mmdebstrap",
@@ -33,7 +33,7 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 def engine_answers() -> bool:
     """Tell whether a Docker Engine answers, at ``$DOCKER_HOST`` or the default socket."""
     if os.environ.get("DOCKER_HOST"):
-        return True  # the user's own choice; engine/engine.py says so if it does not answer
+        return True  # the user's choice; engine/engine.py reports it if it does not answer
     try:
         with socket.socket(socket.AF_UNIX) as client:
             client.settimeout(5)
@@ -53,10 +53,10 @@ def missing_packages() -> list[str]:
 
 
 def ensure(progress: Progress) -> None:
-    """Install what is missing and start the engine; do nothing where all of it is there.
+    """Install missing packages and start the engine, if needed.
 
-    Raises EngineUnavailableError: not root (with the two commands for an administrator), an
-    installation that failed, an engine that does not come up.
+    Raises EngineUnavailableError: not root (with the two commands for an administrator), a failed
+    installation, or an engine that does not start.
     """
     missing = missing_packages()
     if not missing and engine_answers():
@@ -65,7 +65,7 @@ def ensure(progress: Progress) -> None:
         raise EngineUnavailableError(
             "the container engine is not ready and only root can set it up"
             + (f" (missing: {', '.join(missing)})" if missing else " (it is not running)"),
-            hint=f"an administrator runs `make engine`, then `usermod -aG docker "
+            hint=f"let an administrator run `make engine`, then `usermod -aG docker "
             f"{getpass.getuser()}`; log in again and repeat this command",
         )
     if missing:
@@ -88,14 +88,14 @@ def _install(packages: list[str]) -> None:
             tail = "\n".join((done.stdout + done.stderr).splitlines()[-5:])
             raise EngineUnavailableError(
                 f"`{' '.join(argv)}` failed:\n{tail}",
-                hint="is a Debian mirror in reach? run that command by hand and mend what it says",
+                hint="check that a Debian mirror is reachable, and run that command yourself",
             )
 
 
 def _start() -> None:
-    """Start dockerd so that it outlives this command and holds no terminal and no pipe.
+    """Start dockerd detached: it outlives this command and keeps no terminal or pipe open.
 
-    dockerd itself, not its init script: that one gives up where cgroups cannot be remounted.
+    It is started directly, because its init script gives up if cgroups cannot be remounted.
     """
     path = paths.state() / "dockerd.log"
     with path.open("ab") as log:
@@ -120,12 +120,12 @@ def _start() -> None:
 
 
 def vsyscall_mode(maps: str, cmdline: str) -> str:
-    """Return "none", or how programs of before glibc 2.14 get the time: "emulate" or "xonly".
+    """Return the vsyscall mode, by which programs older than glibc 2.14 get the time.
 
-    ``maps`` is a process's /proc/PID/maps: the page is there in every process or in none, and a
-    program that jumps to it where it is not dies with SIGSEGV (exit code 139). ``cmdline`` is the
-    kernel's, which decides where ``maps`` is empty. Source: the kernel's
-    Documentation/admin-guide/kernel-parameters.txt (``vsyscall=``).
+    It is "none", "emulate", "xonly" or "unknown". ``maps`` is a /proc/PID/maps: either every
+    process has the page or none has it, and a program that jumps to a missing page dies with
+    SIGSEGV (exit code 139). ``cmdline`` is the kernel's; it decides if ``maps`` is empty. Source:
+    the kernel's Documentation/admin-guide/kernel-parameters.txt (``vsyscall=``).
     """
     page = re.search(r"(?m)^[0-9a-f]+-[0-9a-f]+ (\S{4}) .*\[vsyscall\]$", maps)
     if page:
@@ -137,7 +137,7 @@ def vsyscall_mode(maps: str, cmdline: str) -> str:
 
 
 def vsyscall() -> str:
-    """Return the mode of the running kernel; "unknown" where /proc does not tell."""
+    """Return the mode of the running kernel; "unknown" if /proc does not say."""
     texts = []
     for path in (MAPS, CMDLINE):
         try:
@@ -148,13 +148,13 @@ def vsyscall() -> str:
 
 
 def memory_mb(meminfo: str) -> int | None:
-    """Return how much memory /proc/meminfo says is to be had (10**6 bytes), or None."""
+    """Return the available memory in /proc/meminfo (10**6 bytes), or None."""
     row = re.search(r"(?m)^MemAvailable:\s+(\d+) kB$", meminfo)
     return int(row[1]) * 1024 // 10**6 if row else None
 
 
 def available_memory_mb() -> int | None:
-    """Return how much memory is to be had now (10**6 bytes), or None where /proc does not tell."""
+    """Return the memory available now (10**6 bytes), or None if /proc does not say."""
     try:
         return memory_mb(MEMINFO.read_text(encoding="utf-8"))
     except OSError:
@@ -162,7 +162,7 @@ def available_memory_mb() -> int | None:
 
 
 def free_gb(path: Path) -> float:
-    """Return the free space (10**9 bytes) where ``path`` is, or would be once it is made."""
+    """Return the free space (10**9 bytes) at ``path``, which need not exist yet."""
     while not path.exists():
         path = path.parent
     return shutil.disk_usage(path).free / 10**9

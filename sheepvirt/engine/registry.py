@@ -1,7 +1,7 @@
-"""Pure: names of images in a registry, and what an engine's words about a pull mean.
+"""Names of images in a registry, and the meaning of the engine's messages about a pull. Pure.
 
-The words are the Docker Engine's own (read off 20.10 where not marked otherwise); they come as text
-only, whatever the API's status code is.
+The messages are the Docker Engine's (from 20.10 unless marked otherwise). They come only as text,
+independent of the API's status code.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ HUB = "docker.io"
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why an image could not be had, and what to do about it."""
+    """Why an image could not be pulled, and what to do about it."""
 
     why: str
     fix: str
 
 
 def reference(image: Image, mirror: str) -> str:
-    """Return what the engine is asked for: ``image`` itself, or the same path on ``mirror``.
+    """Return the name to pull: ``image`` itself, or the same path on ``mirror``.
 
-    Docker Hub's short names are spelled out there: ``centos:6`` is ``library/centos:6``.
+    On a mirror, Docker Hub's short names are expanded: ``centos:6`` is ``library/centos:6``.
     """
     if not mirror:
         return image.name
@@ -36,16 +36,16 @@ def reference(image: Image, mirror: str) -> str:
 
 
 def repository_and_tag(name: str) -> tuple[str, str]:
-    """Return repository and tag, or digest (which decides where both are there), of ``name``."""
+    """Return repository and tag of ``name``; a digest takes precedence over the tag."""
     rest, at, digest = name.partition("@")
     repository, colon, tag = rest.rpartition(":")
-    if not colon or "/" in tag:  # that colon was a port's
+    if not colon or "/" in tag:  # the colon belongs to a port
         repository, tag = rest, "latest"
     return repository, digest if at else tag
 
 
 def takes_schema_1(version: str) -> bool:
-    """Tell whether a Docker Engine of ``version`` pulls manifests of schema 1 by itself.
+    """Tell whether a Docker Engine of ``version`` pulls manifests of schema 1 by default.
 
     From 26.0 on it does not (https://docs.docker.com/go/deprecated-image-specs/).
     """
@@ -60,7 +60,7 @@ def _split(name: str) -> tuple[str, str]:
     return HUB, name
 
 
-# The first that matches decides. Where each word comes from: tests/unit/test_registry.py.
+# The first match decides. The origin of each message is in tests/unit/test_registry.py.
 RULES: tuple[tuple[str, Refusal], ...] = (
     (
         r"manifest\.v1\+|schema ?(version)? ?1\b|schema1|unsupported manifest media type",
@@ -74,14 +74,14 @@ RULES: tuple[tuple[str, Refusal], ...] = (
         r"verification failed for digest|failed (size|commit) validation|unexpected commit digest"
         r"|unexpected EOF|short read|gzip: invalid|unknown blob|content does not match digest",
         Refusal(
-            "it arrived truncated or altered: its content is not what its digest says",
-            "try again; if it stays so, that registry's copy is damaged: mend it or use another",
+            "it arrived truncated or altered: its content does not match its digest",
+            "try again; if it fails again, use another registry: this one's copy is damaged",
         ),
     ),
     (
         r"server gave HTTP response to HTTPS client",
         Refusal(
-            "the registry speaks plain http, and the engine asks by https",
+            "the registry uses plain http, and the engine https",
             'give the registry TLS, or name it in "insecure-registries" of /etc/docker/daemon.json '
             "and restart the engine (a digest protects the content, whatever the transport)",
         ),
@@ -90,13 +90,13 @@ RULES: tuple[tuple[str, Refusal], ...] = (
         r"x509:|certificate|tls: ",
         Refusal(
             "TLS: the engine does not trust the registry's certificate",
-            "put the CA's certificate into /etc/docker/certs.d/HOST[:PORT]/ca.crt; does a proxy "
-            "answer in the registry's place?",
+            "copy the CA's certificate to /etc/docker/certs.d/HOST[:PORT]/ca.crt, and check "
+            "whether a proxy answers instead of the registry",
         ),
     ),
     (
         r"no space left on device",
-        Refusal("the engine's disk is full", "make room (`docker system df` shows what takes it)"),
+        Refusal("the engine's disk is full", "free some space (see `docker system df`)"),
     ),
     (
         r"toomanyrequests|rate limit",
@@ -105,18 +105,18 @@ RULES: tuple[tuple[str, Refusal], ...] = (
     (
         r"invalid character '<'|text/html",
         Refusal(
-            "what answers there is a web page and no registry",
-            "is the address right, and does a login page of your network answer in its place?",
+            "a web page answers there, not a registry",
+            "check the address, and whether a login page of your network answers instead",
         ),
     ),
     (
         r"unauthorized|authentication required|access denied|denied:|no basic auth|forbidden",
-        Refusal("the registry wants to know who asks, or has no such image", "`docker login HOST`"),
+        Refusal("the registry requires a login, or has no such image", "run `docker login HOST`"),
     ),
     (
         r"manifest unknown|name unknown|not found",
         Refusal(
-            "the registry has no such image", "is it gone, or under another path on that mirror?"
+            "the registry has no such image", "check its path on that mirror"
         ),
     ),
     (
@@ -124,16 +124,16 @@ RULES: tuple[tuple[str, Refusal], ...] = (
         r"|server misbehaving|handshake timeout|deadline exceeded|connection reset|\bEOF\b"
         r"|Client\.Timeout|Read timed out",
         Refusal(
-            "the registry is out of reach",
+            "the registry is unreachable",
             "name a `registry_mirror` or a `rootfs` in your sheepvirt.toml (docs/el6.md)",
         ),
     ),
 )  # fmt: skip
-OTHER = Refusal("the engine refused it", "mend what the engine says")
+OTHER = Refusal("the engine refused it", "fix what the engine reports")
 
 
 def refusal(words: str) -> Refusal:
-    """Return what the engine's ``words`` about a pull mean."""
+    """Return the meaning of the engine's message ``words`` about a pull."""
     for pattern, meaning in RULES:
         if re.search(pattern, words, re.IGNORECASE):
             return meaning

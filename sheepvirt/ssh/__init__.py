@@ -1,1 +1,1 @@
-"""The only users of ssh."""
+"""SSH: connections to hosts, keys and pinned host keys. Nothing else uses ssh."""

@@ -1,7 +1,7 @@
-"""The only runner of ssh; the only place that quotes for a remote shell.
+"""Run commands on a host over ssh. Only this module runs ssh and quotes for a remote shell.
 
-One shared connection a host (OpenSSH's ControlMaster). Its master is started by us, detached: a
-master that an ordinary command leaves behind could keep that command's pipes open.
+Each host has one shared connection (OpenSSH's ControlMaster). Its master is started separately and
+detached: a master that an ordinary command leaves behind could keep that command's pipes open.
 """
 
 from __future__ import annotations
@@ -26,32 +26,32 @@ from sheepvirt.model.hosts import Host
 from sheepvirt.ssh import hostkeys
 
 OnLine = Callable[[str], None]
-SSH_FAILED = 255  # ssh(1): its own exit code for an error of its own
-# What ssh says -> what happened, and what to do.
+SSH_FAILED = 255  # ssh(1): the exit code for an error of ssh itself
+# A part of ssh's message, what happened, and what to do.
 UNREACHABLE = (
-    ("Could not resolve hostname", "has no such address", "mend its address in the inventory"),
+    ("Could not resolve hostname", "has no such address", "correct its address in the inventory"),
     (
         "Connection refused",
         "refused the SSH connection: no sshd listens there",
-        "is sshd started, and is the port in the inventory right?",
+        "start sshd there, or correct the port in the inventory",
     ),
     (
         "kex_exchange_identification",
         "has no sshd that answers",
-        "is sshd started on the host, and is this its port?",
+        "start sshd there, or correct the port in the inventory",
     ),
     (
         "timed out",
         "does not answer",
-        "is the machine up, and is its address reachable from here (firewall)?",
+        "check that the machine is up and that no firewall blocks its address",
     ),
-    ("No route to host", "cannot be reached", "is its address in the inventory right?"),
+    ("No route to host", "cannot be reached", "check its address in the inventory"),
 )
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a command on a host came to: exit code and decoded output."""
+    """The result of a command on a host: exit code and decoded output."""
 
     code: int
     stdout: str
@@ -59,21 +59,21 @@ class Result:
 
 
 class Runner(Protocol):
-    """Runs a local command; a test puts a recorder here that refuses what was not planned."""
+    """Runs a local command. Tests pass a recorder that refuses unplanned commands."""
 
     def __call__(
         self, argv: Sequence[str], stdin: IO[bytes] | None, on_line: OnLine | None
     ) -> Result:
-        """Run ``argv``; hand its output to ``on_line`` line by line and return it whole."""
+        """Run ``argv``; pass each output line to ``on_line`` and return the whole output."""
 
 
 def quote(argv: Sequence[str]) -> str:
-    """Return ``argv`` as one line for a POSIX shell: the one place where that is done."""
+    """Quote ``argv`` as one line for a POSIX shell. Nothing else quotes."""
     return shlex.join(argv)
 
 
 class Connection:
-    """A host that commands can be run on, over the shared connection."""
+    """A host on which commands are run over the shared connection."""
 
     def __init__(self, host: Host, config: Path, runner: Runner) -> None:
         self.host = host
@@ -88,10 +88,10 @@ class Connection:
         check: bool = True,
         on_line: OnLine | None = None,
     ) -> Result:
-        """Run ``argv`` on the host as root under ``LC_ALL=C``; ``on_line`` gets lines as they come.
+        """Run ``argv`` on the host as root under ``LC_ALL=C``; ``on_line`` gets each output line.
 
-        Raises RemoteCommandError with ``check`` and a non-zero exit; SshError and its kinds where
-        the command could not be run at all.
+        Raises RemoteCommandError (a non-zero exit, with ``check``), SshError and its kinds (the
+        command could not be run).
         """
         self.open()
         words = ["env", "LC_ALL=C", *argv]
@@ -104,25 +104,25 @@ class Connection:
                 scratch.seek(0)
                 stdin = scratch
             result = self._runner(command, stdin, on_line)
-        # 255 may be the command's own: it is ssh's where the shared connection is gone as well.
+        # 255 may be the command's exit code. It is ssh's if the shared connection is gone as well.
         if result.code == SSH_FAILED and not self._alive():
             raise explain(self.host, result.stderr)
         if check and result.code:
             raise _failed(self.host, argv, result)
         return result
 
-    def write(self, path: str, content: bytes, *, mode: int = 0o644, beside: str = ".new") -> None:
-        """Write a small file, owned by root; its folder is made.
+    def write(self, path: str, content: bytes, *, mode: int = 0o644, suffix: str = ".new") -> None:
+        """Write a small file, owned by root; make its folder.
 
-        It is written as ``path`` with ``beside`` behind it, then renamed.
+        It is written to ``path`` with ``suffix``, then renamed.
         """
         script = (
             'mkdir -p "$(dirname "$1")" && cat > "$1$3" && chmod "$2" "$1$3" && mv -f "$1$3" "$1"'
         )
-        self.run(["sh", "-c", script, "sh", path, f"{mode:o}", beside], stdin=content)
+        self.run(["sh", "-c", script, "sh", path, f"{mode:o}", suffix], stdin=content)
 
     def put(self, source: Path, path: str, *, on_line: OnLine | None = None) -> None:
-        """Copy the file ``source`` to ``path``: holes stay holes; beside, then renamed."""
+        """Copy the file ``source`` to ``path``, sparse and atomically."""
         script = (
             'rm -rf "$1.new" && mkdir -p "$1.new" && tar -xSf - -C "$1.new" '
             '&& mv -f "$1.new/$2" "$1" && rmdir "$1.new"'
@@ -133,7 +133,7 @@ class Connection:
     def put_tree(
         self, root: Path, files: Sequence[str], path: str, *, on_line: OnLine | None = None
     ) -> None:
-        """Make the folder ``path`` hold exactly ``files`` of ``root``, switched by renaming."""
+        """Replace the folder ``path`` by ``files`` of ``root``, by renaming."""
         script = (
             'rm -rf "$1.new" "$1.old" && mkdir -p "$1.new" && tar -xf - -C "$1.new" '
             '&& { test ! -e "$1" || mv "$1" "$1.old"; } && mv "$1.new" "$1" && rm -rf "$1.old"'
@@ -163,15 +163,15 @@ class Connection:
             self.run(argv, stdin=tar.stdout, on_line=on_line)
             said = tar.stderr.read().decode(errors="replace").strip()
         if tar.returncode:
-            raise SshError(f"tar could not read {root} for {self.host.name}: {said}", hint="")
+            raise SshError(f"tar could not read {root} for {self.host.name}: {said}")
 
     def open(self) -> None:
-        """Start the shared connection where none is. Raises SshError and its kinds."""
+        """Start the shared connection if there is none. Raises SshError and its kinds."""
         if self._alive():
             return
-        # The first ssh becomes the master and goes to the background, out of our session. Its
-        # standard error is a file: a pipe that it kept would have no end. That no algorithm is in
-        # common is said at level INFO only.
+        # The first ssh becomes the master and goes to the background, in another session. Its
+        # standard error is a file: a pipe would stay open in the master. ssh reports a missing
+        # common algorithm only at level INFO.
         argv = self._ssh("-o", "LogLevel=INFO", self.host.name, "--", "true")
         with tempfile.TemporaryFile() as errors:
             code = subprocess.run(
@@ -184,11 +184,11 @@ class Connection:
             raise explain(self.host, said)
 
     def close(self) -> None:
-        """End the shared connection; nothing where there is none."""
+        """End the shared connection, if there is one."""
         self._control("exit")
 
     def wait(self, seconds: float = 60.0) -> None:
-        """Wait until the host answers; the last HostUnreachableError where it does not."""
+        """Wait until the host answers. Raises the last HostUnreachableError: it does not."""
         deadline = time.monotonic() + seconds
         while True:
             try:
@@ -212,7 +212,7 @@ class Connection:
 
 
 def write_config(host: Host) -> Path:
-    """Return an OpenSSH configuration in which the alias ``host.name`` is ``host``.
+    """Write an OpenSSH configuration with the alias ``host.name`` for ``host``; return its path.
 
     Raises HostKeyUnknownError, HostUnreachableError (see hostkeys.write_config).
     """
@@ -220,12 +220,12 @@ def write_config(host: Host) -> Path:
 
 
 def connect(host: Host) -> Connection:
-    """Return a connection to ``host``, opened by its first command. Raises as write_config."""
+    """Return a connection to ``host``; its first command opens it. Raises as write_config."""
     return Connection(host, hostkeys.write_config(host), execute)
 
 
 def execute(argv: Sequence[str], stdin: IO[bytes] | None, on_line: OnLine | None) -> Result:
-    """Run a local command; ``on_line`` gets each line of both outputs as it comes."""
+    """Run a local command; ``on_line`` gets each line of standard output and standard error."""
     with subprocess.Popen(
         list(argv), stdin=stdin or subprocess.DEVNULL, stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -238,7 +238,7 @@ def execute(argv: Sequence[str], stdin: IO[bytes] | None, on_line: OnLine | None
         try:
             _drain(process.stdout, out, on_line)
         except BaseException:
-            process.terminate()  # else leaving here would wait for the command's end
+            process.terminate()  # else leaving this block would wait for the command
             raise
         reader.join()
     return Result(process.returncode, out.decode(errors="replace"), err.decode(errors="replace"))
@@ -252,16 +252,16 @@ def _drain(stream: IO[bytes], sink: bytearray, on_line: OnLine | None) -> None:
 
 
 def explain(host: Host, said: str) -> SshError:
-    """Turn what ssh said on its standard error into the error that tells what to do."""
+    """Turn ssh's standard error into an error with a hint."""
     where = f"{host.name} ({host.user}@{host.address})"
-    last = said.strip().splitlines()[-1] if said.strip() else "it said nothing"
+    last = said.strip().splitlines()[-1] if said.strip() else "ssh printed nothing"
     if "host key is known for" in said:
         return hostkeys.unknown(host)
     if "IDENTIFICATION HAS CHANGED" in said or "Host key verification failed" in said:
         return HostKeyChangedError(
             f"{where} presents another host key than the pinned one, so nothing was sent to it",
-            hint=f"another machine at this address, or one in between? Find out first. If the host "
-            f"was reinstalled, remove {hostkeys.folder(host) / 'known_hosts'} and run this again",
+            hint="find out whether another machine answers at this address. If the host was "
+            f"reinstalled, remove {hostkeys.folder(host) / 'known_hosts'} and run this again",
         )
     if "Unable to negotiate" in said:
         hint = (
@@ -269,13 +269,13 @@ def explain(host: Host, said: str) -> SshError:
         )
         if host.old_ssh:
             hint = (
-                "`old_ssh` allows what el6's sshd speaks; this one wants something older: mend it"
+                "update its sshd: `old_ssh` allows el6's algorithms, and this one needs older ones"
             )
         return SshError(f"{where} and this machine's ssh have no algorithm in common: {last}",
                         hint=hint)  # fmt: skip
     if "Permission denied" in said:
         return SshError(
-            f"{where} refused our key: {last}",
+            f"{where} refused sheepvirt's key: {last}",
             hint=f"append this line to ~{host.user}/.ssh/authorized_keys there: "
             f"{hostkeys.public_key(host)}",
         )
@@ -284,7 +284,7 @@ def explain(host: Host, said: str) -> SshError:
             return HostUnreachableError(f"{where} {what}: {last}", hint=hint)
     return HostUnreachableError(
         f"the SSH connection to {where} broke: {last}",
-        hint="is the machine up? Then run this again: what was done stays done",
+        hint="check that the machine is up, then run this again",
     )
 
 
@@ -293,9 +293,9 @@ def _failed(host: Host, argv: Sequence[str], result: Result) -> RemoteCommandErr
     if "must have a tty" in tail:  # el6's sudoers says so; there is no terminal here
         return RemoteCommandError(
             f"sudo on {host.name} refuses to run without a terminal:\n{tail}",
-            hint=f"there, by visudo: `Defaults:{host.user} !requiretty`",
+            hint=f"add this line there with visudo: `Defaults:{host.user} !requiretty`",
         )
     return RemoteCommandError(
         f"`{quote(argv)}` failed on {host.name} with exit code {result.code}:\n{tail}",
-        hint="the lines above are its last ones; mend what they say and run this again",
+        hint="fix what these last lines say, then run this again",
     )

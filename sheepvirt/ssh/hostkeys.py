@@ -1,6 +1,6 @@
-"""What this machine keeps of a host to reach it: client key, pinned host key, ssh's configuration.
+"""Client key, pinned host key and ssh configuration of a host.
 
-Everything is in ``<state>/hosts/<name>/`` (0700), so that forgetting a host is removing a folder.
+Everything is in ``<state>/hosts/<name>/`` (0700), so removing that folder forgets the host.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from sheepvirt.core import paths
 from sheepvirt.core.errors import HostKeyUnknownError, HostUnreachableError, SshError
 from sheepvirt.model.hosts import Host
 
-# An idle connection stays for the next command of ours, then ends by itself.
+# An idle connection stays this long for the next command.
 PERSIST_SECONDS = 60
 
 
-# What el6's sshd (OpenSSH 5.3) speaks and today's ssh leaves out: host keys and signatures with
-# SHA-1, its key exchange. PubkeyAcceptedKeyTypes is what PubkeyAcceptedAlgorithms was called before
-# 8.5; every ssh knows that name. Source: https://www.openssh.com/legacy.html
+# What el6's sshd (OpenSSH 5.3) needs and today's ssh has disabled: host keys and signatures with
+# SHA-1, its key exchange. PubkeyAcceptedKeyTypes is the name of PubkeyAcceptedAlgorithms before
+# 8.5; every ssh knows it. Source: https://www.openssh.com/legacy.html
 OLD_SSH = (
     "  HostKeyAlgorithms +ssh-rsa",
     "  PubkeyAcceptedKeyTypes +ssh-rsa",
@@ -32,56 +32,56 @@ OLD_SSH = (
 )
 
 
-# What cannot stand in a quoted path of ssh_config(5).
+# Characters that a quoted path of ssh_config(5) cannot have.
 UNTOLD = re.compile(r'["\x00-\x1f]|\\[\\\']|\$\{')
 
 
 def folder(host: Host) -> Path:
-    """Return the host's state folder, made if absent."""
+    """Return the host's state folder; make it if absent."""
     path = paths.state() / "hosts" / host.name
     path.mkdir(parents=True, exist_ok=True, mode=0o700)
     return path
 
 
 def key_name(host: Host) -> str:
-    """Return the file name of the private key that opens ``host``."""
+    """Return the file name of the private key for ``host``."""
     return "id_rsa" if host.old_ssh else "id_ed25519"
 
 
 def ensure_key(host: Host) -> Path:
-    """Return the private key that opens ``host``; generate it if absent. Raises SshError.
+    """Return the private key for ``host``; generate it if absent. Raises SshError.
 
-    An sshd before 6.5 knows no ed25519: el6's gets an RSA key.
+    An sshd before 6.5 does not know ed25519, so el6's gets an RSA key.
     """
     key = folder(host) / key_name(host)
     kind = ["rsa", "-b", "3072"] if host.old_ssh else ["ed25519"]
     if not key.exists():
-        # Beside and renamed: a key that is there is whole.
-        beside = key.with_name(f"new-{os.getpid()}")
-        for path in (beside, beside.with_suffix(".pub")):
+        # Written under another name and renamed, so an existing key is complete.
+        temporary = key.with_name(f"new-{os.getpid()}")
+        for path in (temporary, temporary.with_suffix(".pub")):
             path.unlink(missing_ok=True)
         done = subprocess.run(
             ["ssh-keygen", "-q", "-t", *kind, "-N", "", "-C", f"sheepvirt-{host.name}",
-             "-f", str(beside)],
+             "-f", str(temporary)],
             stdin=subprocess.DEVNULL, capture_output=True, text=True,
         )  # fmt: skip
         if done.returncode:
             raise SshError(
                 f"ssh-keygen made no key for {host.name}: {done.stderr.strip()}",
-                hint="is the disk of this machine full?",
+                hint="check that this machine's disk is not full",
             )
-        beside.with_suffix(".pub").replace(key.with_suffix(".pub"))
-        beside.replace(key)
+        temporary.with_suffix(".pub").replace(key.with_suffix(".pub"))
+        temporary.replace(key)
     return key
 
 
 def public_key(host: Host) -> str:
-    """Return the line that the host's authorized_keys must have."""
+    """Return the line for the host's authorized_keys."""
     return ensure_key(host).with_suffix(".pub").read_text(encoding="ascii").strip()
 
 
 def pin(host: Host, port: int, public_host_key: str) -> None:
-    """Keep ``public_host_key`` (``ssh-ed25519 AAAA…``), read from the host itself, as its key."""
+    """Pin ``public_host_key`` (``ssh-ed25519 AAAA…``), which was read on the host itself."""
     kind, data = public_host_key.split()[:2]
     line = f"{_known_as(host.address, port)} {kind} {data}\n"
     _write(folder(host) / "known_hosts", line)
@@ -89,9 +89,9 @@ def pin(host: Host, port: int, public_host_key: str) -> None:
 
 
 def port(host: Host) -> int:
-    """Return the TCP port that reaches ``host``; raises HostUnreachableError where none is known.
+    """Return the TCP port of ``host``. Raises HostUnreachableError: it is unknown.
 
-    A rehearsal host's port is the engine's choice unless the inventory gives one.
+    The engine chooses the port of a rehearsal host, unless the inventory sets one.
     """
     if not host.rehearsal:
         return host.port
@@ -99,25 +99,25 @@ def port(host: Host) -> int:
         return int((folder(host) / "port").read_text(encoding="ascii"))
     except (OSError, ValueError) as error:
         raise HostUnreachableError(
-            f"the rehearsal host {host.name} is not there",
-            hint=f"`invoke bootstrap {host.name}` creates it",
+            f"the rehearsal host {host.name} does not exist",
+            hint=f"run `invoke bootstrap {host.name}` to create it",
         ) from error
 
 
 def forget(host: Host) -> None:
-    """Remove keys, pinned host key and everything else that is kept of ``host``."""
+    """Remove the keys, the pinned host key and all other state of ``host``."""
     control_path(host).unlink(missing_ok=True)
     shutil.rmtree(folder(host), ignore_errors=True)
 
 
 def write_config(host: Host) -> Path:
-    """Write and return the OpenSSH configuration in which the alias ``host.name`` is the host.
+    """Write an OpenSSH configuration with the alias ``host.name`` for the host; return its path.
 
-    Source of the keys: ssh_config(5). Raises HostKeyUnknownError where no host key is pinned (with
-    what the host presents now, and the command that pins it), HostUnreachableError, SshError.
+    Source of the keys: ssh_config(5). Raises HostKeyUnknownError (no host key is pinned; with the
+    host's current key and the command that pins it), HostUnreachableError, SshError.
     """
     if shutil.which("ssh") is None:
-        raise SshError("there is no ssh on this machine", hint="`make engine` installs it")
+        raise SshError("there is no ssh on this machine", hint="run `make engine` to install it")
     known = folder(host) / "known_hosts"
     number = port(host)
     key = ensure_key(host)
@@ -153,11 +153,11 @@ def write_config(host: Host) -> Path:
 
 
 def control_path(host: Host) -> Path:
-    """Return where the shared connection's socket is. Raises SshError: not a folder of ours.
+    """Return the path of the shared connection's socket. Raises SshError: its folder is not safe.
 
-    A socket's path may have about 100 bytes and a state folder's may be longer: it is a hash, in a
-    short folder that only we can enter. The pinned key is part of it, so that a recreated host
-    never gets the connection of its former self.
+    A socket's path may have about 100 bytes, and a state folder's path may be longer. So it is a
+    hash, in a short folder that only this user can enter. The hash covers the pinned key, so a
+    recreated host does not get the former host's connection.
     """
     runtime = os.environ.get("XDG_RUNTIME_DIR", "")
     usable = 0 < len(runtime) < 40 and os.access(runtime, os.W_OK)
@@ -176,7 +176,7 @@ def control_path(host: Host) -> Path:
 
 
 def unknown(host: Host) -> HostKeyUnknownError:
-    """Return the error of a first contact: what the host presents now, and how to pin it."""
+    """Return the error for a first contact: the host's current key, and how to pin it."""
     known = folder(host) / "known_hosts"
     scan = ["ssh-keyscan", "-T", "5", "-p", str(port(host)), host.address]
     seen = subprocess.run(scan, stdin=subprocess.DEVNULL, capture_output=True, text=True).stdout
@@ -187,14 +187,14 @@ def unknown(host: Host) -> HostKeyUnknownError:
         return HostKeyUnknownError(
             f"no host key of {host.name} is pinned, and nothing answers at "
             f"{host.address} port {port(host)}",
-            hint="is the machine up, and is its address in the inventory right?",
+            hint="check that the machine is up, and its address in the inventory",
         )
     pins = f"{' '.join(scan)} >> {shlex.quote(str(known))}"
     return HostKeyUnknownError(
         f"no host key of {host.name} is pinned. {host.address} port {port(host)} presents now:\n"
         f"{prints}",
         hint="compare that on the host's own console (for f in /etc/ssh/ssh_host_*_key.pub; do "
-        f"ssh-keygen -lf $f; done); if it is the same: `{pins}`",
+        f"ssh-keygen -lf $f; done); if it is the same, run `{pins}`",
     )
 
 
@@ -203,25 +203,25 @@ def _known_as(address: str, number: int) -> str:
 
 
 def _plain(value: str) -> str:
-    """Return a value for a key in which ``%`` starts a token, such as the zone of fe80::1%eth0."""
+    """Escape ``%``, which starts a token in ssh_config, such as in fe80::1%eth0."""
     return value.replace("%", "%%")
 
 
 def _quoted(path: Path) -> str:
-    """Return a path for ssh's configuration. Raises SshError: no ssh of any age can be told it.
+    """Quote a path for ssh's configuration. Raises SshError: some version of ssh cannot read it.
 
-    Newer ones take ``${NAME}`` for a variable; a backslash before a quote or another one is lost.
+    Newer versions expand ``${NAME}``; a backslash before a quote or a backslash is lost.
     """
     if wrong := UNTOLD.search(str(path)):
         raise SshError(
-            f"ssh cannot be told of {path}: its configuration has no way to write {wrong[0]!r}",
+            f"ssh cannot use {path}: its configuration cannot express {wrong[0]!r}",
             hint="set $SHEEPVIRT_STATE (or $XDG_RUNTIME_DIR) to a folder without that",
         )
     return f'"{_plain(str(path))}"'
 
 
 def _write(path: Path, text: str) -> None:
-    beside = path.with_name(f"{path.name}.{os.getpid()}")
-    beside.write_text(text, encoding="utf-8")
-    beside.chmod(0o600)
-    beside.replace(path)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.chmod(0o600)
+    temporary.replace(path)

@@ -1,6 +1,6 @@
 """The whole job as a user runs it: commands in, exit codes, files and words out.
 
-The tests build on one another, in file order: one host is bootstrapped, broken, mended, verified.
+The tests build on one another, in file order: one host is bootstrapped, broken, repaired, verified.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ def test_a_broken_host_fails_verification() -> None:
     assert "bridge" in out
 
 
-def test_bootstrap_mends_what_was_broken_and_only_that() -> None:
+def test_bootstrap_repairs_what_was_broken_and_only_that() -> None:
     out = invoke("bootstrap", "moorea")
     assert "ovsbr0" in out
     assert "dnf" not in out
@@ -164,7 +164,7 @@ def test_a_control_that_was_cut_off_is_undone_by_the_next_bootstrap(what: str) -
     trial = control_runner.Trial(runner.desired_state(moorea()), quiet())
     control = next(c for c in trial.controls() if what in c.name)
     connect(moorea()).write(undo.SCRIPT, control_runner.undo_script(control))
-    for command in control.breaks:  # and nobody comes back to mend it
+    for command in control.breaks:  # and nobody comes back to repair it
         on_host(*command.argv)
     assert "undo: what a control" in invoke("bootstrap", "moorea", "--plan")
     assert "undo: what a control" in invoke("bootstrap", "moorea")
@@ -233,7 +233,7 @@ def test_a_key_that_is_not_let_in_is_named() -> None:
     connect(moorea()).close()
     try:
         out = invoke("bootstrap", "moorea", code=8)
-        assert "refused our key" in out
+        assert "refused sheepvirt's key" in out
         assert "ssh-ed25519 AAAA" in out
     finally:
         inside("mv", "/root/keys", "/root/.ssh/authorized_keys")

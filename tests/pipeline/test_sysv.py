@@ -72,7 +72,7 @@ def test_a_second_run_changes_nothing() -> None:
     assert "maupiti: no change" in invoke("bootstrap", "maupiti")
 
 
-def test_a_wrong_boot_order_is_refused_before_the_reboot_and_mended_as_the_hint_says() -> None:
+def test_a_wrong_boot_order_is_refused_before_the_reboot_and_repaired_as_the_hint_says() -> None:
     # (--override does nothing to a script whose runlevels somebody has set, as the bootstrap has.)
     on_host(f"echo '# chkconfig: 2345 05 95' >{OVERRIDE} && chkconfig libvirtd reset")
     assert on_host("ls /etc/rc3.d | grep libvirtd") == "S11libvirtd"  # behind its $network, 10

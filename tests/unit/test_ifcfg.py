@@ -71,7 +71,7 @@ def test_a_shell_reads_the_files_as_el_does() -> None:
     assert said == "set bridge ovsbr0 datapath_type=netdev|ovsbr0|eth0\n"
 
 
-def test_they_are_written_beside_the_former_ones_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_they_are_written_and_the_former_ones_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     found = changes(ifcfg.STEP, el6(), wanted())
     assert found == [f"{p} written; it takes effect with the reboot" for p in (BRIDGE, PORT)]
     worker, planned = context(

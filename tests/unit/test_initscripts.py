@@ -95,9 +95,9 @@ def test_a_script_that_starts_too_early_is_named_with_its_numbers_and_the_fix() 
     )
     assert "`# chkconfig: 2345 10 92` to /etc/chkconfig.d/libvirtd" in found.fix
     # And that is a fix.
-    mended = read("libvirtd", "# chkconfig: 345 08 92\n", "# chkconfig: 2345 10 92\n")
-    assert mended
-    assert misplaced(["openvswitch", "libvirtd"], {**early, "libvirtd": mended}, {}) == []
+    repaired = read("libvirtd", "# chkconfig: 345 08 92\n", "# chkconfig: 2345 10 92\n")
+    assert repaired
+    assert misplaced(["openvswitch", "libvirtd"], {**early, "libvirtd": repaired}, {}) == []
 
 
 def test_the_fix_keeps_what_the_script_provides() -> None:

@@ -45,12 +45,12 @@ WORDS = [
     (
         'Get "https://registry-1.docker.io/v2/": dial tcp: lookup registry-1.docker.io on '
         "192.0.2.53:53: no such host",
-        "out of reach",
+        "unreachable",
     ),
     ('Get "http://localhost:5999/v2/": dial tcp 127.0.0.1:5999: connect: connection refused',
-     "out of reach"),
-    ('Get "https://a.lan/v2/": net/http: TLS handshake timeout', "out of reach"),
-    ("UnixHTTPConnectionPool(host='localhost', port=None): Read timed out.", "out of reach"),
+     "unreachable"),
+    ('Get "https://a.lan/v2/": net/http: TLS handshake timeout', "unreachable"),
+    ("UnixHTTPConnectionPool(host='localhost', port=None): Read timed out.", "unreachable"),
     (f"filesystem layer verification failed for digest {DIGEST}", "truncated or altered"),
     (f"manifest verification failed for digest {DIGEST}", "truncated or altered"),
     ("unknown blob", "truncated or altered"),
@@ -62,7 +62,7 @@ WORDS = [
     (
         "pull access denied for a/b, repository does not exist or may require 'docker login': "
         "denied: requested access to the resource is denied",
-        "who asks",
+        "requires a login",
     ),
     (
         'Get "https://192.0.2.1:5000/v2/": x509: cannot validate certificate for 192.0.2.1 '

@@ -110,7 +110,7 @@ def test_255_of_a_lost_connection_is_an_ssh_error(connect: Connect) -> None:
         connection.run(["dnf"], check=False)
 
 
-def test_files_are_written_beside_and_renamed(connect: Connect) -> None:
+def test_files_are_written_under_another_name_and_renamed(connect: Connect) -> None:
     connection, recorder = connect(client.Result(0, "", ""))
     connection.write("/etc/a b.repo", b"x", mode=0o600)
     argv, sent = recorder.asked[0]
@@ -142,9 +142,9 @@ def test_an_unreadable_file_is_an_error(connect: Connect, tmp_path: Path) -> Non
         ("ssh: connect to host x port 22: Connection timed out", HostUnreachableError, "answer"),
         ("ssh: Could not resolve hostname x: Name unknown", HostUnreachableError, "address"),
         ("kex_exchange_identification: Connection reset", HostUnreachableError, "no sshd"),
-        ("root@x: Permission denied (publickey).", SshError, "refused our key"),
+        ("root@x: Permission denied (publickey).", SshError, "refused sheepvirt's key"),
         ("Unable to negotiate with x: no matching host key type found.", SshError, "in common"),
-        ("", HostUnreachableError, "it said nothing"),
+        ("", HostUnreachableError, "ssh printed nothing"),
     ],
 )
 def test_what_ssh_says_becomes_an_error_with_a_hint(
@@ -211,7 +211,7 @@ def test_a_folder_that_openssh_cannot_be_told_of_is_refused(
 ) -> None:
     monkeypatch.setenv("SHEEPVIRT_STATE", str(tmp_path / name))
     hostkeys.pin(TAHITI, 2222, "ssh-ed25519 AAAAC3Nza")
-    with pytest.raises(SshError, match="ssh cannot be told of") as caught:
+    with pytest.raises(SshError, match="ssh cannot use") as caught:
         client.write_config(TAHITI)
     assert "SHEEPVIRT_STATE" in caught.value.hint
 
@@ -240,7 +240,7 @@ def test_old_algorithms_are_allowed_for_that_host_alone() -> None:
 def test_an_old_sshd_is_named_with_the_key_that_lets_it_in() -> None:
     said = "Unable to negotiate with 192.0.2.7: no matching host key type found."
     assert "`old_ssh = true` for tahiti" in client.explain(TAHITI, said).hint
-    assert "something older" in client.explain(replace(TAHITI, old_ssh=True), said).hint
+    assert "needs older ones" in client.explain(replace(TAHITI, old_ssh=True), said).hint
 
 
 def test_a_sudo_that_wants_a_terminal_is_explained(connect: Connect) -> None:

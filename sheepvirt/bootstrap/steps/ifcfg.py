@@ -25,7 +25,7 @@ SEEN = "network files seen"  # the host was reached after the reboot
 FOLDER = "/etc/sysconfig/network-scripts"
 IFUP = f"{FOLDER}/ifup-ovs"  # from Open vSwitch's RPM
 # The suffix of a file that is being written; el6's network script ignores such a file.
-BESIDE = ".sheepvirt~"
+SUFFIX = ".sheepvirt~"
 KEEP = r"""
 kept=$1; shift
 mkdir -p "$kept" && chmod 700 "$kept"
@@ -93,7 +93,7 @@ def apply(wanted: DesiredState, facts: Facts, context: StepContext) -> None:
     context.run("sh", "-c", KEEP, "sh", guard.KEPT, *found)
     guard.set_up(facts, context, tuple(found))
     for name, content in found.items():
-        context.connection.write(name, content.encode(), beside=BESIDE)
+        context.connection.write(name, content.encode(), suffix=SUFFIX)
     if host.uplink:
         context.progress.say(
             f"  {host.name}: {host.uplink} becomes a port of {host.bridge} with the reboot. If the "
