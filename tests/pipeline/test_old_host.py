@@ -1,8 +1,9 @@
 """Bootstrap and verification of a host whose libvirt comes as 1.0.3's RPMs do. All of it for real.
 
-libvirt 1.0.3 itself was out of reach, and this is not it: thirteen RPMs of its names, with scripts
-and file lists of its time (old_host/README), and in them the libvirt that was published before. The
-tests build on one another, in file order.
+This is not libvirt 1.0.3, which test_real_old_host.py has where its source can be fetched. CI cannot
+fetch it, so these are thirteen RPMs of its names, with scripts and file lists of its time
+(old_host/README), around the libvirt that was published before. The tests build on one another, in
+file order.
 """
 
 from __future__ import annotations

