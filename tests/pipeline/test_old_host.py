@@ -1,7 +1,7 @@
 """Bootstrap and verification of a host whose libvirt comes as 1.0.3's RPMs do. All of it for real.
 
-This is not libvirt 1.0.3, which test_real_old_host.py has where its source can be fetched. CI cannot
-fetch it, so these are thirteen RPMs of its names, with scripts and file lists of its time
+This is not libvirt 1.0.3; test_real_old_host.py has that one, where its source can be fetched. CI
+cannot fetch it. So these are thirteen RPMs of its names, with scripts and file lists of its time
 (old_host/README), around the libvirt that was published before. The tests build on one another, in
 file order.
 """
