@@ -1,4 +1,4 @@
-"""Specs: read without losing a byte, patched by intent, proved by what rpm expands them to.
+"""Specs: read losslessly, patched by intent, proven with rpm's expansion.
 
 The command is ``python -m sheepvirt.spec`` (``__main__.py``).
 """

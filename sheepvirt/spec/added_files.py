@@ -1,7 +1,7 @@
-"""Files that upstream's RPM lacks: installed at the end of %install, and listed in %files. Pure.
+"""Add files to upstream's RPM: install them at the end of %install, list them in %files. Pure.
 
-``[[adjust.files]]`` of package.toml names each one. The commands come last, so a file that upstream
-installs at the same path is replaced; where its %files lists that path already, the line stays.
+``[[adjust.files]]`` of package.toml names each one. The commands come last, so they replace a file
+that upstream installs at the same path. If %files lists that path already, its line stays.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ FIRST = 9001  # number of the first Source tag; no upstream spec has as many
 def add(spec: Spec, new: list[str], files: Sequence[AddedFile], name: str) -> list[str]:
     """Change ``new``, the lines of ``spec``, so that its main RPM has ``files``.
 
-    Returns one sentence a file. Raises SpecError: a section is missing.
+    Returns one sentence for each file. Raises SpecError: a section is missing.
     """
     if not files:
         return []
@@ -31,7 +31,7 @@ def add(spec: Spec, new: list[str], files: Sequence[AddedFile], name: str) -> li
         new[tags] = _ended(new[tags]) + f"Source{number}: {added.file}\n"
         new[install] = _ended(new[install]) + f"{_command(added, f'%{{SOURCE{number}}}')}\n"
         if spec.expand(added.path) in listed:
-            actions.append(f"{added.path}: {added.file}, in place of upstream's")
+            actions.append(f"{added.path}: {added.file}, replaces upstream's")
             continue
         words = [f"%{added.config}"] if added.config else []
         words += [f"%attr({added.mode},root,root)", added.path]
@@ -47,7 +47,7 @@ def prove(
     *,
     package: str,
 ) -> list[Evidence]:
-    """Judge the spec's sections, as rpm expands it. ``values``: what each path expands to."""
+    """Check the sections of the expanded spec. ``values`` has the expansion of each path."""
     found = []
     for added in files:
         path = values[added.path]
@@ -73,7 +73,7 @@ def _of(spec: Spec, section: str) -> list[Line]:
 def _last(
     spec: Spec, section: str, name: str, fits: Callable[[Line], bool] = lambda _line: True
 ) -> int:
-    """Return the index of a section's last line that holds on every target."""
+    """Return the index of a section's last line that is active on every target."""
     found = [
         line
         for line in _of(spec, section)
@@ -82,7 +82,7 @@ def _last(
     if not found:
         raise SpecError(
             f"{name} has no {f'%{section}' if section else 'tag in its preamble'}",
-            hint="take `files` out of [adjust] in package.toml, or write a spec of your own",
+            hint="remove `files` from [adjust] in package.toml, or write your own spec",
         )
     return found[-1].number - 1
 

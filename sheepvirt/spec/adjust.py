@@ -1,7 +1,7 @@
-"""Adjust a spec that upstream's own tree carries: what package.toml's ``[adjust]`` says of it.
+"""Adjust upstream's spec as ``[adjust]`` of package.toml says. Pure.
 
-An intent serves one feature in specs of every age; this is for the rest that a spec lacks to be
-built here. Pure: ``apply`` says what it did line by line, ``prove`` judges rpm's own expansion.
+An intent serves one feature in specs of every age. Adjustments are everything else that one spec
+needs to build here. ``apply`` reports each change, ``prove`` checks rpm's expansion.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ CONTRARY = {"--enable-": "--disable-", "--disable-": "--enable-",
 
 
 def apply(text: str, adjustment: Adjustment, macros: Mapping[str, str], *, name: str) -> Patched:
-    """Return the spec with ``adjustment`` applied. Raises SpecError where a part does not fit."""
+    """Return the spec with ``adjustment`` applied. Raises SpecError: a part does not fit."""
     if not text:
-        raise SpecError(f"{name} is empty", hint="is it a spec?")
+        raise SpecError(f"{name} is empty", hint="check that it is a spec")
     draft = Draft.of(text)
     actions: list[str] = []
     for placeholder, value in adjustment.substitute.items():
@@ -59,13 +59,13 @@ def _require_filled(draft: Draft, name: str) -> None:
         if left:
             number = origin.number + piece.count("\n", 0, left.start())
             raise SpecError(
-                f"{name}: line {number}: nothing says what {left.group()} stands for",
+                f"{name}: line {number}: {left.group()} has no value",
                 hint="add it to [adjust] substitute in package.toml",
             )
 
 
 def _drop(lines: Sequence[Line], new: list[str], without: Sequence[str]) -> list[str]:
-    """Take dependencies out of all tags; a tag that is left with none goes."""
+    """Remove dependencies from all tags; remove a tag that becomes empty."""
     actions = []
     for word in without:
         one = re.compile(rf"(?<![^\s,]){re.escape(word)}(?![^\s,])(?:\s*[<>=]+\s*[^\s,]+)?[\s,]*")
@@ -79,12 +79,12 @@ def _drop(lines: Sequence[Line], new: list[str], without: Sequence[str]) -> list
                 hits.append(str(line.origin.number))
                 space = value[: len(value) - len(value.lstrip())]
                 new[index] = f"{tag}:{space}{rest}\n" if rest else ""
-        actions.append(f"without {word}: " + (f"line {', '.join(hits)}" if hits else "as it was"))
+        actions.append(f"without {word}: " + (f"line {', '.join(hits)}" if hits else "unchanged"))
     return actions
 
 
 def _ask_for(lines: Sequence[Line], new: list[str], wanted: Sequence[str], name: str) -> list[str]:
-    """Add the BuildRequires that no line says, after the last one of the preamble."""
+    """Add the missing BuildRequires after the last one of the preamble."""
     tags = [line for line in lines if not line.section and not line.branches and line.tag]
     asking = [line for line in tags if line.tag and line.tag[0] == "buildrequires"]
     missing = [
@@ -95,15 +95,15 @@ def _ask_for(lines: Sequence[Line], new: list[str], wanted: Sequence[str], name:
     if not missing:
         return []
     if not tags:
-        raise SpecError(f"{name} has no tag in its preamble", hint="is it a spec?")
+        raise SpecError(f"{name} has no tag in its preamble", hint="check that it is a spec")
     anchor = (asking or tags)[-1]
-    # A macro may be empty on the target, and rpm refuses a tag without a value: it shares a line.
+    # A macro may be empty on the target, and rpm refuses an empty tag: it goes on another's line.
     macros = "".join(f" {word}" for word in missing if word.startswith("%"))
     added = "".join(f"BuildRequires: {w}\n" for w in missing if not w.startswith("%"))
     if not added and not asking:
         raise SpecError(
-            f"{name} has no BuildRequires that{macros} could share a line with",
-            hint="name one that every target has in [adjust] build_requires as well",
+            f"{name} has no BuildRequires on whose line{macros} could be added",
+            hint="add a name that every target has to [adjust] build_requires",
         )
     index = anchor.number - 1
     new[index] = f"{(new[index] + added).rstrip()}{macros}\n"
@@ -123,12 +123,12 @@ def _configure(lines: Sequence[Line], new: list[str], words: Sequence[str], name
             return [f"configure {' '.join(words)}: line {lines[index].origin.number}"]
     raise SpecError(
         f"{name} has no %configure in %build",
-        hint="take `configure` out of [adjust] in package.toml, or write a spec of ours",
+        hint="remove `configure` from [adjust] in package.toml, or write your own spec",
     )
 
 
 def _release(lines: Sequence[Line], new: list[str], ending: str, name: str) -> list[str]:
-    """Let the release end in ``ending`` (``%{?dist}``), where it does not say so."""
+    """Make the release end in ``ending`` (``%{?dist}``)."""
     if not ending:
         return []
     for line in lines:
@@ -138,15 +138,15 @@ def _release(lines: Sequence[Line], new: list[str], ending: str, name: str) -> l
                 return [f"release: ends in {ending} already (line {line.origin.number})"]
             new[index] = f"{new[index].rstrip()}{ending}\n"
             return [f"release: {ending} added to line {line.origin.number}"]
-    raise SpecError(f"{name} has no Release in its preamble", hint="is it a spec?")
+    raise SpecError(f"{name} has no Release in its preamble", hint="check that it is a spec")
 
 
 def prove(
     adjustment: Adjustment, values: Mapping[str, str], expanded: str, *, package: str
 ) -> tuple[Evidence, ...]:
-    """Judge what ``rpmspec -P`` printed. ``values``: to what rpm expands each word that is wanted.
+    """Check the output of ``rpmspec -P``. ``values`` has rpm's expansion of each required word.
 
-    A word that is empty on the target is not wanted there.
+    A word whose expansion is empty on the target is not required there.
     """
     sections = by_section(expanded)
     tags = [line for name, lines in sections.items() if has_tags(name) for line in lines]
@@ -178,7 +178,7 @@ def _rule(tag: str, name: str) -> DependencyRule:
 
 
 def _contrary(word: str) -> tuple[str, ...]:
-    """Return the option that undoes ``word`` when it comes later."""
+    """Return the option that would undo ``word`` after it."""
     for prefix, other in CONTRARY.items():
         if word.startswith(prefix):
             return (other + word.removeprefix(prefix).partition("=")[0],)

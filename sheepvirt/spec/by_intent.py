@@ -1,7 +1,7 @@
-"""Patching an RPM spec by intent: what must be true of it, not which lines to replace.
+"""Patch an RPM spec by intent: an intent says what must be true, not which lines to replace.
 
-``patch`` makes every rule of an intent true on a target, or says which rule does not fit; ``prove``
-judges rpm's own expansion of the result.
+``patch`` makes every rule of an intent true on a target or says which rule does not fit. ``prove``
+checks rpm's expansion of the result.
 """
 
 from __future__ import annotations
@@ -51,14 +51,14 @@ def load_intent(path: Path) -> Intent:
             on=argument.strings("on", ...),
             off=argument.strings("off", ...),
             add=argument.get("add", str),
-            beside=argument.strings("beside", ...),
+            anchors=argument.strings("beside", ...),
         ),
         dependencies=tuple(
             DependencyRule(
                 tag=row.get("tag", str),
                 name=row.get("name", str),
                 packages=row.strings("packages", ...),
-                beside=row.strings("beside"),
+                anchors=row.strings("beside"),
             )
             for row in rows
         ),
@@ -72,11 +72,11 @@ def load_intent(path: Path) -> Intent:
 def patch(
     spec: str | Draft, intent: Intent, macros: Mapping[str, str], *, name: str = "libvirt.spec"
 ) -> Patched:
-    """Make ``intent`` true of a spec on the target that ``macros`` describe.
+    """Make ``intent`` true for a spec on the target with ``macros``.
 
-    Lines that no rule needs changed stay as they are, to the byte. Patching the result again
-    changes nothing. Raises RuleMismatchError naming rule, line and what was found there, in the
-    user's own text: a draft knows it, whatever was changed before.
+    All other lines stay identical, to the byte. Patching the result again changes nothing. Raises
+    RuleMismatchError with the rule, and with the line of the user's text (which a draft knows, even
+    after earlier changes) and what was found there.
     """
     start, mark = _without_mark(spec)
     as_read = functools.cache(lambda draft: read(draft, macros))
@@ -93,7 +93,8 @@ def patch(
         raise RuleMismatchError(
             f"{name}: {intent.name} does not hold after it was applied: a rule would change the "
             f"result again at line {at}: {shown(_line_of(result, at))}",
-            hint=f"is that part commented out? What was done: {'; '.join(actions)}",
+            hint="check whether that part is commented out; the changes were: "
+            f"{'; '.join(actions)}",
         )
     old, text = mark + start.text, mark + result.text
     return Patched(
@@ -107,7 +108,7 @@ def patch(
 
 
 def _without_mark(spec: str | Draft) -> tuple[Draft, str]:
-    """Return the draft without a byte order mark at its start, and that mark."""
+    """Split off a byte order mark at the start; return the draft and the mark."""
     text = spec if isinstance(spec, str) else spec.text
     if text.startswith(BYTE_ORDER_MARK):
         return Draft.of(text[len(BYTE_ORDER_MARK) :]), BYTE_ORDER_MARK
@@ -119,7 +120,7 @@ def _line_of(draft: Draft, number: int) -> str:
 
 
 def _warnings(spec: Spec, marked: bool, name: str) -> tuple[str, ...]:
-    """Return what the user should know of a spec beside what was done to it."""
+    """Return warnings about a spec, apart from its changes."""
     found = []
     if marked:
         found.append(
@@ -128,7 +129,7 @@ def _warnings(spec: Spec, marked: bool, name: str) -> tuple[str, ...]:
     if "" in spec.untold:
         line = spec.lines[spec.untold[""][0] - 1].origin
         found.append(
-            f"{name}: line {line.number} may define macros that only rpm can tell: "
+            f"{name}: line {line.number} may define macros that only rpm can evaluate: "
             f"{shown(line.text, 80)}"
         )
     return tuple(found)
@@ -140,22 +141,22 @@ def _version(text: str) -> str:
 
 
 def _dropped(text: str, intent: Intent) -> str:
-    """Say that upstream has dropped the feature, where the spec's version is not older."""
+    """Return a hint that upstream dropped the feature, if the spec's version is not older."""
     version = _version(text)
     numbers = [re.match(r"\d+(?:\.\d+)*", word) for word in (version, intent.dropped.since)]
     ours, since = ([int(part) for part in n[0].split(".")] if n else [] for n in numbers)
     if not ours or ours < since:
         return ""
     return (
-        f"{intent.dropped.says}; this spec's version is {shown(version, 40)}: take a release of "
+        f"{intent.dropped.says}; this spec's version is {shown(version, 40)}: use a release of "
         f"{intent.serves}"
     )
 
 
 def _versions(text: str, intent: Intent) -> str:
     version = _version(text)
-    said = f"this spec's version is {shown(version, 40)}" if version else "which version is this?"
-    return f"{intent.name} serves {intent.serves}; {said} (or was it edited by hand?)"
+    said = f"this spec's version is {shown(version, 40)}" if version else "this spec has no version"
+    return f"{intent.name} serves {intent.serves}; {said}, or it was edited"
 
 
 def _apply(
@@ -172,7 +173,7 @@ def _apply(
 
 
 def prove(intent: Intent, expanded: str, *, package: str, feature: str) -> tuple[Evidence, ...]:
-    """Judge what ``rpmspec -P`` printed: the evidence of gate "spec", one for each rule."""
+    """Check the output of ``rpmspec -P``; return the evidence of gate "spec", for each rule."""
     sections = by_section(expanded)
     found = [rules.argument_seen(intent.argument, build_section(sections))]
     found += [_dependency_seen(rule, sections) for rule in intent.dependencies]
@@ -194,7 +195,7 @@ def _dependency_seen(rule: DependencyRule, sections: Mapping[str, list[str]]) ->
 
 
 def _subpackage_seen(rule: SubpackageRule, sections: Mapping[str, list[str]]) -> list[Seen]:
-    """Judge the sub-package's file list; nothing to judge where the spec has no sub-package."""
+    """Check the sub-package's file list, if the spec has the sub-package."""
     if f"package {rule.name}" not in sections:
         return []
     files = sections.get(f"files {rule.name}", [])

@@ -1,6 +1,6 @@
-"""A spec's text while rules change it, and for each line the user's own line that it comes from.
+"""A spec's text while rules change it, with the original line of the user for each line.
 
-Messages name and quote the user's lines, whatever was added before them. Imports ``units`` alone.
+So messages name and quote the user's lines, even after lines were added. Imports only ``units``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ CONTEXT = 3  # lines of context in a unified diff
 
 @dataclass(frozen=True)
 class Origin:
-    """A line of the spec as the user has it. What was added has that of the line before it."""
+    """A line of the user's spec. An added line has the origin of the line before it."""
 
     number: int
     text: str
@@ -24,14 +24,14 @@ class Origin:
 
 @dataclass(frozen=True, eq=False)
 class Draft:
-    """The pieces of a text: lines, but a stretch of a changelog that says nothing to rpm is one."""
+    """The pieces of a text: its lines; changelog lines without meaning for rpm form one piece."""
 
     pieces: tuple[str, ...]
     origins: tuple[Origin, ...]  # one for each piece
 
     @staticmethod
     def of(text: str) -> Draft:
-        """Return the draft of a user's own text."""
+        """Return the draft of a user's text."""
         pieces: list[str] = []
         origins: list[Origin] = []
         number = 1
@@ -47,9 +47,9 @@ class Draft:
         return "".join(self.pieces)
 
     def edited(self, pieces: Sequence[str]) -> Draft:
-        """Return the draft with other text at some places: one entry for each piece so far.
+        """Return the draft with ``pieces``: the new text of each piece.
 
-        An entry may hold several lines, or be empty: then the line is gone.
+        A new text may have several lines; if it is empty, the line is removed.
         """
         new: list[str] = []
         origins: list[Origin] = []
@@ -60,11 +60,11 @@ class Draft:
         return Draft(tuple(new), tuple(origins))
 
     def replaced(self, index: int, piece: str) -> Draft:
-        """Return the draft with other text in the place of one piece."""
+        """Return the draft with one piece replaced."""
         return self.edited([*self.pieces[:index], piece, *self.pieces[index + 1 :]])
 
     def inserted(self, after: int, lines: Sequence[str]) -> Draft:
-        """Return the draft with ``lines`` after ``after`` pieces, in the line ending used there."""
+        """Return the draft with ``lines`` added after ``after`` pieces, with their line ending."""
         last = self.pieces[after - 1]
         ending = "\r\n" if last.endswith("\r\n") else "\n"
         if last.endswith("\n"):
@@ -74,13 +74,13 @@ class Draft:
 
 
 def split_lines(text: str) -> list[str]:
-    r"""Split at ``\n`` alone, as rpm does, keeping it: joining the result gives ``text`` again."""
+    r"""Split only at ``\n``, as rpm does, and keep it: joining the result gives ``text``."""
     lines = text.split("\n")
     return [line + "\n" for line in lines[:-1]] + ([lines[-1]] if lines[-1] else [])
 
 
 def unified_diff(old: str, new: str, name: str) -> str:
-    """Return the unified diff. The end that both share is not looked at, however long it is."""
+    """Return the unified diff. A common end of both texts is skipped."""
     before, after = split_lines(old), split_lines(new)
     same = 0
     for one, other in zip(reversed(before), reversed(after), strict=False):
@@ -95,14 +95,13 @@ def unified_diff(old: str, new: str, name: str) -> str:
 
 
 def _runs(lines: Sequence[str]) -> list[list[str]]:
-    """Group lines: those of a changelog that mean nothing to rpm together, all others alone.
+    """Group lines: changelog lines without meaning for rpm together, all others alone.
 
-    The changelog ends with the branch that it began in, or where a piece of macro language goes on
-    over lines.
+    The changelog ends with the branch in which it began, or at a macro over several lines.
     """
     runs: list[list[str]] = []
     in_run = False
-    depth = -1  # of conditions within the changelog; below 0: this is none
+    depth = -1  # of conditions in the changelog; below 0: not in a changelog
     for line in lines:
         if depth >= 0 and not may_act(line):
             if in_run:

@@ -1,6 +1,6 @@
-"""The lines of an RPM spec as they stand on one target: shapes, sections, macros.
+"""The lines of an RPM spec on one target: types, sections, macros.
 
-norpm expands macros and evaluates expressions; it runs no shell. ``reader`` fills the shapes.
+norpm expands macros and evaluates expressions; it runs no shell. ``reader`` makes the objects.
 
 Source of the format: rpm's manual, "Spec file format" and "Macro syntax".
 """
@@ -27,32 +27,32 @@ _SECTIONS = {
     *("transfiletriggerin", "transfiletriggerun", "transfiletriggerpostun"),
 }
 
-# norpm reports on its logger what we report ourselves, with rule and line.
+# norpm logs what sheepvirt reports itself, with rule and line.
 logging.getLogger("norpm").setLevel(logging.CRITICAL)
 
 
 @dataclass(frozen=True)
 class Branch:
-    """One branch of a condition that a line stands in."""
+    """One branch of a condition around a line."""
 
     opening: int  # number of the line that opened the chain
     line: int  # number of this branch's own %if, %elif or %else
-    origin: Origin  # that line, as the user has it
+    origin: Origin  # that line in the user's text
     text: str  # that line, stripped
     asked: str  # every expression of the chain so far: an %else depends on all of them
-    holds: bool | None  # on the target; None: it cannot be told without running a shell
+    holds: bool | None  # on the target; None: unknown without running a shell
 
 
 @dataclass(frozen=True)
 class Line:
-    """One line of a spec, or a stretch of its changelog that says nothing to rpm."""
+    """One line of a spec, or several changelog lines without meaning for rpm."""
 
     number: int  # among the lines as read
-    origin: Origin  # as the user has it: what messages name and quote
+    origin: Origin  # the user's line, which messages name and quote
     text: str  # with its line ending
     branches: tuple[Branch, ...]  # outermost first
     section: str  # "" is the preamble; else "build", "package daemon", "files -n x" ...
-    role: str = "text"  # or "condition" (%if and its kin), "definition", "continuation" of either
+    role: str = "text"  # or "condition" (%if and the like), "definition", "continuation" of either
 
     @property
     def live(self) -> bool:
@@ -61,12 +61,12 @@ class Line:
 
     @property
     def unsure(self) -> bool:
-        """Whether it cannot be told if rpm reads the line: a condition calls the shell."""
+        """Whether it is unknown if rpm reads the line: a condition calls the shell."""
         return not self.live and not any(branch.holds is False for branch in self.branches)
 
     @property
     def definition(self) -> tuple[str, str] | None:
-        """Name and body where the line is a plain ``%define`` or ``%global``, else None."""
+        """Name and body if the line is a plain ``%define`` or ``%global``, else None."""
         if self.role != "definition":
             return None
         words = self.text.split(None, 2)
@@ -76,7 +76,7 @@ class Line:
 
     @property
     def tag(self) -> tuple[str, str] | None:
-        """Lower-case name and value where the line is a tag (``Requires: x``), else None."""
+        """Lower-case name and value if the line is a tag (``Requires: x``), else None."""
         if self.role != "text" or not has_tags(self.section):
             return None
         name, colon, value = self.text.partition(":")
@@ -91,18 +91,18 @@ class Spec:
 
     draft: Draft  # what was read
     lines: tuple[Line, ...]
-    macros: MacroRegistry  # as they stand at the spec's end
-    defined_at: Mapping[str, tuple[int, ...]]  # macro to the lines that defined it on this target
-    endings: Mapping[int, int]  # number of an %if to its %endif's
-    # Macros of which only rpm can tell what they come to: the number of the line, and why. "" is
-    # for macros that the line does not name.
+    macros: MacroRegistry  # their values at the spec's end
+    defined_at: Mapping[str, tuple[int, ...]]  # macro to the lines that define it on this target
+    endings: Mapping[int, int]  # line number of an %if to that of its %endif
+    # Macros that only rpm can evaluate: line number and reason. "" stands for macros that the line
+    # does not name.
     untold: Mapping[str, tuple[int, str]] = field(default_factory=dict)
 
     def expand(self, text: str) -> str:
-        """Return ``text`` with the spec's macros expanded; as it is where that fails."""
+        """Return ``text`` with the spec's macros expanded, or unchanged if that fails."""
         if any(word in text for word in (*DEFINING, "%undefine")):
-            return text  # reading it again must not change what was read
-        text = text.replace("\r\n", "\n")  # a backslash before it stays one
+            return text  # an expansion must not define macros again
+        text = text.replace("\r\n", "\n")  # a backslash before it still continues the line
         expanded = expand(text, self.macros)
         return text if expanded is None else expanded
 
@@ -113,18 +113,18 @@ class Spec:
         return macro in self.macros and bool(evaluate(f"%{{{macro}}}", self.macros))
 
     def asks_about(self, expression: str) -> set[str]:
-        """Return the names of the macros that ``expression`` comes down to."""
+        """Return the names of the macros that ``expression`` uses, directly or not."""
         return calls(expression, self.macros)
 
 
 def shown(text: str, width: int = 160) -> str:
-    """Return a line as a message may quote it: on one line, printable, not endless."""
+    """Return a line for a message: on one line, printable, of limited length."""
     text = "".join(char if char.isprintable() else repr(char)[1:-1] for char in text.strip())
     return text if len(text) <= width else f"{text[: width - 1]}…"
 
 
 def has_tags(section: str) -> bool:
-    """Whether a section holds tags (``Requires: x``): the preamble and ``%package`` do."""
+    """Tell whether a section has tags (``Requires: x``): the preamble and ``%package`` do."""
     return section.partition(" ")[0] in {"", "package"}
 
 
@@ -144,7 +144,7 @@ def section_at(text: str, section: str) -> str:
 
 
 def by_section(text: str) -> dict[str, list[str]]:
-    """Return the lines of each section of a spec; those of "" are the preamble."""
+    """Return the lines of each section of a spec; "" is the preamble."""
     found: dict[str, list[str]] = {}
     section = ""
     for line in split_lines(text):
@@ -154,15 +154,15 @@ def by_section(text: str) -> dict[str, list[str]]:
 
 
 def build_section(sections: Mapping[str, list[str]]) -> list[str]:
-    """Return the lines of %build in what rpm printed of a spec.
+    """Return the lines of %build in rpm's expansion of a spec.
 
-    rpm 4.18 leaves out the header of the section that follows %prep: then both are one here.
+    rpm 4.18 leaves out the header of the section after %prep; then both sections are returned.
     """
     return sections.get("build") or sections.get("prep", [])
 
 
 def joined(lines: Iterable[str]) -> list[str]:
-    """Join lines that end in a backslash with what follows, as rpm does."""
+    """Join lines that end in a backslash with the next line, as rpm does."""
     found: list[str] = []
     continued = False
     for line in lines:
@@ -177,17 +177,17 @@ def joined(lines: Iterable[str]) -> list[str]:
 
 
 def expand(text: str, macros: MacroRegistry) -> str | None:
-    """Expand ``text``, obeying what it defines; None where norpm cannot read it."""
+    """Expand ``text`` and carry out its definitions; None if norpm cannot read it."""
     try:
         return str(specfile_expand_string(text, macros))
     except Exception:
-        # norpm meets text that is no macro language with whatever Python raises (IndexError,
-        # ValueError …). None means "cannot be told", and each caller says what follows from it.
+        # norpm raises any Python error (IndexError, ValueError …) for invalid macro language. None
+        # means "unknown"; each caller decides what follows.
         return None
 
 
 def calls(expression: str, macros: MacroRegistry) -> set[str]:
-    """Return the names of the macros that ``expression`` comes down to."""
+    """Return the names of the macros that ``expression`` uses, directly or not."""
     try:
         return set(specfile_detect_macro_calls_in_string(expression, macros))
     except Exception:  # see expand
@@ -195,10 +195,10 @@ def calls(expression: str, macros: MacroRegistry) -> set[str]:
 
 
 def evaluate(expression: str, macros: MacroRegistry) -> bool | None:
-    """Evaluate an ``%if`` expression; None where it cannot be told (a shell call, bad syntax)."""
+    """Evaluate an ``%if`` expression; None if its value is unknown (a shell call, bad syntax)."""
     expanded = expand(expression, macros)
     if expanded is None or "%" in expanded or "\n" in expanded.strip():
-        return None  # rpm evaluates no further than the end of a line
+        return None  # rpm evaluates only up to the end of a line
     try:
         return bool(eval_rpm_expr(expanded.strip()))
     except Exception:  # see expand

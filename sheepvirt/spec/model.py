@@ -1,4 +1,4 @@
-"""Frozen dataclasses of patching a spec by intent. Imports ``draft`` alone."""
+"""Frozen dataclasses for patching a spec by intent. Imports only ``draft``."""
 
 from __future__ import annotations
 
@@ -9,36 +9,36 @@ from sheepvirt.spec.draft import Draft
 
 @dataclass(frozen=True)
 class SwitchRule:
-    """This macro of the spec is true on the target."""
+    """Rule: this macro of the spec is true on the target."""
 
     macro: str  # with_storage_sheepdog
-    unless: str  # what `rpmbuild --without` defines: a builder may still say no
+    unless: str  # the macro that `rpmbuild --without` defines: a user may still switch it off
 
 
 @dataclass(frozen=True)
 class ArgumentRule:
-    """The configure command of the spec says so itself, instead of leaving it to what it finds."""
+    """Rule: the spec's configure command has the option, and does not autodetect the feature."""
 
     on: tuple[str, ...]  # any of these is enough
     off: tuple[str, ...]
-    add: str  # what to add where the spec says neither
-    beside: tuple[str, ...]  # macros whose argument it is put after; the first that is there
+    add: str  # the line to add if the spec has neither
+    anchors: tuple[str, ...]  # macros; it is added after the argument of the first one that exists
 
 
 @dataclass(frozen=True)
 class DependencyRule:
-    """A spec tag names this dependency, once."""
+    """Rule: a tag of the spec names this dependency, once."""
 
     tag: str  # BuildRequires | Requires
     name: str
-    # Sub-packages to add it to, best first. "" is the main package: where there is no other.
+    # Sub-packages to add it to, best first. "" is the main package, for a spec without the others.
     packages: tuple[str, ...]
-    beside: tuple[str, ...]  # conditions that it is put after, best first
+    anchors: tuple[str, ...]  # conditions after which it is added, best first
 
 
 @dataclass(frozen=True)
 class SubpackageRule:
-    """Where the spec knows this sub-package, it is built and carries the file."""
+    """Rule: if the spec has this sub-package, it is built and has the file."""
 
     name: str
     file: str
@@ -46,18 +46,18 @@ class SubpackageRule:
 
 @dataclass(frozen=True)
 class Dropped:
-    """From which release on upstream has the feature no more."""
+    """The first release without the feature."""
 
     since: str
-    says: str  # a sentence for whoever brings such a release
+    says: str  # the hint for such a release
 
 
 @dataclass(frozen=True)
 class Intent:
-    """``patches/<package>/<name>.toml``: what must be true of a spec, whatever its age."""
+    """``patches/<package>/<name>.toml``: what must be true for a spec of any age."""
 
     name: str
-    serves: str  # which releases it was written for
+    serves: str  # the releases that it supports
     dropped: Dropped
     switch: SwitchRule
     argument: ArgumentRule
@@ -70,9 +70,9 @@ class Patched:
     """A spec after ``by_intent.patch``."""
 
     text: str
-    diff: str  # unified; empty where nothing had to change
+    diff: str  # unified; empty if nothing had to change
     actions: tuple[str, ...]  # one sentence for each rule
     already: bool  # everything was true before
     warnings: tuple[str, ...] = ()
-    # The same text, which knows the user's own lines; without a byte order mark.
+    # The same text with the user's lines; without a byte order mark.
     draft: Draft | None = field(default=None, compare=False, repr=False)

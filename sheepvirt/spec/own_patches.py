@@ -1,8 +1,7 @@
-"""Patches of ours in a spec that upstream's own tree carries: its tags, and its %prep. Pure.
+"""Add the patches in patches/ to upstream's spec: Patch tags, and commands in %prep. Pure.
 
-A spec that takes every patch it names (``%autosetup``) gets tags; else %prep gets a command for
-each after ``%setup``. No line of context may be off: a patch that fits by chance is worse than
-none.
+A spec that applies every patch tag (``%autosetup``) gets tags; any other also gets a command for
+each patch in %prep. All context lines must match: a patch that fits by chance is worse than none.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from sheepvirt.spec.lines import Line
 from sheepvirt.spec.model import Patched
 from sheepvirt.spec.reader import read
 
-FIRST = 9001  # no spec of upstream's comes near
+FIRST = 9001  # number of the first Patch tag; no upstream spec has as many
 SOURCE = re.compile(r"(source|patch)\d*$")
 UNPACKS = re.compile(r"%(setup|autosetup)\b")
 APPLIES = re.compile(r"%(setup|autosetup|patch\d*)\b")
@@ -27,7 +26,7 @@ def apply(
 ) -> Patched:
     """Return the spec with ``patches`` (file names, in order) applied in %prep.
 
-    Patches that the spec names are left to it. Raises SpecError: no %setup that is in force.
+    Patches that the spec names already are not added. Raises SpecError: no active %setup.
     """
     draft = Draft.of(spec) if isinstance(spec, str) else spec
     text = draft.text
@@ -51,21 +50,21 @@ def apply(
 
 
 def _last_source(lines: Sequence[Line], name: str) -> int:
-    """Return the index of the preamble's last source or patch that no condition can take away."""
+    """Return the index of the preamble's last source or patch outside of conditions."""
     for line in reversed(lines):
         if not line.section and not line.branches and line.tag and SOURCE.match(line.tag[0]):
             return line.number - 1
-    raise SpecError(f"{name} has no Source in its preamble", hint="is it a spec?")
+    raise SpecError(f"{name} has no Source in its preamble", hint="check that it is a spec")
 
 
 def _prep(lines: Sequence[Line], name: str) -> tuple[Line, int]:
-    """Return the line that unpacks the source, and the index of the last line about that."""
+    """Return the line that unpacks the source, and the index of the last such or patch line."""
     prep = [line for line in lines if line.section == "prep" and line.live]
     setups = [line for line in prep if UNPACKS.match(line.text.lstrip())]
     if not setups:
         raise SpecError(
             f"{name} has no %setup in its %prep",
-            hint="take patches/<package>/<version>/ away, or write a spec of ours",
+            hint="remove patches/<package>/<version>/, or write your own spec",
         )
     steps = [line for line in prep if APPLIES.match(line.text.lstrip())]
     return setups[0], steps[-1].number - 1

@@ -1,9 +1,8 @@
-"""Reading an RPM spec without losing a byte: which lines hold on a target, and what they define.
+"""Read an RPM spec losslessly: which lines are active on a target, and what they define.
 
-rpm reads a spec line by line: a line that begins with ``%if`` and its kin is a condition in every
-section, ``%changelog`` included; a ``%define`` is obeyed wherever it stands in a true branch, even
-in a comment; ``%%`` is a plain percent sign. Following the branches is done here, everything about
-macros by norpm.
+rpm reads a spec line by line. A line that begins with ``%if`` and the like is a condition in every
+section, also in ``%changelog``. A ``%define`` in a true branch always takes effect, even in a
+comment. ``%%`` is a plain percent sign. This module follows the branches; norpm handles macros.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ from sheepvirt.spec.units import (
 )
 
 _DEEPEST = 100  # of conditions in conditions; a spec of libvirt has four
-# What rpm's own file "macros" (here: 4.16's) gives an %ifarch to ask for.
+# Macros for %ifarch, from rpm's file "macros" (here: 4.16's).
 _ARCHES = {
     "ix86": "i386 i486 i586 i686 pentium3 pentium4 athlon geode",
     "arm": "armv3l armv4b armv4l armv4tl armv5tl armv5tel armv5tejl armv6l armv6hl armv7l armv7hl"
@@ -50,7 +49,7 @@ _ARCHES = {
     "sparc": "sparc sparcv8 sparcv9 sparcv9v sparc64 sparc64v",
     "alpha": "alpha alphaev56 alphaev6 alphaev67",
 }
-# Conditional builds, as rpm's own file "macros" has them from 4.8 on. %bcond is of 4.18.
+# Conditional builds, from rpm's file "macros" since 4.8. %bcond is from 4.18.
 _CONDITIONAL = {
     "bcond_with": "%{expand:%%{?_with_%{1}:%%global with_%{1} 1}}",
     "bcond_without": "%{expand:%%{!?_without_%{1}:%%global with_%{1} 1}}",
@@ -63,25 +62,25 @@ _BCOND = re.compile(r"\s*%bcond\s+(\w+)\s+(\S.*)")
 
 
 def read(text: str | Draft, macros: Mapping[str, str]) -> Spec:
-    """Read a spec as rpm would with ``macros`` defined beforehand (``_target_cpu``: the arch).
+    """Read a spec as rpm would with ``macros`` predefined (``_target_cpu``: the arch).
 
-    Raises RuleMismatchError where its conditions do not pair up.
+    Raises RuleMismatchError: its conditions do not pair up.
     """
     return _Reader(Draft.of(text) if isinstance(text, str) else text, macros).read()
 
 
 @dataclass
 class _Chain:
-    """A condition being read: the branch in force, and what came before it."""
+    """A condition that is being read: its current branch, and the state before it."""
 
     branch: Branch
-    section: str  # in force where the chain opened: a dead branch does not change it
+    section: str  # the section at the chain's start; an inactive branch does not change it
     taken: bool  # a branch before this one held
     closed: bool = False  # %else was seen
 
 
 class _Registry(MacroRegistry):  # type: ignore[misc]  # norpm has no types
-    """norpm's registry, which also remembers what was defined since it was asked last."""
+    """norpm's registry, which also records new definitions."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -89,13 +88,13 @@ class _Registry(MacroRegistry):  # type: ignore[misc]  # norpm has no types
 
     def define(self, name: str, value: object, special: bool = False) -> None:
         if isinstance(value, tuple) and re.fullmatch(r"\{[^{}]*\}", str(value[0])):
-            value = (str(value[0])[1:-1], *value[1:])  # rpm takes such braces for quotes
+            value = (str(value[0])[1:-1], *value[1:])  # rpm treats such braces as quotes
         before = len(self.db[name].stack) if name in self.db else 0
         self.touched.setdefault(name, before)
         super().define(name, value, special)
 
     def news(self) -> list[str]:
-        """Return the names that have a definition more than when this was last called."""
+        """Return the names that got a definition since the last call."""
         touched, self.touched = self.touched, {}
         return [
             name
@@ -140,7 +139,7 @@ class _Reader:
         acts = "%" in text if self.section != "changelog" else may_act(text)
         word, rest = directive(" ".join(joined(unit))) if acts else ("", "")
         if word in OPENING:
-            self._add(unit, "condition")  # the %if itself stands outside of its branch
+            self._add(unit, "condition")  # the %if itself is outside of its branch
             self._open(number, word, rest)
             return
         if word in NEXT:
@@ -175,11 +174,11 @@ class _Reader:
         if self.untold and self.untold.keys() & calls(expression, self.registry):
             return None
         if word.endswith(("arch", "os")):
-            # Blanks alone separate the names: a comma belongs to the name before it.
+            # Only blanks separate the names: a comma belongs to the name before it.
             names = (expand(expression, self.registry) or "").lower().split()
             known = self.registry.target.lower() if word.endswith("arch") else "linux"
             if known not in names and any("%" in name for name in names):
-                return None  # a macro of the target's own may stand for it
+                return None  # one of the target's macros may have it
             return (known in names) != word.startswith("ifn")
         return evaluate(expression, self.registry)
 
@@ -204,7 +203,7 @@ class _Reader:
         holds: bool | None = False
         if outer and not chain.taken:
             holds = True if word == "else" else self._holds(word, rest)
-            # Whether an earlier branch was taken could not be told: then neither can this one.
+            # If it is unknown whether an earlier branch was taken, this one is unknown, too.
             holds = None if before.holds is None else holds
         text = f"%{word} {rest}".strip()
         origin = self.draft.origins[number - 1]
@@ -218,7 +217,7 @@ class _Reader:
         return chain
 
     def _obey(self, number: int, text: str) -> None:
-        """Let norpm act on the definitions of a live line; note what only rpm can carry out."""
+        """Let norpm carry out the definitions of an active line; note those that only rpm can."""
         if not any(word in text for word in ACTING):
             return
         self.registry.news()
@@ -233,9 +232,9 @@ class _Reader:
             self.defined_at.setdefault(name, []).append(number)
             self.untold.pop(name, None)
             if broken:
-                self.untold[name] = number, "its body goes on over lines, which only rpm can read"
+                self.untold[name] = number, "its body has several lines, which only rpm can read"
         for name in foreign(text):
-            self.untold[name] = number, "what is defined here only rpm can tell"
+            self.untold[name] = number, "only rpm can evaluate what is defined here"
 
     def _bcond(self, name: str, default: str) -> None:
         """Do what ``%bcond name default`` does."""
@@ -247,5 +246,5 @@ class _Reader:
         origin = self.draft.origins[number - 1]
         raise RuleMismatchError(
             f"rule 'conditions': line {origin.number}: {why}; found: {shown(origin.text)}",
-            hint="mend the spec: every %if needs its %endif",
+            hint="correct the spec: every %if needs its %endif",
         )

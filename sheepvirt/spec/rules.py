@@ -1,8 +1,8 @@
-"""The rules of an intent: each looks, and where something is missing makes the least change.
+"""The rules of an intent. Each makes the smallest change that makes it true.
 
-A rule returns what it looked at, unchanged, where all is as wanted; a rule that does not fit raises
-RuleMismatchError with its name, the line and what was found there. It never does nothing silently.
-The rule of the switch is in ``switch.py``.
+A rule that is true already returns the text unchanged. A rule that does not fit raises
+RuleMismatchError with its name, the line and what was found there. No rule fails silently. The rule
+of the switch is in ``switch.py``.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from sheepvirt.spec.model import ArgumentRule, DependencyRule, SubpackageRule
 from sheepvirt.spec.refusals import refuse, refuse_dead
 from sheepvirt.spec.shell import numbered_commands
 
-Read = Callable[[Draft], Spec]  # a text as it stands on the target
-Outcome = tuple[Draft, str]  # the text after a rule, and a sentence about what the rule did
-Seen = tuple[str, str, bool]  # a claim, what was found of it, and whether it is true
+Read = Callable[[Draft], Spec]  # reads a text for the target
+Outcome = tuple[Draft, str]  # the text after a rule, and a sentence about its change
+Seen = tuple[str, str, bool]  # a claim, what was found, and whether the claim is true
 
 _CONFIGURES = re.compile(r"%\{?(?:configure|meson)\b|(?:^|[\s/])(?:configure|meson)\s")
 
 
 def dependency(draft: Draft, rule: DependencyRule, guard: str, read: Read) -> Outcome:
-    """Add the tag where it is missing, in an ``%if`` of its own that asks for ``guard``.
+    """Add the tag if it is missing, in a new ``%if`` with ``guard``, or without ``%if`` if empty.
 
-    It goes after its nearest kin. Without a guard the tag stands alone.
+    It goes after the most similar tag.
     """
     spec = read(draft)
     title = f"{rule.tag}: {rule.name}"
@@ -43,7 +43,7 @@ def dependency(draft: Draft, rule: DependencyRule, guard: str, read: Read) -> Ou
             first = spec.lines[inner[0].opening - 1] if inner else anchor
             after = spec.endings[inner[0].opening] if inner else anchor.number
             if not first.live or spec.lines[after - 1].section != section:
-                continue  # not on this target; or the condition goes on into another section
+                continue  # inactive on this target, or the condition spans another section
             margin = _indent(first)
             added = [f"{_indent(anchor)}{title}"]
             if guard:
@@ -55,7 +55,7 @@ def dependency(draft: Draft, rule: DependencyRule, guard: str, read: Read) -> Ou
 
 
 def argument(draft: Draft, rule: ArgumentRule, read: Read) -> Outcome:
-    """Let the configure command say it where it says nothing."""
+    """Add the option to the configure command if it has neither option."""
     spec = read(draft)
     title = "configure argument"
     build = build_lines(spec)
@@ -63,11 +63,11 @@ def argument(draft: Draft, rule: ArgumentRule, read: Read) -> Outcome:
     if word in rule.on:
         return draft, f"{title}: {word} already"
     if word:
-        raise refuse(title, build[at], f"it comes to {word}")
+        raise refuse(title, build[at], f"it says {word}")
     _require_told(spec, build, title)
-    anchor = next((ln for macro in rule.beside for ln in build if _uses(ln, macro)), None)
+    anchor = next((ln for macro in rule.anchors for ln in build if _uses(ln, macro)), None)
     if not anchor:
-        why = f"no command in %build has %{{?{rule.beside[0]}}}"
+        why = f"no command in %build has %{{?{rule.anchors[0]}}}"
         raise refuse(title, _configuring(spec, build), why)
     after = anchor.number
     if not _continues(anchor):  # the command's last line: go before it
@@ -77,15 +77,15 @@ def argument(draft: Draft, rule: ArgumentRule, read: Read) -> Outcome:
     new = draft.inserted(after, [f"{_indent(anchor)}{rule.add} \\"])
     now = read(new)
     if saying(rule, [now.expand(line.text) for line in build_lines(now)])[1] not in rule.on:
-        why = "what is added here does not get to the command: a comment ends it before"
+        why = "a line added here would not reach the command: a comment ends it before"
         raise refuse(title, anchor, why)
     return new, f"{title}: {rule.add} added after line {spec.lines[after - 1].origin.number}"
 
 
 def subpackage(draft: Draft, rule: SubpackageRule, read: Read) -> Outcome:
-    """Look at the sub-package, where the spec knows it: built on the target, the file in its list.
+    """Check that the sub-package, if the spec has it, is built on the target and has the file.
 
-    Nothing is changed here: what is missing needs a summary and a description, which are not ours.
+    This rule changes nothing: a new sub-package would need upstream's summary and description.
     """
     spec = read(draft)
     title = f"sub-package {rule.name}"
@@ -95,7 +95,7 @@ def subpackage(draft: Draft, rule: SubpackageRule, read: Read) -> Outcome:
     }
     head = next((line for line in of["package"] if line.live), None)
     if not of["package"]:
-        return draft, f"{title}: not in this spec, the storage driver has it all"
+        return draft, f"{title}: not in this spec, the storage driver has the backend"
     if not head:
         raise refuse_dead(title, of["package"][0])
     listed = [ln for ln in of["files"] if spec.expand(ln.text).strip().endswith(rule.file)]
@@ -108,9 +108,10 @@ def subpackage(draft: Draft, rule: SubpackageRule, read: Read) -> Outcome:
 
 
 def argument_seen(rule: ArgumentRule, build: Iterable[str]) -> Seen:
-    """Judge the first command that says something; of contrary options its last one counts.
+    """Check the first command with such an option; its last option counts.
 
-    The first, because later specs configure a MinGW build, where the feature is off, after ours.
+    The first command, because later specs also configure a MinGW build, without the feature, after
+    the main one.
     """
     claim = f"configure is told {' or '.join(rule.on)}"
     _, word = saying(rule, list(build))
@@ -118,10 +119,10 @@ def argument_seen(rule: ArgumentRule, build: Iterable[str]) -> Seen:
 
 
 def saying(rule: ArgumentRule, build: Sequence[str]) -> tuple[int, str]:
-    """Return the option that counts in a script, and the index of its line; (0, "") for none."""
+    """Return the line's index and the option that takes effect in a script; (0, "") for none."""
     for command in numbered_commands(build):
         said = [(i, w) for i, text in command for w in text.split() if w in rule.on + rule.off]
-        # What starts with an option is the rest of a command that a comment ended.
+        # A command that starts with an option is the rest of one that a comment ended.
         if said and not next(w for _, text in command for w in text.split()).startswith("-"):
             return said[-1]
     return 0, ""
@@ -133,7 +134,7 @@ def build_lines(spec: Spec) -> list[Line]:
 
 
 def asks_for(line: str, rule: DependencyRule) -> bool:
-    """Whether a tag line names the dependency: ``Requires(post): a >= 1, b`` names a and b."""
+    """Tell whether a tag line has the dependency: ``Requires(post): a >= 1, b`` has a and b."""
     tag, colon, value = line.partition(":")
     if not colon or tag.strip().partition("(")[0].lower() != rule.tag.lower():
         return False
@@ -141,10 +142,10 @@ def asks_for(line: str, rule: DependencyRule) -> bool:
 
 
 def _sections(spec: Spec, rule: DependencyRule) -> list[str]:
-    """Return the sections that the tag may go to, best first.
+    """Return the sections to which the tag may be added, best first.
 
-    The main package is for specs that have no other: whoever installs only the sub-package would
-    not get what it needs.
+    The main package is only for specs without the others: else an installation of only the
+    sub-package would lack the dependency.
     """
     known = {line.section for line in spec.lines}
     named = [f"package {name}" for name in rule.packages if name]
@@ -153,7 +154,7 @@ def _sections(spec: Spec, rule: DependencyRule) -> list[str]:
 
 
 def _last_of(spec: Spec, sections: Sequence[str]) -> Line | None:
-    """Return the line after which a tag of the first of ``sections`` would stand."""
+    """Return the line after which a tag in the first of ``sections`` would be added."""
     for section in sections:
         lines = [line for line in spec.lines if line.section == section and line.role == "text"]
         tags = [line for line in lines if line.tag and line.live]
@@ -163,7 +164,7 @@ def _last_of(spec: Spec, sections: Sequence[str]) -> Line | None:
 
 
 def _require_told(spec: Spec, build: Sequence[Line], title: str) -> None:
-    """Refuse a configure command whose words only rpm can tell: they may say it already."""
+    """Refuse a configure command with macros that only rpm can evaluate: they may have options."""
     if not spec.untold:
         return
     for command in numbered_commands([line.text for line in build]):
@@ -178,13 +179,13 @@ def _require_told(spec: Spec, build: Sequence[Line], title: str) -> None:
 
 
 def _configuring(spec: Spec, build: Sequence[Line]) -> Line | None:
-    """Return the line of the configure command, else what stands where it would be."""
+    """Return the line of the configure command, else the line at its place."""
     told = (ln for ln in build if _CONFIGURES.search(ln.text) and not _is_comment(ln))
     return next(told, None) or next(iter(build), None) or next(iter(spec.lines), None)
 
 
 def _anchors(spec: Spec, rule: DependencyRule, section: str) -> list[Line]:
-    """Return the section's lines of the same tag, those beside which the new one belongs first."""
+    """Return the section's lines with the same tag, the rule's anchors first."""
     same = [
         line
         for line in spec.lines
@@ -192,7 +193,7 @@ def _anchors(spec: Spec, rule: DependencyRule, section: str) -> list[Line]:
     ]
     kin = [
         line
-        for macro in rule.beside
+        for macro in rule.anchors
         for line in same
         if any(
             name in branch.text

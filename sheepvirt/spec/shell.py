@@ -1,4 +1,4 @@
-"""Commands of a script: what the shell joins to one, and what in it is a comment."""
+"""Split a shell script into commands: join continued lines, remove comments."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ _BEFORE_COMMENT = " \t;&|()"
 
 
 def commands(lines: Iterable[str]) -> list[str]:
-    """Join lines that end in a backslash with what follows, as the shell does.
+    """Join lines that end in a backslash with the next line, as the shell does.
 
-    A comment goes to the end of its line, a backslash at its end included: it ends the command.
+    A comment extends to the end of its line, including a backslash there, so it ends the command.
     """
     return [" ".join(text for _, text in command) for command in numbered_commands(list(lines))]
 
@@ -32,7 +32,7 @@ def numbered_commands(lines: Sequence[str]) -> list[list[tuple[int, str]]]:
 
 
 def _code(text: str, quote: str) -> tuple[str, str]:
-    """Return a line without its comment, and the quote that is open at its end."""
+    """Return a line without its comment, and the quote that is still open."""
     if not any(char in text for char in "#'\""):
         return text, quote
     escaped = False

@@ -1,7 +1,7 @@
-"""The rule of an intent's switch: the macro of the spec that turns the feature on is true.
+"""The switch rule of an intent: the spec's macro that turns the feature on is true.
 
-Specs have it as a ``%define``, as a ``%bcond``, or not at all: then the configure command itself
-may say it.
+Specs have it as a ``%define``, as a ``%bcond``, or not at all. Then the configure command may have
+the option itself.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from sheepvirt.spec.model import ArgumentRule, SwitchRule
 from sheepvirt.spec.refusals import refuse, refuse_dead
 from sheepvirt.spec.rules import build_lines, saying
 
-Read = Callable[[Draft], Spec]  # a text as it stands on the target
+Read = Callable[[Draft], Spec]  # reads a text for the target
 
-# Asked about by nearly every condition. A spec may set them itself; they are no features of it.
+# Nearly every condition uses them. A spec may set them itself; they are not its features.
 DISTRIBUTION = {
     *("fedora", "rhel", "centos", "centos_ver", "redhat", "suse_version", "dist"),
     *("almalinux", "rocky", "amzn"),
@@ -31,19 +31,19 @@ _BCOND = re.compile(r"(\s*%\{?)(bcond(?:_with|_without)?)(\s+)(\w+)(\s+\S+)?")
 
 @dataclass(frozen=True)
 class Switched:
-    """A draft whose switch is on."""
+    """A draft with the switch on."""
 
     draft: Draft
-    told: str  # a sentence about what the rule did
-    guard: str  # what an %if asks for it; empty where the spec has no switch
+    told: str  # a sentence about the rule's change
+    guard: str  # the expression of an %if for it; empty if the spec has no switch
 
 
 def switch(
     draft: Draft, rule: SwitchRule, by_hand: ArgumentRule, macros: Mapping[str, str], read: Read
 ) -> Switched:
-    """Turn the definition that is in force on the target on, in the spec's own words.
+    """Turn on the definition that is active on the target, in the spec's style.
 
-    ``by_hand`` says how a spec without a switch tells its configure command.
+    ``by_hand`` has the configure option for a spec without a switch.
     """
     spec = read(draft)
     title = f"switch {rule.macro}"
@@ -64,7 +64,7 @@ def switch(
         return Switched(draft, f"{title}: on already (line {line.origin.number})", guard)
     if rule.unless in macros:
         why = f"the target itself defines {rule.unless}"
-        raise refuse(title, line, why, f"take {rule.unless} out of the target's macros")
+        raise refuse(title, line, why, f"remove {rule.unless} from the target's macros")
     _refuse_if_it_follows(spec, line, title, not_own={*macros, rule.macro, rule.unless})
     changes = _of_bcond(line, bcond) if bcond else _of_define(spec, line, rule, title)
     for text, told in changes:
@@ -74,22 +74,22 @@ def switch(
             return Switched(new, f"{title}: line {line.origin.number}: {told}", guard)
     for number in now.defined_at.get(rule.unless, ()):
         raise refuse(title, spec.lines[number - 1], f"this keeps {rule.macro} off")
-    raise refuse(title, line, "it stays off whatever is written here")
+    raise refuse(title, line, "it stays off whatever this line says")
 
 
 def _name(rule: SwitchRule) -> str:
-    """Return the feature's name as %bcond has it."""
+    """Return the feature's name in a %bcond."""
     return rule.macro.removeprefix("with_")
 
 
 def _bcond(line: Line, rule: SwitchRule) -> re.Match[str] | None:
-    """Return the parts of a line that is the feature's %bcond, else None."""
+    """Return the parts of the feature's %bcond line, or None."""
     found = _BCOND.match(line.text) if line.role == "text" else None
     return found if found and found[4] == _name(rule) else None
 
 
 def _of_bcond(line: Line, found: re.Match[str]) -> list[tuple[str, str]]:
-    """Return the one change that turns a %bcond on, and its sentence."""
+    """Return the change that turns a %bcond on, with a sentence."""
     rest = line.text[found.end() :]
     if found[2] == "bcond":
         on = f"{found[1]}bcond{found[3]}{found[4]} 1"
@@ -99,14 +99,14 @@ def _of_bcond(line: Line, found: re.Match[str]) -> list[tuple[str, str]]:
 
 
 def _of_define(spec: Spec, line: Line, rule: SwitchRule, title: str) -> list[tuple[str, str]]:
-    """Return the changes that may turn a definition on, best first, and a sentence for each."""
+    """Return the changes that may turn a definition on, best first, each with a sentence."""
     after = spec.lines[line.number] if line.number < len(spec.lines) else None
     goes_on = line.text.rstrip().endswith("\\") or (after and after.role == "continuation")
     if not line.definition or line.definition[0] != rule.macro or goes_on:
-        raise refuse(title, line, "this is no plain %define to be edited")
+        raise refuse(title, line, "this is not a plain %define")
     old = line.definition[1]
     if old.count("{") != old.count("}"):
-        raise refuse(title, line, "this is no plain %define to be edited")
+        raise refuse(title, line, "this is not a plain %define")
     start = len(line.text.rstrip()) - len(old)
     return [
         (line.text[:start] + body + line.text[start + len(old) :], f"{old} is now {body}")
@@ -115,7 +115,7 @@ def _of_define(spec: Spec, line: Line, rule: SwitchRule, title: str) -> list[tup
 
 
 def _in_force(spec: Spec, rule: SwitchRule, title: str) -> Line | None:
-    """Return the line that decides about the switch at the spec's end, or None: there is none."""
+    """Return the line that sets the switch at the spec's end, or None."""
     ours = [
         line
         for line in spec.lines
@@ -129,14 +129,14 @@ def _in_force(spec: Spec, rule: SwitchRule, title: str) -> Line | None:
         return spec.lines[numbers[-1] - 1]
     live = [line for line in ours if line.live]
     if live:
-        return live[-1]  # a %bcond that is off defines nothing
+        return live[-1]  # a %bcond in state off defines nothing
     if ours:
         raise refuse_dead(title, ours[0])
     return None
 
 
 def _said_by_hand(spec: Spec, rule: ArgumentRule) -> tuple[Line, str] | None:
-    """Return the line that tells configure without any switch, and its option."""
+    """Return the line that has the configure option without a switch, and the option."""
     lines = build_lines(spec)
     at, word = saying(rule, [spec.expand(line.text) for line in lines])
     return (lines[at], word) if word in rule.on else None
@@ -150,7 +150,7 @@ def _nothing_defines(spec: Spec, rule: SwitchRule, title: str) -> Exception:
 
 
 def _siblings(spec: Spec, line: Line) -> list[str]:
-    """Return how the other branches of the same condition define the same macro."""
+    """Return the definitions of the same macro in other branches of the same condition."""
     name = line.definition[0] if line.definition else ""
     return [
         other.definition[1]
@@ -164,7 +164,7 @@ def _siblings(spec: Spec, line: Line) -> list[str]:
 
 
 def _refuse_if_it_follows(spec: Spec, line: Line, title: str, not_own: set[str]) -> None:
-    """Leave alone a zero that follows from another feature of the spec: no daemon, no backend."""
+    """Refuse if another feature of the spec switches it off: without a daemon, no backend."""
     defined = {other.definition[0] for other in spec.lines if other.definition}
     own = (defined | set(spec.defined_at)) - not_own - DISTRIBUTION
     for branch in line.branches:

@@ -1,5 +1,6 @@
-"""Units of a spec's text: what is a condition, where a piece of macro language ends, and what in
-one only rpm can carry out. Pure, line by line.
+"""Units of a spec's text: find conditions, the ends of macros, and code that only rpm can run.
+
+Pure, line by line.
 """
 
 from __future__ import annotations
@@ -8,12 +9,12 @@ import re
 from collections.abc import Sequence
 
 DEFINING = ("%define", "%global")
-# What a line has to hold for a reader of specs to act on it, wherever it stands.
+# A reader of specs must act on a line with one of these words.
 ACTING = ("define", "global", "lua", "load", "include", "bcond")
 _ACTS = re.compile(r"%\{?(?:define|global|undefine|lua|load|include|expand|bcond)|%\(")
 OPENING = {"if", "ifarch", "ifnarch", "ifos", "ifnos"}
 NEXT = {"elif", "elifarch", "elifos", "else"}
-# What only rpm can carry out, and may define macros: Lua, the shell, other files.
+# Only rpm can run these, and they may define macros: Lua, the shell, other files.
 _CODE = re.compile(r"%\{lua:|%\(")
 _FILE = re.compile(r"^\s*%include\s|%\{load:", re.MULTILINE)
 _LUA_CALL = re.compile(r"rpm\.(?:define|undefine|load|expand|execute)\b")
@@ -23,7 +24,7 @@ _LITERAL = re.compile(
 
 
 def directive(text: str) -> tuple[str, str]:
-    """Split ``%if expr`` into word and rest; ("", "") where the line is no condition."""
+    """Split ``%if expr`` into word and rest; ("", "") if the line is not a condition."""
     text = text.strip()
     if not text.startswith("%"):
         return "", ""
@@ -38,21 +39,21 @@ def directive(text: str) -> tuple[str, str]:
 
 
 def may_act(line: str) -> bool:
-    """Whether a line of a changelog may matter: it is a directive, a header, or it defines."""
+    """Tell whether a changelog line may matter: a directive, a header, or a definition."""
     if "%" not in line:
         return False
     return line.lstrip()[0] == "%" or _ACTS.search(line.replace("%%", "")) is not None
 
 
 def goes_on(line: str) -> bool:
-    """Whether a line may belong together with the next one."""
+    """Tell whether a line may continue on the next one."""
     return line.rstrip().endswith("\\") or _Braces().still_open(line)
 
 
 def unit_end(raw: Sequence[str], start: int) -> int:
-    """Return where the line at ``start`` ends, with its continuation if it is macro language.
+    """Return the end of the line at ``start``, with its continuation if it is a macro.
 
-    A shell command that goes on over lines is not one: conditions may stand between its lines.
+    A shell command over several lines is not one unit: conditions may be between its lines.
     """
     first = raw[start].lstrip()
     end = start + 1
@@ -72,13 +73,13 @@ def unit_end(raw: Sequence[str], start: int) -> int:
 
 
 class _Braces:
-    """Counts what a definition has opened and not yet closed, line by line as rpm does."""
+    """Counts the open brackets of a definition, line by line as rpm does."""
 
     def __init__(self) -> None:
         self.depth = {"{": 0, "(": 0, "[": 0}
 
     def still_open(self, text: str) -> bool:
-        """Take one more line; return whether ``%{``, ``%(`` or ``%[`` is open after it."""
+        """Add a line; tell whether ``%{``, ``%(`` or ``%[`` is open after it."""
         closing = {"}": "{", ")": "(", "]": "["}
         chars = iter(text)
         for char in chars:
@@ -98,7 +99,7 @@ class _Braces:
 def foreign(text: str) -> set[str]:
     """Return the macros that Lua, the shell or another file may define in ``text``.
 
-    "" stands for those that the text does not name.
+    "" stands for macros that the text does not name.
     """
     code = _CODE.split(text, maxsplit=1)[1:]
     literal = {first or second for part in code for first, second in _LITERAL.findall(part)}

@@ -68,7 +68,7 @@ def test_a_file_may_have_any_name(tmp_path: Path, name: str) -> None:
     ("target", "name", "code", "said"),
     [
         ("rehearsal", "foreign.spec", 1, "line 1: nothing defines with_storage_sheepdog"),
-        ("rehearsal", "old.spec", 1, "0.10.0 to 8.7; this spec's version is 0.9.12 ("),
+        ("rehearsal", "old.spec", 1, "0.10.0 to 8.7; this spec's version is 0.9.12,"),
         (
             "rehearsal",
             "empty.spec",

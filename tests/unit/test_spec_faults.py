@@ -119,7 +119,7 @@ def test_rules_after_the_first_name_the_users_own_lines() -> None:
     text = mini(build=hard)
     number = text.split("\n").index("           --without-storage-sheepdog \\") + 1
     error = refusal(text)
-    assert f"line {number}: it comes to --without-storage-sheepdog" in error.message
+    assert f"line {number}: it says --without-storage-sheepdog" in error.message
     assert patch(mini()).actions[1:4] == (
         "BuildRequires: sheepdog: added after line 4",
         "Requires: sheepdog: added after line 12",
@@ -236,7 +236,7 @@ def test_the_later_bcond_with_its_default_written_out() -> None:
             "%if 0%{?fedora}\n%bcond_without storage_sheepdog\n%endif",
             "line 2: it depends on line 1",
         ),
-        ("%if %(uname)\n%bcond_with storage_sheepdog\n%endif", "cannot be told"),
+        ("%if %(uname)\n%bcond_with storage_sheepdog\n%endif", "cannot be evaluated"),
         (
             "%define _without_storage_sheepdog 1\n%bcond_with storage_sheepdog",
             "line 1: this keeps with_storage_sheepdog off",
@@ -311,7 +311,7 @@ LUA = "%{lua: rpm.define('with_storage_sheepdog 0')}"
 
 def test_a_switch_that_lua_defines_is_refused() -> None:
     error = refusal(mini(f"%define {SWITCH} 1\n{LUA}"))
-    assert "line 2: what is defined here only rpm can tell" in error.message
+    assert "line 2: only rpm can evaluate what is defined here" in error.message
     assert error.message.endswith(f"found: {LUA}")
 
 
@@ -329,7 +329,7 @@ def test_a_definition_after_it_counts() -> None:
 )
 def test_a_switch_that_asks_for_what_lua_defines_is_refused(define: str, name: str) -> None:
     error = refusal(mini(f"%{{lua: rpm.define('{name} 1')}}\n{define}"))
-    assert "line 1: what is defined here only rpm can tell" in error.message
+    assert "line 1: only rpm can evaluate what is defined here" in error.message
 
 
 def test_a_configure_command_that_lua_has_words_for_is_refused() -> None:
@@ -337,7 +337,7 @@ def test_a_configure_command_that_lua_has_words_for_is_refused() -> None:
         f"%{{lua: rpm.define('more --without-storage-sheepdog')}}\n%define {SWITCH} 1",
         CONFIGURE.replace("--last", "%{?more}"),
     )
-    assert "line 25: it uses more of line 1: what is defined" in refusal(text).message
+    assert "line 25: it uses more of line 1: only rpm can evaluate" in refusal(text).message
     assert patch(text.replace("%{?more}", "--last\nmake %{?more}")).warnings == ()
 
 
@@ -354,7 +354,7 @@ def test_a_condition_on_what_lua_defines_cannot_be_told() -> None:
 def test_what_may_define_anything_is_warned_of(line: str) -> None:
     done = patch(mini(f"%define {SWITCH} 1\n{line}"))
     assert done.warnings == (
-        f"x.spec: line 2 may define macros that only rpm can tell: {line}",
+        f"x.spec: line 2 may define macros that only rpm can evaluate: {line}",
     )  # fmt: skip
 
 

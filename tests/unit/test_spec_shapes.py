@@ -211,7 +211,7 @@ BACKEND = "%{_libdir}/%{name}/storage-backend/libvirt_storage_backend_sheepdog.s
             PACKAGE.replace("%if", "%if 0 &&"),
             "%if 0 && %{with_storage_sheepdog}, which do",
         ),
-        (PACKAGE, PACKAGE.replace("%{", "%(uname) && %{"), "which cannot be told from here"),
+        (PACKAGE, PACKAGE.replace("%{", "%(uname) && %{"), "which cannot be evaluated here"),
     ],
 )
 def test_a_sub_package_that_is_not_whole_is_refused(old: str, new: str, said: str) -> None:
