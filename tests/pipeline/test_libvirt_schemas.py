@@ -33,7 +33,7 @@ def libvirts() -> Schemas:
 def domain(guest: Guest = GUEST) -> str:
     return render(
         "domain.xml.j2", guest=guest, type="kvm", bridge="ovsbr0", file="/disk.img",
-        address="127.0.0.1", port=7000, uuid="", mac="", interfaceid="",
+        address="127.0.0.1", port=7000, cache="none", uuid="", mac="", interfaceid="",
     )  # fmt: skip
 
 

@@ -67,3 +67,10 @@ def test_a_shared_folder_is_linked_file_by_file(kind: str) -> None:
     assert not folder.is_symlink()
     shared = {p.name for p in (COMMON / "chkconfig").iterdir() if p.is_file()}
     assert {p.name for p in folder.iterdir() if p.is_symlink()} == shared
+
+
+def test_the_newest_release_of_the_changelog_is_the_version() -> None:
+    text = (paths.ROOT / "CHANGELOG.md").read_text("utf-8")
+    found = re.search(r"^## (\S+) \(\d{4}-\d\d-\d\d\)$", text, re.MULTILINE)
+    assert found
+    assert found.group(1) == paths.version()
