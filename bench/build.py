@@ -16,6 +16,7 @@ import shutil
 import tempfile
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sheepvirt.builds import execute, repo
 from sheepvirt.builds.buildroot import TOP, defines, environment
@@ -24,8 +25,10 @@ from sheepvirt.core import paths
 from sheepvirt.core.progress import Progress
 from sheepvirt.engine.engine import Engine
 from sheepvirt.images import recipes
-from sheepvirt.model.builds import Package, Target
 from sheepvirt.rpm import rpms
+
+if TYPE_CHECKING:
+    from sheepvirt.model.builds import Package, Target
 
 
 def pipeline(target: Target, package: Package) -> tuple[float, float]:

@@ -20,6 +20,7 @@ import statistics
 import tarfile
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sheepvirt.bootstrap.sheepdog import PORT
 from sheepvirt.builds import repo
@@ -29,7 +30,9 @@ from sheepvirt.core.progress import Progress
 from sheepvirt.engine.engine import Engine
 from sheepvirt.images import recipes
 from sheepvirt.ssh import client
-from sheepvirt.ssh.client import Connection
+
+if TYPE_CHECKING:
+    from sheepvirt.ssh.client import Connection
 
 MB = 256 * 2**20 / 10**6
 FOLDER = "/var/lib/sheepvirt/bench"

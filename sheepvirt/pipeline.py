@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sheepvirt.bootstrap import runner
 from sheepvirt.builds import execute, preflight
@@ -13,11 +12,16 @@ from sheepvirt.bundle import importer
 from sheepvirt.config import catalog, inventory
 from sheepvirt.core import paths
 from sheepvirt.core.errors import ConfigError, suggest
-from sheepvirt.core.progress import Progress
-from sheepvirt.model.builds import BuildRecord, Target
-from sheepvirt.model.hosts import Change, Host, VerifyOutcome
 from sheepvirt.verify import verification
-from sheepvirt.verify.display import Display
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from sheepvirt.core.progress import Progress
+    from sheepvirt.model.builds import BuildRecord, Target
+    from sheepvirt.model.hosts import Change, Host, VerifyOutcome
+    from sheepvirt.verify.display import Display
 
 # From the real thing to the embedded default; the first that can be built here is taken.
 PREFERENCE = ("el6", "rehearsal")

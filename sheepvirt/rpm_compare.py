@@ -12,14 +12,16 @@ from __future__ import annotations
 import argparse
 import hashlib
 import sys
-from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sheepvirt.core import output
 from sheepvirt.core.errors import BuildError, SheepvirtError
 from sheepvirt.rpm import payload, rpms, traits
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
 
 IDENTICAL, SAME, DIFFERENT = "identical", "same contents", "different"
 # A build's time and place. rpmfile's names: cookie is host and time, sourcepkgid is the MD5 of the

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import difflib
 import stat
-from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
-from sheepvirt.bootstrap.parsers import Altered
 from sheepvirt.core.errors import NotShownError, SheepvirtError
 from sheepvirt.rpm import payload, rpms
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from sheepvirt.bootstrap.parsers import Altered
 
 # The letters of `rpm -V`: https://rpm.org/docs/4.20.x/man/rpm.8.html (VERIFY OPTIONS)
 SIGNS = {

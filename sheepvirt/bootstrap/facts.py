@@ -8,13 +8,17 @@ as a domain's title) can be mistaken for the start of a section.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from sheepvirt.bootstrap import initscripts, parsers, services, sheepdog
 from sheepvirt.core.errors import BootstrapError
 from sheepvirt.model.hosts import BridgeState, ClusterState, Definition, Facts, Script
-from sheepvirt.ssh.client import Connection
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from sheepvirt.ssh.client import Connection
 
 # In this file a step notes the boot during which packages changed.
 REBOOT_WANTED = "/var/lib/sheepvirt/reboot-wanted"

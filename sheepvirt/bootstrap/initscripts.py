@@ -10,10 +10,13 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from sheepvirt.model.hosts import Script
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
 
 LEVELS = frozenset("2345")  # services are enabled in these, as by `chkconfig NAME on`
 LAST = 99

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from xml.etree import ElementTree
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 # One line per installed package, for `rpm -qa --qf`: it identifies the exact build.
 INSTALLED = r"%{NAME}\t%{NEVRA}\t%{SHA1HEADER}\n"

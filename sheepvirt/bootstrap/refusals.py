@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from sheepvirt.bootstrap.sheepdog import PORT
-from sheepvirt.bootstrap.steps.base import DesiredState
 from sheepvirt.core.errors import BootstrapError
-from sheepvirt.model.hosts import Facts
+
+if TYPE_CHECKING:
+    from sheepvirt.bootstrap.steps.base import DesiredState
+    from sheepvirt.model.hosts import Facts
 
 SHEEPDOG = "sheepdog"
 

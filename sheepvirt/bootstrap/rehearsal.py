@@ -10,17 +10,21 @@ from __future__ import annotations
 import contextlib
 import socket
 import time
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from sheepvirt.config import catalog
 from sheepvirt.core import locks
 from sheepvirt.core.errors import EngineError, HostUnreachableError
 from sheepvirt.core.progress import Progress, Stage, quiet
-from sheepvirt.engine.container import Container
 from sheepvirt.engine.engine import Engine
 from sheepvirt.images import recipes
 from sheepvirt.model.hosts import SYSTEMD, SYSV, Host
 from sheepvirt.ssh import client, hostkeys
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sheepvirt.engine.container import Container
 
 START_SECONDS = 90.0
 ANSWER_SECONDS = 20.0  # of a running host: it may be in the middle of a reboot

@@ -7,8 +7,8 @@ reached its state, and the next step uses them.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from sheepvirt.bootstrap import refusals, rehearsal, schemas
 from sheepvirt.bootstrap.facts import FactQuery, gather
@@ -20,14 +20,18 @@ from sheepvirt.builds import repo
 from sheepvirt.config import catalog, inventory
 from sheepvirt.core import locks, paths
 from sheepvirt.core.errors import BootstrapError, ConfigError, RemoteCommandError
-from sheepvirt.core.progress import Progress
 from sheepvirt.images import guest
 from sheepvirt.model import standin
-from sheepvirt.model.builds import BuildRecord
 from sheepvirt.model.hosts import SYSTEMD, Change, Facts, Host
 from sheepvirt.sources import local
 from sheepvirt.ssh import client
-from sheepvirt.ssh.client import Connection
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sheepvirt.core.progress import Progress
+    from sheepvirt.model.builds import BuildRecord
+    from sheepvirt.ssh.client import Connection
 
 
 def bootstrap(host: Host, *, plan: bool, progress: Progress) -> list[Change]:

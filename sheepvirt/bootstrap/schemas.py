@@ -8,15 +8,19 @@ bridge's step and the verification check the bridge itself.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lxml import etree
 
 from sheepvirt.core import paths
 from sheepvirt.core.errors import BootstrapError, ConfigError
-from sheepvirt.model.builds import BuildRecord, PublishedRpm
 from sheepvirt.rpm import rpms
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sheepvirt.model.builds import BuildRecord, PublishedRpm
 
 FOLDER = "/usr/share/libvirt/schemas/"
 KINDS = {"domain": "domain.rng", "network": "network.rng", "pool": "storagepool.rng"}

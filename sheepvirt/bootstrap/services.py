@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Iterable
+from typing import TYPE_CHECKING
 
 from sheepvirt.bootstrap import initscripts
 from sheepvirt.model.hosts import SYSV, ServiceState
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Iterable
 
 # `state` parses these properties of `systemctl show`, or the SysV output described below.
 PROPERTIES = ("LoadState", "ActiveState", "UnitFileState")

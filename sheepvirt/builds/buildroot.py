@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from sheepvirt.core import locks
-from sheepvirt.model.builds import Package, Target
+
+if TYPE_CHECKING:
+    from sheepvirt.model.builds import Package, Target
 
 TOP = "/build"  # %_topdir of the build root
 _ENVIRONMENT = {

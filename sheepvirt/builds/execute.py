@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from sheepvirt.builds import contract, plan, preflight, repo
 from sheepvirt.builds.buildroot import owner
@@ -11,7 +11,6 @@ from sheepvirt.builds.rpmbuild import Job
 from sheepvirt.config import catalog, versions
 from sheepvirt.core.errors import ConfigError, SourceUnreachableError
 from sheepvirt.core.locks import lock
-from sheepvirt.core.progress import Progress
 from sheepvirt.engine.engine import Engine
 from sheepvirt.images import recipes
 from sheepvirt.model.builds import (
@@ -26,6 +25,11 @@ from sheepvirt.model.builds import (
 )
 from sheepvirt.rpm import old_tools, rpms
 from sheepvirt.sources import local, store
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping, Sequence
+
+    from sheepvirt.core.progress import Progress
 
 
 def make_plan(

@@ -10,10 +10,14 @@ that has a list. Seen with rpm 4.8.1.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from sheepvirt.core.errors import SpecError
-from sheepvirt.engine.container import Container, Result
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sheepvirt.engine.container import Container, Result
 
 HEADER = "Name: %{NAME}\\nVersion: %{VERSION}\\nRelease: %{RELEASE}\\n"
 RELATION = "%{REQUIRENAME} %{REQUIREFLAGS:depflags} %{REQUIREVERSION}\\n"

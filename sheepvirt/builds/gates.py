@@ -5,18 +5,22 @@ This module reads the build root and files; contract.py, spec/ and rpm/ check wh
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sheepvirt.builds import contract, expansion, staging
 from sheepvirt.builds.buildroot import TOP, defines, environment
-from sheepvirt.builds.contract import ReadMember
 from sheepvirt.config import versions
-from sheepvirt.engine.container import Container
-from sheepvirt.model.builds import Adjustment, Evidence, Package, Rpm, Target
 from sheepvirt.rpm import old_tools, rpms
 from sheepvirt.sources import local
 from sheepvirt.spec import adjust, by_intent
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from sheepvirt.builds.contract import ReadMember
+    from sheepvirt.engine.container import Container
+    from sheepvirt.model.builds import Adjustment, Evidence, Package, Rpm, Target
 
 
 def spec_gate(container: Container, target: Target, package: Package, out: Path) -> list[Evidence]:

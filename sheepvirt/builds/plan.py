@@ -11,8 +11,7 @@ stand-in.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sheepvirt.core.errors import ConfigError, SourceUnreachableError, UnknownNameError, suggest
 from sheepvirt.core.tables import pick
@@ -26,6 +25,10 @@ from sheepvirt.model.builds import (
     Target,
 )
 from sheepvirt.sources import local
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from pathlib import Path
 
 # Increase it when a change of the code gives other RPMs from the same inputs.
 RECIPE = "2"

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sheepvirt.core import paths, web
 from sheepvirt.core.errors import (
@@ -25,8 +26,10 @@ from sheepvirt.core.errors import (
 from sheepvirt.engine import machine, registry
 from sheepvirt.engine.engine import Engine
 from sheepvirt.images import bases, recipes, rpm_keys
-from sheepvirt.model.builds import Target
 from sheepvirt.model.targets import Finding, Image, Rootfs, RpmKey, YumRepo
+
+if TYPE_CHECKING:
+    from sheepvirt.model.builds import Target
 
 PATIENCE = 8.0  # seconds for all looks together: they run in parallel
 SECONDS = 4.0  # without a byte from a server

@@ -10,18 +10,21 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sheepvirt.core import paths
 from sheepvirt.core.errors import BuildError, ConfigError
-from sheepvirt.core.progress import Stage
-from sheepvirt.engine.engine import Engine
 from sheepvirt.model.builds import BuildRecord, Evidence, PublishedRpm, Target
 from sheepvirt.rpm.rpms import sha256
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from sheepvirt.core.progress import Stage
+    from sheepvirt.engine.engine import Engine
 
 MANIFEST = paths.MANIFEST
 

@@ -7,18 +7,15 @@ import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sheepvirt.builds import buildlog, gates, staging
 from sheepvirt.builds.buildroot import TOP, defines, environment, owner
 from sheepvirt.config import versions
 from sheepvirt.core import paths
 from sheepvirt.core.errors import BuildError, CompileError
-from sheepvirt.core.progress import Progress, Stage
-from sheepvirt.engine.container import Container, Result
-from sheepvirt.engine.engine import Engine
 from sheepvirt.model.builds import (
     BuildRecord,
     DebianSource,
@@ -33,6 +30,13 @@ from sheepvirt.model.builds import (
 )
 from sheepvirt.rpm import rpms
 from sheepvirt.sources import store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from sheepvirt.core.progress import Progress, Stage
+    from sheepvirt.engine.container import Container, Result
+    from sheepvirt.engine.engine import Engine
 
 KILLED = {-1, 128 + signal.SIGKILL, 128 + signal.SIGTERM}
 

@@ -12,17 +12,21 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sheepvirt.core.errors import EngineError, SheepvirtError
-from sheepvirt.model.builds import Evidence, Target
 from sheepvirt.spec import by_intent
 from sheepvirt.spec.draft import split_lines
 from sheepvirt.spec.lines import shown
-from sheepvirt.spec.model import Intent
 from sheepvirt.spec.switch import DISTRIBUTION
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sheepvirt.model.builds import Evidence, Target
+    from sheepvirt.spec.model import Intent
 
 SECONDS = 60
 BYTES = "surrogateescape"

@@ -6,16 +6,20 @@ import lzma
 import shutil
 import tarfile
 import zlib
-from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 from sheepvirt.config import versions
 from sheepvirt.core import paths
 from sheepvirt.core.errors import SourceError, SpecError
-from sheepvirt.model.builds import Package
 from sheepvirt.spec import adjust, by_intent, own_patches
 from sheepvirt.spec.draft import Draft
 from sheepvirt.spec.model import Intent, Patched
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sheepvirt.model.builds import Package
 
 BYTES = "surrogateescape"  # a spec may have names in its changelog that are not UTF-8
 EPOCH = 1767225600  # 2026-01-01 UTC: the date of files without one, such as a checkout's

@@ -13,14 +13,16 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from sheepvirt.bundle import lockfile
 from sheepvirt.bundle.lockfile import NAME, Lock, Member
 from sheepvirt.core.errors import BundleError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
 BLOCK = 512
 END = bytes(2 * BLOCK)

@@ -7,23 +7,27 @@ for elsewhere. writer.py writes one.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sheepvirt.bundle import archive
-from sheepvirt.bundle.archive import Archive
 from sheepvirt.bundle.lockfile import REQUIREMENTS, ImageRow, SourceRow
 from sheepvirt.config import inventory
 from sheepvirt.core import locks, paths
 from sheepvirt.core.errors import BundleError
-from sheepvirt.core.progress import Progress, Stage
 from sheepvirt.engine.engine import Engine
 from sheepvirt.images import recipes
 from sheepvirt.model.builds import Shelf, Source, Target
 from sheepvirt.rpm import rpms
 from sheepvirt.sources import git, store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sheepvirt.bundle.archive import Archive
+    from sheepvirt.core.progress import Progress, Stage
 
 BUILDER = "builder"
 

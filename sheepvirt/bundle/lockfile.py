@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from sheepvirt.core.errors import BundleError, ConfigError
 from sheepvirt.core.tables import Table
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 NAME = "bundle.json"
 FORMAT = 1

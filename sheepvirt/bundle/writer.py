@@ -8,9 +8,9 @@ from __future__ import annotations
 import gzip
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sheepvirt.builds import execute, preflight
 from sheepvirt.builds.buildroot import owner
@@ -29,14 +29,18 @@ from sheepvirt.bundle.lockfile import (
 )
 from sheepvirt.core import locks, paths
 from sheepvirt.core.errors import BundleError
-from sheepvirt.core.progress import Progress
 from sheepvirt.core.signals import terminate_as_exception
-from sheepvirt.engine.container import Container
 from sheepvirt.engine.engine import Engine
 from sheepvirt.images import recipes
-from sheepvirt.model.builds import BuildPlan, Target
 from sheepvirt.rpm import rpms
 from sheepvirt.sources import git
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from sheepvirt.core.progress import Progress
+    from sheepvirt.engine.container import Container
+    from sheepvirt.model.builds import BuildPlan, Target
 
 FAST = 3  # of gzip: 5 % larger than 6, in half the time
 # Where apt, yum and dnf keep what they install from and by which keys they believe it.

@@ -9,9 +9,8 @@ import functools
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from invoke import Collection, Context, Exit, Program, task
 
@@ -29,6 +28,9 @@ from sheepvirt.engine import machine
 from sheepvirt.verify import trace as tracing
 from sheepvirt.verify import verification as verifying
 from sheepvirt.verify.controls import control_runner
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def command(function: Callable[..., Any]) -> Callable[..., Any]:

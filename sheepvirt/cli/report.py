@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
 from itertools import groupby
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 from rich.text import Text
 
 from sheepvirt.core import paths
-from sheepvirt.core.progress import Progress
 from sheepvirt.model import standin
-from sheepvirt.model.builds import BuildPlan, BuildRecord, Target
 from sheepvirt.model.hosts import Change, Check, Host, Link, VerifyOutcome
-from sheepvirt.model.targets import Finding
 from sheepvirt.sources import local
-from sheepvirt.verify.model import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    from sheepvirt.core.progress import Progress
+    from sheepvirt.model.builds import BuildPlan, BuildRecord, Target
+    from sheepvirt.model.targets import Finding
+    from sheepvirt.verify.model import Outcome
 
 
 def findings(progress: Progress, target: Target, rows: Sequence[Finding]) -> None:

@@ -11,16 +11,20 @@ import argparse
 import errno
 import os
 import sys
-from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sheepvirt.builds import spec_proof
 from sheepvirt.config import catalog
 from sheepvirt.core import output, paths
 from sheepvirt.core.errors import NotProvenError, SheepvirtError, SpecError
-from sheepvirt.model.builds import Target
 from sheepvirt.spec.by_intent import load_intent, patch
-from sheepvirt.spec.model import Intent, Patched
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sheepvirt.model.builds import Target
+    from sheepvirt.spec.model import Intent, Patched
 
 NOT_PROVEN = 3
 

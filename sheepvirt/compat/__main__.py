@@ -10,17 +10,21 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
 from functools import cache, partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sheepvirt.config import catalog
 from sheepvirt.core import output, paths
 from sheepvirt.core.errors import ConfigError, SheepvirtError
-from sheepvirt.model.builds import Target
 from sheepvirt.rpm import traits
-from sheepvirt.rpm.compat_model import Violation
 from sheepvirt.rpm.old_tools import check, check_metadata
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from sheepvirt.model.builds import Target
+    from sheepvirt.rpm.compat_model import Violation
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

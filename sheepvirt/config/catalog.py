@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sheepvirt.config import target_settings, versions
 from sheepvirt.core import paths
@@ -22,6 +22,9 @@ from sheepvirt.model.builds import (
 )
 from sheepvirt.model.hosts import SYSV
 from sheepvirt.model.targets import Ceilings
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 # Only gzip, as in el6: yum 3.2.29 knows no other compression of metadata.
 CREATEREPO = ("createrepo_c", "--general-compress-type=gz", "--compatibility")

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable
 from dataclasses import replace
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sheepvirt.config import catalog
 from sheepvirt.core import paths
 from sheepvirt.core.errors import ConfigError
 from sheepvirt.core.tables import Table, pick, read_toml
-from sheepvirt.model.builds import Target
 from sheepvirt.model.hosts import INITS, Dependencies, Guest, Host
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from sheepvirt.model.builds import Target
 
 VDI_LIMIT = 2**42  # sheepdog's limit: a VDI's map has 2**20 objects of 4 MiB
 

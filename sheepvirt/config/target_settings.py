@@ -13,15 +13,19 @@ The user's file (``paths.user_config``) has a table for each target, with the sa
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sheepvirt.core import paths
 from sheepvirt.core.errors import ConfigError
 from sheepvirt.core.tables import Table, pick, read_toml
-from sheepvirt.model.builds import Target
 from sheepvirt.model.targets import Image, Rootfs, RpmKey, YumRepo
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sheepvirt.model.builds import Target
 
 HEX64 = re.compile(r"[0-9a-f]{64}")
 FINGERPRINT = re.compile(r"[0-9a-f]{40}")

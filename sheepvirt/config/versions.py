@@ -13,13 +13,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sheepvirt.core import paths
 from sheepvirt.core.errors import ConfigError, UnknownNameError, suggest
 from sheepvirt.core.tables import Table, read_data
-from sheepvirt.model.builds import Package
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sheepvirt.model.builds import Package
 
 SHARED = "package.toml"
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sheepvirt.core import paths
 from sheepvirt.core.errors import LockedError
-from sheepvirt.core.progress import Progress
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from sheepvirt.core.progress import Progress
 
 
 def path_of(name: str) -> Path:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from collections.abc import Callable
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from sheepvirt.core.errors import OutputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 # The exit status that a shell reports when SIGPIPE (13) ended a program: `cat FILE | head -1`.
 READER_GONE = 128 + 13

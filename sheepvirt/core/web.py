@@ -7,12 +7,14 @@ import shutil
 import ssl
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sheepvirt.core.errors import WebError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 TIMEOUT = 20.0  # seconds without a byte
 CHUNK = 1 << 20

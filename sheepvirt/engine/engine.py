@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import docker
 import docker.errors
@@ -22,6 +22,9 @@ from sheepvirt.core.errors import EngineError
 from sheepvirt.core.signals import terminate_as_exception
 from sheepvirt.engine.container import Container, Result
 from sheepvirt.engine.image_store import LABEL, PATH, ImageStore
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
 
 TRY_SECONDS = 30
 # rpm before 4.14.2 closes every possible file descriptor before each scriptlet: thousands of

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import docker
 import docker.errors
@@ -17,8 +16,12 @@ import docker.types
 import requests.exceptions
 
 from sheepvirt.core.errors import EngineError, EngineUnavailableError, RegistryError
-from sheepvirt.engine.container import OnLine
 from sheepvirt.engine.registry import refusal, repository_and_tag, takes_schema_1
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from sheepvirt.engine.container import OnLine
 
 LABEL = "sheepvirt"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

@@ -13,10 +13,13 @@ import socket
 import subprocess
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sheepvirt.core import paths
 from sheepvirt.core.errors import EngineUnavailableError
-from sheepvirt.core.progress import Progress
+
+if TYPE_CHECKING:
+    from sheepvirt.core.progress import Progress
 
 # Program to its Debian package.
 PROGRAMS = {

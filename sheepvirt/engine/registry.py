@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from sheepvirt.model.targets import Image
+if TYPE_CHECKING:
+    from sheepvirt.model.targets import Image
 
 HUB = "docker.io"
 

@@ -7,11 +7,14 @@ yum must run under this kernel. Nothing is built on a base before this proof.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from sheepvirt.core.errors import EngineError
-from sheepvirt.engine.container import Result
-from sheepvirt.engine.engine import Engine
-from sheepvirt.model.builds import Target
+
+if TYPE_CHECKING:
+    from sheepvirt.engine.container import Result
+    from sheepvirt.engine.engine import Engine
+    from sheepvirt.model.builds import Target
 
 RELEASE = "/etc/redhat-release"
 SEGFAULT, ABSENT = 139, {126, 127}

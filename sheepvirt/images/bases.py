@@ -9,18 +9,21 @@ import os
 import subprocess
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sheepvirt.core import paths, web
 from sheepvirt.core.errors import EngineError, RegistryError, SourceError, SourceHashError
-from sheepvirt.core.progress import Progress, Stage
 from sheepvirt.engine import machine, registry
-from sheepvirt.engine.engine import Engine
 from sheepvirt.engine.image_store import LABEL
 from sheepvirt.images.base_proof import prove
 from sheepvirt.model.builds import Source, Target
-from sheepvirt.model.targets import Image, Rootfs
 from sheepvirt.rpm.rpms import sha256
 from sheepvirt.sources import store
+
+if TYPE_CHECKING:
+    from sheepvirt.core.progress import Progress, Stage
+    from sheepvirt.engine.engine import Engine
+    from sheepvirt.model.targets import Image, Rootfs
 
 # Use only the plain suite: bullseye's -security pool lists files that answer 404, and a base with
 # newer libraries from it cannot install the rest (perl-base against perl).

@@ -10,14 +10,17 @@ import hashlib
 import re
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sheepvirt.config import catalog
 from sheepvirt.core import paths
 from sheepvirt.core.errors import ConfigError
-from sheepvirt.core.progress import Progress
 from sheepvirt.engine.engine import Engine
 from sheepvirt.images import recipes
-from sheepvirt.model.hosts import Guest
+
+if TYPE_CHECKING:
+    from sheepvirt.core.progress import Progress
+    from sheepvirt.model.hosts import Guest
 
 
 def ensure_image(guest: Guest, progress: Progress) -> Path:

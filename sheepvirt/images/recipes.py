@@ -15,16 +15,19 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import jinja2
 
 from sheepvirt.config import inventory
 from sheepvirt.core import web
 from sheepvirt.core.errors import EngineError
-from sheepvirt.core.progress import Progress
-from sheepvirt.engine.engine import Engine
 from sheepvirt.images import bases, rpm_keys
-from sheepvirt.model.builds import Target
+
+if TYPE_CHECKING:
+    from sheepvirt.core.progress import Progress
+    from sheepvirt.engine.engine import Engine
+    from sheepvirt.model.builds import Target
 
 PKI = "pki"
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from typing import TYPE_CHECKING
 
-from sheepvirt.model.builds import BuildRecord, Package
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+    from sheepvirt.model.builds import BuildRecord, Package
 
 LABEL = " (stand-in)"
 

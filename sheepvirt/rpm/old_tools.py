@@ -9,11 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sheepvirt.model.builds import Evidence, Target
-from sheepvirt.model.targets import Ceilings
 from sheepvirt.rpm import known, openpgp, traits
 from sheepvirt.rpm.compat_model import Metadata, Traits, Violation
+
+if TYPE_CHECKING:
+    from sheepvirt.model.targets import Ceilings
 
 GLIBC = re.compile(r"\bGLIBC_([0-9]{1,9}(?:\.[0-9]{1,9})*|ABI_\w+)\b")
 

@@ -11,16 +11,18 @@ import hashlib
 import os
 import stat
 import struct
-from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import rpmfile
 from rpmfile.errors import RPMError
 
 from sheepvirt.core.errors import BuildError
 from sheepvirt.model.builds import Rpm
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
 
 # What rpmfile lets through on broken input: it trusts the lengths and offsets that it reads.
 TRUSTING = (

@@ -6,13 +6,15 @@ import base64
 import binascii
 import tempfile
 import xml.etree.ElementTree as ET
-from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sheepvirt.core.errors import BuildError, ConfigError
 from sheepvirt.rpm import elf, payload, rpms
 from sheepvirt.rpm.compat_model import Metadata, Traits
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 STRONG = ("requirename", "conflictname", "obsoletes")
 WEAK = {

@@ -14,11 +14,14 @@ import signal
 import subprocess
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sheepvirt.core import paths
 from sheepvirt.core.errors import SourceError, SourceUnreachableError
-from sheepvirt.core.progress import Stage
 from sheepvirt.model.builds import TARBALL_SUFFIXES, Availability, GitSource
+
+if TYPE_CHECKING:
+    from sheepvirt.core.progress import Stage
 
 ASK = 10.0  # seconds for a server's answer
 FETCH = 600.0  # seconds for a whole fetch

@@ -8,15 +8,19 @@ hosts.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sheepvirt.core.errors import BootstrapError, ConfigError
-from sheepvirt.core.progress import Progress
 from sheepvirt.core.tables import pick
 from sheepvirt.model.builds import BuildRecord, Evidence, Package, Source
-from sheepvirt.model.hosts import Host
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sheepvirt.core.progress import Progress
+    from sheepvirt.model.hosts import Host
 
 UNPINNED = " (unpinned)"
 

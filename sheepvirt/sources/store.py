@@ -13,13 +13,16 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sheepvirt.core import paths, web
 from sheepvirt.core.errors import SheepvirtError, SourceHashError, SourceUnreachableError, WebError
-from sheepvirt.core.progress import Stage
 from sheepvirt.model.builds import Availability, DebianSource, Shelf, Source
 from sheepvirt.rpm.rpms import sha256
 from sheepvirt.sources import git
+
+if TYPE_CHECKING:
+    from sheepvirt.core.progress import Stage
 
 # Fetches Debian's file to a folder; returns its path.
 DebianFetcher = Callable[[DebianSource, Path], Path]

@@ -6,11 +6,15 @@ that upstream installs at the same path. If %files lists that path already, its 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from sheepvirt.core.errors import SpecError
 from sheepvirt.model.builds import AddedFile, Evidence
-from sheepvirt.spec.lines import Line, Spec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from sheepvirt.spec.lines import Line, Spec
 
 FIRST = 9001  # number of the first Source tag; no upstream spec has as many
 

@@ -7,7 +7,7 @@ needs to build here. ``apply`` reports each change, ``prove`` checks rpm's expan
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from sheepvirt.core.errors import SpecError
 from sheepvirt.model.builds import Adjustment, Evidence
@@ -17,6 +17,9 @@ from sheepvirt.spec.lines import Line, build_section, by_section, has_tags
 from sheepvirt.spec.model import ArgumentRule, DependencyRule, Patched
 from sheepvirt.spec.reader import read
 from sheepvirt.spec.rules import argument_seen, asks_for
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 TAGS = ("BuildRequires", "Requires")
 PLACEHOLDER = re.compile(r"@\w+@")

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Mapping
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sheepvirt.core.errors import RuleMismatchError
 from sheepvirt.core.tables import read_toml
@@ -27,8 +26,13 @@ from sheepvirt.spec.model import (
     SwitchRule,
 )
 from sheepvirt.spec.reader import read
-from sheepvirt.spec.rules import Read, Seen
 from sheepvirt.spec.switch import switch
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from sheepvirt.spec.rules import Read, Seen
 
 BYTE_ORDER_MARK = "\ufeff"
 

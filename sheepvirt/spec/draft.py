@@ -6,10 +6,13 @@ So messages name and quote the user's lines, even after lines were added. Import
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from sheepvirt.spec.units import directive, goes_on, may_act
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 CONTEXT = 3  # lines of context in a unified diff
 

@@ -8,15 +8,19 @@ Source of the format: rpm's manual, "Spec file format" and "Macro syntax".
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from norpm.expression import eval_rpm_expr
-from norpm.macro import MacroRegistry
 from norpm.specfile import specfile_detect_macro_calls_in_string, specfile_expand_string
 
 from sheepvirt.spec.draft import Draft, Origin, split_lines
 from sheepvirt.spec.units import DEFINING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from norpm.macro import MacroRegistry
 
 _SECTIONS = {
     *("package", "description", "prep", "generate_buildrequires", "conf", "build", "install"),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from sheepvirt.spec.draft import Draft
+if TYPE_CHECKING:
+    from sheepvirt.spec.draft import Draft
 
 
 @dataclass(frozen=True)

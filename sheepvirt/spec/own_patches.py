@@ -7,13 +7,17 @@ each patch in %prep. All context lines must match: a patch that fits by chance i
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from sheepvirt.core.errors import SpecError
 from sheepvirt.spec.draft import Draft, unified_diff
-from sheepvirt.spec.lines import Line
 from sheepvirt.spec.model import Patched
 from sheepvirt.spec.reader import read
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sheepvirt.spec.lines import Line
 
 FIRST = 9001  # number of the first Patch tag; no upstream spec has as many
 SOURCE = re.compile(r"(source|patch)\d*$")

@@ -8,8 +8,8 @@ comment. ``%%`` is a plain percent sign. This module follows the branches; norpm
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from norpm.macro import MacroRegistry
 
@@ -36,6 +36,9 @@ from sheepvirt.spec.units import (
     may_act,
     unit_end,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 _DEEPEST = 100  # of conditions in conditions; a spec of libvirt has four
 # Macros for %ifarch, from rpm's file "macros" (here: 4.16's).

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from sheepvirt.spec.draft import Draft
 from sheepvirt.spec.lines import Line, Spec
-from sheepvirt.spec.model import ArgumentRule, DependencyRule, SubpackageRule
 from sheepvirt.spec.refusals import refuse, refuse_dead
 from sheepvirt.spec.shell import numbered_commands
+
+if TYPE_CHECKING:
+    from sheepvirt.spec.model import ArgumentRule, DependencyRule, SubpackageRule
 
 Read = Callable[[Draft], Spec]  # reads a text for the target
 Outcome = tuple[Draft, str]  # the text after a rule, and a sentence about its change

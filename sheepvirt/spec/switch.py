@@ -10,12 +10,15 @@ import difflib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from sheepvirt.spec.draft import Draft
 from sheepvirt.spec.lines import Line, Spec
-from sheepvirt.spec.model import ArgumentRule, SwitchRule
 from sheepvirt.spec.refusals import refuse, refuse_dead
 from sheepvirt.spec.rules import build_lines, saying
+
+if TYPE_CHECKING:
+    from sheepvirt.spec.model import ArgumentRule, SwitchRule
 
 Read = Callable[[Draft], Spec]  # reads a text for the target
 

@@ -6,7 +6,10 @@ Pure, line by line.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 DEFINING = ("%define", "%global")
 # A reader of specs must act on a line with one of these words.

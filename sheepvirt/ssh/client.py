@@ -13,8 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, TYPE_CHECKING, Protocol
 
 from sheepvirt.core.errors import (
     HostKeyChangedError,
@@ -22,8 +21,12 @@ from sheepvirt.core.errors import (
     RemoteCommandError,
     SshError,
 )
-from sheepvirt.model.hosts import Host
 from sheepvirt.ssh import hostkeys
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sheepvirt.model.hosts import Host
 
 OnLine = Callable[[str], None]
 SSH_FAILED = 255  # ssh(1): the exit code for an error of ssh itself

@@ -13,10 +13,13 @@ import shutil
 import stat
 import subprocess
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sheepvirt.core import paths
 from sheepvirt.core.errors import HostKeyUnknownError, HostUnreachableError, SshError
-from sheepvirt.model.hosts import Host
+
+if TYPE_CHECKING:
+    from sheepvirt.model.hosts import Host
 
 # An idle connection stays this long for the next command.
 PERSIST_SECONDS = 60

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from sheepvirt.core.progress import Progress
-from sheepvirt.model.hosts import Check, Host
-from sheepvirt.verify.model import Outcome
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    from sheepvirt.core.progress import Progress
+    from sheepvirt.model.hosts import Check, Host
+    from sheepvirt.verify.model import Outcome
 
 
 class Display(Protocol):

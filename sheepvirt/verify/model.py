@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from sheepvirt.bootstrap.services import commands
-from sheepvirt.model.builds import BuildRecord, Feature
-from sheepvirt.model.hosts import Host
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sheepvirt.model.builds import BuildRecord, Feature
+    from sheepvirt.model.hosts import Host
 
 
 @dataclass(frozen=True)

@@ -6,18 +6,22 @@ from the host, the repo's files are hashed, and the JUnit reports are read.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sheepvirt.bootstrap import parsers
 from sheepvirt.builds import repo
 from sheepvirt.core import paths, tables
-from sheepvirt.model.builds import BuildRecord
 from sheepvirt.model.hosts import Host, Link
 from sheepvirt.rpm.rpms import sha256
 from sheepvirt.ssh import client
-from sheepvirt.ssh.client import Connection
 from sheepvirt.verify import verification
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from sheepvirt.model.builds import BuildRecord
+    from sheepvirt.ssh.client import Connection
 
 # Prints "package<TAB>program" for every running program from an RPM. "(deleted)" is kept: such a
 # program was replaced by another build after its start.

@@ -9,19 +9,23 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
 from sheepvirt.bootstrap import parsers
 from sheepvirt.bootstrap.steps import reboot as rebooting
 from sheepvirt.core import locks, paths
 from sheepvirt.core.errors import BootstrapError, VerifyError
-from sheepvirt.core.progress import Progress, Stage
 from sheepvirt.model.hosts import Check, Host, VerifyOutcome
 from sheepvirt.ssh import client
-from sheepvirt.verify.display import Display
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from sheepvirt.core.progress import Progress, Stage
+    from sheepvirt.verify.display import Display
 
 BEFORE = "1-before-reboot.xml"
 AFTER = "2-after-reboot.xml"

@@ -6,10 +6,13 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sheepvirt.core import paths
-from sheepvirt.model.hosts import Host
 from sheepvirt.ssh.client import connect
+
+if TYPE_CHECKING:
+    from sheepvirt.model.hosts import Host
 
 INVENTORY = Path(__file__).parent / "inventory.toml"
 

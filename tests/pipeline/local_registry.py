@@ -22,12 +22,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sheepvirt.config import catalog
-from sheepvirt.core.progress import Progress
-from sheepvirt.engine.container import Container
-from sheepvirt.engine.engine import Engine
 from sheepvirt.images import recipes
+
+if TYPE_CHECKING:
+    from sheepvirt.core.progress import Progress
+    from sheepvirt.engine.container import Container
+    from sheepvirt.engine.engine import Engine
 
 STORE = "/var/lib/docker-registry"
 COMMANDS = ("cat", "rm", "touch", "mkdir")

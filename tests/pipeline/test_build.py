@@ -10,13 +10,12 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import docker
 import pytest
-from docker.models.containers import Container
 
 from sheepvirt.builds import execute, repo
 from sheepvirt.builds.buildroot import owner
@@ -31,7 +30,13 @@ from sheepvirt.core.errors import (
 )
 from sheepvirt.core.locks import lock
 from sheepvirt.core.progress import Progress, quiet
-from sheepvirt.model.builds import BuildRecord, Target
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from docker.models.containers import Container
+
+    from sheepvirt.model.builds import BuildRecord, Target
 
 pytestmark = pytest.mark.engine
 PACKAGE = 'version = "1"\nspec = "tiny.spec"\nspec_from = "here"\ninstall = ["tiny"]\n'

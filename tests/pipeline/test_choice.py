@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -16,7 +16,11 @@ from sheepvirt.config import catalog
 from sheepvirt.core import paths
 from sheepvirt.core.errors import ContractError, SourceUnreachableError
 from sheepvirt.core.progress import quiet
-from sheepvirt.model.builds import BuildRecord, Target
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sheepvirt.model.builds import BuildRecord, Target
 
 pytestmark = pytest.mark.engine
 URL = "https://upstream.invalid/flock.git"

@@ -12,9 +12,9 @@ import shutil
 import subprocess
 import sys
 import tarfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import docker
 import pytest
@@ -28,8 +28,12 @@ from sheepvirt.core.errors import BundleError
 from sheepvirt.core.progress import quiet
 from sheepvirt.engine.engine import Engine
 from sheepvirt.images import recipes
-from sheepvirt.model.builds import Target
 from sheepvirt.sources import git
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sheepvirt.model.builds import Target
 
 pytestmark = pytest.mark.engine
 URL = "https://upstream.invalid/flock.git"

@@ -8,8 +8,8 @@ from __future__ import annotations
 import json
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from commands import INVENTORY, invoke, start
@@ -20,9 +20,13 @@ from sheepvirt.config import inventory
 from sheepvirt.core import paths
 from sheepvirt.core.progress import quiet
 from sheepvirt.engine.engine import Engine
-from sheepvirt.model.hosts import Host
 from sheepvirt.ssh.client import connect, write_config
 from sheepvirt.verify.controls import control_runner
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sheepvirt.model.hosts import Host
 
 pytestmark = pytest.mark.engine
 

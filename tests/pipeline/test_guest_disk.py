@@ -13,8 +13,8 @@ import re
 import secrets
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from commands import INVENTORY, invoke
@@ -24,8 +24,12 @@ from sheepvirt.config import catalog, inventory
 from sheepvirt.core.progress import quiet
 from sheepvirt.engine.engine import Engine
 from sheepvirt.images import recipes
-from sheepvirt.model.hosts import Host
 from sheepvirt.ssh.client import Result, connect
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sheepvirt.model.hosts import Host
 
 pytestmark = pytest.mark.engine
 GUEST = "uturoa"

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sheepvirt.bootstrap import schemas
-from sheepvirt.bootstrap.schemas import Schemas
 from sheepvirt.bootstrap.steps.templates import render
 from sheepvirt.builds import execute, repo
 from sheepvirt.config import catalog
 from sheepvirt.core.errors import BootstrapError
 from sheepvirt.core.progress import quiet
 from sheepvirt.model.hosts import Guest
+
+if TYPE_CHECKING:
+    from sheepvirt.bootstrap.schemas import Schemas
 
 pytestmark = pytest.mark.engine
 TITLE = 'it\'s "quoted" <b>&amp; $(touch /tmp/pwned) `x` 日本語'

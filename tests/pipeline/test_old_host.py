@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import shutil
 import tarfile
-from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from commands import INVENTORY, invoke, shell
@@ -23,7 +23,11 @@ from sheepvirt.core import paths
 from sheepvirt.core.progress import quiet
 from sheepvirt.engine.engine import Engine
 from sheepvirt.images import recipes
-from sheepvirt.model.hosts import Host
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sheepvirt.model.hosts import Host
 
 pytestmark = pytest.mark.engine
 HERE = Path(__file__).parent

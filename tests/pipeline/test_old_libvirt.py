@@ -11,6 +11,7 @@ import json
 import shutil
 import tarfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -21,9 +22,11 @@ from sheepvirt.core.errors import BuildError, ContractError, SourceUnreachableEr
 from sheepvirt.core.progress import quiet
 from sheepvirt.engine.engine import Engine
 from sheepvirt.images import recipes
-from sheepvirt.model.builds import BuildRecord, Target
 from sheepvirt.rpm import rpms
 from sheepvirt.verify.controls import claim_controls, gate_controls
+
+if TYPE_CHECKING:
+    from sheepvirt.model.builds import BuildRecord, Target
 
 pytestmark = pytest.mark.engine
 MINIATURE = Path(__file__).parent / "miniature"

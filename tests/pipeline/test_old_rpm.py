@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -13,6 +13,9 @@ from sheepvirt.core.progress import quiet
 from sheepvirt.engine.engine import Engine
 from sheepvirt.images import recipes
 from sheepvirt.spec.lines import by_section
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 pytestmark = pytest.mark.engine
 SPEC = """\

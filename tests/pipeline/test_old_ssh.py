@@ -9,20 +9,24 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from sheepvirt.config import catalog
 from sheepvirt.core.errors import HostKeyChangedError, HostUnreachableError, SshError
 from sheepvirt.core.progress import quiet
-from sheepvirt.engine.container import Container
 from sheepvirt.engine.engine import Engine
 from sheepvirt.images import recipes
 from sheepvirt.model.hosts import Host
 from sheepvirt.ssh import client, hostkeys
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from sheepvirt.engine.container import Container
 
 pytestmark = pytest.mark.engine
 PORT = 22

@@ -15,9 +15,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -25,6 +24,10 @@ from pocketsheep import wire
 from pocketsheep.client import Connection, Refused
 from pocketsheep.wire import FLAG_CACHE, FLAG_WRITE, HEADER, Kind, ObjectArgs, ObjectId, Op, Request
 from sheepvirt.core import paths
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 KILLS = 200
 SEED = 20130315

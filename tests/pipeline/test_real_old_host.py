@@ -8,16 +8,20 @@ in file order.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from commands import INVENTORY, invoke, shell
 
 from sheepvirt.bootstrap import rehearsal
 from sheepvirt.config import catalog, inventory
-from sheepvirt.model.hosts import Host
 from sheepvirt.sources import store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sheepvirt.model.hosts import Host
 
 pytestmark = [pytest.mark.engine, pytest.mark.real_sheepdog]
 STAND_IN = Path(os.environ["SHEEPVIRT_DIST"])

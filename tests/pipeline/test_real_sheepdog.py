@@ -6,8 +6,8 @@ The tests build on one another, in file order: RPMs, a host, what may go wrong o
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from commands import INVENTORY, invoke, shell
@@ -19,7 +19,11 @@ from sheepvirt.core import paths
 from sheepvirt.core.progress import quiet
 from sheepvirt.engine.engine import Engine
 from sheepvirt.images import recipes
-from sheepvirt.model.hosts import Host
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sheepvirt.model.hosts import Host
 
 pytestmark = [pytest.mark.engine, pytest.mark.real_sheepdog]
 STAND_IN = Path(os.environ["SHEEPVIRT_DIST"])

@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -21,11 +21,13 @@ from sheepvirt.builds import execute, repo
 from sheepvirt.config import catalog
 from sheepvirt.core import paths
 from sheepvirt.core.progress import quiet
-from sheepvirt.engine.container import Container
 from sheepvirt.engine.engine import Engine
 from sheepvirt.images import recipes
-from sheepvirt.model.builds import BuildRecord, Target
 from sheepvirt.model.hosts import Dependencies, Host
+
+if TYPE_CHECKING:
+    from sheepvirt.engine.container import Container
+    from sheepvirt.model.builds import BuildRecord, Target
 
 pytestmark = pytest.mark.engine
 HOST = Host("h", "rehearsal", True, "::1", 0, "root", "b", "n", ())

@@ -11,8 +11,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from commands import INVENTORY, invoke, shell
@@ -22,8 +21,13 @@ from sheepvirt.bootstrap.steps import guard, ifcfg, reboot, units
 from sheepvirt.config import inventory
 from sheepvirt.core import paths
 from sheepvirt.core.errors import SshError
-from sheepvirt.model.hosts import Host
 from sheepvirt.ssh.client import connect
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from sheepvirt.model.hosts import Host
 
 pytestmark = pytest.mark.engine
 OVERRIDE = "/etc/chkconfig.d/libvirtd"

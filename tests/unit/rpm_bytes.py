@@ -6,7 +6,10 @@ import base64
 import gzip
 import struct
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 # Tag to its value: text, texts, numbers (of 16, 32 or 64 bits) or bytes.
 Value = str | bytes | Sequence[str] | tuple[str, Sequence[int]]

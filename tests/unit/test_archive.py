@@ -7,7 +7,7 @@ import json
 import subprocess
 import tarfile
 from dataclasses import replace
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -16,6 +16,9 @@ from hypothesis import strategies as st
 from sheepvirt.bundle import archive, lockfile
 from sheepvirt.bundle.lockfile import ImageRow, Lock, Member, PackageRow, SourceRow
 from sheepvirt.core.errors import BundleError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 NAMES = ("sources/aaaa/one.tar.xz", "images/builder.tar.gz", "repos/etc/apt/sources.list",
          "requirements.lock")  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import tarfile
 from dataclasses import replace
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -13,6 +13,9 @@ from sheepvirt.config import catalog
 from sheepvirt.engine.container import Result
 from sheepvirt.images import bases
 from sheepvirt.images.base_proof import Seen, judge
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 EL6 = catalog.load_target("el6")
 GOOD = Seen(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -13,6 +13,9 @@ from sheepvirt.core import paths
 from sheepvirt.core.errors import ConfigError, SourceUnreachableError
 from sheepvirt.model.builds import Availability, BuildPlan, BuildRecord, Shelf, Source, Target
 from sheepvirt.sources import store
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 TARGET = Target("rehearsal", "", "bullseye", "x86_64", {"dist": ".rehearsal"}, Path())
 EL6 = Target("el6", "", "", "x86_64", {"dist": ".el6"}, Path())

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Iterable
 from dataclasses import replace
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from rich.console import Console
@@ -20,6 +19,10 @@ from sheepvirt.core.progress import Progress, Stage, quiet
 from sheepvirt.images import recipes
 from sheepvirt.model.builds import Source
 from sheepvirt.sources import git, store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
 
 LAYERS = (f"sha256:{'2' * 64}",)
 TARBALL = b"a tarball"

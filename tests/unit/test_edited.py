@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import rpm_bytes
@@ -13,6 +13,9 @@ from sheepvirt.bootstrap import edited, parsers
 from sheepvirt.bootstrap.parsers import Altered
 from sheepvirt.core.errors import NotShownError
 from sheepvirt.rpm import rpms
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 DATA = Path(__file__).parent / "data" / "compat"
 OLD = DATA / "old-tools-1-1.el6.noarch.rpm"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import configparser
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -19,6 +19,9 @@ from sheepvirt.core.progress import Progress
 from sheepvirt.engine import machine
 from sheepvirt.images import recipes
 from sheepvirt.model.targets import Ceilings, Finding, Rootfs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 DATA = Path(__file__).parent / "data" / "spec"
 EL6 = catalog.load_target("el6")

@@ -6,7 +6,7 @@ import io
 import re
 import tarfile
 from dataclasses import replace
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -14,9 +14,13 @@ from sheepvirt.builds import plan, staging
 from sheepvirt.config import catalog, inventory
 from sheepvirt.core import paths
 from sheepvirt.core.errors import ConfigError, SourceError, SpecError
-from sheepvirt.model.builds import Package
-from sheepvirt.model.hosts import Host
 from sheepvirt.spec import adjust
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sheepvirt.model.builds import Package
+    from sheepvirt.model.hosts import Host
 
 EL6 = catalog.load_target("el6")
 PACKAGES = {n: catalog.load_package(n, EL6.versions.get(n, "")) for n in catalog.package_names()}

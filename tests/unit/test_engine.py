@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -10,6 +10,9 @@ from sheepvirt.core.errors import EngineUnavailableError
 from sheepvirt.engine.container import Lines
 from sheepvirt.engine.engine import Engine
 from sheepvirt.engine.image_store import proxies
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def test_no_engine_says_how_to_start_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -11,6 +10,9 @@ from sheepvirt.builds import expansion
 from sheepvirt.core.errors import SpecError
 from sheepvirt.engine.container import Container, Result
 from sheepvirt.spec.lines import by_section
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 DEFINES = ["--define", "rhel 6"]
 SOURCE = "Name: a\nVersion: 1\nRelease: 2.el6\nBuildRequires: sheepdog  \n"

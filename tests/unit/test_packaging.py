@@ -7,11 +7,14 @@ import importlib.metadata
 import re
 import sys
 import tomllib
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from sheepvirt.core import paths
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 PROJECT = tomllib.loads(paths.PROJECT.read_text(encoding="utf-8"))["project"]
 RUNTIME = PROJECT["dependencies"]

@@ -7,8 +7,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -19,6 +18,10 @@ from pocketsheep.client import Connection, Refused
 from pocketsheep.inode import Inode
 from pocketsheep.wire import Kind, ObjectId
 from sheepvirt.core import paths
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 MB = 1 << 20
 SERVER = [sys.executable, "-m", "pocketsheep"]

@@ -8,9 +8,8 @@ import socket
 import threading
 import time
 import tracemalloc
-from collections.abc import Iterator
 from contextlib import ExitStack
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -38,6 +37,10 @@ from pocketsheep.wire import (
     Result,
     VdiArgs,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 MB = 1 << 20
 LIMITS = Limits(connections=6, begun=0.2, answered=2.0, backlog=6 * MB, locked=0.2)

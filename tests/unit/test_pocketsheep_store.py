@@ -5,8 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
-from collections.abc import Iterator
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -14,6 +13,10 @@ from pocketsheep import wire
 from pocketsheep.errors import Refusal, StoreError
 from pocketsheep.store import Store
 from pocketsheep.wire import INODE_HEADER, OBJECT_SIZE, Kind, ObjectId, Result
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 MB = 1 << 20
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import http.server
 import ssl
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -18,8 +18,12 @@ from sheepvirt.core import web
 from sheepvirt.core.errors import PreflightError, WebError
 from sheepvirt.core.progress import Progress
 from sheepvirt.engine import machine
-from sheepvirt.model.builds import Target
 from sheepvirt.model.targets import Finding, Rootfs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sheepvirt.model.builds import Target
 
 EL6 = catalog.load_target("el6")
 GOOD = Finding("a", True, "fine")

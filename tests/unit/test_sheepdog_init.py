@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from sheepvirt.bootstrap import initscripts
 from sheepvirt.core import paths
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 FOLDER = paths.SPECS / "sheepdog"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -12,6 +12,9 @@ from sheepvirt.core.errors import SourceHashError, SourceUnreachableError
 from sheepvirt.core.progress import Stage, quiet
 from sheepvirt.model.builds import DebianSource, Shelf, Source
 from sheepvirt.sources import store
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 GOOD = b"a tarball"
 HASH = hashlib.sha256(GOOD).hexdigest()

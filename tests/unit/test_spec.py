@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from sheepvirt.core import paths
 from sheepvirt.core.errors import ConfigError, RuleMismatchError
 from sheepvirt.spec import by_intent
-from sheepvirt.spec.model import Patched
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sheepvirt.spec.model import Patched
 
 DATA = Path(__file__).parent / "data" / "spec"
 DAEMON = (DATA / "daemon.spec").read_text(encoding="utf-8")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -12,7 +13,9 @@ from sheepvirt.config import catalog
 from sheepvirt.core.errors import SpecError
 from sheepvirt.model.builds import AddedFile, Adjustment
 from sheepvirt.spec import adjust
-from sheepvirt.spec.model import Patched
+
+if TYPE_CHECKING:
+    from sheepvirt.spec.model import Patched
 
 MACROS = {"dist": ".x", "rhel": "8"}
 SPEC = """\

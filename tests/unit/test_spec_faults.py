@@ -6,6 +6,7 @@ What is said of rpm was seen with rpm 4.16 and 4.18.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -14,9 +15,11 @@ from sheepvirt.core import paths
 from sheepvirt.core.errors import RuleMismatchError
 from sheepvirt.spec import by_intent
 from sheepvirt.spec.lines import by_section, has_tags
-from sheepvirt.spec.model import Patched
 from sheepvirt.spec.reader import read
 from sheepvirt.spec.rules import argument_seen
+
+if TYPE_CHECKING:
+    from sheepvirt.spec.model import Patched
 
 DATA = Path(__file__).parent / "data" / "spec"
 INTENT = by_intent.load_intent(paths.PATCHES / "libvirt" / "enable-sheepdog.toml")

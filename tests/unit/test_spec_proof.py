@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import shutil
 import stat
-from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -19,6 +19,9 @@ from sheepvirt.engine import engine
 from sheepvirt.engine.container import Result
 from sheepvirt.spec import by_intent
 from sheepvirt.spec.lines import build_section, by_section
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
 
 DATA = Path(__file__).parent / "data" / "spec"
 DAEMON = DATA / "daemon.spec"

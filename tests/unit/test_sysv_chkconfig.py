@@ -9,16 +9,19 @@ import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from sheepvirt.bootstrap import initscripts
 from sheepvirt.core import paths
-from sheepvirt.model.hosts import Script
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import ModuleType
+
+    from sheepvirt.model.hosts import Script
 
 DATA = Path(__file__).parent / "data" / "sysv" / "chkconfig.toml"
 CASES: list[dict[str, Any]] = tomllib.loads(DATA.read_text(encoding="utf-8"))["case"]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from sheepvirt.config import catalog
 from sheepvirt.core.errors import ConfigError
 from sheepvirt.model.targets import Rootfs
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 HASH = "a" * 64
 

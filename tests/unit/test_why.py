@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -14,10 +13,14 @@ from sheepvirt.config import inventory
 from sheepvirt.core import paths
 from sheepvirt.core.errors import UnknownNameError
 from sheepvirt.model.builds import BuildRecord, Evidence, PublishedRpm, Target
-from sheepvirt.model.hosts import Link
 from sheepvirt.rpm.rpms import sha256
 from sheepvirt.ssh import client
 from sheepvirt.verify import trace
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sheepvirt.model.hosts import Link
 
 HOST = inventory.load_host("tahiti")
 TARGET = Target("rehearsal", "", "bullseye", "x86_64", {"dist": ".rehearsal"}, Path())

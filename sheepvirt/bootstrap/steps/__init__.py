@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from sheepvirt.bootstrap.steps import (
     bridge,
     cluster,
@@ -19,7 +21,9 @@ from sheepvirt.bootstrap.steps import (
     services,
     undo,
 )
-from sheepvirt.bootstrap.steps.base import Step
+
+if TYPE_CHECKING:
+    from sheepvirt.bootstrap.steps.base import Step
 
 STEPS: tuple[Step, ...] = (
     undo.STEP,

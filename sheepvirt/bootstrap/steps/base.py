@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from sheepvirt.bootstrap.schemas import Schemas
 from sheepvirt.bootstrap.steps.templates import render
-from sheepvirt.core.progress import Progress, Stage
-from sheepvirt.model.builds import BuildRecord, PublishedRpm
-from sheepvirt.model.hosts import Change, Dependencies, Facts, Guest, Host
-from sheepvirt.ssh.client import Connection, Result
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from sheepvirt.bootstrap.schemas import Schemas
+    from sheepvirt.core.progress import Progress, Stage
+    from sheepvirt.model.builds import BuildRecord, PublishedRpm
+    from sheepvirt.model.hosts import Change, Dependencies, Facts, Guest, Host
+    from sheepvirt.ssh.client import Connection, Result
 
 STATE = "/var/lib/sheepvirt"  # sheepvirt's state on a host
 DISKS = "/var/lib/libvirt/images"

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from sheepvirt.bootstrap import parsers
 from sheepvirt.bootstrap.services import log_hint
 from sheepvirt.bootstrap.steps.base import DesiredState, Step, StepContext
 from sheepvirt.core.errors import BootstrapError
 from sheepvirt.model.hosts import Change, Facts
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 NAME = "cluster"
 RUNNING = "running"

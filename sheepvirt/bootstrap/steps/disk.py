@@ -5,13 +5,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from sheepvirt.bootstrap.steps import disk_file, disk_vdi
 from sheepvirt.bootstrap.steps.base import DesiredState, Image, Step, StepContext
 from sheepvirt.images import guest as guests
 from sheepvirt.model.hosts import Change, Facts, Guest
 from sheepvirt.rpm.rpms import sha256
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 NAME = "disk"
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from sheepvirt.bootstrap.steps.base import DesiredState, Image, StepContext, disk_path
 from sheepvirt.bootstrap.steps.power import stands, stop
-from sheepvirt.model.hosts import Facts, Guest
+
+if TYPE_CHECKING:
+    from sheepvirt.model.hosts import Facts, Guest
 
 
 def differences(guest: Guest, image: str, facts: Facts) -> list[str]:

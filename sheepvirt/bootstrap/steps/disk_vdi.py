@@ -9,13 +9,17 @@ snapshot's line has its VDI's name and keeps the pool from starting
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from sheepvirt.bootstrap.services import log_hint
 from sheepvirt.bootstrap.sheepdog import ADDRESS, PORT
 from sheepvirt.bootstrap.steps.base import DesiredState, Image, StepContext, vdi_note
 from sheepvirt.bootstrap.steps.cluster import ready
 from sheepvirt.bootstrap.steps.power import stands, stop
 from sheepvirt.core.errors import BootstrapError, ConfigError
-from sheepvirt.model.hosts import Facts, Guest
+
+if TYPE_CHECKING:
+    from sheepvirt.model.hosts import Facts, Guest
 
 FILLING = "filling"
 

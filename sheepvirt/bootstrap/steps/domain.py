@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
 from sheepvirt.bootstrap.sheepdog import ADDRESS, PORT
@@ -11,6 +11,9 @@ from sheepvirt.bootstrap.steps.base import STATE, DesiredState, Step, StepContex
 from sheepvirt.bootstrap.steps.definition import difference, identity
 from sheepvirt.bootstrap.steps.power import stop
 from sheepvirt.model.hosts import Change, Definition, Facts, Guest
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 NAME = "domain"
 SAFE_OVER_A_NETWORK = (5, 1, 0)

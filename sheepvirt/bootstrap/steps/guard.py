@@ -7,12 +7,15 @@ systemd and network scripts (el7) have no such guard.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from sheepvirt.bootstrap.services import commands
 from sheepvirt.bootstrap.steps.base import STATE, StepContext
 from sheepvirt.core import paths
 from sheepvirt.model.hosts import SYSV, Facts
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 KEPT = f"{STATE}/kept"
 SERVICE = "sheepvirt-network-guard"

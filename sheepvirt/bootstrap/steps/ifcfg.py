@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import re
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from sheepvirt.bootstrap.facts import REBOOT_WANTED
 from sheepvirt.bootstrap.steps import guard
@@ -19,6 +19,9 @@ from sheepvirt.bootstrap.steps.base import DesiredState, Step, StepContext
 from sheepvirt.bootstrap.steps.templates import render
 from sheepvirt.core.errors import BootstrapError
 from sheepvirt.model.hosts import Change, Facts, Host
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 NAME = "network files"
 SEEN = "network files seen"  # the host was reached after the reboot

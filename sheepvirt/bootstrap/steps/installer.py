@@ -8,14 +8,18 @@ shell always ends with 0. So names are looked up first, and its output is checke
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from sheepvirt.bootstrap import parsers
 from sheepvirt.bootstrap.facts import REBOOT_WANTED
 from sheepvirt.bootstrap.steps.base import STATE, StepContext
 from sheepvirt.core.errors import BootstrapError
-from sheepvirt.model.hosts import Facts
-from sheepvirt.ssh.client import Result
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sheepvirt.model.hosts import Facts
+    from sheepvirt.ssh.client import Result
 
 YUM = "yum"
 TROUBLE = re.compile(

@@ -6,12 +6,15 @@ The result is noted on the host, for this QEMU and this kernel.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from sheepvirt.bootstrap.steps.base import STATE, DesiredState, Step, StepContext
 from sheepvirt.images import guest as guests
 from sheepvirt.model.hosts import Change, Facts
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 NAME = "kvm"
 NOTE = f"{STATE}/kvm"

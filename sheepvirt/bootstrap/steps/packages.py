@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from sheepvirt.bootstrap.steps import installer
 from sheepvirt.bootstrap.steps.base import DesiredState, Step, StepContext
 from sheepvirt.model.hosts import Change, Facts
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 NAME = "packages"
 EPOCH = re.compile(r"-\d+:")

@@ -5,12 +5,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from sheepvirt.bootstrap.sheepdog import ADDRESS, PORT
 from sheepvirt.bootstrap.steps.base import STATE, DesiredState, Step, StepContext
 from sheepvirt.bootstrap.steps.definition import difference, identity
 from sheepvirt.model.hosts import Change, Definition, Facts
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 NAME = "pool"
 

@@ -6,12 +6,15 @@ lost the ports of running guests.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
 from sheepvirt.bootstrap.steps.base import DesiredState, Step, StepContext
 from sheepvirt.bootstrap.steps.definition import identity
 from sheepvirt.model.hosts import Change, Facts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
 
 NAME = "port"
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
 
-from sheepvirt.bootstrap.steps.base import StepContext
-from sheepvirt.model.hosts import Facts, Guest
+if TYPE_CHECKING:
+    from sheepvirt.bootstrap.steps.base import StepContext
+    from sheepvirt.model.hosts import Facts, Guest
 
 STOP_SECONDS = 10.0
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from sheepvirt.bootstrap.facts import BOOT
 from sheepvirt.bootstrap.steps import ifcfg
 from sheepvirt.bootstrap.steps.base import DesiredState, Step, StepContext
 from sheepvirt.core.errors import BootstrapError, HostUnreachableError, RemoteCommandError
 from sheepvirt.model.hosts import Change, Facts
-from sheepvirt.ssh.client import Connection, OnLine
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sheepvirt.ssh.client import Connection, OnLine
 
 NAME = "reboot"
 # Exists until the machine goes down (/var/run is empty after every boot; el6 has no /run).

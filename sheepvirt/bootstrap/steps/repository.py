@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from sheepvirt.bootstrap.steps.base import STATE, DesiredState, Step, StepContext
 from sheepvirt.bootstrap.steps.templates import render
 from sheepvirt.model.hosts import Change, Facts
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 NAME = "repo"
 FOLDER = f"{STATE}/repo"

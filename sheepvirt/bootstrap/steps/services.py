@@ -6,7 +6,7 @@ scripts' headers and compared with ``host/dependencies.toml`` before any reboot.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from sheepvirt.bootstrap import initscripts
 from sheepvirt.bootstrap.services import asked, commands, last_words, log_hint
@@ -15,6 +15,9 @@ from sheepvirt.bootstrap.steps import units
 from sheepvirt.bootstrap.steps.base import DesiredState, Step, StepContext
 from sheepvirt.core.errors import BootstrapError, RemoteCommandError
 from sheepvirt.model.hosts import INITS, SYSV, Change, Facts, ServiceState
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 NAME = "services"
 # Messages of sheep 1.0.1 (sheep/config.c, sheep/request.c), and their hints. Its --upgrade has no

@@ -6,10 +6,13 @@ nothing if nothing is broken. So the next bootstrap always restores the host.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from sheepvirt.bootstrap.steps.base import STATE, DesiredState, Step, StepContext
 from sheepvirt.model.hosts import Change, Facts
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 NAME = "undo"
 SCRIPT = f"{STATE}/undo.sh"

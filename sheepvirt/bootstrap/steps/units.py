@@ -7,10 +7,13 @@ have joined its cluster by then. ``host/files/autostart.sh`` explains the rest.
 from __future__ import annotations
 
 import hashlib
+from typing import TYPE_CHECKING
 
-from sheepvirt.bootstrap.steps.base import StepContext
 from sheepvirt.core import paths
 from sheepvirt.model.hosts import SYSV, Change, Facts
+
+if TYPE_CHECKING:
+    from sheepvirt.bootstrap.steps.base import StepContext
 
 AUTOSTART = "sheepvirt-autostart"
 SCRIPT = ("autostart.sh", "/usr/local/lib/sheepvirt/autostart.sh")

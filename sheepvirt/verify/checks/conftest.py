@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 import pytest
@@ -19,10 +19,12 @@ from sheepvirt.config import inventory
 from sheepvirt.core import paths
 from sheepvirt.core.errors import SheepvirtError
 from sheepvirt.core.tables import pick
-from sheepvirt.model.builds import BuildRecord, Feature
 from sheepvirt.model.hosts import Guest, Host
 
 from .probe import Probe
+
+if TYPE_CHECKING:
+    from sheepvirt.model.builds import BuildRecord, Feature
 
 
 @dataclass(frozen=True)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import pytest
 
 from sheepvirt.bootstrap import parsers
-from sheepvirt.bootstrap.parsers import Heartbeat
-from sheepvirt.model.hosts import Guest
 
 from .conftest import CONSOLE_SECONDS, Expected, Hear
-from .probe import Probe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sheepvirt.bootstrap.parsers import Heartbeat
+    from sheepvirt.model.hosts import Guest
+
+    from .probe import Probe
 
 
 def test_guest_is_running(probe: Probe, guest: Guest) -> None:

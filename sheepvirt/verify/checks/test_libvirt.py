@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 import pytest
 
 from sheepvirt.bootstrap import parsers
-from sheepvirt.model.builds import Feature
 
-from .probe import Probe
+if TYPE_CHECKING:
+    from sheepvirt.model.builds import Feature
+
+    from .probe import Probe
 
 BACKEND = re.compile(r"libvirt_storage_backend_(\w+)\.so$")
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from .conftest import Expected
-from .probe import Probe
+if TYPE_CHECKING:
+    from .conftest import Expected
+    from .probe import Probe
 
 
 def test_network_is_active(probe: Probe, network: str) -> None:

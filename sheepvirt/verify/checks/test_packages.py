@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from sheepvirt.bootstrap import edited, parsers
 from sheepvirt.core import paths
-from sheepvirt.model.builds import BuildRecord, PublishedRpm
 
-from .conftest import Expected
-from .probe import Probe
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sheepvirt.model.builds import BuildRecord, PublishedRpm
+
+    from .conftest import Expected
+    from .probe import Probe
 
 Installed = dict[str, list[tuple[str, str]]]
 Tell = Callable[[str, object], None]

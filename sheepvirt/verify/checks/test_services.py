@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from sheepvirt.bootstrap import initscripts, services
 from sheepvirt.bootstrap.steps import units
 from sheepvirt.model import hosts
-from sheepvirt.model.hosts import ServiceState
 
-from .conftest import Expected
-from .probe import Probe
+if TYPE_CHECKING:
+    from sheepvirt.model.hosts import ServiceState
+
+    from .conftest import Expected
+    from .probe import Probe
 
 
 def found(probe: Probe, expected: Expected, service: str) -> ServiceState:

@@ -5,13 +5,18 @@ libvirt calls a pool active even after its cluster is gone, so the cluster is ch
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from sheepvirt.bootstrap import parsers, sheepdog
-from sheepvirt.model.hosts import Guest
 
 from .conftest import SHEEPDOG, Expected, Hear
-from .probe import Probe
+
+if TYPE_CHECKING:
+    from sheepvirt.model.hosts import Guest
+
+    from .probe import Probe
 
 # libvirt lists a sheepdog pool's volumes since 1.2.2 (its commit 974100633).
 VOLUMES_LISTED = (1, 2, 2)

@@ -9,17 +9,21 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sheepvirt.builds import gates, repo, staging
-from sheepvirt.builds.contract import ReadMember
 from sheepvirt.config import catalog, versions
-from sheepvirt.core.progress import Progress
-from sheepvirt.model.builds import BuildRecord, Evidence, Package, Rpm, Target
 from sheepvirt.rpm import rpms
 from sheepvirt.verify.model import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from sheepvirt.builds.contract import ReadMember
+    from sheepvirt.core.progress import Progress
+    from sheepvirt.model.builds import BuildRecord, Evidence, Package, Rpm, Target
 
 # Claims that no control makes fail, by the first word of their feature, and why.
 UNTRIED: Mapping[str, str] = {

@@ -12,25 +12,29 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sheepvirt.bootstrap import runner
 from sheepvirt.bootstrap.steps import undo
-from sheepvirt.bootstrap.steps.base import DesiredState
 from sheepvirt.config import catalog
 from sheepvirt.core import locks, paths, signals
 from sheepvirt.core.errors import ConfigError, VerifyError
-from sheepvirt.core.progress import Progress
 from sheepvirt.model import standin
-from sheepvirt.model.hosts import Check, Host
 from sheepvirt.ssh import client
-from sheepvirt.ssh.client import Connection
 from sheepvirt.verify import model, verification
 from sheepvirt.verify.controls import claim_controls, gate_controls, host_controls
-from sheepvirt.verify.display import Display
 from sheepvirt.verify.model import Control, ControlContext, Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from sheepvirt.bootstrap.steps.base import DesiredState
+    from sheepvirt.core.progress import Progress
+    from sheepvirt.model.hosts import Check, Host
+    from sheepvirt.ssh.client import Connection
+    from sheepvirt.verify.display import Display
 
 # The first of these names whose RPM can be removed: no other one requires it.
 REMOVABLE = """

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sheepvirt.builds import buildlog, repo, staging
 from sheepvirt.builds.buildroot import owner
@@ -19,13 +19,17 @@ from sheepvirt.builds.rpmbuild import Job
 from sheepvirt.config import catalog
 from sheepvirt.core import locks, paths
 from sheepvirt.core.errors import CompileError, ConfigError, ContractError
-from sheepvirt.core.progress import Progress, Stage
 from sheepvirt.engine.engine import Engine
 from sheepvirt.images import recipes
-from sheepvirt.model.builds import BuildRecord, Package, Rpm, Target
 from sheepvirt.rpm import rpms
 from sheepvirt.sources import local
 from sheepvirt.verify.model import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from sheepvirt.core.progress import Progress, Stage
+    from sheepvirt.model.builds import BuildRecord, Package, Rpm, Target
 
 # Replaces the compilation: a build that gets there was not stopped by its configuration.
 NO_COMPILATION = ("--define", "meson_build exit 97", "--define", "_smp_mflags --no-compilation")

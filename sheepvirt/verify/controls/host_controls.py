@@ -5,13 +5,17 @@ A check has the name that ``verify`` shows (``Check.title``), without the label 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
 from sheepvirt.bootstrap.sheepdog import PORT
-from sheepvirt.model.hosts import Guest, Host
 from sheepvirt.verify.controls import el_controls, rpm_controls
 from sheepvirt.verify.model import Command, Control, ControlContext, each, switch, virsh, volumes
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sheepvirt.model.hosts import Guest, Host
 
 MISSPELT = "obsbr0"  # a misspelling in the how-to, which libvirt accepts silently
 OTHER_CLUSTER = "127.0.0.2"

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
-from sheepvirt.model.builds import BuildRecord, Feature
-from sheepvirt.model.hosts import Host
 from sheepvirt.verify.model import Command, Control, ControlContext, each, switch, volumes
+
+if TYPE_CHECKING:
+    from sheepvirt.model.builds import BuildRecord, Feature
+    from sheepvirt.model.hosts import Host
 
 BACKEND = re.compile(r"/libvirt_storage_backend_\w+\.so$")
 ASIDE = ".sheepvirt-prove"  # the suffix of a file while it is "removed"

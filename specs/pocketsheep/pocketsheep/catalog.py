@@ -10,17 +10,21 @@ from __future__ import annotations
 import shutil
 import threading
 import time
-from collections.abc import Iterable
 from dataclasses import replace
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pocketsheep import inode as inodes
 from pocketsheep import wire
 from pocketsheep.errors import Refusal, StoreError
 from pocketsheep.files import Scratch, sync_folder, write_all
 from pocketsheep.inode import Inode
-from pocketsheep.objects import Objects
 from pocketsheep.wire import Kind, ObjectId, Result, WireError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from pocketsheep.objects import Objects
 
 INODE = "inode"
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import re
 import socket
-from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pocketsheep import wire
 from pocketsheep.inode import Inode
@@ -26,6 +25,9 @@ from pocketsheep.wire import (
     VdiArgs,
     WireError,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 TIMEOUT = 60.0  # seconds for an answer
 

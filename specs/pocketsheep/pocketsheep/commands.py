@@ -6,18 +6,21 @@ done raises Failure, Refused (the server's answer), OSError or WireError.
 
 from __future__ import annotations
 
-import argparse
 import os
 import stat
 import sys
-from collections.abc import Iterator
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from pocketsheep import WHAT, wire
 from pocketsheep.client import Connection, Refused
-from pocketsheep.inode import Inode
 from pocketsheep.listing import node_lines, raw_line, table
 from pocketsheep.wire import OBJECT_SIZE, Kind, ObjectId, Result
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
+
+    from pocketsheep.inode import Inode
 
 FAILURE, SYSFAIL, EXISTS, FULL, MISSING, USAGE = 1, 2, 3, 4, 5, 64
 

@@ -8,11 +8,14 @@ files the trailing zeros of that map are left out.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from pocketsheep import wire
 from pocketsheep.wire import INODE_HEADER, INODE_SIZE, MAX_OBJECTS, NAME, WireError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 # name, tag, ctime, snap_ctime, vm_clock_nsec, vdi_size, vm_state_size, copy_policy, nr_copies,
 # block_size_shift, snap_id, vdi_id, parent_vdi_id; 1024 child ids follow, which nobody reads

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pocketsheep.inode import Inode
 from pocketsheep.wire import OBJECT_SHIFT, OBJECT_SIZE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from pocketsheep.inode import Inode
 
 
 def kind(inode: Inode) -> str:

@@ -11,12 +11,15 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pocketsheep.errors import Refusal
 from pocketsheep.files import Scratch, read_all, sync_folder, write_all
 from pocketsheep.wire import OBJECT_SIZE, Kind, ObjectId, Result
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 _LOCKS = 64
 

@@ -10,13 +10,16 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from pocketsheep.service import Client, Service
 from pocketsheep.wire import HEADER, MAX_DATA, Op, Request, Response, Result, WireError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
 
 log = logging.getLogger("pocketsheep")
 

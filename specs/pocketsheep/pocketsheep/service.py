@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from pocketsheep import VERSION, wire
 from pocketsheep.errors import Refusal, result_of
-from pocketsheep.store import Store
 from pocketsheep.wire import (
     FLAG_CACHE,
     FLAG_COW,
@@ -26,6 +25,11 @@ from pocketsheep.wire import (
     Result,
     WireError,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pocketsheep.store import Store
 
 log = logging.getLogger("pocketsheep")
 SUCCESS = Response(Result.SUCCESS)

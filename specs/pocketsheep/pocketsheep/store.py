@@ -11,14 +11,16 @@ import json
 import os
 import time
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pocketsheep.catalog import Catalog, sizes
 from pocketsheep.errors import Refusal, StoreError
 from pocketsheep.files import Scratch, write_all
 from pocketsheep.objects import Objects
 from pocketsheep.wire import Result
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 FORMAT = 1
 _VERSION_FILE = "pocketsheep.json"
