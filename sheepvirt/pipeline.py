@@ -1,4 +1,4 @@
-"""The whole job, gate by gate: RPMs, repo, host, guest, verification, summary."""
+"""The whole job: RPMs, repo, host, guests, verification."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
     from sheepvirt.model.hosts import Change, Host, VerifyOutcome
     from sheepvirt.verify.display import Display
 
-# From the real thing to the embedded default; the first that can be built here is taken.
+# From the real target to the embedded default; the first that can be built here is used.
 PREFERENCE = ("el6", "rehearsal")
-# No address: a checkout does not know from which copy of the project its user has it.
+# No address: a checkout does not know which copy of the project it is from.
 TRACKER = "the project's issue tracker"
-SHOWN = 160  # characters of a finding in a line of its own
+SHOWN = 160  # characters of a finding in one line
 
 
 def choose_target(name: str, progress: Progress) -> tuple[Target, str]:
-    """Return the target called ``name``, or the best one that can be built here, and why that.
+    """Return the target ``name``, or the best one that can be built here, with the reason.
 
-    The reason is one line, which is also said; a target that is unproven says so before. Raises
+    The reason is one line, which is also printed, after a note about an unproven target. Raises
     UnknownNameError, ConfigError.
     """
     target, why = _best() if not name else (inventory.load_target(name), "asked for")
@@ -44,12 +44,12 @@ def choose_target(name: str, progress: Progress) -> tuple[Target, str]:
 
 
 def say_unproven(target: Target, progress: Progress) -> None:
-    """Say of a target that nobody has run for real that this run is news, and where to tell it."""
+    """Print a note about an untested target: where to report the result of this run."""
     if target.unproven:
         log = f", with its log, {progress.path}," if progress.path else ""
         progress.say(
             f"target {target.name}: this is the first run of its kind: {target.unproven}; please "
-            f"report how it went{log} to {TRACKER}"
+            f"report the result{log} to {TRACKER}"
         )
 
 
@@ -57,7 +57,7 @@ def _best() -> tuple[Target, str]:
     known = catalog.target_names()
     candidates = [inventory.load_target(one) for one in PREFERENCE if one in known]
     if not candidates:
-        raise ConfigError("no target of containers/ can be used", hint=suggest("rehearsal", known))
+        raise ConfigError("containers/ has no usable target", hint=suggest("rehearsal", known))
     lacks = ""
     for target in candidates[:-1]:
         missing = next((f for f in preflight.examine(target) if not f.ok), None)
@@ -70,7 +70,7 @@ def _best() -> tuple[Target, str]:
 
 @dataclass(frozen=True)
 class Done:
-    """What the whole job came to."""
+    """The result of the whole job."""
 
     target: Target
     host: Host
@@ -84,8 +84,8 @@ def everything(
 ) -> Done:
     """Build, bootstrap ``host_name`` and verify it across a reboot.
 
-    ``from_bundle``: images and sources come from there, and the network is off.
-    Raises whatever stage fails; timings of what ran are written in any case.
+    With ``from_bundle``, images and sources come from there, and the network is off. Raises the
+    error of the stage that fails; the timings are always written.
     """
     host = inventory.load_host(host_name)
     target, _ = choose_target(host.target, progress)

@@ -1,10 +1,10 @@
-"""Whether two builds gave the same RPMs, and if not, what of them differs.
+"""Compare the RPMs of two builds.
 
-    python -m sheepvirt.rpm_compare A B     # two RPM files, or two repos; exit 1 where they differ
+    python -m sheepvirt.rpm_compare A B     # two RPM files, or two repos; exit 1 if they differ
 
-Two RPMs are "identical" byte for byte, of "same contents" where only their build's time and place
-differ (and what is computed from those), or else every difference is named. The content of files is
-read from the payload itself, not believed from the header.
+Two RPMs are "identical" byte for byte, or have the "same contents" if only the build's time and
+place differ (and values computed from those). Else every difference is named. The content of files
+is read from the payload; digests in the header are not trusted.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ IDENTICAL, SAME, DIFFERENT = "identical", "same contents", "different"
 # A build's time and place. rpmfile's names: cookie is host and time, sourcepkgid is the MD5 of the
 # source RPM, which has both in its own header.
 BUILD = {"buildtime", "buildhost", "cookie", "sourcepkgid", "filemtimes"}
-# Digests and sizes of the whole header and payload, in which those are (rpm's manual: tags):
+# Digests and sizes of the whole header and payload, which include those (rpm's manual: tags):
 # rpmfile's md5 is RPMTAG_SHA1HEADER, loaddigestalt RPMTAG_PAYLOADDIGESTALT (5097).
 WHOLE = {"md5", "sha256", "sigmd5", "size", "archivesize", "payloadsize", "payloaddigest",
          "loaddigestalt", "headerimmutable", "headersignatures", "longsize",
@@ -39,7 +39,7 @@ SHOWN_FILES = 20
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two RPMs of one name held against each other."""
+    """The comparison of two RPMs of one name."""
 
     name: str
     verdict: str  # IDENTICAL | SAME | DIFFERENT
@@ -47,7 +47,7 @@ class Comparison:
 
 
 def compare(one: Path, other: Path) -> Comparison:
-    """Return how the RPM files ``one`` and ``other`` differ. Raises BuildError: no RPM, broken."""
+    """Compare the RPM files ``one`` and ``other``. Raises BuildError: not an RPM, or broken."""
     name = rpms.read(one).nevra
     if rpms.sha256(one) == rpms.sha256(other):
         return Comparison(name, IDENTICAL)
@@ -60,8 +60,8 @@ def compare(one: Path, other: Path) -> Comparison:
 def compare_all(one: Path, other: Path) -> list[Comparison]:
     """Compare two RPM files, or all RPMs below two folders by their NEVRA.
 
-    An RPM that only one of them has is a difference. Raises ConfigError: nothing there to compare;
-    BuildError: no RPM, or broken.
+    An RPM that only one of them has is a difference. Raises ConfigError (nothing to compare),
+    BuildError (not an RPM, or broken).
     """
     if one.is_file() and other.is_file():
         return [compare(one, other)]
@@ -122,7 +122,7 @@ def _digests(path: Path, header: rpms.Header) -> dict[str, str]:
             found[name] = digest.hexdigest()
     except KeyError as error:
         raise BuildError(
-            f"{path.name}: nothing here reads a {compressor} payload",
+            f"{path.name}: sheepvirt cannot read a {compressor} payload",
             hint="compare such RPMs with rpm itself",
         ) from error
     except payload.BROKEN as error:
@@ -138,7 +138,7 @@ def _short(value: Any) -> str:
 
 
 def lines(found: Iterable[Comparison]) -> list[str]:
-    """Return one line for each comparison, and one below it for each difference."""
+    """Return a line for each comparison, followed by a line for each difference."""
     return [
         line
         for row in found
@@ -147,7 +147,7 @@ def lines(found: Iterable[Comparison]) -> list[str]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print each comparison; return 1 where anything differs, 2 for a wrong or broken file."""
+    """Print each comparison; return 1 if anything differs, 2 for a wrong or broken file."""
     parser = argparse.ArgumentParser(
         prog="python -m sheepvirt.rpm_compare",
         description="Tell whether two builds gave the same RPMs.",

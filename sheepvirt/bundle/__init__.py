@@ -1,1 +1,1 @@
-"""Bundles: all that builds need from outside the checkout in one file, written and taken in."""
+"""Bundles: one file with everything that offline builds need from outside the checkout."""

@@ -1,11 +1,11 @@
-"""The file of a bundle: a tar archive of which every byte follows from its lock.
+"""The file of a bundle: a tar archive whose every byte follows from its lock.
 
     bundle.json, bundle.json.sha256, the members in the lock's order, two empty blocks
 
-It is plain ustar with fixed fields, so ``tar -tf`` and ``tar -xf`` read it. Here no tar is parsed:
-the lock gives a member's name and size, and its header must be exactly what those make. So nothing
-in it has a say in where anything goes, and nothing is in it that the lock does not name. It is not
-compressed as a whole: sources are compressed already, and images by themselves.
+It is plain ustar with fixed fields, so ``tar -tf`` and ``tar -xf`` read it. This module does not
+parse tar: the lock has each member's name and size, and its header must match them exactly. So the
+archive cannot choose where its content is written, and it has nothing that the lock does not name.
+It is not compressed as a whole: sources are already compressed, and images are one by one.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ if TYPE_CHECKING:
 BLOCK = 512
 END = bytes(2 * BLOCK)
 SEAL = f"{NAME}.sha256"
-SEAL_BYTES = 64 + 2 + len(NAME) + 1  # as sha256sum writes it
-LOCK_BYTES = 64 << 20  # far more than any lock has
+SEAL_BYTES = 64 + 2 + len(NAME) + 1  # the format of sha256sum
+LOCK_BYTES = 64 << 20  # far more than a lock needs
 PIECE = 1 << 20
-AGAIN = "copy it again from where it was made, and compare what sha256sum says on both sides"
+AGAIN = "copy it again from where it was made, and compare sha256sum's output on both sides"
 
 
 @dataclass(frozen=True)
 class Archive:
-    """A bundle that was checked: its lock, and where each member's content starts."""
+    """A verified bundle: its lock, and the offset of each member's content."""
 
     path: Path
     lock: Lock
@@ -44,7 +44,7 @@ class Archive:
     size: int
 
     def content(self, name: str) -> Iterator[bytes]:
-        """Give the content of member ``name`` in pieces."""
+        """Yield the content of member ``name`` in pieces."""
         size = next(member.size for member in self.lock.members if member.name == name)
         with self.path.open("rb") as handle:
             handle.seek(self.starts[name])
@@ -52,17 +52,17 @@ class Archive:
 
 
 def write(path: Path, lock: Lock, files: Sequence[Path]) -> str:
-    """Write a bundle: ``files`` are the contents of the lock's members, in their order.
+    """Write a bundle, atomically; ``files`` are the contents of the lock's members, in order.
 
-    It is written beside and renamed. Returns the sha256 of its lock. Raises BundleError: a file is
-    not what the lock says (it changed meanwhile), or it cannot be written.
+    Returns the sha256 of its lock. Raises BundleError: a file does not match the lock (it changed
+    meanwhile), or the bundle cannot be written.
     """
     text = lockfile.dump(lock)
     seal = hashlib.sha256(text).hexdigest()
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with beside.open("wb") as out:
+        with temporary.open("wb") as out:
             for name, data in ((NAME, text), (SEAL, f"{seal}  {NAME}\n".encode())):
                 out.write(header(name, len(data)) + data + bytes(-len(data) % BLOCK))
             for member, file in zip(lock.members, files, strict=True):
@@ -70,15 +70,15 @@ def write(path: Path, lock: Lock, files: Sequence[Path]) -> str:
             out.write(END)
             out.flush()
             os.fsync(out.fileno())
-        beside.replace(path)
+        temporary.replace(path)
     except OSError as error:
         raise BundleError(
             f"{path} cannot be written: {error.strerror or error}",
-            hint="is the disk full, or read-only? a former bundle there is as it was",
+            hint="check that the disk is not full or read-only; a former bundle is unchanged",
         ) from error
     finally:
         with contextlib.suppress(OSError):
-            beside.unlink()
+            temporary.unlink()
     return seal
 
 
@@ -109,14 +109,14 @@ def header(name: str, size: int) -> bytes:
 def read(path: Path) -> Archive:
     """Check every byte of the bundle ``path`` against its lock.
 
-    Raises BundleError: it is none, cut short, or changed; the member is named.
+    Raises BundleError: it is not a bundle, truncated, or changed; the member is named.
     """
     try:
         with path.open("rb") as handle:
             return _read(handle, path, os.fstat(handle.fileno()).st_size)
     except OSError as error:
         raise BundleError(
-            f"{path} cannot be read: {error.strerror or error}", hint="is the path right?"
+            f"{path} cannot be read: {error.strerror or error}", hint="check the path"
         ) from error
 
 
@@ -133,7 +133,7 @@ def _read(handle: BinaryIO, path: Path, size: int) -> Archive:
     if place + len(END) != size:
         if size < place + len(END):
             raise _cut(path, size, "its end")
-        raise BundleError(f"{path}: more follows after its last member", hint=AGAIN)
+        raise BundleError(f"{path}: it has data after its last member", hint=AGAIN)
     for member in lock.members:
         if handle.read(BLOCK) != header(member.name, member.size):
             raise BundleError(f"{path}: the header of {member.name} was changed", hint=AGAIN)
@@ -153,14 +153,14 @@ def _read(handle: BinaryIO, path: Path, size: int) -> Archive:
 
 
 def _read_lock(handle: BinaryIO, path: Path, size: int) -> tuple[bytes, str]:
-    """Return the text of the lock and its sha256, which the seal must say, too."""
+    """Return the text of the lock and its sha256, which must match the seal."""
     first = handle.read(BLOCK)
     digits = first[124:135]
     length = int(digits, 8) if len(digits) == 11 and set(digits) <= set(b"01234567") else 0
     if not 0 < length <= LOCK_BYTES or first != header(NAME, length):
         raise BundleError(
-            f"{path} is no bundle: it does not start as one",
-            hint="name a file that `invoke bundle TARGET` wrote, as it wrote it",
+            f"{path} is not a bundle: its start is wrong",
+            hint="name an unchanged file that `invoke bundle TARGET` wrote",
         )
     end = BLOCK + _padded(length)
     if size < end:
@@ -173,15 +173,13 @@ def _read_lock(handle: BinaryIO, path: Path, size: int) -> tuple[bytes, str]:
     if handle.read(BLOCK) != header(SEAL, SEAL_BYTES):
         raise BundleError(f"{path}: the header of {SEAL} was changed", hint=AGAIN)
     if handle.read(SEAL_BYTES) != f"{seal}  {NAME}\n".encode():
-        raise BundleError(
-            f"{path}: {NAME} or {SEAL} was changed: the one is not what the other says", hint=AGAIN
-        )
+        raise BundleError(f"{path}: {NAME} or {SEAL} was changed: they do not match", hint=AGAIN)
     _skip_padding(handle, path, SEAL, SEAL_BYTES)
     return text, seal
 
 
 def _cut(path: Path, size: int, name: str) -> BundleError:
-    return BundleError(f"{path} is cut short after {size} bytes: {name} is not whole", hint=AGAIN)
+    return BundleError(f"{path} is truncated at {size} bytes: {name} is incomplete", hint=AGAIN)
 
 
 def _padded(size: int) -> int:
@@ -190,11 +188,11 @@ def _padded(size: int) -> int:
 
 def _skip_padding(handle: BinaryIO, path: Path, name: str, size: int) -> None:
     if any(handle.read(-size % BLOCK)):
-        raise BundleError(f"{path}: what follows {name} was changed", hint=AGAIN)
+        raise BundleError(f"{path}: the padding after {name} was changed", hint=AGAIN)
 
 
 def _pieces(handle: BinaryIO, size: int) -> Iterator[bytes]:
-    """Give ``size`` bytes in pieces; fewer where the file ends (its hash then tells)."""
+    """Yield ``size`` bytes in pieces; fewer if the file ends (the hash then differs)."""
     while size > 0:
         piece = handle.read(min(size, PIECE))
         if not piece:

@@ -1,7 +1,7 @@
-"""Take a bundle in, where there is no network: all that builds need from outside the checkout.
+"""Import a bundle on a machine without a network; writer.py writes one.
 
-Nothing of it is loaded or cached before all of it was checked, and nothing that it lacks is looked
-for elsewhere. writer.py writes one.
+The whole bundle is verified before anything of it is loaded or cached. What it lacks is not
+searched anywhere else.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ BUILDER = "builder"
 
 @dataclass(frozen=True)
 class Offline:
-    """What a run with the network off has: its target, its sources, and what to build of them."""
+    """What an offline run has: its target, its sources, and the packages to build."""
 
     target: Target
     shelf: Shelf
@@ -42,11 +42,11 @@ class Offline:
 
 
 def use(path: Path, target: str, progress: Progress) -> Offline:
-    """Check the bundle ``path``, then take its images and sources in; return what is had by that.
+    """Verify the bundle ``path``, then import its images and sources; return them.
 
-    ``target`` is what it must be for; "": whatever it is for. Raises BundleError: it is cut short
-    or changed (nothing was taken in), not for this target, or its builder is not of this checkout's
-    recipe; EngineError.
+    It must be for ``target``, unless that is "". Raises BundleError (it is truncated or changed,
+    and nothing was imported; or it is for another target; or its builder image has another recipe
+    than this checkout's), EngineError.
     """
     with progress.stage(f"check {path.name}") as stage:
         bundle = archive.read(path)
@@ -59,7 +59,7 @@ def use(path: Path, target: str, progress: Progress) -> Offline:
     if target not in {"", lock.target}:
         raise BundleError(
             f"{path} is for target {lock.target!r}, not for {target!r}",
-            hint=f"leave --target out, or make one: `invoke bundle {target}`",
+            hint=f"remove --target, or make another bundle: `invoke bundle {target}`",
         )
     chosen = inventory.load_target(lock.target)
     _compare(bundle, chosen, progress)
@@ -68,7 +68,10 @@ def use(path: Path, target: str, progress: Progress) -> Offline:
         for row in lock.images:
             if row.tag == recipes.tag_of(chosen, row.kind):
                 _load(engine, bundle, row, progress)
-        with disk_errors("its sources cannot be kept"), progress.stage("take sources in") as stage:
+        with (
+            disk_errors("its sources cannot be kept"),
+            progress.stage("import the sources") as stage,
+        ):
             for source in lock.sources:
                 _unpack(bundle, source, stage)
             stage.note = f"{len(lock.sources)} sources"
@@ -77,19 +80,17 @@ def use(path: Path, target: str, progress: Progress) -> Offline:
 
 
 def _compare(bundle: Archive, target: Target, progress: Progress) -> None:
-    """Say where bundle and checkout differ. Raises BundleError where it cannot build for it."""
+    """Report how bundle and checkout differ. Raises BundleError: its builder does not fit."""
     lock = bundle.lock
     here = git.own_revision()
     made_at, used_at = (r[:12] or "an unknown revision" for r in (lock.revision, here))
     tags = {row.kind: row.tag for row in lock.images}
     remedy = (
         f"use the checkout that it was made from ({made_at}) with the same rootfs in "
-        f"sheepvirt.toml, or make a bundle from this one ({used_at}): `invoke bundle {target.name}`"
+        f"sheepvirt.toml, or make a bundle here ({used_at}): `invoke bundle {target.name}`"
     )
     if {row.kind for row in lock.images} - set(recipes.kinds(target)):
-        progress.say(
-            "  it has images that this checkout knows nothing of; they stay where they are"
-        )
+        progress.say("  it has images that this checkout does not know; they are not loaded")
     for kind in recipes.kinds(target):
         wanted = recipes.tag_of(target, kind)
         if tags.get(kind) == wanted:
@@ -100,18 +101,18 @@ def _compare(bundle: Archive, target: Target, progress: Progress) -> None:
                 f"{bundle.path} does not fit this checkout: {what}, the recipe here is {wanted}",
                 hint=remedy,
             )
-        progress.say(f"  it serves builds alone: {what}, the recipe here is {wanted}")
+        progress.say(f"  it serves only builds: {what}, the recipe here is {wanted}")
     if lock.revision != here:
         progress.say(
-            f"  it was made at {made_at}, this checkout is at {used_at}: whose specs count"
+            f"  it was made at {made_at}; the specs of this checkout, at {used_at}, are used"
         )
     pinned = next((m.sha256 for m in lock.members if m.name == REQUIREMENTS), "")
     if pinned != rpms.sha256(paths.LOCK):
-        progress.say(f"  its {REQUIREMENTS} is not that of this checkout")
+        progress.say(f"  its {REQUIREMENTS} differs from this checkout's")
 
 
 def _load(engine: Engine, bundle: Archive, row: ImageRow, progress: Progress) -> None:
-    """Take an image in under its tag, unless the very same is there."""
+    """Load an image under its tag, unless the same image has it already."""
     there = engine.image_id(row.tag)
     if there and engine.layers(there) == row.layers:
         return
@@ -119,13 +120,13 @@ def _load(engine: Engine, bundle: Archive, row: ImageRow, progress: Progress) ->
         ident = engine.load(bundle.content(row.member))
         if engine.layers(ident) != row.layers:
             raise BundleError(
-                f"{bundle.path}: {row.member} is not the image of its lock: its layers differ",
+                f"{bundle.path}: {row.member} is not the image in its lock: its layers differ",
                 hint="make the bundle again",
             )
         engine.tag(ident, row.tag)
         stage.note = row.tag
     if there:
-        progress.say(f"  {row.tag} was another image here, which has no tag any more: {there}")
+        progress.say(f"  {row.tag} was another image here, which has lost its tag: {there}")
 
 
 def _unpack(bundle: Archive, row: SourceRow, stage: Stage) -> None:
@@ -142,15 +143,16 @@ def _unpack(bundle: Archive, row: SourceRow, stage: Stage) -> None:
 
 @contextmanager
 def disk_errors(what: str) -> Iterator[None]:
-    """Turn what the disk refuses into a BundleError that starts with ``what``."""
+    """Turn errors of the disk into a BundleError that starts with ``what``."""
     try:
         yield
     except OSError as error:
         raise BundleError(
-            f"{what}: {error.strerror or error}", hint="is the disk full, or read-only?"
+            f"{what}: {error.strerror or error}",
+            hint="check that the disk is not full or read-only",
         ) from error
 
 
 def size_of(path: Path) -> str:
-    """Return the size of a file in words."""
+    """Return the size of a file as text."""
     return f"{path.stat().st_size / 1e6:.1f} MB"

@@ -1,7 +1,6 @@
-"""The lock of a bundle, ``bundle.json``: what is in it, by hash, and what it was made from. Pure.
+"""The lock of a bundle, ``bundle.json``: its members by hash, and its origin. Pure.
 
-Whoever reads one trusts nothing in it: unknown keys, names that lead elsewhere and numbers that are
-none are refused before anything is done with them.
+A lock is untrusted: unknown keys, unsafe names and invalid numbers are refused before use.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ class ImageRow:
 
     kind: str  # builder | host | guest …
     tag: str
-    id: str  # as the engine that saved it says
+    id: str  # in the engine that saved it
     layers: tuple[str, ...]
     member: str
 
@@ -61,26 +60,26 @@ class SourceRow:
 
 @dataclass(frozen=True)
 class PackageRow:
-    """What the bundle was made to build."""
+    """One package that the bundle is for."""
 
     name: str
     version: str
-    key: str  # the hash of all inputs of its build: as in manifest.json
+    key: str  # the hash of all inputs of its build, as in manifest.json
 
 
 @dataclass(frozen=True)
 class Lock:
-    """All that a bundle is and was made from."""
+    """The content of a bundle, and its origin."""
 
     target: str
     version: str  # of sheepvirt
-    revision: str  # of its checkout; empty where it was none
+    revision: str  # of its checkout; empty if it was none
     made: str  # date and time, UTC
-    words: tuple[str, ...]  # --package words that it was made with
+    words: tuple[str, ...]  # the --package selectors that it was made with
     images: tuple[ImageRow, ...]
     sources: tuple[SourceRow, ...]
     packages: tuple[PackageRow, ...]
-    installed: Mapping[str, tuple[str, ...]]  # in the builder image, by who says so: rpm | dpkg
+    installed: Mapping[str, tuple[str, ...]]  # packages in the builder image: by rpm, by dpkg
     members: tuple[Member, ...]  # in the archive's order
 
 
@@ -91,7 +90,7 @@ def dump(lock: Lock) -> bytes:
 
 
 def load(data: bytes) -> Lock:
-    """Return the lock that ``data`` is. Raises BundleError: it is none, or not of this format."""
+    """Parse a lock. Raises BundleError: it is invalid, or of another format."""
     try:
         table = Table(_object(data), NAME)
         number = table.get("format", int)
@@ -112,23 +111,23 @@ def load(data: bytes) -> Lock:
         table.done()
     except (ConfigError, ValueError, RecursionError) as error:
         raise BundleError(
-            f"{NAME} is not a lock of ours: {getattr(error, 'message', error)}",
-            hint="make the bundle with the sheepvirt that is to read it",
+            f"{NAME} is not a lock of sheepvirt: {getattr(error, 'message', error)}",
+            hint="make the bundle again with this version of sheepvirt",
         ) from error
     _require_whole(lock)
     return lock
 
 
 def member_name(*parts: str) -> str:
-    """Return the name that a file gets in the archive; odd characters are percent-encoded.
+    """Return the name of a file in the archive; special characters are percent-encoded.
 
-    Raises BundleError: too long for the archive.
+    Raises BundleError: it is too long for the archive.
     """
     name = "/".join(quote(part.strip("/"), safe="/+~") for part in parts)
     if len(name) > NAME_BYTES or not MEMBER.fullmatch(name):
         raise BundleError(
             f"{'/'.join(parts)} cannot be put into a bundle under its name",
-            hint=f"a name there has at most {NAME_BYTES} characters",
+            hint=f"use a name with at most {NAME_BYTES} characters",
         )
     return name
 
@@ -136,21 +135,21 @@ def member_name(*parts: str) -> str:
 def _object(data: bytes) -> Mapping[str, Any]:
     found = json.loads(data)
     if not isinstance(found, dict):
-        raise ValueError("it is no JSON object")
+        raise ValueError("it is not a JSON object")
     return found
 
 
 def _text(table: Table, key: str, pattern: re.Pattern[str]) -> str:
     text = str(table.get(key, str))
     if not pattern.fullmatch(text):
-        table.refuse(key, f"is {text[:80]!r}", hint="no bundle of ours says that")
+        table.refuse(key, f"is {text[:80]!r}", hint="make the bundle again")
     return text
 
 
 def _member_name(table: Table, key: str) -> str:
     name = _text(table, key, MEMBER)
     if len(name) > NAME_BYTES:
-        table.refuse(key, "is too long", hint="no bundle of ours says that")
+        table.refuse(key, "is too long", hint="make the bundle again")
     return name
 
 
@@ -159,7 +158,7 @@ def _member(table: Table) -> Member:
         _member_name(table, "name"), table.get("size", int), _text(table, "sha256", SHA256)
     )
     if not 0 <= member.size <= BIGGEST:
-        table.refuse("size", f"is {member.size}", hint="no bundle of ours says that")
+        table.refuse("size", f"is {member.size}", hint="make the bundle again")
     table.done()
     return member
 
@@ -202,12 +201,12 @@ def _installed(table: Table) -> dict[str, tuple[str, ...]]:
 
 
 def _require_whole(lock: Lock) -> None:
-    """Raise BundleError where members and what they are for do not match."""
+    """Raise BundleError if the members do not match the images and sources."""
     names = [member.name for member in lock.members]
     used = [*(row.member for row in lock.images), *(row.member for row in lock.sources)]
     free = {n for n in names if n == REQUIREMENTS or n.startswith(REPOS)}
     for name in sorted({n for n in names if names.count(n) > 1 or n in {NAME, f"{NAME}.sha256"}}):
         raise BundleError(f"{NAME} lists {name} twice", hint="make the bundle again")
     for name in sorted(set(used) ^ (set(names) - free)):
-        what = "asks for" if name in used else "does not say what is"
+        what = "lacks" if name in used else "does not use"
         raise BundleError(f"{NAME} {what} the member {name}", hint="make the bundle again")

@@ -1,7 +1,4 @@
-"""Write a bundle, where the network is: all that builds need from outside the checkout.
-
-intake.py takes it in on the other side.
-"""
+"""Write a bundle on a machine with a network; importer.py imports it on the other side."""
 
 from __future__ import annotations
 
@@ -43,7 +40,7 @@ if TYPE_CHECKING:
     from sheepvirt.model.builds import BuildPlan, Target
 
 FAST = 3  # of gzip: 5 % larger than 6, in half the time
-# Where apt, yum and dnf keep what they install from and by which keys they believe it.
+# The repo files and keys of apt, yum and dnf.
 REPO_FILES = (
     "/etc/apt/sources.list", "/etc/apt/sources.list.d", "/etc/apt/trusted.gpg",
     "/etc/apt/trusted.gpg.d", "/usr/share/keyrings", "/etc/yum.conf", "/etc/yum.repos.d",
@@ -57,7 +54,7 @@ INSTALLED = {
 
 
 class _Packer:
-    """Gathers the members of a bundle in a folder of its own."""
+    """Gathers the members of a bundle in a scratch folder."""
 
     def __init__(self, scratch: Path) -> None:
         self.scratch = scratch
@@ -65,7 +62,7 @@ class _Packer:
         self.files: list[Path] = []
 
     def add(self, name: str, file: Path) -> str:
-        """Take ``file`` in as member ``name``; return the name."""
+        """Add ``file`` as member ``name``; return the name."""
         self.members.append(Member(name, file.stat().st_size, rpms.sha256(file)))
         self.files.append(file)
         return name
@@ -76,15 +73,16 @@ class _Packer:
 
 
 def default_path(target: Target) -> Path:
-    """Return where the bundle of ``target`` is written when nobody says."""
+    """Return the default path of the bundle of ``target``."""
     return paths.dist() / f"sheepvirt-{target.name}.tar"
 
 
 def make(target: Target, words: Sequence[str], path: Path, progress: Progress) -> Path:
-    """Write what ``build_rpms`` needs for ``words`` (see ``plan.request``) to ``path``.
+    """Write a bundle with everything that ``build_rpms`` needs for ``words`` to ``path``.
 
-    Images and sources are made and fetched where they are not here yet. Raises PreflightError,
-    SourceError, EngineError, ConfigError, BundleError; a bundle that was there is then as it was.
+    Missing images are made and missing sources fetched; for ``words`` see ``plan.request``. Raises
+    PreflightError, SourceError, EngineError, ConfigError, BundleError; a former bundle is then
+    unchanged.
     """
     started = time.monotonic()
     preflight.require(target, preflight.examine(target))
@@ -99,7 +97,7 @@ def make(target: Target, words: Sequence[str], path: Path, progress: Progress) -
         with (
             terminate_as_exception(),
             disk_errors(f"{path} cannot be written"),
-            _beside(path) as scratch,
+            _scratch(path) as scratch,
         ):
             packer = _Packer(Path(scratch))
             job = Job(engine, target, tags[BUILDER], packer.scratch, progress)
@@ -125,13 +123,13 @@ def make(target: Target, words: Sequence[str], path: Path, progress: Progress) -
         f"bundle: {path}: {len(lock.images)} images, {len(lock.sources)} sources, {size_of(path)}, "
         f"in {time.monotonic() - started:.0f} s"
     )
-    progress.say(f"  lock: sha256 {seal} (`build-rpms --from-bundle` says it, too: compare)")
+    progress.say(f"  lock: sha256 {seal} (compare: `build-rpms --from-bundle` prints it, too)")
     return path
 
 
 @contextmanager
-def _beside(path: Path) -> Iterator[str]:
-    """Give a folder beside ``path`` that goes away in the end."""
+def _scratch(path: Path) -> Iterator[str]:
+    """Yield a temporary folder next to ``path``."""
     if path.is_dir():
         raise BundleError(f"{path} is a folder", hint="name the file to write")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -162,15 +160,16 @@ def _pack_sources(
 def _pack_repos(
     engine: Engine, target: Target, image: str, packer: _Packer, progress: Progress
 ) -> dict[str, tuple[str, ...]]:
-    """Add the builder's repo files and keys; return the names of what is installed in it."""
+    """Add the builder's repo files and keys; return the names of its installed packages."""
     with (
         progress.stage("bundle repos, keys and requirements") as stage,
         engine.container(image, owner=owner(target), network="none") as container,
     ):
         found = container.run(["find", *REPO_FILES, "-type", "f"]).stdout.splitlines()
-        if not found:  # its exit code says nothing: no image has all of them
+        if not found:  # the exit code is useless: no image has all of them
             raise BundleError(
-                f"no repo file was found in {image}", hint="does it have apt, yum or dnf, and find?"
+                f"no repo file was found in {image}",
+                hint="use an image that has apt, yum or dnf, and find",
             )
         for name in sorted(found):
             folder = packer.new()
@@ -194,7 +193,7 @@ def _pack_image(
 ) -> ImageRow:
     ident = engine.image_id(tag)
     if ident is None:
-        raise BundleError(f"image {tag} went away", hint="run the command again")
+        raise BundleError(f"image {tag} is gone", hint="run the command again")
     with progress.stage(f"bundle the {kind} image") as stage:
         file = packer.new()
         with (

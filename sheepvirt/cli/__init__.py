@@ -1,1 +1,1 @@
-"""What the commands print."""
+"""Commands, and the output of commands."""

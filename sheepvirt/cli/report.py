@@ -1,4 +1,4 @@
-"""What a run says at its end: tables for people. Reads models, decides nothing."""
+"""Print results as tables. Reads models, decides nothing."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def findings(progress: Progress, target: Target, rows: Sequence[Finding]) -> None:
-    """Print what a target needs of this machine and what was found, with a fix where it lacks."""
+    """Print the findings about this machine for a target, each failed one with its fix."""
     verdict = "can be built here" if all(row.ok for row in rows) else "cannot be built here"
     progress.say(f"target {target.name} {verdict} ({target.summary})")
     for row in rows:
@@ -33,7 +33,7 @@ def findings(progress: Progress, target: Target, rows: Sequence[Finding]) -> Non
 
 
 def plan(progress: Progress, planned: BuildPlan) -> None:
-    """Print who makes what, what would be built, in order, and why; what each waits for."""
+    """Print the choices of providers, and the builds in order with their reasons and needs."""
     for sentence in (*(choice.sentence for choice in planned.choices), *planned.left_out):
         progress.say(sentence)
     table = _table("Order of the builds", "package", "version", "what", "why", "after")
@@ -47,7 +47,7 @@ def plan(progress: Progress, planned: BuildPlan) -> None:
 
 
 def builds(progress: Progress, target: Target, records: Sequence[BuildRecord]) -> None:
-    """Print what each package came to, and the evidence of every gate it passed."""
+    """Print the result of each package, and the evidence of every gate."""
     title = f"RPMs of {target.name} ({target.dist})"
     table = _table(title, "package", "version", "RPMs", "seconds", "note")
     for record in records:
@@ -72,7 +72,7 @@ def builds(progress: Progress, target: Target, records: Sequence[BuildRecord]) -
 
 
 def changes(progress: Progress, host: Host, rows: Sequence[Change], *, plan: bool) -> None:
-    """Print what a bootstrap changed, or would change; diffs in full."""
+    """Print what a bootstrap changed, or would change, with full diffs."""
     verb = "would change" if plan else "changed"
     if not rows:
         progress.say(f"{host.name}: no change")
@@ -85,7 +85,7 @@ def changes(progress: Progress, host: Host, rows: Sequence[Change], *, plan: boo
 
 
 def checks(progress: Progress, title: str, rows: Sequence[Check]) -> None:
-    """Print one pass of the verification: each check; what passed for many things is one row."""
+    """Print one pass of the verification; a check that passed for many subjects is one row."""
     found = any(row.message for row in rows)
     table = Table(title=title, title_justify="left")
     table.add_column("check", overflow="fold")
@@ -95,7 +95,7 @@ def checks(progress: Progress, title: str, rows: Sequence[Check]) -> None:
         table.add_column("found", overflow="fold")
     style = {"passed": "green", "failed": "bold red"}
     for row in _merged(rows):
-        # Text, not str: names in brackets and a guest's own words are no markup.
+        # Text, not str: names in brackets and a guest's output are not markup.
         cells = [
             Text(row.title),
             Text(row.result, style=style.get(row.result, "yellow")),
@@ -106,7 +106,7 @@ def checks(progress: Progress, title: str, rows: Sequence[Check]) -> None:
 
 
 def edited(progress: Progress, host: Host, rows: Sequence[str]) -> None:
-    """Print what configuration on a host was edited: no check fails for it."""
+    """Print the edited configuration files of a host; they make no check fail."""
     if rows:
         files = "file was" if len(rows) == 1 else "files were"
         progress.say(f"{host.name}: {len(rows)} configuration {files} edited, which is no damage:")
@@ -124,12 +124,12 @@ def controls(
     reasons: Mapping[str, str],
     stand_ins: Collection[str] = (),
 ) -> None:
-    """Print what each negative control had to make fail and what failed; what no control tried.
+    """Print the expected and the actual failures of each negative control, and untried checks.
 
-    ``stand_ins`` are words for what is a stand-in on the host: each line about it says so.
+    ``stand_ins`` are the names of stand-ins on the host; lines about them are labelled.
     """
 
-    def signed(titles: Collection[str]) -> list[str]:
+    def labelled(titles: Collection[str]) -> list[str]:
         return [standin.label(title, stand_ins) for title in sorted(titles)]
 
     table = _table(
@@ -138,10 +138,10 @@ def controls(
     for row in rows:
         seen = "exactly that"
         if not row.ok:
-            missed = [f"DID NOT FAIL: {title}" for title in signed(row.expected - row.seen)]
-            beyond = [f"FAILED AS WELL: {title}" for title in signed(row.seen - row.expected)]
+            missed = [f"DID NOT FAIL: {title}" for title in labelled(row.expected - row.seen)]
+            beyond = [f"FAILED AS WELL: {title}" for title in labelled(row.seen - row.expected)]
             seen = "\n".join(missed + beyond) or "EXPECTS NOTHING"
-        must = "\n".join(signed(row.expected))
+        must = "\n".join(labelled(row.expected))
         name = standin.label(row.control, stand_ins)
         _add(table, name, must, seen, row.restored, f"{row.seconds:.0f}")
     progress.console.print(table)
@@ -153,7 +153,7 @@ def controls(
 
 
 def _merged(rows: Sequence[Check]) -> list[Check]:
-    """Make one row of neighbours that passed the same check: 23 dependencies read as one line."""
+    """Merge adjacent rows that passed the same check: 23 dependencies become one line."""
     merged = []
     for (name, result), group in groupby(rows, key=lambda row: (row.name, row.result)):
         same = list(group)
@@ -167,7 +167,7 @@ def _merged(rows: Sequence[Check]) -> list[Check]:
 
 
 def chain(progress: Progress, title: str, links: Sequence[Link]) -> None:
-    """Print the chain from a running host back to its sources, a link a line."""
+    """Print the chain from a running host back to its sources, one line for each link."""
     progress.say(title)
     for link in links:
         progress.say(f"  {'ok    ' if link.ok else 'BROKEN'}  {link.what}: {link.found}")
@@ -182,7 +182,7 @@ def summary(
     records: Sequence[BuildRecord],
     outcome: VerifyOutcome,
 ) -> None:
-    """Print the stages' times and the last line: target, host, guests, verdict."""
+    """Print the stages' times, and a last line with target, host, guests and result."""
     table = _table("Stages", "stage", "seconds", "note")
     made = standin.makers(records)
     for timing in progress.timings:
@@ -197,12 +197,12 @@ def summary(
 
 
 def _add(table: Table, *cells: str | Text) -> None:
-    """Add a row as it is: in a plain string rich would read ``[...]`` as markup."""
+    """Add a row literally: in a plain string rich would read ``[...]`` as markup."""
     table.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in cells))
 
 
 def _table(title: str, *columns: str) -> Table:
-    """Return an empty table; what is too wide for the terminal is folded, never cut."""
+    """Return an empty table; text that is too wide for the terminal is folded, not cut."""
     table = Table(title=title, title_justify="left")
     for column in columns:
         table.add_column(

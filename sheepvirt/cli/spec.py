@@ -1,8 +1,9 @@
-"""The command that patches a spec by intent, and tells what it did.
+"""The command that patches a spec by intent.
 
     python -m sheepvirt.spec --target NAME FILE    the patched spec, on standard output
 
-``-`` for FILE is standard input. Standard error tells what was done, and which rpm has proven it.
+``-`` for FILE is standard input. The changes, and which rpm has proven the result, are reported on
+standard error.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ NOT_PROVEN = 3
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the patched spec; return 0, or the exit status that the help tells."""
+    """Print the patched spec; return the exit status that the help describes."""
     given = _arguments(arguments)
     name = "standard input" if given.file == Path("-") else given.file.name
     at = name
@@ -64,15 +65,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m sheepvirt.spec",
-        description="Print a libvirt spec with sheepdog on; standard error tells what was done.",
+        description="Print a libvirt spec with sheepdog on; report the changes on standard error.",
         epilog="exit status: 0 done or already enabled, 1 a rule does not fit or rpm refutes the "
-        f"result, 2 wrong name, file, {NOT_PROVEN} no rpm here could prove it (--require-proof)",
+        f"result, 2 wrong name or file, {NOT_PROVEN} no rpm here could prove it (--require-proof)",
     )
     parser.add_argument("--target", required=True, help="a folder of containers/")
     parser.add_argument(
         "--require-proof",
         action="store_true",
-        help="fail where no rpm here could prove the result: print nothing then",
+        help="fail, and print no spec, if no rpm here can prove the result",
     )
     parser.add_argument(
         "file",
@@ -86,13 +87,13 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
 def _proof(
     patched: Patched, intent: Intent, target: Target, name: str, *, required: bool
 ) -> spec_proof.Proof:
-    """Let rpm judge the patched spec. Raises SpecError where it refutes it."""
+    """Prove the patched spec with rpm. Raises SpecError (rpm refutes it), NotProvenError."""
     judged = spec_proof.prove(patched.text, intent, target)
     if judged.refuted:
         said = "; ".join(f"{one.claim}: {one.observed}" for one in judged.refuted)
         raise SpecError(
             f"{name}: {judged.by} refutes the result: {said}",
-            hint=f"report this spec; what was done: {'; '.join(patched.actions)}",
+            hint=f"report this spec; the changes were: {'; '.join(patched.actions)}",
         )
     if required and not judged.by:
         raise NotProvenError(
@@ -102,7 +103,7 @@ def _proof(
 
 
 def _read_bytes(file: Path) -> bytes:
-    """Return all of a file, as bytes: changelogs of old specs are not all UTF-8."""
+    """Read a file as bytes: changelogs of old specs may not be UTF-8."""
     if file != Path("-"):
         return file.read_bytes()
     if sys.stdin is None:

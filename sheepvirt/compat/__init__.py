@@ -1,4 +1,4 @@
-"""Whether a target's oldest rpm, yum and glibc can use what we ship.
+"""Check whether a target's oldest rpm, yum and glibc can use RPMs and repos.
 
 The command is ``python -m sheepvirt.compat`` (``__main__.py``).
 """

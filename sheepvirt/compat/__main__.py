@@ -1,9 +1,9 @@
-"""The command that holds RPMs and repos against a target's oldest tools.
+"""The command that checks RPMs and repos against a target's oldest tools.
 
-    python -m sheepvirt.compat --target NAME FILE_OR_REPO…    every violation, one a line
+    python -m sheepvirt.compat --target NAME FILE_OR_REPO…    one line for each violation
 
-The target is one with ``[ceilings]``, such as el6. Whether an RPM is of this target is asked of
-ours alone: what is in a repo of ours, and what was built for a rehearsal.
+The target must have ``[ceilings]``, such as el6. That an RPM is for this target is only required of
+sheepvirt's RPMs: those in a repo of sheepvirt, and those built for a rehearsal.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print all violations; return 1 where there are any, 2 for a wrong name or file, else 0."""
+    """Print all violations; return 1 if there are any, 2 for a wrong name or file, else 0."""
     parser = argparse.ArgumentParser(
-        prog="python -m sheepvirt.compat", description="Hold RPMs and repos against old tools."
+        prog="python -m sheepvirt.compat", description="Check RPMs and repos against old tools."
     )
     parser.add_argument("--target", required=True, help="a folder of containers/")
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE_OR_REPO")
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         target = catalog.load_target(given.target)
         if target.ceilings is None:
             raise ConfigError(
-                f"target {target.name!r} has no [ceilings]: its tools are as new as ours",
+                f"target {target.name!r} has no [ceilings]: its tools read every RPM built here",
                 hint="name a target that has them, such as el6",
             )
     except SheepvirtError as error:
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _report(path: Path, target: Target) -> int:
-    """Print the violations of a file or repo; what is broken is named, the rest still looked at."""
+    """Print the violations of a file or repo; report broken files and continue."""
     code = 0
     parts: list[Callable[[], list[Violation]]] = []
     try:
@@ -79,7 +79,7 @@ def _check_file(path: Path, target: Target, *, ours: bool) -> list[Violation]:
 
 @cache
 def _rehearsals() -> tuple[str, ...]:
-    """Return the %dist of the targets that no distribution has: their RPMs are all ours."""
+    """Return the %dist of the targets that are no distribution: only sheepvirt builds for them."""
     targets = map(catalog.load_target, catalog.target_names())
     return tuple(target.dist for target in targets if target.ceilings is None)
 

@@ -128,13 +128,13 @@ def test_what_was_changed_or_cut_is_named(bundle: Path, name: str) -> None:
     assert caught.value.exit_code == 13
     cut = bundle.with_name("cut.tar")
     cut.write_bytes(bundle.read_bytes()[: start + 1])
-    with pytest.raises(BundleError, match=f"cut short after {start + 1} bytes: {name} is not"):
+    with pytest.raises(BundleError, match=f"truncated at {start + 1} bytes: {name} is incomplete"):
         archive.read(cut)
 
 
 def test_more_after_its_end_is_refused(bundle: Path) -> None:
     bundle.write_bytes(bundle.read_bytes() + b"\0")
-    with pytest.raises(BundleError, match="more follows after its last member"):
+    with pytest.raises(BundleError, match="it has data after its last member"):
         archive.read(bundle)
 
 
@@ -142,7 +142,7 @@ def test_more_after_its_end_is_refused(bundle: Path) -> None:
 def test_what_is_no_bundle_is_said_to_be_none(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "page.tar"
     path.write_bytes(content)
-    with pytest.raises(BundleError, match=r"page\.tar is no bundle: it does not start as one"):
+    with pytest.raises(BundleError, match=r"page\.tar is not a bundle: its start is wrong"):
         archive.read(path)
     with pytest.raises(BundleError, match="cannot be read: No such file"):
         archive.read(tmp_path / "absent.tar")
@@ -157,7 +157,7 @@ def test_a_tar_of_somebody_else_is_refused(bundle: Path, tmp_path: Path) -> None
     again = tmp_path / "again.tar"
     names = [lockfile.NAME, archive.SEAL, *NAMES]
     subprocess.run(["tar", "-cf", again, "-C", out, *names], check=True)
-    with pytest.raises(BundleError, match="no bundle"):
+    with pytest.raises(BundleError, match="is not a bundle"):
         archive.read(again)
 
 
@@ -183,8 +183,8 @@ def test_members_and_what_they_are_for_must_match() -> None:
     lock = lock_of(*CONTENTS)
     cases = {
         "lists requirements.lock twice": (*lock.members, lock.members[3]),
-        "asks for the member images/builder": (lock.members[0], *lock.members[2:]),
-        "does not say what is the member evil": (*lock.members, Member("evil", 0, "0" * 64)),
+        "lacks the member images/builder": (lock.members[0], *lock.members[2:]),
+        "does not use the member evil": (*lock.members, Member("evil", 0, "0" * 64)),
     }
     for words, members in cases.items():
         with pytest.raises(BundleError, match=words):

@@ -140,14 +140,14 @@ def test_an_image_of_that_tag_with_other_layers_is_kept_by_its_id(
     engine.ids[tag] = "sha256:other"
     _, said = use(written(tmp_path))
     assert engine.loaded == [b"builder"]
-    assert f"{tag} was another image here, which has no tag any more: sha256:other" in said
+    assert f"{tag} was another image here, which has lost its tag: sha256:other" in said
 
 
 @pytest.mark.parametrize("cut", [1, 600, 2000])
 def test_of_a_broken_bundle_nothing_is_taken_in(tmp_path: Path, engine: Engine, cut: int) -> None:
     path = written(tmp_path)
     path.write_bytes(path.read_bytes()[:-cut])
-    with pytest.raises(BundleError, match="cut short"):
+    with pytest.raises(BundleError, match="truncated"):
         use(path)
     assert engine.loaded == []
     assert engine.ids == {}
@@ -174,8 +174,8 @@ def test_a_bundle_without_the_host_image_serves_builds_and_says_so(
     tag = recipes.tag_of(TARGET, "builder")
     _, said = use(written(tmp_path, images=(image("builder", tag),), revision=""))
     assert engine.loaded == [b"builder"]
-    assert "it serves builds alone: it has no host image" in said
-    assert "it was made at an unknown revision, this checkout is at " in said
+    assert "it serves only builds: it has no host image" in said
+    assert "it was made at an unknown revision; the specs of this checkout, at " in said
 
 
 def test_another_target_is_refused(tmp_path: Path, engine: Engine) -> None:
@@ -188,6 +188,6 @@ def test_an_image_that_is_not_what_the_lock_says_gets_no_tag(
     tmp_path: Path, engine: Engine
 ) -> None:
     engine.layers_of_loaded = (f"sha256:{'3' * 64}",)
-    with pytest.raises(BundleError, match=r"images/builder\.tar\.gz is not the image of its lock"):
+    with pytest.raises(BundleError, match=r"images/builder\.tar\.gz is not the image in its lock"):
         use(written(tmp_path))
     assert engine.ids == {}

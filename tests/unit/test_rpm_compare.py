@@ -78,7 +78,7 @@ def test_the_payload_is_read_and_not_the_header_believed(tmp_path: Path) -> None
 
 
 def test_a_payload_that_cannot_be_read_is_no_pass(tmp_path: Path) -> None:
-    with pytest.raises(BuildError, match="nothing here reads a zstd payload"):
+    with pytest.raises(BuildError, match="sheepvirt cannot read a zstd payload"):
         rpm_compare.compare(ZSTD, OTHER)
 
 
