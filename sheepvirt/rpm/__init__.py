@@ -1,1 +1,1 @@
-"""RPM files and repos: headers, payloads, signatures, and what old tools can read."""
+"""RPM files and repos: headers, payloads, signatures, compatibility with old tools."""

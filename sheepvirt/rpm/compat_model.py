@@ -1,4 +1,4 @@
-"""Frozen dataclasses of the compatibility gate: what old tools allow, what a file has.
+"""Frozen dataclasses of the compatibility gate: traits of files, violations.
 
 Imports nothing local.
 """
@@ -14,22 +14,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Traits:
-    """What of an RPM file decides whether older tools can use it."""
+    """The properties of an RPM file that decide whether older tools can use it."""
 
-    file: str  # the path as it was given
+    file: str  # the path, as given
     release: str
-    compressor: str  # "none" where nothing compressed its payload
+    compressor: str  # "none" if its payload is not compressed
     file_digest: int  # OpenPGP's number of the algorithm
     dependencies: tuple[str, ...]  # names in Requires, Conflicts and Obsoletes
     weak: tuple[str, ...]  # "Recommends: name" …
-    file_triggers: tuple[str, ...]  # the paths that they wait for
+    file_triggers: tuple[str, ...]  # their paths
     signatures: tuple[bytes, ...]  # OpenPGP packets
-    stores: tuple[int, int]  # bytes of the data of its signature header and of its header
-    files: int  # how many it has
-    symbol_versions: Mapping[str, tuple[str, ...]]  # path of each ELF file: what it needs
-    unread: tuple[str, ...] = ()  # what could not be looked into, and why
-    stripped: bool = False  # its payload's archive has places in the header for names and sizes
-    newer_signatures: tuple[bytes, ...] = ()  # packets in the tag that rpm 6 added for them
+    stores: tuple[int, int]  # bytes of data in its signature header and in its header
+    files: int  # the number of its files
+    symbol_versions: Mapping[str, tuple[str, ...]]  # path of each ELF file to its needed versions
+    unread: tuple[str, ...] = ()  # what could not be read, and why
+    stripped: bool = False  # its archive has indexes into the header instead of names and sizes
+    newer_signatures: tuple[bytes, ...] = ()  # packets in the tag that rpm 6 added
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Metadata:
 
 @dataclass(frozen=True)
 class Violation:
-    """Something that is beyond a target's ceilings."""
+    """A property that exceeds a target's ceilings."""
 
     file: str
     rule: str

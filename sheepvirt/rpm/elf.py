@@ -1,4 +1,4 @@
-"""The only user of pyelftools: the symbol versions that a binary needs of its libraries."""
+"""Read the symbol versions that a binary needs. Nothing else uses pyelftools."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 MAGIC = b"\x7fELF"
-# What pyelftools lets through on broken input.
+# Errors that pyelftools raises on broken input.
 BROKEN = (
     ELFError, ConstructError, ArithmeticError, AssertionError, AttributeError, LookupError,
     MemoryError, OSError, struct.error, TypeError, ValueError,
 )  # fmt: skip
-MANY = 1 << 16  # more of anything is a lie: counts in a broken file may be huge
+MANY = 1 << 16  # an upper limit of any count: counts in a broken file may be huge
 
 
 def needed_versions(stream: IO[bytes]) -> tuple[str, ...]:
     """Return the versions (GLIBC_2.3.4 …) that the ELF file ``stream`` needs, sorted.
 
-    Raises ValueError: it is broken, or its dynamic section cannot be told for want of sections.
+    Raises ValueError: it is broken, or it has no section headers to find its dynamic section.
     """
     try:
         elf = ELFFile(stream)

@@ -1,7 +1,7 @@
-"""Whether a target's oldest tools can use what we ship: rules on what RPMs and repos look like.
+"""Rules: whether a target's oldest tools can use RPMs and repos.
 
-The target says how old its tools are (``[ceilings]``); ``known.py`` has what each release of them
-knows. What no table knows is a violation: an old tool does not know it either.
+``[ceilings]`` of a target has the versions of its tools; ``known.py`` has what each release
+supports. What no table lists is a violation: an old tool does not know it either.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 
 def _knows(tool: str, table: Mapping[str, str], word: str) -> bool:
-    """Whether release ``tool`` knows ``word``: ``table`` says since which release it is known."""
+    """Tell whether release ``tool`` knows ``word``; ``table`` has the first release with it."""
     return word in table and _numbers(table[word]) <= _numbers(tool)
 
 
@@ -39,10 +39,10 @@ def _known(tool: str, table: Mapping[str, str]) -> str:
 
 
 def check(rpm: Traits, target: Target, *, ours: bool = True) -> list[Violation]:
-    """Return all violations of one RPM on ``target``; none where the target has no ceilings.
+    """Return all violations of one RPM on ``target``; none if the target has no ceilings.
 
-    ``ours``: it is of a repo of ours, whose RPMs all have the target's %dist. Those of others may
-    have any release, or none of a distribution.
+    ``ours``: it is from a repo of sheepvirt, whose RPMs all have the target's %dist. RPMs from
+    elsewhere may have any release.
     """
     if target.ceilings is None:
         return []
@@ -152,11 +152,11 @@ def _symbols(rpm: Traits, glibc: str) -> Rows:
         if version and version[0] not in told and _is_newer(version[0], glibc):
             yield "symbol versions", f"a dependency is {name}", ceiling
     for text in rpm.unread:
-        yield "symbol versions", f"cannot be told: {text}", ceiling
+        yield "symbol versions", f"unknown: {text}", ceiling
 
 
 def _is_newer(symbol_version: str, glibc: str) -> bool:
-    """Whether a symbol version is one of a newer glibc; GLIBC_ABI_… came with 2.36 and later."""
+    """Tell whether a symbol version is from a newer glibc; GLIBC_ABI_… is from 2.36 and later."""
     match = GLIBC.fullmatch(symbol_version)
     if not match:
         return False
@@ -166,7 +166,7 @@ def _is_newer(symbol_version: str, glibc: str) -> bool:
 def check_metadata(files: Iterable[Metadata], target: Target) -> list[Violation]:
     """Return the files of a repo's metadata that the yum of ``target`` cannot read.
 
-    It asks for some kinds and never opens the others, such as zchunk's copies or ``modules``.
+    It reads some kinds and never opens others, such as zchunk's copies or ``modules``.
     """
     found: list[Violation] = []
     rows = list(files)
@@ -195,9 +195,9 @@ def check_metadata(files: Iterable[Metadata], target: Target) -> list[Violation]
 
 
 def rpm_evidence(package: str, target: Target, rpms: Iterable[Path]) -> list[Evidence]:
-    """Return what the gate says of RPM files, for contract.require; nothing without ceilings.
+    """Return the gate's evidence about RPM files, for contract.require; none without ceilings.
 
-    Raises BuildError: one of them is no RPM.
+    Raises BuildError: one of them is not an RPM.
     """
     if target.ceilings is None:
         return []
@@ -206,7 +206,7 @@ def rpm_evidence(package: str, target: Target, rpms: Iterable[Path]) -> list[Evi
 
 
 def repo_evidence(target: Target, repo: Path) -> list[Evidence]:
-    """Return the same of a whole repo: its metadata, and every RPM, those kept from before too."""
+    """Return the evidence about a whole repo: its metadata and every RPM, also kept ones."""
     if target.ceilings is None:
         return []
     found = check_repo(repo, target)
@@ -214,7 +214,7 @@ def repo_evidence(target: Target, repo: Path) -> list[Evidence]:
 
 
 def check_repo(repo: Path, target: Target) -> list[Violation]:
-    """Return all violations of a repo. Raises ConfigError, BuildError: it is none, or broken."""
+    """Return all violations of a repo. Raises ConfigError (not a repo), BuildError (broken)."""
     found = [v for file in traits.rpm_files(repo) for v in check(traits.read(file), target)]
     return found + check_metadata(traits.read_metadata(repo), target)
 
@@ -222,7 +222,7 @@ def check_repo(repo: Path, target: Target) -> list[Violation]:
 def _evidence(
     gate: str, package: str, name: str, ceilings: Ceilings, found: Sequence[Violation]
 ) -> list[Evidence]:
-    """Return one row for each violation, or one that there is none."""
+    """Return a row for each violation, or one row that says "no violation"."""
     feature, claim = (
         f"usable on {name}",
         f"rpm {ceilings.rpm} and glibc {ceilings.glibc} are enough",

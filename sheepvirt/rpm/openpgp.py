@@ -1,4 +1,4 @@
-"""Pure: what OpenPGP signatures and public keys say of themselves (RFC 4880; RFC 9580)."""
+"""Parse OpenPGP signatures and public keys (RFC 4880; RFC 9580). Pure."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ MADE, LASTS, ISSUER = 2, 9, 16  # subpackets of a signature
 
 @dataclass(frozen=True)
 class Signature:
-    """Version and algorithms of a signature, by name; a number where it has none here."""
+    """Version and algorithms of a signature, by name, or by number if the name is unknown."""
 
     version: str
     signer: str
     digest: str
-    bits: int = 0  # of the first number that the algorithm made; 0 where it cannot be found
+    bits: int = 0  # of the algorithm's first number; 0 if it cannot be found
 
 
 def signature(packet: bytes) -> Signature:
-    """Read the start of a signature packet. Raises ValueError: it is none."""
+    """Parse the start of a signature packet. Raises ValueError: it is not one."""
     try:
         tag, start = _tag(packet)
         if tag != SIGNATURE:
@@ -53,14 +53,14 @@ def signature(packet: bytes) -> Signature:
 
 
 def _first_number(packet: bytes, at: int, version: int) -> int:
-    """Return the bits of the number behind a signature's subpackets and the start of its digest."""
-    for _ in range(2 if version == 4 else 0):  # what is signed as well, and what is not
+    """Return the bits of the number after a signature's subpackets and the start of its digest."""
+    for _ in range(2 if version == 4 else 0):  # hashed and unhashed subpackets
         at += 2 + int.from_bytes(packet[at : at + 2], "big")
     return int.from_bytes(packet[at + 2 : at + 4], "big") if version in {3, 4} else 0
 
 
 def _tag(packet: bytes) -> tuple[int, int]:
-    """Return the packet's type, and where its body starts."""
+    """Return the packet's type, and the offset of its body."""
     first = packet[0]
     if not first & 0x80:
         raise ValueError("no OpenPGP packet")
@@ -72,10 +72,10 @@ def _tag(packet: bytes) -> tuple[int, int]:
 
 @dataclass(frozen=True)
 class PublicKey:
-    """A public key: fingerprint (hex), and when it was made and ends (Unix time; None: never).
+    """A public key: fingerprint (hex), creation and expiry (Unix time; None: never).
 
-    The end is what its newest self-signature says; whether that one is genuine is not looked at.
-    The fingerprint covers the key alone, so that a renewed key keeps it.
+    The expiry is from its newest self-signature, which is not verified. The fingerprint covers only
+    the key, so a renewed key keeps it.
     """
 
     fingerprint: str
@@ -84,7 +84,7 @@ class PublicKey:
 
 
 def public_key(text: bytes) -> PublicKey:
-    """Read the first key of an ASCII-armored file (RFC 4880, 6.2). Raises ValueError."""
+    """Parse the first key of an ASCII-armored file (RFC 4880, 6.2). Raises ValueError."""
     rows = list(_packets(_dearmored(text)))
     if not rows or rows[0][0] != PUBLIC_KEY or rows[0][1][:1] != b"\x04":
         raise ValueError("no OpenPGP public key of version 4")
@@ -95,7 +95,7 @@ def public_key(text: bytes) -> PublicKey:
     newest, lasts = -1, 0
     for tag, packet in rows[1:]:
         if tag in {PUBLIC_KEY, PUBLIC_SUBKEY}:
-            break  # what follows is about another key
+            break  # the rest is about another key
         if tag != SIGNATURE or packet[:1] != b"\x04" or packet[1] not in CERTIFICATIONS:
             continue
         told = _subpackets(packet)
@@ -117,7 +117,7 @@ def _dearmored(text: bytes) -> bytes:
 
 
 def _packets(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Give type and body of each packet. Raises ValueError: one is broken or has no length."""
+    """Yield type and body of each packet. Raises ValueError: one is broken or has no length."""
     at = 0
     while at < len(data):
         try:
@@ -134,7 +134,7 @@ def _packets(data: bytes) -> Iterator[tuple[int, bytes]]:
         body = data[at + start : at + start + size]
         endless = start == 1 or (data[at] & 0x40 and 224 <= length[0] < 255)
         if len(body) < size or endless:
-            raise ValueError("an OpenPGP packet ends too early, or tells no length")
+            raise ValueError("an OpenPGP packet ends too early, or has no length")
         yield tag, body
         at += start + size
 

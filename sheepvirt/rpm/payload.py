@@ -1,9 +1,9 @@
-"""The files of an RPM's payload, in one pass: decompressed and taken apart as a stream.
+"""Read the files of an RPM's payload in one pass, as a stream.
 
-The archive is cpio in its "newc" shape: a header of thirteen numbers in eight hex digits each, the
-name, the content, both padded to four bytes. Where a file is larger than 4 GiB rpm strips it: what
-is left of that header is the file's place in the RPM's own. No length in it is trusted: content
-comes in pieces.
+The archive is cpio in the "newc" format: a header of thirteen numbers with eight hex digits each,
+the name, the content, both padded to four bytes. If a file is larger than 4 GiB, rpm strips the
+archive: instead of that header it has the file's index in the RPM's header. No length in it is
+trusted: content is read in pieces.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Stream(Protocol):
-    """What is read of a decompressor."""
+    """The interface of a decompressor."""
 
     def read(self, size: int, /) -> bytes:
         """Return up to ``size`` bytes; b"" at the end."""
@@ -36,14 +36,14 @@ OPENERS: dict[str, Callable[[BinaryIO], Any]] = {
 BROKEN = (EOFError, OSError, ValueError, lzma.LZMAError, zlib.error)
 MAGICS = {b"070701", b"070702"}
 HEADER_BYTES, END = 110, "TRAILER!!!"
-STRIPPED, STRIPPED_BYTES = b"07070X", 16  # its eight digits, and padding
+STRIPPED, STRIPPED_BYTES = b"07070X", 16  # with eight digits and padding
 GZIP = b"\x1f\x8b"
-PLAIN = {"none", "ufdio"}  # how rpm's own names say that nothing compressed it
+PLAIN = {"none", "ufdio"}  # rpm's names for an uncompressed payload
 PIECE = 1 << 20
 
 
 class Content:
-    """The content of one file: read it in pieces; what is left unread is skipped."""
+    """The content of one file, read in pieces; an unread rest is skipped."""
 
     def __init__(self, stream: Stream, size: int) -> None:
         self._stream = stream
@@ -58,9 +58,9 @@ class Content:
 
 
 def compressor(path: Path, start: int, told: str) -> str:
-    """Return what compressed the payload at byte ``start``; ``told`` is the header's word for it.
+    """Return the compressor of the payload at byte ``start``; ``told`` is from the header.
 
-    rpm writes none for a payload that is not compressed (w.ufdio); zlib reads that as it is.
+    For an uncompressed payload (w.ufdio) rpm writes no compressor; zlib reads it unchanged.
     """
     if told in {"", "gzip"}:
         with path.open("rb") as handle:
@@ -70,7 +70,7 @@ def compressor(path: Path, start: int, told: str) -> str:
 
 
 def is_stripped(path: Path, start: int, compressor: str) -> bool:
-    """Return whether the archive is stripped; as ``members`` reads it, and with its errors."""
+    """Tell whether the archive is stripped. Raises as ``members``."""
     with path.open("rb") as handle:
         handle.seek(start)
         with OPENERS[compressor](handle) as stream:
@@ -80,10 +80,10 @@ def is_stripped(path: Path, start: int, compressor: str) -> bool:
 def members(
     path: Path, start: int, compressor: str, files: Sequence[tuple[str, int]] = ()
 ) -> Iterator[tuple[str, Content]]:
-    """Give name (absolute) and content of each file of the payload at byte ``start`` of ``path``.
+    """Yield name (absolute) and content of each file in the payload at byte ``start`` of ``path``.
 
-    ``files`` are ``rpms.in_payload``, for a stripped archive. Raises one of BROKEN where the
-    payload is broken, KeyError where nothing here reads its compressor.
+    ``files`` are ``rpms.in_payload``, for a stripped archive. Raises one of BROKEN (a broken
+    payload), KeyError (an unknown compressor).
     """
     opener = OPENERS[compressor]
     with path.open("rb") as handle:

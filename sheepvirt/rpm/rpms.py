@@ -1,8 +1,8 @@
-"""The only user of rpmfile: the header of an RPM file as a frozen record.
+"""Read the headers of RPM files. Nothing else uses rpmfile.
 
 Tag names: https://rpm-software-management.github.io/rpm/manual/tags.html; rpmfile calls
-RPMTAG_SHA1HEADER (269) ``md5`` and gives strings as bytes. It trusts the lengths that it reads, so
-they are held against the file's size first.
+RPMTAG_SHA1HEADER (269) ``md5`` and returns strings as bytes. It trusts the lengths that it reads,
+so they are compared with the file's size first.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-# What rpmfile lets through on broken input: it trusts the lengths and offsets that it reads.
+# Errors that rpmfile raises on broken input: it trusts the lengths and offsets that it reads.
 TRUSTING = (
     AssertionError, EOFError, IndexError, KeyError, OverflowError, struct.error, TypeError,
     ValueError,
@@ -32,18 +32,18 @@ TRUSTING = (
 LEAD_MAGIC, LEAD_BYTES = b"\xed\xab\xee\xdb", 96
 INTRO = struct.Struct("!4s4xII")  # of a header: magic and version, tags, bytes of data
 INTRO_MAGIC = b"\x8e\xad\xe8\x01"
-ENTRY = struct.Struct("!IIII")  # of a header's index: tag, type, where its data is, how many
-LONGFILESIZES, INT64 = 5008, 5  # rpmfile reads no numbers of 64 bits
-GHOST = 1 << 6  # of a file's flags: it is not in the payload
+ENTRY = struct.Struct("!IIII")  # of a header's index: tag, type, offset of its data, count
+LONGFILESIZES, INT64 = 5008, 5  # rpmfile cannot read numbers of 64 bits
+GHOST = 1 << 6  # a file's flag: it is not in the payload
 
 
 @dataclass(frozen=True)
 class Header:
-    """All tags of an RPM file's two headers, by rpmfile's names (or number, where it has none)."""
+    """All tags of an RPM file's two headers, by rpmfile's names, or by number without a name."""
 
     tags: Mapping[str | int, Any]
-    stores: tuple[int, int]  # bytes of data of the signature header and of the header
-    payload: int  # where the payload starts
+    stores: tuple[int, int]  # bytes of data in the signature header and in the header
+    payload: int  # the offset of the payload
 
     def text(self, name: str) -> str:
         """Return a string tag, or ""."""
@@ -60,7 +60,7 @@ class Header:
 
 
 def header(path: Path) -> Header:
-    """Return what both headers of the RPM file ``path`` say. Raises BuildError: it is no RPM."""
+    """Read both headers of the RPM file ``path``. Raises BuildError: it is not an RPM."""
     try:
         with path.open("rb") as handle:
             stores, start, payload = _measure(handle)
@@ -81,13 +81,13 @@ def header(path: Path) -> Header:
 
 
 def _measure(handle: BinaryIO) -> tuple[tuple[int, int], int, int]:
-    """Return the sizes of both headers' data, where the second and the payload start.
+    """Return the sizes of both headers' data, and the offsets of the second and the payload.
 
     Raises ValueError.
     """
     size = os.fstat(handle.fileno()).st_size
     if handle.read(4) != LEAD_MAGIC:
-        raise ValueError("it does not start as an RPM does")
+        raise ValueError("its start is not that of an RPM")
     signature, end = _store(handle, LEAD_BYTES, size)
     start = end + -end % 8
     main, payload = _store(handle, start, size)
@@ -104,7 +104,7 @@ def _store(handle: BinaryIO, start: int, size: int) -> tuple[int, int]:
 
 
 def _longs(handle: BinaryIO, start: int, wanted: int) -> tuple[int, ...]:
-    """Return the numbers of a tag of 64 bits of the header at ``start``. Raises ValueError."""
+    """Return the numbers of a 64-bit tag in the header at ``start``. Raises ValueError."""
     handle.seek(start)
     _, tags, store = INTRO.unpack(handle.read(INTRO.size))
     entries = ENTRY.iter_unpack(handle.read(tags * ENTRY.size))
@@ -118,10 +118,10 @@ def _longs(handle: BinaryIO, start: int, wanted: int) -> tuple[int, ...]:
 
 
 def in_payload(header: Header) -> tuple[tuple[str, int], ...]:
-    """Return name and size in the payload of each file, in the header's order.
+    """Return each file's name and its size in the payload, in the header's order.
 
-    Of hard links, only the last one has content there; folders, devices and %ghost have none.
-    Raises ValueError: the header contradicts itself.
+    Of hard links, only the last one has content; folders, devices and %ghost have none. Raises
+    ValueError: the header contradicts itself.
     """
     names = _files(header.tags)
     sizes, modes, flags, inodes, devices = (
@@ -148,7 +148,7 @@ def _has_content(mode: int, flags: int) -> bool:
 
 
 def read(path: Path) -> Rpm:
-    """Return what the header of the RPM file ``path`` says. Raises BuildError: it is no RPM."""
+    """Read the header of the RPM file ``path``. Raises BuildError: it is not an RPM."""
     found = header(path)
     try:
         return Rpm(
@@ -172,15 +172,15 @@ def read(path: Path) -> Rpm:
 
 
 def read_member(path: Path, member: str) -> bytes:
-    """Return the content of file ``member`` (absolute path) of the RPM ``path``."""
+    """Return the content of file ``member`` (absolute path) in the RPM ``path``."""
     with rpmfile.open(str(path)) as archive:
         return bytes(archive.extractfile("." + member).read())
 
 
 def read_folder(path: Path, folder: str) -> dict[str, bytes]:
-    """Return name to content of the files in ``folder`` (absolute, ends in /) of the RPM ``path``.
+    """Read the files in ``folder`` (absolute, ends in /) of the RPM ``path``: name to content.
 
-    Raises BuildError: it is no RPM.
+    Raises BuildError: it is not an RPM.
     """
     start = f".{folder}"
     try:
@@ -214,14 +214,14 @@ def _texts(value: Any) -> tuple[str, ...]:
 
 
 def _ints(value: Any) -> tuple[int, ...]:
-    """Return the numbers of a tag; one number comes without a tuple."""
+    """Return the numbers of a tag; rpmfile returns a single number without a tuple."""
     if value is None:
         return ()
     return (value,) if isinstance(value, int) else tuple(int(v) for v in value)
 
 
 def _files(headers: Mapping[str | int, Any]) -> tuple[str, ...]:
-    """Join RPMTAG_BASENAMES with RPMTAG_DIRNAMES; one file's index comes as a plain number.
+    """Join RPMTAG_BASENAMES with RPMTAG_DIRNAMES; the index of a single file is a plain number.
 
     Raises ValueError: the header contradicts itself.
     """

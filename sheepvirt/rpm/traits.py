@@ -1,4 +1,4 @@
-"""What RPM files and repos look like to older tools: files to records that old_tools.py judges."""
+"""Read the traits of RPM files and repos that old_tools.py checks."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ WEAK = {
     "enhancename": "Enhances",
 }
 FILE_TRIGGERS = ("filetriggername", "transfiletriggername")
-# rpmfile's names: GPG, PGP and PGP5 sign header and payload, these two the header (DSA, RSA).
+# rpmfile's names: GPG, PGP and PGP5 sign header and payload, the last two the header (DSA, RSA).
 SIGNATURES = ("gpg", "pgp", "pgp5", "signature", "rsaheader")
 OPENPGP = 278  # rpm 6: any number of signatures, in base64
-MD5 = 1  # what file digests are where the header does not say
+MD5 = 1  # the default algorithm of file digests
 REPOMD = PurePosixPath("repodata/repomd.xml")
 MAGICS = {
     b"\x1f\x8b": "gz",
@@ -37,11 +37,11 @@ MAGICS = {
     b"\0ZCK1": "zck",
 }
 SUFFIXES = {"gz", "bz2", "xz", "zst", "zck", "lzma"}
-IN_MEMORY = 64 << 20  # a larger ELF file goes through a temporary file
+IN_MEMORY = 64 << 20  # a larger ELF file is read from a temporary file
 
 
 def read(path: Path) -> Traits:
-    """Return the traits of the RPM file ``path``. Raises BuildError: it is no RPM, or broken."""
+    """Read the traits of the RPM file ``path``. Raises BuildError: not an RPM, or broken."""
     header = rpms.header(path)
     compressor = payload.compressor(path, header.payload, header.text("archive_compression"))
     try:
@@ -75,10 +75,10 @@ def read(path: Path) -> Traits:
 def _binaries(
     path: Path, header: rpms.Header, compressor: str, *, stripped: bool
 ) -> tuple[dict[str, tuple[str, ...]], list[str]]:
-    """Return what each ELF file of the payload needs, and what could not be looked into."""
+    """Return the versions that each ELF file of the payload needs, and the unreadable files."""
     found: dict[str, tuple[str, ...]] = {}
     unread: list[str] = []
-    if header.source:  # what it has is for no machine yet
+    if header.source:  # a source RPM has no binaries to run
         return found, unread
     if compressor not in payload.OPENERS:
         return found, [f"its payload is {compressor}"]
@@ -114,21 +114,21 @@ def _unwrapped(text: bytes) -> bytes:
 
 
 def rpm_files(path: Path) -> list[Path]:
-    """Return ``path`` itself, or all RPMs below it where it is a folder. Raises ConfigError."""
+    """Return ``path`` itself, or all RPMs below it if it is a folder. Raises ConfigError."""
     if path.is_file():
         return [path]
     if not path.is_dir():
         raise ConfigError(f"there is no {path}", hint="name RPM files, or the folder of a repo")
     files = sorted(p for p in path.rglob("*.rpm") if p.is_file())
     if not files and not (path / REPOMD).exists():
-        raise ConfigError(f"{path} holds no RPM and no repodata", hint="name the folder of a repo")
+        raise ConfigError(f"{path} has no RPM and no repodata", hint="name the folder of a repo")
     return files
 
 
 def read_metadata(repo: Path) -> list[Metadata]:
-    """Return what the repomd.xml of ``repo`` lists; nothing where there is none.
+    """Return the files that the repomd.xml of ``repo`` lists; none if there is no such file.
 
-    Raises BuildError: it is broken, or lists what is not there.
+    Raises BuildError: it is broken, or a listed file does not exist.
     """
     path = repo / REPOMD
     if not path.exists():
@@ -137,18 +137,18 @@ def read_metadata(repo: Path) -> list[Metadata]:
     try:
         root = ET.parse(path).getroot()
     except (OSError, ET.ParseError, ValueError) as error:
-        raise BuildError(f"{path} is no repomd.xml: {error}", hint=hint) from error
+        raise BuildError(f"{path} is not a repomd.xml: {error}", hint=hint) from error
     found = []
     for row in root.iterfind("{*}data"):
         location = row.find("{*}location")
         name = PurePosixPath("" if location is None else location.get("href", ""))
         file = repo / name
         if name.is_absolute() or ".." in name.parts or not file.is_file():
-            raise BuildError(f"{path} lists {str(name)!r}, which is not there", hint=hint)
+            raise BuildError(f"{path} lists {str(name)!r}, which does not exist", hint=hint)
         by_name = name.suffix[1:] if name.suffix[1:] in SUFFIXES else "none"
         found.append(Metadata(str(file), row.get("type", ""), (by_name, _compression(file))))
     if not found:
-        raise BuildError(f"{path} is no repomd.xml: it lists nothing", hint=hint)
+        raise BuildError(f"{path} is not a repomd.xml: it lists nothing", hint=hint)
     return found
 
 

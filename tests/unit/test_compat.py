@@ -81,7 +81,7 @@ def test_a_payload_that_cannot_be_looked_into_is_no_pass() -> None:
     assert rules(traits.read(ZSTD)) == [
         ("payload compressor", "zstd"),
         ("rpmlib feature", "rpmlib(PayloadIsZstd)"),
-        ("symbol versions", "cannot be told: its payload is zstd"),
+        ("symbol versions", "unknown: its payload is zstd"),
     ]
 
 
@@ -131,7 +131,7 @@ def test_another_targets_rpm_is_named() -> None:
         (replace(FINE, newer_signatures=(RSA_V4,)), "signature tag", "OPENPGP and in no other"),
         (replace(FINE, signatures=(b"",)), "signature", "no OpenPGP packet"),
         (replace(FINE, signatures=(b"\x99\x01",)), "signature", "type 6, not a signature"),
-        (replace(FINE, unread=("/x is broken",)), "symbol versions", "cannot be told: /x"),
+        (replace(FINE, unread=("/x is broken",)), "symbol versions", "unknown: /x"),
         *(
             (replace(FINE, symbol_versions={"/b": (v,)}), "symbol versions", f"/b needs {v}")
             for v in ("GLIBC_2.13", "GLIBC_3", "GLIBC_2.12.1", "GLIBC_ABI_DT_RELR")
@@ -197,7 +197,7 @@ def test_a_payload_that_nothing_compressed_is_read(told: str, tmp_path: Path) ->
     rpm = rpm_bytes.make(tmp_path / "a.rpm", rpm_bytes.newc("./a", tool) + rpm_bytes.END, tags)
     found = traits.read(rpm)
     assert found.compressor == "none"
-    assert rules(found) == [("symbol versions", f"cannot be told: {found.unread[0]}")]
+    assert rules(found) == [("symbol versions", f"unknown: {found.unread[0]}")]
     assert "/a is a broken ELF file" in found.unread[0]
 
 
