@@ -1,12 +1,12 @@
 #!/bin/sh
-# libvirt starts its pools and guests once a boot, when it starts for the first time, and skips what
-# fails then. A sheepdog node may need longer to join its cluster than to start. And a libvirtd that
-# is restarted calls every sheepdog pool inactive. So: wait for the cluster, start what is left.
+# libvirt starts its pools and guests once per boot, at its first start, and does not retry. A
+# sheepdog node may join its cluster later than that. And a restarted libvirtd reports every sheepdog
+# pool as inactive. So: wait for the cluster, then start what is left.
 LC_ALL=C
 export LC_ALL
 seconds=${SHEEPVIRT_SECONDS:-120}
-# Guests that did not start with this boot, each until it has started once: a guest that somebody
-# shuts down later stays down, as with libvirt's own autostart.
+# Guests that have not started since this boot. A guest is removed after its first start, so one that
+# a user shuts down later stays down, as with libvirt's own autostart.
 left=${SHEEPVIRT_RUN:-/var/run}/sheepvirt-guests-left
 
 libvirt() { virsh -q -c qemu:///system "$@" </dev/null; }
@@ -19,7 +19,7 @@ guests() {
   printf '%s\n' "$found" | sed 's/ *$//; /^$/d'
 }
 ready() { timeout 5 dog cluster info </dev/null 2>/dev/null | grep -q '^Cluster status: running'; }
-todo() { # whether something is left; a libvirtd that does not answer has not said no
+todo() { # whether something is left; yes, if libvirtd does not answer
   inactive=$(pools) || return 0
   [ -n "$inactive" ] || [ -s "$left" ]
 }
@@ -29,7 +29,7 @@ start_pools() {
     libvirt pool-start --pool "$pool"
   done
 }
-start_guests() { # prints those that are still left
+start_guests() { # prints the guests that are still left
   off=$(guests) || { cat "$left"; return; }
   while IFS= read -r guest; do
     if printf '%s\n' "$off" | grep -qxFe "$guest"; then
