@@ -166,14 +166,15 @@ class Catalog:
             self._objects.remove(vid, gone)
 
     def _add(self, new: Inode) -> None:
-        """Make the folder of a new VDI, whole."""
-        beside = self._scratch.path()
-        beside.mkdir()
+        """Make the folder of a new VDI, atomically."""
+        temporary = self._scratch.path()
+        temporary.mkdir()
+        inode = temporary / INODE
         try:
-            self._scratch.replace(beside / INODE, lambda fd: write_all(fd, new.pack()), sync=True)
-            beside.replace(self._objects.home(new.vid))
+            self._scratch.replace(inode, lambda fd: write_all(fd, new.pack()), sync=True)
+            temporary.replace(self._objects.home(new.vid))
         except OSError:
-            shutil.rmtree(beside, ignore_errors=True)
+            shutil.rmtree(temporary, ignore_errors=True)
             raise
         sync_folder(self._folder)
         self._inodes[new.vid] = new

@@ -1,4 +1,4 @@
-"""Files that are whole at any moment: written beside, synced, renamed.
+"""Files that are always complete: written to a scratch file, synced, renamed.
 
 ``rename`` within one filesystem is atomic; a name is durable once its folder has been synced.
 """
@@ -35,18 +35,18 @@ class Scratch:
         With ``sync`` it is durable on return. Where this raises OSError (no space, I/O), what was
         at ``path`` is still there, whole.
         """
-        beside = self.path()
+        temporary = self.path()
         try:
-            fd = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            fd = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             try:
                 fill(fd)
                 if sync:
                     os.fsync(fd)
             finally:
                 os.close(fd)
-            beside.replace(path)
+            temporary.replace(path)
         except BaseException:
-            _unlink(beside)
+            _unlink(temporary)
             raise
         if sync:
             sync_folder(path.parent)

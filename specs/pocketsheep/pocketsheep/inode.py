@@ -78,7 +78,7 @@ class Inode:
         return self.pack()[offset : offset + length].ljust(length, b"\0")
 
     def written(self, offset: int, data: bytes) -> Inode:
-        """Return it with ``data`` written at ``offset``, less what a client has no say in.
+        """Return it with ``data`` written at ``offset``, except the fields that clients cannot set.
 
         Name, ids, times and copies stay. Raises WireError: outside of the object, inside of an
         entry of the map, a size that shrinks or is too large.

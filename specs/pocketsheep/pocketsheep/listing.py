@@ -27,7 +27,7 @@ def kind(inode: Inode) -> str:
 
 
 def usage(inode: Inode) -> tuple[int, int]:
-    """Return the bytes in objects of its own, and in objects of others that it refers to."""
+    """Return the bytes in a VDI's own objects, and in other VDIs' objects that it refers to."""
     owners = [owner for _, owner in inode.owners()]
     own = owners.count(inode.vid)
     return own * OBJECT_SIZE, (len(owners) - own) * OBJECT_SIZE

@@ -86,7 +86,7 @@ class Service:
         except OSError as error:
             log.error("operation %#x: %s", request.opcode, error)
             result = result_of(error)
-        except Exception:  # a defect of ours must not take the guests' disks away
+        except Exception:  # a bug here must not take the guests' disks away
             log.exception("operation %#x", request.opcode)
             result = Result.SYSTEM_ERROR
         return Response(result)
@@ -138,11 +138,11 @@ class Service:
         return SUCCESS
 
     def _refer(self, oid: ObjectId) -> None:
-        """Let the VDI refer to an object of its own that it does not refer to yet.
+        """Add a reference from the VDI to its own object ``oid``, if there is none yet.
 
-        QEMU takes an object for made when that has been answered. Where its next request, which
-        refers to the object, finds the disk full, it fails that one write and does not ask again:
-        without a reference, whatever it writes into the object later would be lost.
+        After this answer, QEMU assumes that the object exists. If the disk is full at its next
+        request, which adds the reference, it fails only that write and does not ask again. Without
+        a reference, later writes to the object would be lost.
         """
         entry = wire.INODE_HEADER + 4 * oid.index
         self._catalog.update(oid.vid, entry, oid.vid.to_bytes(4, "little"))
