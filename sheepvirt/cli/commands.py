@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 def command(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Catch the one tree of errors: message and hint on standard error, the error's exit code."""
+    """Turn a sheepvirt error into its message and hint on standard error, and its exit code."""
 
     @functools.wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
@@ -43,7 +43,7 @@ def command(function: Callable[..., Any]) -> Callable[..., Any]:
         except SheepvirtError as error:
             raise Exit(f"\nerror: {error}", code=error.exit_code) from None
         except KeyboardInterrupt:
-            raise Exit("\ninterrupted; what was good before is untouched", code=130) from None
+            raise Exit("\ninterrupted; former results are unchanged", code=130) from None
 
     return wrapper
 
@@ -56,14 +56,14 @@ def _progress(name: str) -> Progress:
 @task
 @command
 def engine(_c: Context) -> None:
-    """Install and start the Docker Engine where it is not running (needs root for that)."""
+    """Install and start the Docker Engine if it is not running (needs root)."""
     machine.ensure(_progress("engine"))
 
 
-@task(help={"target": "look at this one alone; without it, at every target"}, positional=[])
+@task(help={"target": "check only this target; without it, every target"}, positional=[])
 @command
 def doctor(_c: Context, target: str = "") -> None:
-    """Say what each target needs of this machine and its network, and what to do about it."""
+    """Check what each target needs of this machine and its network; print fixes."""
     progress = _progress("doctor")
     able = []
     for name in [target] if target else catalog.target_names():
@@ -77,12 +77,12 @@ def doctor(_c: Context, target: str = "") -> None:
 
 @task(
     help={
-        "target": "what to build for; without it, the best one that is reachable here",
-        "from_bundle": "take images and sources from this file of `invoke bundle`, and no network",
+        "target": "what to build for; without it, the best target that can be built here",
+        "from_bundle": "use images and sources of this file from `invoke bundle`, without network",
         "package": "build only this package (and what it needs); may be repeated; libvirt=1.0.3 "
-        "is a version; sheepdog=real, sheepdog=stand-in: which of its two makers is used",
-        "source": "NAME=FILE: take FILE for the package's source; where its hash is not the pinned "
-        "one, what comes of it says so and is for rehearsal hosts alone; may be repeated",
+        "is a version; sheepdog=real or sheepdog=stand-in selects its provider",
+        "source": "NAME=FILE: use FILE as the package's source; if its hash is not the pinned "
+        "one, the RPMs say so and are only for rehearsal hosts; may be repeated",
         "explain": "print the order and the reason of each build; build nothing",
     },
     iterable=["package", "source"],
@@ -121,14 +121,14 @@ def build_rpms(
     positional=["target"],
     help={
         "target": "what to build for, such as el6",
-        "package": "only what this package needs; the words of build-rpms",
+        "package": "only what this package needs; as in build-rpms",
         "output": "the file to write; without it, dist/sheepvirt-TARGET.tar",
     },
     iterable=["package"],
 )
 @command
 def bundle(_c: Context, target: str, package: list[str], output: str = "") -> None:
-    """Write images, sources, repos, keys and lock to one file: builds without network."""
+    """Write images, sources, repos, keys and a lock to one file, for builds without a network."""
     progress = _progress("bundle")
     chosen, _ = pipeline.choose_target(target, progress)
     path = Path(output) if output else writer.default_path(chosen)
@@ -139,12 +139,12 @@ def bundle(_c: Context, target: str, package: list[str], output: str = "") -> No
     positional=["host"],
     help={
         "host": "a name of host/inventory.toml",
-        "plan": "print what would change; touch nothing",
+        "plan": "print what would change; change nothing",
     },
 )
 @command
 def bootstrap(_c: Context, host: str, plan: bool = False) -> None:
-    """Bring HOST to its wanted state over SSH; a second run changes nothing."""
+    """Bring HOST to its desired state over SSH; a second run changes nothing."""
     progress = _progress("bootstrap")
     wanted = inventory.load_host(host)
     pipeline.say_unproven(catalog.load_target(wanted.target), progress)
@@ -188,7 +188,7 @@ def why(_c: Context, host: str, package: str) -> None:
     if broken:
         raise VerifyError(
             f"the chain is broken at: {', '.join(broken)}",
-            hint=f"build-rpms, `invoke bootstrap {host}`, `invoke verify {host}`: in this order",
+            hint=f"run `invoke build-rpms`, `invoke bootstrap {host}` and `invoke verify {host}`",
         )
 
 
@@ -203,19 +203,19 @@ def _everything(host: str, progress: Progress, from_bundle: Path | None = None) 
     name="all",
     help={
         "host": "a name of host/inventory.toml",
-        "from_bundle": "take images and sources from this file of `invoke bundle`, and no network",
+        "from_bundle": "use images and sources of this file from `invoke bundle`, without network",
     },
 )
 @command
 def everything(_c: Context, host: str = "tahiti", from_bundle: str = "") -> None:
-    """Do the main job: RPMs, repo, host, guest, verification, summary. What `make` runs."""
+    """Do the whole job, as `make` does: RPMs, repo, host, guest, verification, summary."""
     _everything(host, _progress("all"), Path(from_bundle) if from_bundle else None)
 
 
 @task(help={"host": "a name of host/inventory.toml"})
 @command
 def nightly(_c: Context, host: str = "tahiti") -> None:
-    """Do the main job on a fresh rehearsal host; the artifacts are in dist/."""
+    """Do the whole job on a new rehearsal host; the artifacts are in dist/."""
     wanted = inventory.load_host(host)
     if wanted.rehearsal:
         rehearsal.remove(wanted)
@@ -228,7 +228,7 @@ def destroy(_c: Context, host: str) -> None:
     """Remove a rehearsal host: its container, key and pinned host key."""
     wanted = inventory.load_host(host)
     if not wanted.rehearsal:
-        raise Exit(f"error: {host} is a real machine; sheepvirt does not remove those", code=2)
+        raise Exit(f"error: {host} is a real machine; only rehearsal hosts are removed", code=2)
     rehearsal.remove(wanted)
 
 
@@ -255,7 +255,7 @@ def check(_c: Context) -> None:
 
 @task(pre=[check])
 def test(_c: Context) -> None:
-    """Run every test, the end-to-end one included (needs the engine)."""
+    """Run all tests, also the end-to-end tests (needs the engine)."""
     _run("pytest", "-q", "--durations=10", "tests/pipeline")
 
 
