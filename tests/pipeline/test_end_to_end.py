@@ -226,7 +226,7 @@ def test_a_host_without_sshd_is_named() -> None:
     try:
         out = invoke("verify", "moorea", code=8)
         assert "moorea (root@127.0.0.1)" in out
-        assert "is sshd started" in out
+        assert "start sshd there" in out
         assert "Traceback" not in out
     finally:
         inside("systemctl", "start", "ssh.service")
