@@ -31,7 +31,8 @@ def dist() -> Path:
 
     Where sheepvirt is installed, ``dist/`` in the current folder.
     """
-    return Path(os.environ.get("SHEEPVIRT_DIST", (ROOT if IN_CHECKOUT else Path.cwd()) / "dist"))
+    top = ROOT if IN_CHECKOUT else Path()
+    return Path(os.environ.get("SHEEPVIRT_DIST", top / "dist")).absolute()
 
 
 def cache() -> Path:

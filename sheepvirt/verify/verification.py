@@ -205,6 +205,7 @@ def run_pytest(argv: Sequence[str], stage: Stage, seconds: float = PASS_SECONDS)
     """Run pytest and show its output line by line; kill it and its children after ``seconds``."""
     # sheepvirt's tests run this inside another pytest, whose options are not for this one.
     env = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
+    env["SHEEPVIRT_DIST"] = str(paths.dist())  # it runs in another folder
     tail: list[str] = []
     with subprocess.Popen(
         list(argv), cwd=paths.ROOT, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,

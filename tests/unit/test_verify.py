@@ -229,6 +229,16 @@ def test_output_streams_and_options_of_another_pytest_stay_out(
     assert stage.last == "False"
 
 
+def test_the_checks_look_for_results_where_the_command_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SHEEPVIRT_DIST", "results")
+    code = "from sheepvirt.core import paths; print(paths.dist())"
+    ended = verification.run_pytest([sys.executable, "-c", code], Stage("s", quiet()))
+    assert ended == verification.Ended(0, str(tmp_path / "results"))
+
+
 def test_a_run_that_hangs_is_ended() -> None:
     argv = [sys.executable, "-c", "import time; time.sleep(60)"]
     ended = verification.run_pytest(argv, Stage("s", quiet()), seconds=0.5)
