@@ -32,4 +32,4 @@ $(VENV)/ready: requirements.lock
 	@touch $@
 
 clean:
-	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) dist .import_linter_cache .mypy_cache .ruff_cache .pytest_cache .hypothesis
