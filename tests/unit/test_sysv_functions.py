@@ -48,7 +48,8 @@ class Machine:
         )
 
     def start(self, *argv: str) -> int:
-        process = subprocess.Popen(argv)
+        # What a run under nohup ignores (SIGHUP), its children would ignore as well.
+        process = subprocess.Popen(["env", "--default-signal=HUP", *argv])
         self.started.append(process)
         threading.Thread(target=process.wait, daemon=True).start()  # or it stays in /proc, dead
         return process.pid
