@@ -36,7 +36,10 @@ def _same_maker(wanted: DesiredState, facts: Facts) -> None:
             f"{host} has {facts.packages[installed]}, and the published repo has {published} "
             f"in its place. The guests' disks are in the store of {installed}, which {published} "
             "cannot read. Nothing was changed",
-            hint=again if wanted.host.rehearsal else f"move the disks, then remove {installed}",
+            hint=again
+            if wanted.host.rehearsal
+            else f"publish {installed} again (`invoke build-rpms --package`, docs/sheepdog.md), or "
+            "move the guests' disks off this host first",
         )
 
 

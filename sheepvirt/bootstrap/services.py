@@ -21,8 +21,8 @@ Argv = tuple[str, ...]
 def commands(init: str, verb: str, name: str) -> tuple[Argv, ...]:
     """Return the commands for ``verb``: start, stop, restart, enable or disable.
 
-    Enabling names the runlevels: a script with "-" for them in its header (such as sheepdog's)
-    would be added and never started. Raises KeyError for another verb.
+    Enabling names the runlevels: a script with "-" for them in its header (such as upstream's
+    sheepdog) would be added and never started. Raises KeyError for another verb.
     """
     if init != SYSV:
         return (("systemctl", verb, name),)

@@ -177,7 +177,7 @@ def _check_listening(host: Host, table: Table) -> None:
         except ValueError:
             table.refuse(
                 "sheepdog_listen", f"names {word!r}",
-                hint="give IP addresses of the host; 0.0.0.0 stands for all of them",
+                hint="give IP addresses of the host; 0.0.0.0 is every IPv4 one, :: every IPv6 one",
             )  # fmt: skip
 
 

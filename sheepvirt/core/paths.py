@@ -38,20 +38,20 @@ def dist() -> Path:
 def cache() -> Path:
     """Downloads and compiler cache (safe to delete): ``$SHEEPVIRT_CACHE`` or the XDG cache."""
     xdg = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(os.environ.get("SHEEPVIRT_CACHE", Path(xdg) / "sheepvirt"))
+    return Path(os.environ.get("SHEEPVIRT_CACHE", Path(xdg) / "sheepvirt")).absolute()
 
 
 def state() -> Path:
     """Keys, pinned host keys, locks (0700): ``$SHEEPVIRT_STATE`` or the XDG state folder."""
     xdg = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
-    folder = Path(os.environ.get("SHEEPVIRT_STATE", Path(xdg) / "sheepvirt"))
+    folder = Path(os.environ.get("SHEEPVIRT_STATE", Path(xdg) / "sheepvirt")).absolute()
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     return folder
 
 
 def inventory() -> Path:
     """The inventory: ``host/inventory.toml`` or ``$SHEEPVIRT_INVENTORY``."""
-    return Path(os.environ.get("SHEEPVIRT_INVENTORY", HOST / "inventory.toml"))
+    return Path(os.environ.get("SHEEPVIRT_INVENTORY", HOST / "inventory.toml")).absolute()
 
 
 def user_config() -> Path:

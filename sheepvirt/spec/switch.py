@@ -29,7 +29,7 @@ DISTRIBUTION = {
     *(f"el{number}" for number in range(5, 11)),
     *(f"fc{number}" for number in range(15, 50)),
 }
-_BCOND = re.compile(r"(\s*%\{?)(bcond(?:_with|_without)?)(\s+)(\w+)(\s+\S+)?")
+_BCOND = re.compile(r"(\s*%\{?)(bcond(?:_with|_without)?)(\s+)(\w+)(\s+\S[^\r\n]*)?")
 
 
 @dataclass(frozen=True)

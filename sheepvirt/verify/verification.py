@@ -205,7 +205,12 @@ def run_pytest(argv: Sequence[str], stage: Stage, seconds: float = PASS_SECONDS)
     """Run pytest and show its output line by line; kill it and its children after ``seconds``."""
     # sheepvirt's tests run this inside another pytest, whose options are not for this one.
     env = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
-    env["SHEEPVIRT_DIST"] = str(paths.dist())  # it runs in another folder
+    # It runs in another folder, and what the user has set may be relative to this one.
+    env |= {
+        "SHEEPVIRT_DIST": str(paths.dist()),
+        "SHEEPVIRT_STATE": str(paths.state()),
+        "SHEEPVIRT_INVENTORY": str(paths.inventory()),
+    }
     tail: list[str] = []
     with subprocess.Popen(
         list(argv), cwd=paths.ROOT, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,

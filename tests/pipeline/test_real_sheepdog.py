@@ -36,6 +36,16 @@ rpm -U --replacepkgs /rpms/sheepdog-[0-9]*.x86_64.rpm
 rpm -e sheepdog
 ! ls /etc/rc?.d/*sheepdog /usr/bin/collie /etc/init.d/sheepdog 2>/dev/null
 """
+# A node whose cluster does not answer: the start fails in the end, and leaves no sheep behind.
+WAITING = """
+set -e
+rpm -U /rpms/sheepdog-[0-9]*.x86_64.rpm
+echo 'SHEEP_OPTS="--cluster zookeeper:127.0.0.1:2181 --bindaddr 127.0.0.1 /var/lib/sheepdog"' \\
+  >/etc/sysconfig/sheepdog
+! SHEEPDOG_SECONDS=3 /etc/init.d/sheepdog start
+sleep 1
+! ls -l /proc/[0-9]*/exe 2>/dev/null | grep ' /usr/sbin/sheep$'
+"""
 # The field of /var/lib/sheepdog/config that has the version of the store's layout.
 VERSION_AT = 30
 
@@ -82,13 +92,14 @@ def test_a_network_that_goes_away_rebuilds_nothing(
     assert manifest.read_bytes() == before
 
 
-def test_its_scriptlets_end_well() -> None:
+@pytest.mark.parametrize("script", [SCRIPTLETS, WAITING], ids=["scriptlets", "waiting"])
+def test_its_scripts_end_well(script: str) -> None:
     target = catalog.load_target("rehearsal")
     engine = Engine()
     image = recipes.ensure(engine, target, "builder", quiet())
     rpms = (repo.home(target) / "sheepdog").resolve()
     with engine.container(image, mounts={rpms: ("/rpms", "ro")}, network="none") as root:
-        root.run(["sh", "-c", SCRIPTLETS], check=True)
+        root.run(["sh", "-c", script], check=True)
 
 
 def test_a_bare_host_is_bootstrapped_and_stays_as_it_is() -> None:

@@ -21,9 +21,9 @@ OPENVSWITCH = """#!/bin/sh
 # chkconfig: 2345 09 91
 # description: the switch
 ### BEGIN INIT INFO
-# Provides:          openvswitch-switch
+# Provides: openvswitch-switch
 # Required-Start:
-# Default-Start:     2 3 4 5
+# Default-Start: 2 3 4 5
 ### END INIT INFO
 """
 SHEEP = """#!/bin/bash

@@ -76,9 +76,11 @@ class Probe:
         return bytes(shown.stdout_bytes)
 
     def kernel_has(self, module: str) -> bool:
-        """Tell whether the running kernel's package has ``module``."""
-        folder = f"/lib/modules/{self.read('uname', '-r').strip()}/kernel"
-        return bool(self.run("find", folder, "-name", f"{module}.ko*").stdout.strip())
+        """Tell whether the running kernel's package has ``module``, as a file or built in."""
+        folder = f"/lib/modules/{self.read('uname', '-r').strip()}"
+        if self.run("grep", "-q", f"/{module}\\.ko$", f"{folder}/modules.builtin").rc == 0:
+            return True
+        return bool(self.run("find", f"{folder}/kernel", "-name", f"{module}.ko*").stdout.strip())
 
     def installed(self) -> dict[str, list[tuple[str, str]]]:
         """Return every installed RPM: name to [(NEVRA, SHA1 of its header)]."""
