@@ -385,7 +385,7 @@ def test_doctor_says_what_is_missing_and_what_to_do(tmp_path: Path) -> None:
     assert lacking.returncode == 12, lacking.stderr
     lines = lacking.stdout.splitlines()
     found = next(n for n, line in enumerate(lines) if "LACKS  rootfs" in line)
-    assert f"{tmp_path}/gone.tar: is no file here" in lines[found]
+    assert f"{tmp_path}/gone.tar: is not a file here" in lines[found]
     assert "what to do: correct `rootfs` in your sheepvirt.toml" in lines[found + 1]
     able = doctor(own, "--target", "rehearsal")
     assert able.returncode == 0
