@@ -96,7 +96,7 @@ def measure(connection: Connection, disk: str) -> tuple[float, float]:
 
 
 def second_server(connection: Connection) -> None:
-    """Start pocketsheep of this checkout on the host, with a VDI, beside the host's own server."""
+    """Start pocketsheep of this checkout on the host, with a VDI, next to the host's own server."""
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as archive:
         archive.add(paths.SPECS / "pocketsheep" / "pocketsheep", "pocketsheep")

@@ -89,7 +89,9 @@ def test_a_payload_that_cannot_be_looked_into_is_no_pass() -> None:
 def test_others_may_have_any_release(release: str) -> None:
     rpm = replace(FINE, release=release)
     assert old_tools.check(rpm, EL6, ours=False) == []
-    assert [rule for rule, _ in rules(rpm)] == ["another target's RPM"]  # in a repo of ours
+    assert [rule for rule, _ in rules(rpm)] == [
+        "another target's RPM"
+    ]  # in a repo that sheepvirt publishes
 
 
 def test_another_targets_rpm_is_named() -> None:

@@ -90,7 +90,7 @@ def test_the_date_of_a_build_is_that_of_its_first_tarball(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("version", ["0.10.2", "1.0.3"])
 def test_what_an_intent_says_names_upstreams_own_lines(tmp_path: Path, version: str) -> None:
-    """The spec was adjusted before: a tag was added above, and patches of ours."""
+    """The spec was adjusted before: a tag was added above, and our patches."""
     package = catalog.load_package("libvirt", version)
     spec = (DATA / "daemon.spec").read_text(encoding="utf-8")
     for shift, text in enumerate((spec, "# one line\n" + spec)):
