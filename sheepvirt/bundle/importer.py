@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sheepvirt.bundle import archive
-from sheepvirt.bundle.lockfile import REQUIREMENTS, ImageRow, SourceRow
+from sheepvirt.bundle.lockfile import FORMAT, REQUIREMENTS, ImageRow, SourceRow
 from sheepvirt.config import inventory
 from sheepvirt.core import locks, paths
 from sheepvirt.core.errors import BundleError
@@ -96,6 +96,12 @@ def _compare(bundle: Archive, target: Target, progress: Progress) -> None:
         if tags.get(kind) == wanted:
             continue
         what = f"its {kind} image is {tags[kind]}" if kind in tags else f"it has no {kind} image"
+        if kind == BUILDER and target.repos and lock.format < FORMAT:
+            raise BundleError(
+                f"{bundle.path} was made by an older sheepvirt, which hashed the recipes of images "
+                f"of {target.name} in another way: {what}, the recipe here is {wanted}",
+                hint=remedy,
+            )
         if kind == BUILDER:
             raise BundleError(
                 f"{bundle.path} does not fit this checkout: {what}, the recipe here is {wanted}",

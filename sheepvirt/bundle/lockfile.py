@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 NAME = "bundle.json"
-FORMAT = 1
+# 1 until 0.2.0: tags of images of targets with repos were hashes of another text.
+FORMATS = (1, 2)
+FORMAT = FORMATS[-1]
 NAME_BYTES = 100  # what a ustar header holds
 BIGGEST = 8**11 - 1  # bytes: the same
 MEMBER = re.compile(r"(?!.*(?:^|/)\.{1,2}(?:/|$))[A-Za-z0-9._+~%-]+(?:/[A-Za-z0-9._+~%-]+)*")
@@ -81,11 +83,12 @@ class Lock:
     packages: tuple[PackageRow, ...]
     installed: Mapping[str, tuple[str, ...]]  # packages in the builder image: by rpm, by dpkg
     members: tuple[Member, ...]  # in the archive's order
+    format: int = FORMAT
 
 
 def dump(lock: Lock) -> bytes:
     """Return ``lock`` as the text of bundle.json."""
-    rows = {"format": FORMAT, **asdict(lock)}
+    rows = {"format": lock.format, **asdict(lock)}
     return (json.dumps(rows, indent=1, ensure_ascii=True) + "\n").encode()
 
 
@@ -94,8 +97,9 @@ def load(data: bytes) -> Lock:
     try:
         table = Table(_object(data), NAME)
         number = table.get("format", int)
-        if number != FORMAT:
-            table.refuse("format", f"is {number}", hint=f"this sheepvirt reads format {FORMAT}")
+        if number not in FORMATS:
+            known = " and ".join(map(str, FORMATS))
+            table.refuse("format", f"is {number}", hint=f"this sheepvirt reads formats {known}")
         lock = Lock(
             target=table.get("target", str),
             version=table.get("version", str),
@@ -107,6 +111,7 @@ def load(data: bytes) -> Lock:
             packages=tuple(_package(t) for t in table.array("packages")),
             installed=_installed(table.table("installed")),
             members=tuple(_member(t) for t in table.array("members")),
+            format=number,
         )
         table.done()
     except (ConfigError, ValueError, RecursionError) as error:

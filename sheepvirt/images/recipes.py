@@ -11,6 +11,7 @@ base's own may be too old for today's servers) and the keys of those repos.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import tempfile
@@ -56,10 +57,33 @@ def tag_of(target: Target, kind: str) -> str:
         for path in _files(target.folder / kind):
             name = path.relative_to(target.folder).as_posix()
             recipe.update(name.encode() + b"\0" + path.read_bytes())
-        if target.repos:  # the templates' values, without the user's mirrors (repr omits those)
-            filling = (target.repos, target.keys, target.macros, _host_packages())
-            recipe.update(repr(filling).encode())
+        if target.repos:
+            recipe.update(template_values(target).encode())
     return f"sheepvirt/{target.name}-{kind}:{recipe.hexdigest()[:16]}"
+
+
+def template_values(target: Target) -> str:
+    """Return the values that templates are filled with, as the text that a tag is a hash of.
+
+    The text is JSON: named fields in the order below, macros in that of target.toml, which
+    templates keep. Each field is named here, so that a new field of a dataclass changes no tag by
+    itself. The user's mirrors are left out: where an RPM comes from does not change it.
+    """
+    values = {
+        "repos": [{"name": repo.name, "urls": repo.urls, "key": repo.key} for repo in target.repos],
+        "keys": [
+            {
+                "file": key.file,
+                "fingerprint": key.fingerprint,
+                "urls": key.urls,
+                "expired_ok": key.expired_ok,
+            }
+            for key in target.keys
+        ],
+        "macros": dict(target.macros),
+        "host_packages": _host_packages(),
+    }
+    return json.dumps(values)
 
 
 def _files(folder: Path) -> list[Path]:

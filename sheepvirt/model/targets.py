@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class YumRepo:
     name: str
     urls: tuple[str, ...]
     key: str  # file name of the key that signs its RPMs
-    mirrors: tuple[str, ...] = field(default=(), repr=False)  # the user's own, tried first
+    mirrors: tuple[str, ...] = ()  # the user's own, tried first
 
     @property
     def places(self) -> tuple[str, ...]:
@@ -64,7 +64,7 @@ class RpmKey:
     fingerprint: str
     urls: tuple[str, ...] = ()  # empty: the base image has it
     expired_ok: bool = False  # it signed before it expired; rpm 4.8 does not check that
-    mirrors: tuple[str, ...] = field(default=(), repr=False)  # the user's own, tried first
+    mirrors: tuple[str, ...] = ()  # the user's own, tried first
 
     @property
     def places(self) -> tuple[str, ...]:

@@ -193,7 +193,8 @@ def test_members_and_what_they_are_for_must_match() -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"format": 2}, {"format": None}, {"extra": 1}, {"members": 3}, {"words": [1]}, {"target": []},
+    [{"format": 0}, {"format": 3}, {"format": None}, {"extra": 1}, {"members": 3}, {"words": [1]},
+     {"target": []},
      {"members": [{"name": "a", "size": -1, "sha256": "0" * 64}]},
      {"members": [{"name": "a", "size": True, "sha256": "0" * 64}]},
      {"members": [{"name": "a", "size": 1, "sha256": "0" * 63}]}],

@@ -168,6 +168,29 @@ def test_of_a_bundle_for_another_recipe_nothing_is_taken_in(tmp_path: Path, engi
         use(written(tmp_path, images=()))
 
 
+def test_a_bundle_of_the_former_hash_is_refused_with_that_reason(
+    tmp_path: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHEEPVIRT_INVENTORY", str(paths.HOST / "inventory.toml"))
+    former = "sheepvirt/el6-builder:818c70e5df2d5dcd"
+    lock = {"target": "el6", "images": (image("builder", former),), "revision": "ab" * 20}
+    with pytest.raises(BundleError) as caught:
+        use(written(tmp_path, **lock, format=1))
+    assert "was made by an older sheepvirt, which hashed the recipes" in caught.value.message
+    assert f"its builder image is {former}" in caught.value.message
+    assert "`invoke bundle el6`" in caught.value.hint
+    with pytest.raises(BundleError, match="does not fit this checkout: its builder image is"):
+        use(written(tmp_path, **lock))
+    assert engine.loaded == []
+
+
+def test_a_bundle_of_the_former_format_serves_a_target_without_repos(
+    tmp_path: Path, engine: Engine
+) -> None:
+    use(written(tmp_path, format=1))
+    assert set(engine.ids) == {recipes.tag_of(TARGET, kind) for kind in KINDS}
+
+
 def test_a_bundle_without_the_host_image_serves_builds_and_says_so(
     tmp_path: Path, engine: Engine
 ) -> None:

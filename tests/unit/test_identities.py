@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sheepvirt.builds import plan
-from sheepvirt.config import catalog, inventory, versions
+from sheepvirt.config import catalog, versions
 from sheepvirt.engine import machine
 from sheepvirt.images import bases, recipes
 from sheepvirt.rpm import rpms
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sheepvirt.model.builds import Package, Target
-    from sheepvirt.model.targets import RpmKey, YumRepo
 
 Golden = Callable[[str, str], None]
 TARGETS = catalog.target_names()
@@ -46,26 +45,12 @@ def kinds(target: Target) -> list[str]:
     return ["base", *sorted(path.parent.name for path in folders)]
 
 
-def repo(one: YumRepo) -> dict[str, Any]:
-    return {"name": one.name, "urls": one.urls, "key": one.key}
-
-
-def key(one: RpmKey) -> dict[str, Any]:
-    return {
-        "file": one.file, "fingerprint": one.fingerprint, "urls": one.urls,
-        "expired_ok": one.expired_ok,
-    }  # fmt: skip
-
-
 def hashed_values(target: Target) -> dict[str, Any]:
     if not target.repos:
         return {"base": bases.recipe(target)}
     return {
         "base": bases.recipe(target),
-        "repos": [repo(one) for one in target.repos],
-        "keys": [key(one) for one in target.keys],
-        "macros": target.macros,
-        "host packages": inventory.load_dependencies().packages,
+        "templates": json.loads(recipes.template_values(target)),
     }
 
 
