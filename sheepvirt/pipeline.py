@@ -68,7 +68,7 @@ def _best() -> tuple[Target, str]:
     return candidates[-1], f"the embedded default{lacks}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Done:
     """The result of the whole job."""
 
@@ -99,4 +99,4 @@ def everything(
         outcome = verification.verify(host, reboot=True, progress=progress, display=display)
     finally:
         progress.write_timings(paths.dist() / "timings.json")
-    return Done(target, host, records, changes, outcome)
+    return Done(target=target, host=host, records=records, changes=changes, outcome=outcome)

@@ -37,7 +37,7 @@ SHOWN = 3  # differences of one tag that are named one by one
 SHOWN_FILES = 20
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Comparison:
     """The comparison of two RPMs of one name."""
 
@@ -50,11 +50,11 @@ def compare(one: Path, other: Path) -> Comparison:
     """Compare the RPM files ``one`` and ``other``. Raises BuildError: not an RPM, or broken."""
     name = rpms.read(one).nevra
     if rpms.sha256(one) == rpms.sha256(other):
-        return Comparison(name, IDENTICAL)
+        return Comparison(name=name, verdict=IDENTICAL)
     first, second = rpms.header(one), rpms.header(other)
     found = _tags(first.tags, second.tags)
     found += _contents(_digests(one, first), _digests(other, second))
-    return Comparison(name, DIFFERENT if found else SAME, tuple(found))
+    return Comparison(name=name, verdict=DIFFERENT if found else SAME, differences=tuple(found))
 
 
 def compare_all(one: Path, other: Path) -> list[Comparison]:
@@ -69,7 +69,9 @@ def compare_all(one: Path, other: Path) -> list[Comparison]:
     found = [compare(first[name], second[name]) for name in sorted(first.keys() & second.keys())]
     for name in sorted(first.keys() ^ second.keys()):
         where = one if name in first else other
-        found.append(Comparison(name, DIFFERENT, (f"only {where} has it",)))
+        found.append(
+            Comparison(name=name, verdict=DIFFERENT, differences=(f"only {where} has it",))
+        )
     return found
 
 

@@ -152,7 +152,7 @@ exit 0
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FactQuery:
     """What to look up on a host, in addition to what is always looked up."""
 
@@ -284,7 +284,9 @@ def _bridges(lines: Iterable[str]) -> list[tuple[str, BridgeState]]:
             name, device, datapath, *ports = words
             # Open vSwitch's default, an empty datapath type, is the kernel's.
             kind = datapath.strip('"') or "system"
-            rows.append((name, BridgeState(kind, tuple(ports), device == "device")))
+            rows.append(
+                (name, BridgeState(datapath=kind, ports=tuple(ports), device=device == "device"))
+            )
     return rows
 
 

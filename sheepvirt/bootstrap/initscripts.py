@@ -66,13 +66,13 @@ def read(name: str, header: str, override: str = "") -> Script | None:
     except Unmanaged:  # chkconfig's result is undefined here: it reads uninitialized memory
         over = own
     return Script(
-        name,
-        own.levels if over.levels is None else over.levels,
-        over.start,
-        over.stop,
-        own.lsb or over.lsb,
-        (name, *(facility for facility in over.provides if facility != name)),
-        (over.required or own.required) + (over.should or own.should),
+        name=name,
+        levels=own.levels if over.levels is None else over.levels,
+        start=over.start,
+        stop=over.stop,
+        lsb=own.lsb or over.lsb,
+        provides=(name, *(facility for facility in over.provides if facility != name)),
+        after=(over.required or own.required) + (over.should or own.should),
     )
 
 
@@ -171,7 +171,7 @@ def boot_order(numbered: Mapping[str, int]) -> list[str]:
     return sorted(numbered, key=lambda name: f"{numbered[name]:02d}{name}")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Misplaced:
     """A script that starts before one that it depends on."""
 
@@ -222,7 +222,12 @@ def _explain(
             f"chkconfig --del {n}; chkconfig --add {n}; chkconfig --level 2345 {n} on"
             for n in stale
         )
-        return Misplaced(first, second, what, f"its links are older than its header: `{again}`")
+        return Misplaced(
+            earlier=first,
+            later=second,
+            what=what,
+            fix=f"its links are older than its header: `{again}`",
+        )
     script, number = second, computed[first] + 1
     if number > LAST:  # no number follows 99: move the other script to the front
         script, number = first, max(computed[second] - 1, 0)
@@ -234,7 +239,7 @@ def _explain(
         f"write `{line}`{more} to {OVERRIDES}/{script} there, then `chkconfig --del {script}; "
         f"chkconfig --add {script}; chkconfig --level 2345 {script} on`"
     )
-    return Misplaced(first, second, what, fix)
+    return Misplaced(earlier=first, later=second, what=what, fix=fix)
 
 
 def _place(name: str, script: Script, computed: int, link: int | None) -> str:

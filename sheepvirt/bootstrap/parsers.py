@@ -26,7 +26,7 @@ UNITS = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Altered:
     """One line of ``rpm -V``: a file that differs from its package, or another problem."""
 
@@ -35,7 +35,7 @@ class Altered:
     kind: str = ""  # c is configuration, g a %ghost
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Heartbeat:
     """One console line of a guest: its uptime, and what it read from its disk at that moment."""
 
@@ -60,9 +60,9 @@ def altered(text: str) -> list[Altered]:
     for line in filter(str.strip, text.splitlines()):
         match = ALTERED.fullmatch(line.rstrip())
         if match is None:
-            rows.append(Altered("", line.strip()))
+            rows.append(Altered(path="", what=line.strip()))
         else:
-            rows.append(Altered(match["path"], match["what"], match["kind"] or ""))
+            rows.append(Altered(path=match["path"], what=match["what"], kind=match["kind"] or ""))
     return rows
 
 
@@ -149,7 +149,8 @@ def beats(console: str, line: str) -> list[Heartbeat]:
     """Return a guest's heartbeats on its console: what follows each ``line``, in order."""
     found = re.findall(re.escape(line) + BEAT, console)
     return [
-        Heartbeat(int(up), int(boot or 0), marker, trouble) for up, boot, marker, trouble in found
+        Heartbeat(uptime=int(up), boot=int(boot or 0), marker=marker, trouble=trouble)
+        for up, boot, marker, trouble in found
     ]
 
 

@@ -47,7 +47,9 @@ def bootstrap(host: Host, *, plan: bool, progress: Progress) -> list[Change]:
         return make_plan(wanted, progress)
     with locks.lock(f"host-{host.name}", progress):
         created = host.rehearsal and rehearsal.ensure(host, progress)
-        changes = [Change("host", f"{host.name} created, a rehearsal host")] if created else []
+        changes = (
+            [Change(step="host", what=f"{host.name} created, a rehearsal host")] if created else []
+        )
         return [*changes, *run(wanted, client.connect(host), progress)]
 
 
@@ -157,10 +159,10 @@ def make_plan(wanted: DesiredState, progress: Progress) -> list[Change]:
     """Return what a bootstrap would change; build, create, start and write nothing."""
     host = wanted.host
     if host.rehearsal and not rehearsal.exists(host):
-        created = Change("host", f"{host.name} created, a rehearsal host")
+        created = Change(step="host", what=f"{host.name} created, a rehearsal host")
         return [created, *differences(wanted, Facts(init=host.init))]
     if host.rehearsal and not rehearsal.running(host):
-        return [Change("host", f"{host.name} started (it is stopped), then checked")]
+        return [Change(step="host", what=f"{host.name} started (it is stopped), then checked")]
     with progress.stage(f"{host.name}: look") as stage:
         facts = gather(client.connect(host), fact_query(wanted))
         stage.note = facts.os

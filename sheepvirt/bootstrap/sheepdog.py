@@ -27,9 +27,10 @@ def listeners(table: str, owners: str = "") -> tuple[Listener, ...]:
     ``owners`` has a line "INODE PID PROGRAM" for each socket whose process is known.
     """
     known = {inode: (int(pid), program) for inode, pid, program in OWNER.findall(owners)}
-    found = {
-        Listener(_address(word), *known.get(inode, (0, ""))) for word, inode in ROW.findall(table)
-    }
+    found = set()
+    for word, inode in ROW.findall(table):
+        pid, program = known.get(inode, (0, ""))
+        found.add(Listener(address=_address(word), pid=pid, program=program))
     return tuple(sorted(found, key=lambda one: one.address))
 
 

@@ -22,7 +22,16 @@ def spec_evidence(package: str, feature: Feature, expanded: str) -> tuple[Eviden
         return ()
     match = re.search(feature.spec_text, expanded)
     seen = match.group().strip() if match else "rpm's expansion does not say so"
-    return (Evidence("spec", package, feature.name, "switched on", seen, ok=bool(match)),)
+    return (
+        Evidence(
+            gate="spec",
+            package=package,
+            feature=feature.name,
+            claim="switched on",
+            observed=seen,
+            ok=bool(match),
+        ),
+    )
 
 
 def spec_version(expanded: str) -> str:
@@ -38,7 +47,11 @@ def patch_evidence(package: str, patches: Sequence[str], expanded: str) -> list[
         ok = path in expanded
         seen = "it is" if ok else "%prep does not name it (%autosetup -p1 does)"
         claim = f"{PurePosixPath(path).name} is applied"
-        found.append(Evidence("spec", package, "patches", claim, seen, ok))
+        found.append(
+            Evidence(
+                gate="spec", package=package, feature="patches", claim=claim, observed=seen, ok=ok
+            )
+        )
     return found
 
 
@@ -55,7 +68,14 @@ def build_evidence(
         match = re.search(feature.build_log, log)
         seen = match.group().strip() if match else "configure does not say so"
         found.append(
-            Evidence("build", package, feature.name, "configured in", seen, ok=bool(match))
+            Evidence(
+                gate="build",
+                package=package,
+                feature=feature.name,
+                claim="configured in",
+                observed=seen,
+                ok=bool(match),
+            )
         )
     if feature.build_tool:
         path = tool_path(feature, log)
@@ -65,7 +85,16 @@ def build_evidence(
         shown = shown or "no path"
         seen = f"{shown} of {owners[0]}" if owners else f"{shown}: not from an RPM of this repo"
         claim = "its CLI was in the build root"
-        found.append(Evidence("build", package, feature.name, claim, seen, ok=bool(owners)))
+        found.append(
+            Evidence(
+                gate="build",
+                package=package,
+                feature=feature.name,
+                claim=claim,
+                observed=seen,
+                ok=bool(owners),
+            )
+        )
     return tuple(found)
 
 
@@ -93,7 +122,16 @@ def rpm_evidence(
     found: list[Evidence] = []
 
     def add(claim: str, observed: str, ok: bool) -> None:
-        found.append(Evidence("rpm", package, feature.name, claim, observed, ok))
+        found.append(
+            Evidence(
+                gate="rpm",
+                package=package,
+                feature=feature.name,
+                claim=claim,
+                observed=observed,
+                ok=ok,
+            )
+        )
 
     if not feature.rpm_file:
         return ()
@@ -123,7 +161,14 @@ def release_evidence(package: str, dist: str, rpms: Iterable[Rpm]) -> Evidence:
     """Tell whether the release of every RPM ends in the target's %dist."""
     wrong = [r.nevra for r in rpms if not r.release.endswith(dist)]
     seen = f"not so: {', '.join(wrong)}" if wrong else "it does"
-    return Evidence("rpm", package, "release", f"every release ends in {dist}", seen, not wrong)
+    return Evidence(
+        gate="rpm",
+        package=package,
+        feature="release",
+        claim=f"every release ends in {dist}",
+        observed=seen,
+        ok=not wrong,
+    )
 
 
 def require(evidence: Iterable[Evidence], *, where: str) -> None:

@@ -71,7 +71,9 @@ def make_plan(
             hint=f"remove it, or add `--package {name}`",
         )
     left_out = () if asked.names else plan.left_out(packages, target)
-    return BuildPlan(tuple(choices), tuple(builds), not asked.names, left_out)
+    return BuildPlan(
+        choices=tuple(choices), builds=tuple(builds), everything=not asked.names, left_out=left_out
+    )
 
 
 def _asked(words: Sequence[str], target: Target) -> tuple[Request, dict[str, Package]]:

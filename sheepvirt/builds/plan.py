@@ -88,7 +88,7 @@ def request(
             value = REAL  # only the real one has versions
         _check_maker(word, package, known, target)
         _agree(makers, name, value)
-    return Request(tuple(dict.fromkeys(names)), makers, versions)
+    return Request(names=tuple(dict.fromkeys(names)), makers=makers, versions=versions)
 
 
 def _check_maker(word: str, package: Package, known: Mapping[str, str], target: Target) -> None:
@@ -153,7 +153,7 @@ def keep(name: str, stand_in: str, published: Collection[str]) -> Choice | None:
         return None
     other = REAL if maker == stand_in else STAND_IN
     why = f"the published repo has it; `--package {name}={other}` changes that"
-    return Choice(name, maker=maker, other=name if maker == stand_in else stand_in, why=why)
+    return Choice(package=name, maker=maker, other=name if maker == stand_in else stand_in, why=why)
 
 
 def choose(name: str, stand_in: str, forced: str, availability: Availability | None) -> Choice:
@@ -163,10 +163,10 @@ def choose(name: str, stand_in: str, forced: str, availability: Availability | N
     SourceUnreachableError: the real package is forced and its source is unreachable.
     """
     if forced == STAND_IN or availability is None:
-        return Choice(name, maker=stand_in, other=name, why="asked for")
+        return Choice(package=name, maker=stand_in, other=name, why="asked for")
     if availability.ok:
         why = f"asked for; {availability.why}" if forced == REAL else availability.why
-        return Choice(name, maker=name, other=stand_in, why=why)
+        return Choice(package=name, maker=name, other=stand_in, why=why)
     if forced == REAL:
         raise SourceUnreachableError(
             f"{name}={REAL}: its source is unreachable: {availability.why}",
@@ -174,7 +174,7 @@ def choose(name: str, stand_in: str, forced: str, availability: Availability | N
             f"url.MIRROR.insteadOf URL`), or make the bundle with {name}={REAL}; to build without "
             f"it, use {name}={STAND_IN}",
         )
-    return Choice(name, maker=stand_in, other=name, why=availability.why)
+    return Choice(package=name, maker=stand_in, other=name, why=availability.why)
 
 
 def order(
@@ -286,4 +286,6 @@ def decide(
         names = sorted(inputs.keys() | published.inputs.keys())
         changed = [n for n in names if inputs.get(n) != published.inputs.get(n)]
         build, reason = True, f"changed: {', '.join(changed)}"
-    return PlannedBuild(package, key, inputs, build, reason, tuple(needs))
+    return PlannedBuild(
+        package=package, key=key, inputs=inputs, build=build, reason=reason, needs=tuple(needs)
+    )

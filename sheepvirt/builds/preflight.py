@@ -49,14 +49,19 @@ def examine(target: Target) -> tuple[Finding, ...]:
     try:
         engine = Engine(seconds=int(PATIENCE))
     except EngineUnavailableError as error:
-        return (Finding("container engine", False, error.message, error.hint), *_here(None, True))
+        return (
+            Finding(what="container engine", ok=False, detail=error.message, fix=error.hint),
+            *_here(None, True),
+        )
     ready = engine.image_id(recipes.tag_of(target, "builder")) is not None
-    found = [Finding("container engine", True, "answers")]
+    found = [Finding(what="container engine", ok=True, detail="answers")]
     looks: list[Look] = []
     if any(image.no_vsyscall for image in target.images):
         found.append(judge_vsyscall(machine.vsyscall(), target))
     if ready:
-        found.append(Finding("builder image", True, "it is here: no network is needed for it"))
+        found.append(
+            Finding(what="builder image", ok=True, detail="it is here: no network is needed for it")
+        )
     else:
         found += [_bundle()] if target.repos else []
         looks.append(("base image", functools.partial(_base, engine, target)))
@@ -95,7 +100,8 @@ def side_by_side(looks: Sequence[Look], patience: float = PATIENCE) -> tuple[Fin
     late = f"nothing answered within {patience:.0f} s"
     fix = "check the network's name server, or name a mirror in sheepvirt.toml (docs/el6.md)"
     return tuple(
-        one or Finding(what, False, late, fix) for one, (what, _) in zip(found, looks, strict=True)
+        one or Finding(what=what, ok=False, detail=late, fix=fix)
+        for one, (what, _) in zip(found, looks, strict=True)
     )
 
 
@@ -106,15 +112,17 @@ def judge_vsyscall(mode: str, target: Target) -> Finding:
     """Judge whether programs older than glibc 2.14 run under a kernel with ``mode``. Pure."""
     what = "kernel"
     if mode != "none":
-        return Finding(what, True, f"vsyscall={mode}")
+        return Finding(what=what, ok=True, detail=f"vsyscall={mode}")
     dies = "programs of CentOS 6's age die here with exit code 139"
     fix = "boot the kernel with vsyscall=xonly (or emulate)"
     if target.rootfs:
-        return Finding(what, True, f"vsyscall=none: {dies}, unless the rootfs is made for it")
+        return Finding(
+            what=what, ok=True, detail=f"vsyscall=none: {dies}, unless the rootfs is made for it"
+        )
     able = bases.usable_images(target, mode)
     if able:
-        return Finding(what, True, f"vsyscall=none: {dies}; left is {able[0].name}")
-    return Finding(what, False, f"vsyscall=none: {dies}", fix)
+        return Finding(what=what, ok=True, detail=f"vsyscall=none: {dies}; left is {able[0].name}")
+    return Finding(what=what, ok=False, detail=f"vsyscall=none: {dies}", fix=fix)
 
 
 def judge_repomd(url: str, content: bytes) -> Finding:
@@ -122,17 +130,17 @@ def judge_repomd(url: str, content: bytes) -> Finding:
     what = f"mirror {url}"
     start = content[:400].lstrip().lower()
     if b"<repomd" in start and not start.startswith((b"<!doctype", b"<html")):
-        return Finding(what, True, "answers")
+        return Finding(what=what, ok=True, detail="answers")
     if b"<html" in start or start.startswith(b"<!doctype"):
         return Finding(
-            what, False, "answers a web page (HTML) instead of repodata",
-            "log in to your network if it has a login page, or name a mirror in your "
+            what=what, ok=False, detail="answers a web page (HTML) instead of repodata",
+            fix="log in to your network if it has a login page, or name a mirror in your "
             "sheepvirt.toml (docs/el6.md)",
         )  # fmt: skip
     shown = content[:40].decode(errors="replace").strip()
     return Finding(
-        what, False, f"answers something that is not repodata: {shown!r}",
-        "name a mirror in your sheepvirt.toml (docs/el6.md)",
+        what=what, ok=False, detail=f"answers something that is not repodata: {shown!r}",
+        fix="name a mirror in your sheepvirt.toml (docs/el6.md)",
     )  # fmt: skip
 
 
@@ -141,23 +149,34 @@ def judge_refusals(what: str, rows: Sequence[Finding]) -> Finding:
     good = next((row for row in rows if row.ok), None)
     if good:
         passed = [row.sentence for row in rows[: rows.index(good)]]
-        return Finding(what, True, "; ".join([f"{good.what}: {good.detail}", *passed]))
+        return Finding(
+            what=what, ok=True, detail="; ".join([f"{good.what}: {good.detail}", *passed])
+        )
     fix = next((row.fix for row in rows), "")
-    return Finding(what, False, "; ".join(row.sentence for row in rows) or "it has no URL", fix)
+    return Finding(
+        what=what,
+        ok=False,
+        detail="; ".join(row.sentence for row in rows) or "it has no URL",
+        fix=fix,
+    )
 
 
 def judge_disk(folder: Path, free: float, wanted: float, why: str) -> Finding:
     """Judge whether ``free`` disk space at ``folder`` is enough; in 10**9 bytes. Pure."""
     detail = f"{free:.1f} GB free at {folder}; {wanted:.0f} GB are needed to {why}"
-    return Finding("disk", free >= wanted, detail, f"free some space at {folder}")
+    return Finding(
+        what="disk", ok=free >= wanted, detail=detail, fix=f"free some space at {folder}"
+    )
 
 
 def judge_memory(mb: int | None) -> Finding:
     """Judge whether ``mb`` (10**6 bytes) of available memory are enough. Pure."""
     if mb is None:
-        return Finding("memory", True, "unknown: /proc/meminfo does not say")
+        return Finding(what="memory", ok=True, detail="unknown: /proc/meminfo does not say")
     detail = f"{mb} MB available; {MEMORY_MB} MB are needed"
-    return Finding("memory", mb >= MEMORY_MB, detail, "stop another program (see `free -m`)")
+    return Finding(
+        what="memory", ok=mb >= MEMORY_MB, detail=detail, fix="stop another program (see `free -m`)"
+    )
 
 
 # ---- looks ------------------------------------------------------------------------------------
@@ -167,15 +186,15 @@ def _base(engine: Engine, target: Target) -> Finding:
     what = "base image"
     if engine.image_id(recipes.tag_of(target, "base")) is not None:
         origin = engine.labels(recipes.tag_of(target, "base")).get(bases.ORIGIN, target.suite)
-        return Finding(what, True, f"is here: {origin}")
+        return Finding(what=what, ok=True, detail=f"is here: {origin}")
     if target.rootfs:
         return look_at_rootfs(target.rootfs)
     if target.suite:
         program = shutil.which("mmdebstrap", path=machine.PATH)
         return Finding(
-            what, program is not None,
-            f"made by mmdebstrap ({target.suite})" if program else "mmdebstrap is missing",
-            "run `make engine` as root, which installs it",
+            what=what, ok=program is not None,
+            detail=f"made by mmdebstrap ({target.suite})" if program else "mmdebstrap is missing",
+            fix="run `make engine` as root, which installs it",
         )  # fmt: skip
     rows: list[Finding] = []
     for image in bases.usable_images(target, machine.vsyscall()):
@@ -189,14 +208,18 @@ def _image(engine: Engine, target: Target, image: Image) -> Finding:
     name = registry.reference(image, target.registry_mirror)
     shown = name.partition("@")[0]
     if engine.image_id(name) is not None:
-        return Finding(shown, True, "is in the engine")
+        return Finding(what=shown, ok=True, detail="is in the engine")
     try:
         digest = engine.manifest(name)
     except RegistryError as error:
         meaning = registry.refusal(error.words)
-        return Finding(shown, False, f"{meaning.why} ({error.words})", meaning.fix)
+        return Finding(
+            what=shown, ok=False, detail=f"{meaning.why} ({error.words})", fix=meaning.fix
+        )
     return Finding(
-        shown, True, "answers (pinned)" if image.pinned else f"answers (unpinned: {digest})"
+        what=shown,
+        ok=True,
+        detail="answers (pinned)" if image.pinned else f"answers (unpinned: {digest})",
     )
 
 
@@ -209,13 +232,15 @@ def look_at_rootfs(rootfs: Rootfs) -> Finding:
         try:
             web.ask(rootfs.place, seconds=SECONDS)
         except WebError as error:
-            return Finding(what, False, error.message, fix)
-        return Finding(what, True, f"answers ({pin})")
+            return Finding(what=what, ok=False, detail=error.message, fix=fix)
+        return Finding(what=what, ok=True, detail=f"answers ({pin})")
     path = Path(rootfs.place)
     if not path.is_file():
-        return Finding(what, False, "is not a file here", fix)
+        return Finding(what=what, ok=False, detail="is not a file here", fix=fix)
     fault = bases.archive_fault(path)
-    return Finding(what, not fault, fault or f"is here ({pin})", "download or make it again")
+    return Finding(
+        what=what, ok=not fault, detail=fault or f"is here ({pin})", fix="download or make it again"
+    )
 
 
 def look_at_repo(target: Target, repo: YumRepo) -> Finding:
@@ -227,7 +252,9 @@ def look_at_repo(target: Target, repo: YumRepo) -> Finding:
             content = web.read(place + METADATA, 1 << 16, seconds=SECONDS)
             rows.append(judge_repomd(place, content))
         except WebError as error:
-            rows.append(Finding(f"mirror {place}", False, error.message, _web_fix(error)))
+            rows.append(
+                Finding(what=f"mirror {place}", ok=False, detail=error.message, fix=_web_fix(error))
+            )
         if rows[-1].ok:
             break
     return judge_refusals(f"repo {repo.name}", rows)
@@ -237,15 +264,17 @@ def _key(key: RpmKey) -> Finding:
     try:
         return rpm_keys.judge(key, rpm_keys.fetch(key))
     except SheepvirtError as error:
-        return Finding(f"key {key.file}", False, error.message, error.hint)
+        return Finding(what=f"key {key.file}", ok=False, detail=error.message, fix=error.hint)
 
 
 def _bundle() -> Finding:
     bundle = web.ca_bundle()
     return Finding(
-        "CA bundle", bundle is not None, str(bundle or "this machine has none for the base image"),
-        "`apt-get install ca-certificates`, or name one in $SSL_CERT_FILE",
-    )  # fmt: skip
+        what="CA bundle",
+        ok=bundle is not None,
+        detail=str(bundle or "this machine has none for the base image"),
+        fix="`apt-get install ca-certificates`, or name one in $SSL_CERT_FILE",
+    )
 
 
 def _web_fix(error: WebError) -> str:

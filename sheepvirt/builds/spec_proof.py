@@ -38,7 +38,7 @@ FOLDER = "/tmp/sheepvirt-proof"  # in a builder's container, which is removed
 NAME = "proof.spec"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Proof:
     """The result of a proof of a patched spec."""
 
@@ -77,11 +77,11 @@ def prove(text: str, intent: Intent, target: Target) -> Proof:
             reasons.append(str(reason))
             continue
         found = by_intent.prove(intent, with_build(expanded), package=intent.name, feature="")
-        proof = Proof(by, "", found)
+        proof = Proof(by=by, why_not="", evidence=found)
         if not proof.refuted:
             return proof
         refuted = refuted or proof
-    return refuted or Proof("", ", and ".join(reasons))
+    return refuted or Proof(by="", why_not=", and ".join(reasons))
 
 
 def marked(text: str) -> str:

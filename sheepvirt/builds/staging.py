@@ -102,7 +102,9 @@ def patched_spec(package: Package, files: Sequence[Path], macros: Mapping[str, s
     diff = "".join(one.diff for one in done)
     actions = tuple(action for one in done for action in one.actions)
     warnings = tuple(warning for one in done for warning in one.warnings)
-    return Patched(text, diff, actions, already=text == original, warnings=warnings)
+    return Patched(
+        text=text, diff=diff, actions=actions, already=text == original, warnings=warnings
+    )
 
 
 def stock_spec(package: Package, files: Sequence[Path]) -> str:

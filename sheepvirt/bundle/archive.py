@@ -33,7 +33,7 @@ PIECE = 1 << 20
 AGAIN = "copy it again from where it was made, and compare sha256sum's output on both sides"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Archive:
     """A verified bundle: its lock, and the offset of each member's content."""
 
@@ -149,7 +149,7 @@ def _read(handle: BinaryIO, path: Path, size: int) -> Archive:
         _skip_padding(handle, path, member.name, member.size)
     if handle.read(len(END)) != END:
         raise BundleError(f"{path}: its end was changed", hint=AGAIN)
-    return Archive(path, lock, seal, starts, size)
+    return Archive(path=path, lock=lock, lock_sha256=seal, starts=starts, size=size)
 
 
 def _read_lock(handle: BinaryIO, path: Path, size: int) -> tuple[bytes, str]:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 BUILDER = "builder"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Offline:
     """What an offline run has: its target, its sources, and the packages to build."""
 
@@ -75,8 +75,8 @@ def use(path: Path, target: str, progress: Progress) -> Offline:
             for source in lock.sources:
                 _unpack(bundle, source, stage)
             stage.note = f"{len(lock.sources)} sources"
-    shelf = Shelf(path.name, frozenset((s.pin, s.file) for s in lock.sources))
-    return Offline(chosen, shelf, lock.words)
+    shelf = Shelf(name=path.name, holds=frozenset((s.pin, s.file) for s in lock.sources))
+    return Offline(target=chosen, shelf=shelf, words=lock.words)
 
 
 def _compare(bundle: Archive, target: Target, progress: Progress) -> None:
@@ -138,7 +138,7 @@ def _load(engine: Engine, bundle: Archive, row: ImageRow, progress: Progress) ->
 def _unpack(bundle: Archive, row: SourceRow, stage: Stage) -> None:
     stage.line(f"{row.file} ({row.pin})")
     if not row.git:
-        store.put(Source(row.file, row.pin), bundle.content(row.member))
+        store.put(Source(file=row.file, sha256=row.pin), bundle.content(row.member))
         return
     with tempfile.TemporaryDirectory() as scratch:
         file = Path(scratch) / "pack"

@@ -29,7 +29,7 @@ REQUIREMENTS = "requirements.lock"
 REPOS = "repos/"  # below it, by their paths in the builder image: its repo files and keys
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Member:
     """One file of the archive."""
 
@@ -38,7 +38,7 @@ class Member:
     sha256: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ImageRow:
     """One image: its tag is the hash of its recipe, its layers are the hashes of its content."""
 
@@ -49,7 +49,7 @@ class ImageRow:
     member: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SourceRow:
     """One source of a package: a file, or a pack of the objects of one git commit."""
 
@@ -60,7 +60,7 @@ class SourceRow:
     member: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PackageRow:
     """One package that the bundle is for."""
 
@@ -69,7 +69,7 @@ class PackageRow:
     key: str  # the hash of all inputs of its build, as in manifest.json
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Lock:
     """The content of a bundle, and its origin."""
 
@@ -160,7 +160,9 @@ def _member_name(table: Table, key: str) -> str:
 
 def _member(table: Table) -> Member:
     member = Member(
-        _member_name(table, "name"), table.get("size", int), _text(table, "sha256", SHA256)
+        name=_member_name(table, "name"),
+        size=table.get("size", int),
+        sha256=_text(table, "sha256", SHA256),
     )
     if not 0 <= member.size <= BIGGEST:
         table.refuse("size", f"is {member.size}", hint="make the bundle again")
@@ -194,7 +196,9 @@ def _source(table: Table) -> SourceRow:
 
 
 def _package(table: Table) -> PackageRow:
-    row = PackageRow(table.get("name", str), table.get("version", str), table.get("key", str))
+    row = PackageRow(
+        name=table.get("name", str), version=table.get("version", str), key=table.get("key", str)
+    )
     table.done()
     return row
 

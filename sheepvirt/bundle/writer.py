@@ -63,7 +63,7 @@ class _Packer:
 
     def add(self, name: str, file: Path) -> str:
         """Add ``file`` as member ``name``; return the name."""
-        self.members.append(Member(name, file.stat().st_size, rpms.sha256(file)))
+        self.members.append(Member(name=name, size=file.stat().st_size, sha256=rpms.sha256(file)))
         self.files.append(file)
         return name
 
@@ -109,7 +109,7 @@ def make(target: Target, words: Sequence[str], path: Path, progress: Progress) -
                 words=tuple(words),
                 sources=tuple(_pack_sources(planned, job, packer, progress)),
                 packages=tuple(
-                    PackageRow(row.package.name, row.package.version, row.key)
+                    PackageRow(name=row.package.name, version=row.package.version, key=row.key)
                     for row in planned.builds
                 ),
                 installed=_pack_repos(engine, target, tags[BUILDER], packer, progress),
@@ -153,7 +153,13 @@ def _pack_sources(
                     file = packer.new()
                     git.pack(source.git, file)
                 member = packer.add(member_name("sources", source.pin[:12], name), file)
-                yield SourceRow(row.package.name, source.file, source.pin, bool(source.git), member)
+                yield SourceRow(
+                    package=row.package.name,
+                    file=source.file,
+                    pin=source.pin,
+                    git=bool(source.git),
+                    member=member,
+                )
         stage.note = f"{len(seen)} sources"
 
 
@@ -203,4 +209,4 @@ def _pack_image(
             out.writelines(engine.save(ident))
         member = packer.add(member_name("images", f"{kind}.tar.gz"), file)
         stage.note = size_of(file)
-    return ImageRow(kind, tag, ident, engine.layers(ident), member)
+    return ImageRow(kind=kind, tag=tag, id=ident, layers=engine.layers(ident), member=member)

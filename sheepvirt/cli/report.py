@@ -162,7 +162,11 @@ def _merged(rows: Sequence[Check]) -> list[Check]:
             continue
         subjects = ", ".join(row.subject for row in same)
         subject = subjects if len(same) <= 4 else f"all {len(same)}: {subjects}"
-        merged.append(Check(name, subject, result, sum(row.seconds for row in same)))
+        merged.append(
+            Check(
+                name=name, subject=subject, result=result, seconds=sum(row.seconds for row in same)
+            )
+        )
     return merged
 
 

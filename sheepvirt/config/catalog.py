@@ -105,7 +105,9 @@ def _check_kernel_modules(target: Target, table: Table) -> None:
 def _ceilings(table: Table) -> Ceilings | None:
     if not table:
         return None
-    ceilings = Ceilings(_version(table, "rpm"), _version(table, "yum"), _version(table, "glibc"))
+    ceilings = Ceilings(
+        rpm=_version(table, "rpm"), yum=_version(table, "yum"), glibc=_version(table, "glibc")
+    )
     table.done()
     return ceilings
 
@@ -124,14 +126,14 @@ def _source(table: Table) -> Source:
     pinned = table.table("git")
     if pinned:
         table.done()  # the commit id replaces sha256 and urls
-        return Source(file, git=_git_source(pinned, table, file))
+        return Source(file=file, git=_git_source(pinned, table, file))
     debian = table.table("debian")
     package = debian.get("package", str, "")
     source = Source(
         file=file,
         sha256=table.get("sha256", str),
         urls=table.strings("urls"),
-        debian=DebianSource(package, debian.get("file", str)) if package else None,
+        debian=DebianSource(package=package, file=debian.get("file", str)) if package else None,
     )
     debian.done()
     table.done()

@@ -92,7 +92,9 @@ def repos(table: Table, known: Mapping[str, RpmKey]) -> tuple[YumRepo, ...]:
     """Read ``[[repos]]``; each names one of the ``known`` keys."""
     found = []
     for row in table.array("repos"):
-        repo = YumRepo(row.get("name", str), row.strings("urls", ...), row.get("key", str))
+        repo = YumRepo(
+            name=row.get("name", str), urls=row.strings("urls", ...), key=row.get("key", str)
+        )
         row.done()
         pick("key", repo.key, known)
         if not re.fullmatch(r"[a-z][a-z0-9\-]*", repo.name):

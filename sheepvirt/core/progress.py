@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Timing:
     """One finished stage. Seconds, monotonic clock."""
 
@@ -102,7 +102,7 @@ class Progress:
             self._depth -= 1
             seconds = time.monotonic() - stage.started
             note = stage.note if outcome == "done" else "failed"
-            self.timings.append(Timing(name, round(seconds, 2), note))
+            self.timings.append(Timing(stage=name, seconds=round(seconds, 2), note=note))
             sign = "✔" if outcome == "done" else "✘"
             tail = f"  {note}" if note else ""
             self.say(f"{'  ' * self._depth}{sign} {name}  {seconds:.1f} s{tail}")

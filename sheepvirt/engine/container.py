@@ -18,7 +18,7 @@ from sheepvirt.core.errors import EngineError
 OnLine = Callable[[str], None]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Result:
     """The result of a command in a container: exit code and decoded output."""
 
@@ -92,7 +92,7 @@ class Container:
                 f"the engine could not run `{argv[0]}`: {error}",
                 hint="check with `docker ps` that the engine and the container still run",
             ) from error
-        result = Result(-1 if code is None else code, _text(out), _text(err))
+        result = Result(code=-1 if code is None else code, stdout=_text(out), stderr=_text(err))
         if check and result.code:
             tail = "\n".join((result.stdout + result.stderr).splitlines()[-8:])
             raise EngineError(

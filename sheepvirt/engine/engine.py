@@ -98,17 +98,17 @@ class Engine(ImageStore):
                 code = int(api.wait(ident, timeout=TRY_SECONDS)["StatusCode"])
                 out = api.logs(ident, stdout=True, stderr=False).decode(errors="replace")
                 err = api.logs(ident, stdout=False, stderr=True).decode(errors="replace")
-                return Result(code, out, err)
+                return Result(code=code, stdout=out, stderr=err)
             except docker.errors.APIError as error:  # the process could not be started
                 words = str(error.explanation or error)
                 if re.search(r"no such file|not found in|permission denied|format err", words):
-                    return Result(127, "", words)
+                    return Result(code=127, stdout="", stderr=words)
                 raise EngineError(
                     f"`{argv[0]}` of {image}: {words}",
                     hint=f"try it yourself: `docker run --rm {image} {argv[0]}`",
                 ) from error
             except requests.exceptions.RequestException:
-                return Result(-1, "", f"it did not end within {TRY_SECONDS} s")
+                return Result(code=-1, stdout="", stderr=f"it did not end within {TRY_SECONDS} s")
 
     def reap(self, owner: str) -> None:
         """Remove work containers of ``owner`` from a killed run. The caller holds its lock."""

@@ -20,7 +20,7 @@ RELEASE = "/etc/redhat-release"
 SEGFAULT, ABSENT = 139, {126, 127}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Seen:
     """Observations of a base: two files (None: absent) and the results of two commands."""
 

@@ -134,7 +134,7 @@ def _archive(rootfs: Rootfs, scratch: Path, stage: Stage) -> Path:
             )
         return path
     if rootfs.sha256:
-        return store.fetch(Source(name, rootfs.sha256, (rootfs.place,)), stage)
+        return store.fetch(Source(file=name, sha256=rootfs.sha256, urls=(rootfs.place,)), stage)
     stage.line(f"{rootfs.place}: no rootfs_sha256, so its content is not pinned")
     return web.download(rootfs.place, scratch / name)
 

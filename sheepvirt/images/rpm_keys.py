@@ -61,23 +61,27 @@ def judge(key: RpmKey, content: bytes, now: float | None = None) -> Finding:
     except ValueError as error:
         start = content[:40].decode(errors="replace").strip()
         return Finding(
-            what, False, f"{error}: it starts with {start!r}",
-            "check whether a login page or a proxy answers instead of the server",
+            what=what, ok=False, detail=f"{error}: it starts with {start!r}",
+            fix="check whether a login page or a proxy answers instead of the server",
         )  # fmt: skip
     if found.fingerprint != key.fingerprint:
         return Finding(
-            what, False, f"its fingerprint is {found.fingerprint}, not {key.fingerprint}",
-            "do not use this key; compare it with the one that the distribution publishes",
-        )  # fmt: skip
+            what=what,
+            ok=False,
+            detail=f"its fingerprint is {found.fingerprint}, not {key.fingerprint}",
+            fix="do not use this key; compare it with the one that the distribution publishes",
+        )
     if found.ends is None or found.ends > now:
-        return Finding(what, True, f"fingerprint {found.fingerprint}")
+        return Finding(what=what, ok=True, detail=f"fingerprint {found.fingerprint}")
     day = time.strftime("%Y-%m-%d", time.gmtime(found.ends))
     if key.expired_ok:
         return Finding(
-            what, True, f"fingerprint {found.fingerprint}; expired on {day}, as declared"
+            what=what,
+            ok=True,
+            detail=f"fingerprint {found.fingerprint}; expired on {day}, as declared",
         )
     return Finding(
-        what, False, f"expired on {day}",
-        "use the renewed key (it has the same fingerprint), or set expired_ok = true for it in "
+        what=what, ok=False, detail=f"expired on {day}",
+        fix="use the renewed key (it has the same fingerprint), or set expired_ok = true for it in "
         "target.toml if the archive was signed before and the key will not be renewed",
     )  # fmt: skip

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DebianSource:
     """Where Debian has the same bytes: the source package's name, and which of its files."""
 
@@ -23,7 +23,7 @@ class DebianSource:
 TARBALL_SUFFIXES = (".tar.gz", ".tar")  # formats that a git commit can be exported to
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class GitSource:
     """One commit of a git repository. Its id pins the content, and git verifies it."""
 
@@ -31,7 +31,7 @@ class GitSource:
     commit: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Source:
     """One upstream file, identified by its sha256; any location with the same bytes will do.
 
@@ -59,7 +59,7 @@ class Availability:
     why: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Shelf:
     """The sources of one bundle: the only ones that an offline run may use."""
 
@@ -71,7 +71,7 @@ class Shelf:
         return (source.pin, source.file) in self.holds
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Feature:
     """A feature that a package promises. Each field is the evidence that a gate looks for."""
 
@@ -88,7 +88,7 @@ class Feature:
     targets: tuple[str, ...] = ()  # targets on which it can be built; empty: every target
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class AddedFile:
     """A file next to package.toml that upstream's RPM lacks or has in another form."""
 
@@ -98,7 +98,7 @@ class AddedFile:
     config: str = ""  # "", "config", or "config(noreplace)": how rpm treats a user's edit
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Adjustment:
     """Changes that upstream's spec needs to build here: ``[adjust]`` of package.toml."""
 
@@ -111,7 +111,7 @@ class Adjustment:
     files: tuple[AddedFile, ...] = ()  # installed by %install and listed in %files
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Package:
     """``specs/<name>/``: one package to build, in one version."""
 
@@ -148,7 +148,7 @@ class Package:
         return replace(self, features=features)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Target:
     """``containers/<name>/target.toml``: one distribution to build RPMs for."""
 
@@ -193,7 +193,7 @@ class Target:
         return replace(self, macros=macros)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Rpm:
     """One built RPM file, from its header."""
 
@@ -217,7 +217,7 @@ class Rpm:
         return f"{self.name}-{epoch}{self.version}-{self.release}.{self.arch}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Evidence:
     """What one gate observed for one claim about a feature."""
 
@@ -229,7 +229,7 @@ class Evidence:
     ok: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Choice:
     """The provider of a package: the real one or its stand-in. A repo never has both."""
 
@@ -250,7 +250,7 @@ class Choice:
         return f"{self.package}: {which}: {self.why}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Request:
     """What the ``--package`` selectors request."""
 
@@ -259,7 +259,7 @@ class Request:
     versions: Mapping[str, str]  # package to version
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PlannedBuild:
     """The plan's decision for one package, and its reason."""
 
@@ -271,7 +271,7 @@ class PlannedBuild:
     needs: tuple[str, ...] = ()  # packages to build first: the chosen provider of each need
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class BuildPlan:
     """What a run will do, in order."""
 
@@ -281,7 +281,7 @@ class BuildPlan:
     left_out: tuple[str, ...] = ()  # a sentence for each package that is built only if named
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PublishedRpm:
     """One RPM of a published repo, with what identifies it once it is installed."""
 
@@ -292,7 +292,7 @@ class PublishedRpm:
     header_sha1: str  # `rpm -q --qf '%{SHA1HEADER}'` of the installed RPM
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class BuildRecord:
     """One package of a published repo: its inputs and its RPMs. Kept in manifest.json."""
 

@@ -13,7 +13,7 @@ SYSTEMD, SYSV = "systemd", "sysv"
 INITS = (SYSTEMD, SYSV)  # that a host may have
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Guest:
     """A domain of a host. Memory in MB (10**6 bytes), as in the how-to's ``unit='GB'``."""
 
@@ -32,7 +32,7 @@ class Guest:
         return self.disk_gb * 10**9
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Host:
     """One machine of ``host/inventory.toml``."""
 
@@ -57,7 +57,7 @@ class Host:
     old_ssh: bool = False  # its sshd is as old as el6's: allow RSA and SHA-1 for this host
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Dependencies:
     """``host/dependencies.toml``: what to install before the RPMs, by el package names."""
 
@@ -66,7 +66,7 @@ class Dependencies:
     optional: frozenset[str] = frozenset()  # services that a host may lack
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Change:
     """What a bootstrap step would change or has changed."""
 
@@ -75,7 +75,7 @@ class Change:
     diff: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ServiceState:
     """A service as its init reports it; true if it holds for the unit or for its socket."""
 
@@ -83,7 +83,7 @@ class ServiceState:
     enabled: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Script:
     """A SysV init script's header. ``start`` and ``stop`` are -1 without a chkconfig line."""
 
@@ -96,7 +96,7 @@ class Script:
     after: tuple[str, ...] = ()  # Required-Start and Should-Start: facilities or scripts
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class BridgeState:
     """An Open vSwitch bridge. ``device``: the kernel has its interface as well."""
 
@@ -105,7 +105,7 @@ class BridgeState:
     device: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ClusterState:
     """A sheepdog cluster as ``dog`` reports it."""
 
@@ -114,7 +114,7 @@ class ClusterState:
     listed: bool  # its VDIs could be listed, so a VDI that is not listed does not exist
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Listener:
     """A listening TCP socket, and the process that has it open."""
 
@@ -129,7 +129,7 @@ class Listener:
         return f"{who} on {self.address}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Definition:
     """A network, pool or domain of libvirt: its stored and its running definition."""
 
@@ -140,7 +140,7 @@ class Definition:
     live_xml: str = ""  # empty if it is not running
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Facts:
     """A host's facts, from one round trip. What does not exist is absent from the mappings."""
 
@@ -183,7 +183,7 @@ class Facts:
         return any(path.startswith("kernel/") for path in self.modules.get(module, ()))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Check:
     """One check of a verification."""
 
@@ -200,7 +200,7 @@ class Check:
         return f"{self.name} [{self.subject}]" if self.subject else self.name
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class VerifyOutcome:
     """The result of a verification, over all its passes (before and after the reboot)."""
 
@@ -209,7 +209,7 @@ class VerifyOutcome:
     junit_folder: Path
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Link:
     """One link of the chain from a running host back to its sources."""
 

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Ceilings:
     """The oldest tools of a target that must read the RPMs and the repo, as dotted versions."""
 
@@ -41,7 +41,7 @@ class Rootfs:
         return "://" in self.place
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class YumRepo:
     """A repo of the distribution. URLs in order of preference; they may have ``$basearch``."""
 
@@ -56,7 +56,7 @@ class YumRepo:
         return (*self.mirrors, *self.urls)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RpmKey:
     """A key that signs the distribution's RPMs, by its fingerprint (hex, lower case)."""
 
@@ -80,7 +80,7 @@ def at_least(kernel: str, first: str) -> bool:
     return one >= other
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Finding:
     """The result of one check before a build starts."""
 

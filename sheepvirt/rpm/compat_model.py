@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Traits:
     """The properties of an RPM file that decide whether older tools can use it."""
 
@@ -32,7 +32,7 @@ class Traits:
     newer_signatures: tuple[bytes, ...] = ()  # packets in the tag that rpm 6 added
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Metadata:
     """One file that a repo's repomd.xml lists."""
 
@@ -41,7 +41,7 @@ class Metadata:
     compressions: tuple[str, ...]  # by its name and by its content: gz, bz2 … or "none"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Violation:
     """A property that exceeds a target's ceilings."""
 

@@ -51,7 +51,10 @@ def check(rpm: Traits, target: Target, *, ours: bool = True) -> list[Violation]:
     found += _dependencies(rpm, target.ceilings.rpm)
     found += _signatures(rpm, target.ceilings.rpm)
     found += _symbols(rpm, target.ceilings.glibc)
-    return [Violation(rpm.file, *row) for row in found]
+    return [
+        Violation(file=rpm.file, rule=rule, found=what, ceiling=ceiling)
+        for rule, what, ceiling in found
+    ]
 
 
 Rows = Iterator[tuple[str, str, str]]  # rule, what was found, ceiling
@@ -181,16 +184,23 @@ def check_metadata(files: Iterable[Metadata], target: Target) -> list[Violation]
             ):
                 ceiling = f"yum {yum} reads {_known(yum, known.METADATA)}"
                 found.append(
-                    Violation(row.file, "metadata compression", f"{word} ({row.kind})", ceiling)
+                    Violation(
+                        file=row.file,
+                        rule="metadata compression",
+                        found=f"{word} ({row.kind})",
+                        ceiling=ceiling,
+                    )
                 )
     kinds = {row.kind for row in rows}
     if not kinds & known.PRIMARY:
         found.append(
             Violation(
-                str(Path(rows[0].file).parent), "metadata", f"only {', '.join(sorted(kinds))}",
-                f"yum {yum} looks for {' or '.join(sorted(known.PRIMARY))}",
+                file=str(Path(rows[0].file).parent),
+                rule="metadata",
+                found=f"only {', '.join(sorted(kinds))}",
+                ceiling=f"yum {yum} looks for {' or '.join(sorted(known.PRIMARY))}",
             )
-        )  # fmt: skip
+        )
     return found
 
 
@@ -228,11 +238,24 @@ def _evidence(
         f"rpm {ceilings.rpm} and glibc {ceilings.glibc} are enough",
     )
     if not found:
-        return [Evidence(gate, package, feature, claim, "no violation", ok=True)]
+        return [
+            Evidence(
+                gate=gate,
+                package=package,
+                feature=feature,
+                claim=claim,
+                observed="no violation",
+                ok=True,
+            )
+        ]
     return [
         Evidence(
-            gate, package, feature, f"{Path(v.file).name}: {v.rule}", f"{v.found}; {v.ceiling}",
+            gate=gate,
+            package=package,
+            feature=feature,
+            claim=f"{Path(v.file).name}: {v.rule}",
+            observed=f"{v.found}; {v.ceiling}",
             ok=False,
         )
         for v in found
-    ]  # fmt: skip
+    ]

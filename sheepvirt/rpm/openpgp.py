@@ -22,7 +22,7 @@ CERTIFICATIONS = {0x10, 0x11, 0x12, 0x13}  # of a user id
 MADE, LASTS, ISSUER = 2, 9, 16  # subpackets of a signature
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Signature:
     """Version and algorithms of a signature, by name, or by number if the name is unknown."""
 
@@ -45,10 +45,10 @@ def signature(packet: bytes) -> Signature:
     except IndexError as error:
         raise ValueError("no OpenPGP packet: it ends too early") from error
     return Signature(
-        f"v{version}",
-        SIGNERS.get(signer, f"algorithm {signer}"),
-        HASHES.get(digest, f"algorithm {digest}"),
-        _first_number(packet, at + 2, version),
+        version=f"v{version}",
+        signer=SIGNERS.get(signer, f"algorithm {signer}"),
+        digest=HASHES.get(digest, f"algorithm {digest}"),
+        bits=_first_number(packet, at + 2, version),
     )
 
 
@@ -70,7 +70,7 @@ def _tag(packet: bytes) -> tuple[int, int]:
     return first & 0x3F, 2 if length < 192 or 224 <= length < 255 else 3 if length < 224 else 6
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PublicKey:
     """A public key: fingerprint (hex), creation and expiry (Unix time; None: never).
 
@@ -102,7 +102,7 @@ def public_key(text: bytes) -> PublicKey:
         signed = int.from_bytes(told.get(MADE, b""), "big")
         if told.get(ISSUER, b"").hex() == fingerprint[-16:] and signed > newest:
             newest, lasts = signed, int.from_bytes(told.get(LASTS, b""), "big")
-    return PublicKey(fingerprint, made, made + lasts if lasts else None)
+    return PublicKey(fingerprint=fingerprint, made=made, ends=made + lasts if lasts else None)
 
 
 def _dearmored(text: bytes) -> bytes:

@@ -37,7 +37,7 @@ LONGFILESIZES, INT64 = 5008, 5  # rpmfile cannot read numbers of 64 bits
 GHOST = 1 << 6  # a file's flag: it is not in the payload
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Header:
     """All tags of an RPM file's two headers, by rpmfile's names, or by number without a name."""
 
@@ -68,7 +68,7 @@ def header(path: Path) -> Header:
             tags = dict(rpmfile.open(fileobj=handle).headers)
             if "longfilesizes" in tags:
                 tags["longfilesizes"] = _longs(handle, start, LONGFILESIZES)
-        found = Header(tags, stores, payload)
+        found = Header(tags=tags, stores=stores, payload=payload)
         for name in ("name", "version", "release", "arch"):
             if not found.text(name):
                 raise ValueError(f"its header has no {name}")

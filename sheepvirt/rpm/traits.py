@@ -146,7 +146,11 @@ def read_metadata(repo: Path) -> list[Metadata]:
         if name.is_absolute() or ".." in name.parts or not file.is_file():
             raise BuildError(f"{path} lists {str(name)!r}, which does not exist", hint=hint)
         by_name = name.suffix[1:] if name.suffix[1:] in SUFFIXES else "none"
-        found.append(Metadata(str(file), row.get("type", ""), (by_name, _compression(file))))
+        found.append(
+            Metadata(
+                file=str(file), kind=row.get("type", ""), compressions=(by_name, _compression(file))
+            )
+        )
     if not found:
         raise BuildError(f"{path} is not a repomd.xml: it lists nothing", hint=hint)
     return found

@@ -139,7 +139,7 @@ def unpack(commit: str, file: Path) -> None:
 
     Raises SourceError: the pack is damaged, or the commit in it is incomplete.
     """
-    repository = home(GitSource("", commit))
+    repository = home(GitSource(url="", commit=commit))
     if _holds(repository, commit) and not _damage(repository):
         return
     repository.parent.mkdir(parents=True, exist_ok=True)

@@ -65,7 +65,7 @@ def use(package: Package, path: Path, digest: str) -> Package:
     if pinned.sha256 != digest:
         what = f"git commit {pinned.pin}" if pinned.git else f"sha256 {pinned.pin}"
         unpinned = f"{pinned.file} is {path}, sha256 {digest}; pinned is {what}"
-        source = Source(pinned.file, digest, given=path)
+        source = Source(file=pinned.file, sha256=digest, given=path)
     sources = (*package.sources[:index], source, *package.sources[index + 1 :])
     return replace(package, sources=sources, unpinned=unpinned)
 
@@ -74,7 +74,7 @@ def recall(package: Package, record: BuildRecord) -> Package:
     """Return the package with the sources of ``record``'s build; one may be unpinned."""
     pins = {name: pin for name, pin in record.inputs.items() if name.endswith(UNPINNED)}
     sources = tuple(
-        Source(s.file, pin) if (pin := pins.get(f"source {s.file}{UNPINNED}")) else s
+        Source(file=s.file, sha256=pin) if (pin := pins.get(f"source {s.file}{UNPINNED}")) else s
         for s in package.sources
     )
     return replace(package, sources=sources, unpinned=record.unpinned)
@@ -100,12 +100,23 @@ def evidence(package: Package, version: str) -> list[Evidence]:
     if not package.unpinned:
         return []
     return [
-        Evidence("source", package.name, "unpinned", "UNPINNED source", package.unpinned, ok=True),
         Evidence(
-            "source", package.name, "unpinned", f"it is version {package.version}",
-            f"its spec says {version or 'nothing'}", ok=version == package.version,
+            gate="source",
+            package=package.name,
+            feature="unpinned",
+            claim="UNPINNED source",
+            observed=package.unpinned,
+            ok=True,
         ),
-    ]  # fmt: skip
+        Evidence(
+            gate="source",
+            package=package.name,
+            feature="unpinned",
+            claim=f"it is version {package.version}",
+            observed=f"its spec says {version or 'nothing'}",
+            ok=version == package.version,
+        ),
+    ]
 
 
 def sentences(records: Sequence[BuildRecord]) -> list[str]:

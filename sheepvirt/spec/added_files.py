@@ -58,11 +58,29 @@ def prove(
         commands = [line.strip() for line in sections.get("install", ()) if "install " in line]
         seen = next((c for c in commands if c.endswith(path) and f"/{added.file} " in c), "")
         claim = f"%install puts {added.file} at {path}"
-        found.append(Evidence("spec", package, "adjust", claim, seen or "it does not", bool(seen)))
+        found.append(
+            Evidence(
+                gate="spec",
+                package=package,
+                feature="adjust",
+                claim=claim,
+                observed=seen or "it does not",
+                ok=bool(seen),
+            )
+        )
         listed = [line.strip() for line in sections.get("files", ()) if line.split()[-1:] == [path]]
         claim = f"%files lists {path}"
         seen = "; ".join(listed)
-        found.append(Evidence("spec", package, "adjust", claim, seen or "it does not", bool(seen)))
+        found.append(
+            Evidence(
+                gate="spec",
+                package=package,
+                feature="adjust",
+                claim=claim,
+                observed=seen or "it does not",
+                ok=bool(seen),
+            )
+        )
     return found
 
 

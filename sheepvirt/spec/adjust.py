@@ -53,7 +53,9 @@ def apply(text: str, adjustment: Adjustment, macros: Mapping[str, str], *, name:
     draft = draft.edited(new)
     actions += [line.strip() for line in head]
     diff = unified_diff(text, draft.text, name)
-    return Patched(draft.text, diff, tuple(actions), already=draft.text == text, draft=draft)
+    return Patched(
+        text=draft.text, diff=diff, actions=tuple(actions), already=draft.text == text, draft=draft
+    )
 
 
 def _require_filled(draft: Draft, name: str) -> None:
@@ -156,7 +158,11 @@ def prove(
     found: list[Evidence] = []
 
     def add(claim: str, seen: str, ok: bool) -> None:
-        found.append(Evidence("spec", package, "adjust", claim, seen, ok))
+        found.append(
+            Evidence(
+                gate="spec", package=package, feature="adjust", claim=claim, observed=seen, ok=ok
+            )
+        )
 
     for word in adjustment.without:
         asking = [t.strip() for t in tags if any(asks_for(t, _rule(tag, word)) for tag in TAGS)]
@@ -170,14 +176,14 @@ def prove(
         seen = ", ".join(releases) or "no release"
         add(f"the release ends in {ending}", seen, bool(releases) and releases[0].endswith(ending))
     for word in filter(None, (values[w] for w in adjustment.configure)):
-        rule = ArgumentRule((word,), _contrary(word), "", ())
+        rule = ArgumentRule(on=(word,), off=_contrary(word), add="", anchors=())
         claim, seen, ok = argument_seen(rule, build_section(sections))
         add(claim, seen or "not in the expanded spec", ok)
     return (*found, *added_files.prove(adjustment.files, values, sections, package=package))
 
 
 def _rule(tag: str, name: str) -> DependencyRule:
-    return DependencyRule(tag, name, (), ())
+    return DependencyRule(tag=tag, name=name, packages=(), anchors=())
 
 
 def _contrary(word: str) -> tuple[str, ...]:

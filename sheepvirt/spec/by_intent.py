@@ -102,9 +102,9 @@ def patch(
         )
     old, text = mark + start.text, mark + result.text
     return Patched(
-        text,
-        unified_diff(old, text, name),
-        actions,
+        text=text,
+        diff=unified_diff(old, text, name),
+        actions=actions,
         already=text == old,
         warnings=_warnings(as_read(result), bool(mark), name),
         draft=result,
@@ -183,7 +183,14 @@ def prove(intent: Intent, expanded: str, *, package: str, feature: str) -> tuple
     found += [_dependency_seen(rule, sections) for rule in intent.dependencies]
     found += _subpackage_seen(intent.subpackage, sections)
     return tuple(
-        Evidence("spec", package, feature, claim, seen or "not in the expanded spec", ok)
+        Evidence(
+            gate="spec",
+            package=package,
+            feature=feature,
+            claim=claim,
+            observed=seen or "not in the expanded spec",
+            ok=ok,
+        )
         for claim, seen, ok in found
     )
 

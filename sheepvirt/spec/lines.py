@@ -35,7 +35,7 @@ _SECTIONS = {
 logging.getLogger("norpm").setLevel(logging.CRITICAL)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Branch:
     """One branch of a condition around a line."""
 
@@ -47,7 +47,7 @@ class Branch:
     holds: bool | None  # on the target; None: unknown without running a shell
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Line:
     """One line of a spec, or several changelog lines without meaning for rpm."""
 
@@ -89,7 +89,7 @@ class Line:
         return name.strip().lower(), value.strip()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Spec:
     """A spec as read for one target."""
 

@@ -17,7 +17,7 @@ class SwitchRule:
     unless: str  # the macro that `rpmbuild --without` defines: a user may still switch it off
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ArgumentRule:
     """Rule: the spec's configure command has the option, and does not autodetect the feature."""
 
@@ -27,7 +27,7 @@ class ArgumentRule:
     anchors: tuple[str, ...]  # macros; it is added after the argument of the first one that exists
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DependencyRule:
     """Rule: a tag of the spec names this dependency, once."""
 
@@ -54,7 +54,7 @@ class Dropped:
     says: str  # the hint for such a release
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Intent:
     """``patches/<package>/<name>.toml``: what must be true for a spec of any age."""
 
@@ -67,7 +67,7 @@ class Intent:
     subpackage: SubpackageRule
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Patched:
     """A spec after ``by_intent.patch``."""
 

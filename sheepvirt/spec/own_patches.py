@@ -36,7 +36,7 @@ def apply(
     text = draft.text
     missing = [patch for patch in patches if patch not in text]
     if not missing:
-        return Patched(text, "", (), already=True, draft=draft)
+        return Patched(text=text, diff="", actions=(), already=True, draft=draft)
     lines = read(draft, macros).lines
     new = [line.text for line in lines]
     numbers = range(FIRST, FIRST + len(missing))
@@ -50,7 +50,7 @@ def apply(
     draft = draft.edited(new)
     diff = unified_diff(text, draft.text, name)
     told = tuple(f"patch {p}" for p in missing)
-    return Patched(draft.text, diff, told, already=False, draft=draft)
+    return Patched(text=draft.text, diff=diff, actions=told, already=False, draft=draft)
 
 
 def _last_source(lines: Sequence[Line], name: str) -> int:

@@ -133,7 +133,12 @@ class _Reader:
             self._refuse(self.chains[-1].branch.line, "this condition has no %endif")
         defined = {name: tuple(numbers) for name, numbers in self.defined_at.items()}
         return Spec(
-            self.draft, tuple(self.lines), self.registry, defined, self.endings, self.untold
+            draft=self.draft,
+            lines=tuple(self.lines),
+            macros=self.registry,
+            defined_at=defined,
+            endings=self.endings,
+            untold=self.untold,
         )
 
     def _take(self, unit: Sequence[str]) -> None:
@@ -167,7 +172,16 @@ class _Reader:
         for text in unit:
             at = len(self.lines)
             origin = self.draft.origins[at]
-            self.lines.append(Line(at + 1, origin, text, branches, self.section, role))
+            self.lines.append(
+                Line(
+                    number=at + 1,
+                    origin=origin,
+                    text=text,
+                    branches=branches,
+                    section=self.section,
+                    role=role,
+                )
+            )
             role = "text" if role == "text" else "continuation"
 
     def _live(self) -> bool:
@@ -190,7 +204,14 @@ class _Reader:
             self._refuse(number, f"conditions nest deeper than {_DEEPEST}")
         holds = self._holds(word, rest) if self._live() else False
         origin = self.draft.origins[number - 1]
-        branch = Branch(number, number, origin, f"%{word} {rest}", rest, holds)
+        branch = Branch(
+            opening=number,
+            line=number,
+            origin=origin,
+            text=f"%{word} {rest}",
+            asked=rest,
+            holds=holds,
+        )
         self.chains.append(_Chain(branch, self.section, taken=False))
 
     def _next(self, number: int, word: str, rest: str) -> None:
@@ -211,7 +232,9 @@ class _Reader:
         text = f"%{word} {rest}".strip()
         origin = self.draft.origins[number - 1]
         asked = f"{before.asked} {rest}"
-        chain.branch = Branch(before.opening, number, origin, text, asked, holds)
+        chain.branch = Branch(
+            opening=before.opening, line=number, origin=origin, text=text, asked=asked, holds=holds
+        )
 
     def _leave(self) -> _Chain:
         chain = self.chains[-1]

@@ -32,7 +32,7 @@ DISTRIBUTION = {
 _BCOND = re.compile(r"(\s*%\{?)(bcond(?:_with|_without)?)(\s+)(\w+)(\s+\S[^\r\n]*)?")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Switched:
     """A draft with the switch on."""
 
@@ -60,11 +60,13 @@ def switch(
         if said is None:
             raise _nothing_defines(spec, rule, title)
         option = f"line {said[0].origin.number} says {said[1]} itself"
-        return Switched(draft, f"{title}: not in this spec, {option}", "")
+        return Switched(draft=draft, told=f"{title}: not in this spec, {option}", guard="")
     bcond = _bcond(line, rule)
     guard = f"%{{with {_name(rule)}}}" if bcond else f"%{{{rule.macro}}}"
     if spec.is_true(rule.macro):
-        return Switched(draft, f"{title}: on already (line {line.origin.number})", guard)
+        return Switched(
+            draft=draft, told=f"{title}: on already (line {line.origin.number})", guard=guard
+        )
     if rule.unless in macros:
         why = f"the target itself defines {rule.unless}"
         raise refuse(title, line, why, f"remove {rule.unless} from the target's macros")
@@ -74,7 +76,9 @@ def switch(
         new = draft.replaced(line.number - 1, text)
         now = read(new)
         if now.is_true(rule.macro):
-            return Switched(new, f"{title}: line {line.origin.number}: {told}", guard)
+            return Switched(
+                draft=new, told=f"{title}: line {line.origin.number}: {told}", guard=guard
+            )
     for number in now.defined_at.get(rule.unless, ()):
         raise refuse(title, spec.lines[number - 1], f"this keeps {rule.macro} off")
     raise refuse(title, line, "it stays off whatever this line says")

@@ -52,7 +52,7 @@ UNREACHABLE = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Result:
     """The result of a command on a host: exit code and decoded output."""
 
@@ -244,7 +244,11 @@ def execute(argv: Sequence[str], stdin: IO[bytes] | None, on_line: OnLine | None
             process.terminate()  # else leaving this block would wait for the command
             raise
         reader.join()
-    return Result(process.returncode, out.decode(errors="replace"), err.decode(errors="replace"))
+    return Result(
+        code=process.returncode,
+        stdout=out.decode(errors="replace"),
+        stderr=err.decode(errors="replace"),
+    )
 
 
 def _drain(stream: IO[bytes], sink: bytearray, on_line: OnLine | None) -> None:

@@ -22,7 +22,7 @@ class Command:
     stdin: bytes = b""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Control:
     """One thing to break. ``undo`` puts back what a bootstrap does not look at."""
 
@@ -33,7 +33,7 @@ class Control:
     data: bool = False  # judge the guests' data by the pass before the controls
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Outcome:
     """The result of a control: what had to fail, what failed, and what restored the host."""
 
@@ -49,7 +49,7 @@ class Outcome:
         return bool(self.expected) and self.expected == self.seen
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ControlContext:
     """What controls are made from. The XML is libvirt's, for the host's network and pool."""
 

@@ -61,16 +61,23 @@ def _on_host(connection: Connection, record: BuildRecord) -> list[Link]:
     listing = connection.run(["sh", "-s"], stdin=RUNNING.encode()).stdout
     rows = [row.split("\t") for row in listing.splitlines() if "\t" in row]
     links = [
-        Link(f"runs on {name}", f"{program} of {ours[owner][0]}", ok="(deleted)" not in program)
+        Link(
+            what=f"runs on {name}",
+            found=f"{program} of {ours[owner][0]}",
+            ok="(deleted)" not in program,
+        )
         for owner, program in rows
         if owner in ours
-    ] or [Link(f"runs on {name}", f"no program of {record.package} runs now", ok=True)]
+    ] or [Link(what=f"runs on {name}", found=f"no program of {record.package} runs now", ok=True)]
     if not there:
-        return [*links, Link(f"installed on {name}", f"nothing of {record.package}", ok=False)]
+        return [
+            *links,
+            Link(what=f"installed on {name}", found=f"nothing of {record.package}", ok=False),
+        ]
     said = f"{len(there)} RPMs, each the published build (by its header's SHA-1)"
     if wrong:
         said = f"{len(wrong)} of {len(there)} RPMs are not the published ones, such as {wrong[0]}"
-    return [*links, Link(f"installed on {name}", said, ok=not wrong)]
+    return [*links, Link(what=f"installed on {name}", found=said, ok=not wrong)]
 
 
 def _in_repo(folder: Path, record: BuildRecord) -> list[Link]:
@@ -78,7 +85,7 @@ def _in_repo(folder: Path, record: BuildRecord) -> list[Link]:
     bad = [r.file for r, path in files if not path.is_file() or sha256(path) != r.sha256]
     what = f"{len(files)} RPMs in {folder / record.package}, hashes as published"
     said = f"changed since: {', '.join(bad)}" if bad else what
-    return [Link("published", said, ok=not bad)]
+    return [Link(what="published", found=said, ok=not bad)]
 
 
 def _built_from(
@@ -91,16 +98,22 @@ def _built_from(
     build = (
         f"{record.package} {record.version}{note}, key {record.key[:16]}, {record.seconds:.0f} s"
     )
-    links = [Link("built", f"{build}; log: {own / 'build.log'}", ok=(own / "build.log").is_file())]
+    links = [
+        Link(
+            what="built",
+            found=f"{build}; log: {own / 'build.log'}",
+            ok=(own / "build.log").is_file(),
+        )
+    ]
     diff = own / "spec.diff"
     text = diff.read_text(encoding="utf-8", errors="replace") if diff.is_file() else ""
     said = f"{diff}" if text else "unchanged"
-    links.append(Link("spec", said, ok=True, detail=text))
+    links.append(Link(what="spec", found=said, ok=True, detail=text))
     for name, pin in inputs.items():
         if name.startswith("source "):
             kind = "git commit" if len(pin) == 40 else "sha256"
-            links.append(Link(name, f"{kind} {pin}", ok=True))
-    links.append(Link("builder image", inputs.get("builder image", "unknown"), ok=True))
+            links.append(Link(what=name, found=f"{kind} {pin}", ok=True))
+    links.append(Link(what="builder image", found=inputs.get("builder image", "unknown"), ok=True))
     for name in [n.removeprefix("package ") for n in inputs if n.startswith("package ")]:
         other = records.get(name)
         key = inputs[f"package {name}"]
@@ -108,13 +121,15 @@ def _built_from(
         stand_in = f" ({other.stand_in})" if other and other.stand_in else ""
         stand_in += f" (UNPINNED: {other.unpinned})" if other and other.unpinned else ""
         what = f"{name}{stand_in}, key {key[:16]}"
-        links.append(Link("build root had", what if same else f"{what}: rebuilt since", ok=same))
+        links.append(
+            Link(what="build root had", found=what if same else f"{what}: rebuilt since", ok=same)
+        )
     return links
 
 
 def _seen(record: BuildRecord) -> list[Link]:
     return [
-        Link(f"gate {e.gate}", f"{e.feature}: {e.claim}: {e.observed}", ok=e.ok)
+        Link(what=f"gate {e.gate}", found=f"{e.feature}: {e.claim}: {e.observed}", ok=e.ok)
         for e in record.evidence
     ]
 
@@ -127,6 +142,6 @@ def _verified(host: Host, published: float) -> list[Link]:
         older = path.stat().st_mtime < published
         note = "; that was before this repo was published" if older else ""
         said = f"{good} of {len(checks)} checks good ({path}){note}"
-        links.append(Link("verified", said, ok=0 < good == len(checks) and not older))
+        links.append(Link(what="verified", found=said, ok=0 < good == len(checks) and not older))
     nothing = f"not yet: run `invoke verify {host.name}`"
-    return links or [Link("verified", nothing, ok=False)]
+    return links or [Link(what="verified", found=nothing, ok=False)]

@@ -347,10 +347,16 @@ def test_a_builder_is_made_as_its_recipe_says(
 @pytest.mark.parametrize(
     ("key", "word"),
     [
-        (RpmKey("K", LASTING, ("{}/a-login-page",)), "no ASCII-armored OpenPGP public key"),
-        (RpmKey("K", EXPIRED, ("{}/expired.asc",)), "expired on 2021-01-01"),
-        (RpmKey("K", EXPIRED, ("{}/lasting.asc",)), f"its fingerprint is {LASTING}"),
-        (RpmKey("K", LASTING), "the base image has no /etc/pki/rpm-gpg/K"),
+        (
+            RpmKey(file="K", fingerprint=LASTING, urls=("{}/a-login-page",)),
+            "no ASCII-armored OpenPGP public key",
+        ),
+        (RpmKey(file="K", fingerprint=EXPIRED, urls=("{}/expired.asc",)), "expired on 2021-01-01"),
+        (
+            RpmKey(file="K", fingerprint=EXPIRED, urls=("{}/lasting.asc",)),
+            f"its fingerprint is {LASTING}",
+        ),
+        (RpmKey(file="K", fingerprint=LASTING), "the base image has no /etc/pki/rpm-gpg/K"),
     ],
 )
 def test_a_key_that_is_not_good_stops_the_builder(

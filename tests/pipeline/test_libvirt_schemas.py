@@ -21,7 +21,14 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.engine
 TITLE = 'it\'s "quoted" <b>&amp; $(touch /tmp/pwned) `x` 日本語'
-GUEST = Guest("papeete", TITLE, 256, 1, "ovsbr0", "papeete is up")
+GUEST = Guest(
+    name="papeete",
+    title=TITLE,
+    memory_mb=256,
+    vcpus=1,
+    network="ovsbr0",
+    console_marker="papeete is up",
+)
 VISIBLE = st.text(st.characters(exclude_categories=["Cs", "Cc", "Cn"]), min_size=1).filter(
     str.isprintable
 )
@@ -47,14 +54,32 @@ NETWORK = render("network.xml.j2", network="ovsbr0", bridge="ovsbr0", uuid="")
 
 def test_what_we_send_is_valid(libvirts: Schemas) -> None:
     libvirts.validate("domain", domain(), "papeete")
-    libvirts.validate("domain", domain(Guest("p", TITLE, 1, 1, "n", "l", disk="file")), "papeete")
+    libvirts.validate(
+        "domain",
+        domain(
+            Guest(
+                name="p",
+                title=TITLE,
+                memory_mb=1,
+                vcpus=1,
+                network="n",
+                console_marker="l",
+                disk="file",
+            )
+        ),
+        "papeete",
+    )
     libvirts.validate("pool", POOL, "pool")
     libvirts.validate("network", NETWORK, "network")
 
 
 @given(VISIBLE)
 def test_any_title_is_valid(libvirts: Schemas, title: str) -> None:
-    libvirts.validate("domain", domain(Guest("p", title, 1, 1, "n", "l")), "p")
+    libvirts.validate(
+        "domain",
+        domain(Guest(name="p", title=title, memory_mb=1, vcpus=1, network="n", console_marker="l")),
+        "p",
+    )
 
 
 @pytest.mark.parametrize(

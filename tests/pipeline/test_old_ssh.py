@@ -63,7 +63,17 @@ def papara(sshd: Container, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     """The host as the inventory has it for an el6 machine; its key was read on its own console."""
     monkeypatch.setenv("SHEEPVIRT_STATE", str(tmp_path))
     port = sshd.published_port(PORT)
-    host = Host("papara", "el6", False, "127.0.0.1", port, "root", "ovsbr0", "ovsbr0", ())
+    host = Host(
+        name="papara",
+        target="el6",
+        rehearsal=False,
+        address="127.0.0.1",
+        port=port,
+        user="root",
+        bridge="ovsbr0",
+        network="ovsbr0",
+        guests=(),
+    )
     host = replace(host, old_ssh=True)
     sshd.run(["install", "-d", "-m", "700", "/root/.ssh"], check=True)
     keys = [hostkeys.public_key(h) for h in (host, replace(host, old_ssh=False))]

@@ -30,7 +30,17 @@ if TYPE_CHECKING:
     from sheepvirt.model.builds import BuildRecord, Target
 
 pytestmark = pytest.mark.engine
-HOST = Host("h", "rehearsal", True, "::1", 0, "root", "b", "n", ())
+HOST = Host(
+    name="h",
+    target="rehearsal",
+    rehearsal=True,
+    address="::1",
+    port=0,
+    user="root",
+    bridge="b",
+    network="n",
+    guests=(),
+)
 SPEC = """\
 Name: tiny
 Version: {version}
@@ -89,7 +99,15 @@ def switch(host: Container, records: tuple[BuildRecord, ...], folder: str) -> li
     host.write(
         "/etc/yum.repos.d/ours.repo", f"[ours]\nname=o\nbaseurl=file://{folder}\ngpgcheck=0\n"
     )
-    wanted = DesiredState(HOST, Dependencies((), ()), Path(), "", records, {}, Schemas(Path()))
+    wanted = DesiredState(
+        host=HOST,
+        dependencies=Dependencies(packages=(), services=()),
+        repo=Path(),
+        repomd="",
+        records=records,
+        images={},
+        schemas=Schemas(Path()),
+    )
     listed = "%{NAME}\\t%{NEVRA}\\t%{SHA1HEADER}\\t%{SOURCERPM}\\n"
 
     def look() -> Any:

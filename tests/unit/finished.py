@@ -34,14 +34,45 @@ LIVE = (DATA / "domain-sheepdog-live.xml").read_text(encoding="utf-8")
 NETWORK = (DATA / "network.xml").read_text(encoding="utf-8")
 POOL = (DATA / "pool.xml").read_text(encoding="utf-8")
 TITLE = 'it\'s "quoted" <b>&amp; spaced</b> 日本語'  # of the host that the XML is from
-GUEST = Guest("papeete", TITLE, 256, 1, "ovsbr0", "up")
-HOST = Host("tahiti", "rehearsal", True, "127.0.0.1", 0, "root", "ovsbr0", "ovsbr0", (GUEST,),
-            datapath="netdev")  # fmt: skip
-RPM = PublishedRpm("libvirt", "libvirt-7.0.0-1.rehearsal.x86_64", "libvirt/l.rpm", "f" * 64, "aa")
-SOURCE = PublishedRpm(
-    "libvirt", "libvirt-7.0.0-1.rehearsal.src", "libvirt/l.src.rpm", "e" * 64, "b"
+GUEST = Guest(
+    name="papeete", title=TITLE, memory_mb=256, vcpus=1, network="ovsbr0", console_marker="up"
 )
-RECORD = BuildRecord("libvirt", "7.0.0", "k", {}, (RPM, SOURCE), ("libvirt",), (), 1.0)
+HOST = Host(
+    name="tahiti",
+    target="rehearsal",
+    rehearsal=True,
+    address="127.0.0.1",
+    port=0,
+    user="root",
+    bridge="ovsbr0",
+    network="ovsbr0",
+    guests=(GUEST,),
+    datapath="netdev",
+)
+RPM = PublishedRpm(
+    name="libvirt",
+    nevra="libvirt-7.0.0-1.rehearsal.x86_64",
+    file="libvirt/l.rpm",
+    sha256="f" * 64,
+    header_sha1="aa",
+)
+SOURCE = PublishedRpm(
+    name="libvirt",
+    nevra="libvirt-7.0.0-1.rehearsal.src",
+    file="libvirt/l.src.rpm",
+    sha256="e" * 64,
+    header_sha1="b",
+)
+RECORD = BuildRecord(
+    package="libvirt",
+    version="7.0.0",
+    key="k",
+    inputs={},
+    rpms=(RPM, SOURCE),
+    install=("libvirt",),
+    evidence=(),
+    seconds=1.0,
+)
 
 
 class AnyXml(Schemas):
@@ -53,7 +84,7 @@ class AnyXml(Schemas):
 
 WANTED = DesiredState(
     host=HOST,
-    dependencies=Dependencies(("dbus", "nc"), ("openvswitch", "libvirtd")),
+    dependencies=Dependencies(packages=("dbus", "nc"), services=("openvswitch", "libvirtd")),
     repo=Path("/repo"),
     repomd="ab" * 32,
     records=(RECORD,),
@@ -76,15 +107,19 @@ def done() -> Facts:
         headers={"libvirt": "aa"},
         provided=frozenset({"dbus", "nc"}),
         services={"openvswitch": UP, "libvirtd": UP},
-        bridges={"ovsbr0": BridgeState("netdev", ("vnet1",), True)},
+        bridges={"ovsbr0": BridgeState(datapath="netdev", ports=("vnet1",), device=True)},
         networks={
-            "default": Definition("<network/>", True, True, True),
-            "ovsbr0": Definition(NETWORK, True, True, True),
+            "default": Definition(xml="<network/>", active=True, persistent=True, autostart=True),
+            "ovsbr0": Definition(xml=NETWORK, active=True, persistent=True, autostart=True),
         },
-        cluster=ClusterState("running, auto-recovery enabled", 1, listed=True),
-        pools={"sheepdog": Definition(POOL, True, True, True)},
+        cluster=ClusterState(status="running, auto-recovery enabled", nodes=1, listed=True),
+        pools={"sheepdog": Definition(xml=POOL, active=True, persistent=True, autostart=True)},
         vdis={"papeete": 10**9},
-        domains={"papeete": Definition(DOMAIN, True, True, True, LIVE)},
+        domains={
+            "papeete": Definition(
+                xml=DOMAIN, active=True, persistent=True, autostart=True, live_xml=LIVE
+            )
+        },
         texts={"/var/lib/sheepvirt/vdi-papeete.from": f"papeete-1.img {'0' * 64}"},
         hashes={
             repository.REPOMD: WANTED.repomd,
@@ -114,7 +149,7 @@ class Planned:
         wanted, code, out = self.plan.pop(0)
         assert wanted in line
         self.sent.append(stdin.read() if stdin else b"")
-        return client.Result(code, out, "")
+        return client.Result(code=code, stdout=out, stderr="")
 
 
 def context(

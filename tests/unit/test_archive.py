@@ -30,7 +30,7 @@ FILES_OK = settings(
 
 def lock_of(*contents: bytes, names: tuple[str, ...] = NAMES) -> Lock:
     members = tuple(
-        Member(name, len(data), hashlib.sha256(data).hexdigest())
+        Member(name=name, size=len(data), sha256=hashlib.sha256(data).hexdigest())
         for name, data in zip(names, contents, strict=True)
     )
     return Lock(
@@ -40,14 +40,27 @@ def lock_of(*contents: bytes, names: tuple[str, ...] = NAMES) -> Lock:
         made="2026-11-25 03:00:00 UTC",
         words=("libvirt",),
         images=(
-            ImageRow("builder", "sheepvirt/rehearsal-builder:00ff", f"sha256:{'1' * 64}",
-                     (f"sha256:{'2' * 64}",), names[1]),
+            ImageRow(
+                kind="builder",
+                tag="sheepvirt/rehearsal-builder:00ff",
+                id=f"sha256:{'1' * 64}",
+                layers=(f"sha256:{'2' * 64}",),
+                member=names[1],
+            ),
         ),
-        sources=(SourceRow("libvirt", "one.tar.xz", members[0].sha256, False, names[0]),),
-        packages=(PackageRow("libvirt", "7.0.0", "k"),),
+        sources=(
+            SourceRow(
+                package="libvirt",
+                file="one.tar.xz",
+                pin=members[0].sha256,
+                git=False,
+                member=names[0],
+            ),
+        ),
+        packages=(PackageRow(name="libvirt", version="7.0.0", key="k"),),
         installed={"rpm": ("a-1-1.x86_64",), "dpkg": ()},
         members=members,
-    )  # fmt: skip
+    )
 
 
 def written(folder: Path, *contents: bytes, lock: Lock | None = None) -> Path:
@@ -184,7 +197,10 @@ def test_members_and_what_they_are_for_must_match() -> None:
     cases = {
         "lists requirements.lock twice": (*lock.members, lock.members[3]),
         "lacks the member images/builder": (lock.members[0], *lock.members[2:]),
-        "does not use the member evil": (*lock.members, Member("evil", 0, "0" * 64)),
+        "does not use the member evil": (
+            *lock.members,
+            Member(name="evil", size=0, sha256="0" * 64),
+        ),
     }
     for words, members in cases.items():
         with pytest.raises(BundleError, match=words):

@@ -22,8 +22,12 @@ GOOD = Seen(
     release="CentOS release 6.10 (Final)\n",
     os_release=None,
     saved=False,
-    rpm=Result(0, "RPM version 4.8.0\n", ""),
-    yum=Result(0, "3.2.29\n  Installed: rpm-4.8.0-59.el6.x86_64 at 2018-06-26 14:34\n", ""),
+    rpm=Result(code=0, stdout="RPM version 4.8.0\n", stderr=""),
+    yum=Result(
+        code=0,
+        stdout="3.2.29\n  Installed: rpm-4.8.0-59.el6.x86_64 at 2018-06-26 14:34\n",
+        stderr="",
+    ),
 )
 DEBIAN = replace(
     GOOD, release=None, os_release='NAME="D"\nPRETTY_NAME="Debian GNU/Linux 11 (bullseye)"\n'
@@ -49,14 +53,25 @@ def test_what_centos_6_says_is_enough() -> None:
         (replace(GOOD, release=None), "a system without a name"),
         (replace(GOOD, release=""), "a system without a name"),
         (replace(GOOD, release=None, saved=True), "`docker save`"),
-        (replace(GOOD, rpm=Result(139, "", "")), "exit code 139"),
-        (replace(GOOD, rpm=Result(127, "", "")), "it has no rpm"),
-        (replace(GOOD, yum=Result(127, "", "")), "it has no yum"),
-        (replace(GOOD, rpm=Result(0, "RPM version 4.11.3\n", "")), "its rpm is 4.11.3, not 4.8"),
-        (replace(GOOD, rpm=Result(0, "RPM version 4.80.1\n", "")), "not 4.8"),
-        (replace(GOOD, yum=Result(0, "3.4.3\n", "")), "its yum is 3.4.3, not 3.2.29"),
+        (replace(GOOD, rpm=Result(code=139, stdout="", stderr="")), "exit code 139"),
+        (replace(GOOD, rpm=Result(code=127, stdout="", stderr="")), "it has no rpm"),
+        (replace(GOOD, yum=Result(code=127, stdout="", stderr="")), "it has no yum"),
         (
-            replace(GOOD, yum=Result(1, "", "Traceback\nImportError: No module named yum\n")),
+            replace(GOOD, rpm=Result(code=0, stdout="RPM version 4.11.3\n", stderr="")),
+            "its rpm is 4.11.3, not 4.8",
+        ),
+        (replace(GOOD, rpm=Result(code=0, stdout="RPM version 4.80.1\n", stderr="")), "not 4.8"),
+        (
+            replace(GOOD, yum=Result(code=0, stdout="3.4.3\n", stderr="")),
+            "its yum is 3.4.3, not 3.2.29",
+        ),
+        (
+            replace(
+                GOOD,
+                yum=Result(
+                    code=1, stdout="", stderr="Traceback\nImportError: No module named yum\n"
+                ),
+            ),
             "ImportError: No module named yum",
         ),
     ],

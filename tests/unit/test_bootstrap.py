@@ -19,8 +19,26 @@ from sheepvirt.model.builds import BuildRecord
 from sheepvirt.model.hosts import Change, Dependencies, Facts, Host
 from sheepvirt.ssh import client
 
-HOST = Host("tahiti", "rehearsal", True, "127.0.0.1", 0, "root", "ovsbr0", "ovsbr0", ())
-WANTED = DesiredState(HOST, Dependencies((), ()), Path("/repo"), "", (), {}, AnyXml(Path("/none")))
+HOST = Host(
+    name="tahiti",
+    target="rehearsal",
+    rehearsal=True,
+    address="127.0.0.1",
+    port=0,
+    user="root",
+    bridge="ovsbr0",
+    network="ovsbr0",
+    guests=(),
+)
+WANTED = DesiredState(
+    host=HOST,
+    dependencies=Dependencies(packages=(), services=()),
+    repo=Path("/repo"),
+    repomd="",
+    records=(),
+    images={},
+    schemas=AnyXml(Path("/none")),
+)
 
 
 def refuse(*args: Any, **_kwargs: Any) -> Any:
@@ -52,7 +70,7 @@ def step(name: str, log: list[str], *, done_at: str, fail: Exception | None = No
     """A step whose state is reached where the facts' os is ``done_at``."""
 
     def check(_wanted: DesiredState, facts: Facts, _earlier: Sequence[Change]) -> list[Change]:
-        return [] if facts.os >= done_at else [Change(name, f"{name} repaired")]
+        return [] if facts.os >= done_at else [Change(step=name, what=f"{name} repaired")]
 
     def apply(_wanted: DesiredState, _facts: Facts, context: StepContext) -> None:
         log.append(name)
@@ -60,11 +78,23 @@ def step(name: str, log: list[str], *, done_at: str, fail: Exception | None = No
         if fail:
             raise fail
 
-    return Step(name, check, apply)
+    return Step(name=name, check=check, apply=apply)
 
 
 def test_a_rehearsal_host_has_the_init_that_its_rpms_want() -> None:
-    old, new = (BuildRecord("libvirt", v, "k", {}, (), (), (), 1.0) for v in ("1.0.3", "7.0.0"))
+    old, new = (
+        BuildRecord(
+            package="libvirt",
+            version=v,
+            key="k",
+            inputs={},
+            rpms=(),
+            install=(),
+            evidence=(),
+            seconds=1.0,
+        )
+        for v in ("1.0.3", "7.0.0")
+    )
     sysv = replace(HOST, init="sysv")
     machine = replace(HOST, rehearsal=False)
     for host, records, init in (
@@ -130,7 +160,7 @@ def test_a_plan_of_an_absent_host_creates_nothing(
     for module, name in ((rehearsal, "ensure"), (client, "connect"), (locks, "lock")):
         monkeypatch.setattr(module, name, refuse)
     changes = runner.bootstrap(HOST, plan=True, progress=progress)
-    assert changes[0] == Change("host", "tahiti created, a rehearsal host")
+    assert changes[0] == Change(step="host", what="tahiti created, a rehearsal host")
     assert {"repo", "bridge", "network"} <= {c.step for c in changes}
 
 

@@ -17,8 +17,17 @@ from sheepvirt.sources import store
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-TARGET = Target("rehearsal", "", "bullseye", "x86_64", {"dist": ".rehearsal"}, Path())
-EL6 = Target("el6", "", "", "x86_64", {"dist": ".el6"}, Path())
+TARGET = Target(
+    name="rehearsal",
+    summary="",
+    suite="bullseye",
+    arch="x86_64",
+    macros={"dist": ".rehearsal"},
+    folder=Path(),
+)
+EL6 = Target(
+    name="el6", summary="", suite="", arch="x86_64", macros={"dist": ".el6"}, folder=Path()
+)
 HEAD = 'version = "1"\nspec = "a.spec"\nspec_from = "here"\n'
 PACKAGES = {
     "qemu": "",
@@ -69,7 +78,17 @@ def names(planned: BuildPlan) -> list[str]:
 
 def records(planned: BuildPlan) -> list[BuildRecord]:
     return [
-        BuildRecord(r.package.name, "1", r.key, r.inputs, (), (), (), 1.0) for r in planned.builds
+        BuildRecord(
+            package=r.package.name,
+            version="1",
+            key=r.key,
+            inputs=r.inputs,
+            rpms=(),
+            install=(),
+            evidence=(),
+            seconds=1.0,
+        )
+        for r in planned.builds
     ]
 
 
@@ -116,8 +135,19 @@ def test_a_later_run_keeps_the_maker_and_asks_no_network(
 
 
 def test_a_bundle_that_has_not_the_published_maker_decides(asked: list[str]) -> None:
-    former = [BuildRecord("sheepdog", "1", "k", {}, (), (), (), 1.0)]
-    planned = make(published=former, shelf=Shelf("b.tar", frozenset()))
+    former = [
+        BuildRecord(
+            package="sheepdog",
+            version="1",
+            key="k",
+            inputs={},
+            rpms=(),
+            install=(),
+            evidence=(),
+            seconds=1.0,
+        )
+    ]
+    planned = make(published=former, shelf=Shelf(name="b.tar", holds=frozenset()))
     assert [c.maker for c in planned.choices] == ["pocket"]
 
 

@@ -77,19 +77,28 @@ def written(folder: Path, **changes: object) -> Path:
         made="2026-11-25 03:00:00 UTC",
         words=("libvirt",),
         images=tuple(
-            ImageRow(kind, recipes.tag_of(TARGET, kind), f"sha256:{'1' * 64}", LAYERS,
-                     f"images/{kind}.tar.gz")
+            ImageRow(
+                kind=kind,
+                tag=recipes.tag_of(TARGET, kind),
+                id=f"sha256:{'1' * 64}",
+                layers=LAYERS,
+                member=f"images/{kind}.tar.gz",
+            )
             for kind in KINDS
         ),
-        sources=(SourceRow("a", "a.tar", PIN, False, f"sources/{PIN[:12]}/a.tar"),),
+        sources=(
+            SourceRow(
+                package="a", file="a.tar", pin=PIN, git=False, member=f"sources/{PIN[:12]}/a.tar"
+            ),
+        ),
         packages=(),
         installed={"rpm": (), "dpkg": ()},
         members=(),
-    )  # fmt: skip
+    )
     lock = replace(lock, **changes)  # type: ignore[arg-type]
     members, files = [], []
     for number, (name, data) in enumerate(contents.items()):
-        members.append(Member(name, len(data), hashlib.sha256(data).hexdigest()))
+        members.append(Member(name=name, size=len(data), sha256=hashlib.sha256(data).hexdigest()))
         files.append(folder / str(number))
         files[-1].write_bytes(data)
     used = {row.member for row in lock.images} | {row.member for row in lock.sources}
@@ -108,7 +117,9 @@ def use(path: Path, target: str = "") -> tuple[importer.Offline, str]:
 
 
 def image(kind: str, tag: str) -> ImageRow:
-    return ImageRow(kind, tag, f"sha256:{'1' * 64}", LAYERS, f"images/{kind}.tar.gz")
+    return ImageRow(
+        kind=kind, tag=tag, id=f"sha256:{'1' * 64}", layers=LAYERS, member=f"images/{kind}.tar.gz"
+    )
 
 
 def test_images_and_sources_are_taken_in_and_the_words_kept(tmp_path: Path, engine: Engine) -> None:
@@ -117,7 +128,7 @@ def test_images_and_sources_are_taken_in_and_the_words_kept(tmp_path: Path, engi
     assert set(engine.ids) == {recipes.tag_of(TARGET, kind) for kind in KINDS}
     assert offline.target == TARGET
     assert offline.words == ("libvirt",)
-    wanted = Source("a.tar", PIN)
+    wanted = Source(file="a.tar", sha256=PIN)
     assert offline.shelf.has(wanted)
     found = store.fetch(wanted, Stage("sources", quiet()), shelf=offline.shelf)
     assert found.read_bytes() == TARBALL
@@ -151,7 +162,7 @@ def test_of_a_broken_bundle_nothing_is_taken_in(tmp_path: Path, engine: Engine, 
         use(path)
     assert engine.loaded == []
     assert engine.ids == {}
-    assert store.cached(Source("a.tar", PIN)) is None
+    assert store.cached(Source(file="a.tar", sha256=PIN)) is None
 
 
 def test_of_a_bundle_for_another_recipe_nothing_is_taken_in(tmp_path: Path, engine: Engine) -> None:

@@ -189,7 +189,12 @@ def test_a_newer_target_allows_more() -> None:
     assert "/usr/bin/new-tool" in new.symbol_versions
     left = {v.rule for v in old_tools.check(new, el7)}
     assert left == {"rich dependency", "rpmlib feature", "weak dependency"}
-    assert old_tools.check_metadata([Metadata("p", "primary", ("xz", "xz"))], el7) == []
+    assert (
+        old_tools.check_metadata(
+            [Metadata(file="p", kind="primary", compressions=("xz", "xz"))], el7
+        )
+        == []
+    )
 
 
 @pytest.mark.parametrize("told", ["", "gzip", "none", "ufdio"])

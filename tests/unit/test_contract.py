@@ -23,7 +23,16 @@ DRIVER = next(f for f in catalog.load_package("qemu").features if f.name == "she
 
 
 def rpm(name: str, **more: tuple[str, ...]) -> Rpm:
-    plain = Rpm(name, 0, "7.0.0", "1.rehearsal", "x86_64", Path(f"{name}.rpm"), "", "")
+    plain = Rpm(
+        name=name,
+        epoch=0,
+        version="7.0.0",
+        release="1.rehearsal",
+        arch="x86_64",
+        path=Path(f"{name}.rpm"),
+        sha256="",
+        header_sha1="",
+    )
     return replace(plain, **more)  # type: ignore[arg-type]
 
 
@@ -167,8 +176,17 @@ def test_a_release_of_another_target_is_caught() -> None:
 
 
 def test_missing_evidence_stops_the_run_and_names_each_claim() -> None:
-    good = Evidence("rpm", "libvirt", "sheepdog", "file", "seen", ok=True)
-    bad = Evidence("rpm", "libvirt", "sheepdog", "Requires: sheepdog", "not there", ok=False)
+    good = Evidence(
+        gate="rpm", package="libvirt", feature="sheepdog", claim="file", observed="seen", ok=True
+    )
+    bad = Evidence(
+        gate="rpm",
+        package="libvirt",
+        feature="sheepdog",
+        claim="Requires: sheepdog",
+        observed="not there",
+        ok=False,
+    )
     contract.require([good], where="the log")
     with pytest.raises(ContractError, match="Requires: sheepdog: not there") as caught:
         contract.require([good, bad], where="the log")

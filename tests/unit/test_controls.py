@@ -15,22 +15,65 @@ from sheepvirt.verify.controls import host_controls, rpm_controls
 from sheepvirt.verify.model import Control, ControlContext, Outcome, plain
 
 SO = "/usr/lib64/libvirt/storage-backend/libvirt_storage_backend_sheepdog.so"
-GUEST = Guest("papeete", "title", 256, 1, "ovsbr0", "ia ora na")
-HOST = Host("tahiti", "rehearsal", True, "127.0.0.1", 0, "root", "ovsbr0", "ovsbr0", (GUEST,))
-FEATURES = (("libvirt", Feature("sheepdog", rpm_file=SO, host_line="Sheepdog")),)
+GUEST = Guest(
+    name="papeete",
+    title="title",
+    memory_mb=256,
+    vcpus=1,
+    network="ovsbr0",
+    console_marker="ia ora na",
+)
+HOST = Host(
+    name="tahiti",
+    target="rehearsal",
+    rehearsal=True,
+    address="127.0.0.1",
+    port=0,
+    user="root",
+    bridge="ovsbr0",
+    network="ovsbr0",
+    guests=(GUEST,),
+)
+FEATURES = (("libvirt", Feature(name="sheepdog", rpm_file=SO, host_line="Sheepdog")),)
 RPMS = tuple(
-    PublishedRpm(n, f"{n}-7.0.0-1.el8.x86_64", "f", "s", "h") for n in ("libvirt", "libvirt-client")
+    PublishedRpm(name=n, nevra=f"{n}-7.0.0-1.el8.x86_64", file="f", sha256="s", header_sha1="h")
+    for n in ("libvirt", "libvirt-client")
 )
 RECORDS = (
-    BuildRecord("qemu", "5.2.0", "k", {}, (), ("qemu-kvm",), (), 1.0),
-    BuildRecord("libvirt", "7.0.0", "k", {}, RPMS, ("libvirt",), (), 1.0),
+    BuildRecord(
+        package="qemu",
+        version="5.2.0",
+        key="k",
+        inputs={},
+        rpms=(),
+        install=("qemu-kvm",),
+        evidence=(),
+        seconds=1.0,
+    ),
+    BuildRecord(
+        package="libvirt",
+        version="7.0.0",
+        key="k",
+        inputs={},
+        rpms=RPMS,
+        install=("libvirt",),
+        evidence=(),
+        seconds=1.0,
+    ),
 )
 NETWORK = "<network><name>ovsbr0</name><uuid>u</uuid><bridge name='ovsbr0'/></network>"
 POOL = "<pool type='sheepdog'><source><host name='127.0.0.1' port='7000'/></source></pool>"
 
 
 def table(host: Host = HOST) -> dict[str, Control]:
-    context = ControlContext(host, RECORDS, FEATURES, NETWORK, POOL, removable="lzop")
+    context = ControlContext(
+        host=host,
+        records=RECORDS,
+        features=FEATURES,
+        network_xml=NETWORK,
+        pool_xml=POOL,
+        removable="lzop",
+    )
     return {c.name: c for c in host_controls.on_host(context)}
 
 
@@ -170,7 +213,12 @@ def test_each_kind_of_guest_is_broken_once() -> None:
     ],
 )
 def test_exactly_what_was_expected_must_fail(expected: set[str], seen: set[str], ok: bool) -> None:
-    assert Outcome("c", frozenset(expected), frozenset(seen), "", 0).ok is ok
+    assert (
+        Outcome(
+            control="c", expected=frozenset(expected), seen=frozenset(seen), restored="", seconds=0
+        ).ok
+        is ok
+    )
 
 
 def test_a_stand_in_has_the_same_checks() -> None:

@@ -29,7 +29,7 @@ CONFIDENTIAL = 0o100640
 
 
 def row(what: str, kind: str = "c", path: str = ONE) -> Altered:
-    return Altered(path, what, kind)
+    return Altered(path=path, what=what, kind=kind)
 
 
 def host(content: bytes) -> Callable[[str], bytes]:

@@ -67,7 +67,7 @@ def test_building_on_it_says_what_is_missing_before_anything_is_begun(
     def begun(*_: object) -> None:
         raise AssertionError("something was begun")
 
-    missing = Finding("base image", False, "out of reach", "name a mirror")
+    missing = Finding(what="base image", ok=False, detail="out of reach", fix="name a mirror")
     monkeypatch.setattr(preflight, "examine", lambda _target: (missing,))
     monkeypatch.setattr(execute, "lock", begun)
     with pytest.raises(PreflightError, match=r"base image: out of reach\n.*name a mirror"):

@@ -38,11 +38,11 @@ class Recorder:
 
 
 def ok(text: str) -> Result:
-    return Result(0, text, "")
+    return Result(code=0, stdout=text, stderr="")
 
 
 OLD = {
-    ("sh", "command -v rpmspec"): Result(1, "", ""),
+    ("sh", "command -v rpmspec"): Result(code=1, stdout="", stderr=""),
     ("rpmbuild", "-bs"): ok("Wrote: /build/X/a-1-2.el6.src.rpm\n"),
     ("sh", 'ls "$1"/*.src.rpm'): ok("/build/X/a-1-2.el6.src.rpm\n"),
     ("rpm", "-qp"): ok(SOURCE),
@@ -51,9 +51,9 @@ OLD = {
     ("rpmbuild", "-bc"): ok("./configure --with-storage-sheepdog\n"),
     # As rpm 4.8.1 ends; a later one says "by glob" of patterns.
     ("rpmbuild", "-bi"): Result(
-        1,
-        "make install DESTDIR=/build/X/EMPTY\n",
-        "error: File not found: /build/X/EMPTY/usr/bin/a\n"
+        code=1,
+        stdout="make install DESTDIR=/build/X/EMPTY\n",
+        stderr="error: File not found: /build/X/EMPTY/usr/bin/a\n"
         "error: File not found by glob: /build/X/EMPTY/usr/share/a-*\n"
         "\n\nRPM build errors:\n    File not found: /build/X/EMPTY/usr/bin/a\n",
     ),
@@ -99,6 +99,8 @@ def test_each_question_gets_the_macros_of_the_target() -> None:
 
 @pytest.mark.parametrize("broken", [("rpmbuild", "-bs"), ("rpm", "-q"), ("rpmbuild", "-bc")])
 def test_a_spec_that_rpm_cannot_read_is_named(broken: tuple[str, str]) -> None:
-    root = Recorder({**OLD, broken: Result(1, "", "error: line 3: Unknown tag: Nmae")})
+    root = Recorder(
+        {**OLD, broken: Result(code=1, stdout="", stderr="error: line 3: Unknown tag: Nmae")}
+    )
     with pytest.raises(SpecError, match=r"a\.spec.*\n.*line 3: Unknown tag"):
         expand(root)

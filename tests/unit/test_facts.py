@@ -106,22 +106,25 @@ def test_rpms_are_read_with_epoch_and_header() -> None:
     assert found.headers == {"a": "abc"}
 
 
-S = ServiceState
+ON = ServiceState(active=True, enabled=True)
+ON_UNTIL_BOOT = ServiceState(active=True, enabled=False)
+ON_FROM_BOOT = ServiceState(active=False, enabled=True)
+OFF = ServiceState(active=False, enabled=False)
 UNIT = "LoadState={0}\nActiveState={1}\nUnitFileState={2}\n"
 
 
 @pytest.mark.parametrize(
     ("service", "socket", "state"),
     [
-        (("loaded", "active", "enabled"), ("not-found", "inactive", ""), S(True, True)),
-        (("loaded", "active", "disabled"), ("not-found", "", ""), S(True, False)),
+        (("loaded", "active", "enabled"), ("not-found", "inactive", ""), ON),
+        (("loaded", "active", "disabled"), ("not-found", "", ""), ON_UNTIL_BOOT),
         # virtlogd: its unit has only Also=virtlogd.socket.
-        (("loaded", "inactive", "indirect"), ("loaded", "active", "enabled"), S(True, True)),
-        (("loaded", "active", "indirect"), ("loaded", "active", "disabled"), S(True, False)),
+        (("loaded", "inactive", "indirect"), ("loaded", "active", "enabled"), ON),
+        (("loaded", "active", "indirect"), ("loaded", "active", "disabled"), ON_UNTIL_BOOT),
         # libvirtd exits when idle; a socket alone starts no guest at boot.
-        (("loaded", "inactive", "enabled"), ("loaded", "active", "enabled"), S(True, True)),
-        (("loaded", "inactive", "disabled"), ("loaded", "active", "enabled"), S(True, False)),
-        (("loaded", "failed", "enabled"), ("not-found", "", ""), S(False, True)),
+        (("loaded", "inactive", "enabled"), ("loaded", "active", "enabled"), ON),
+        (("loaded", "inactive", "disabled"), ("loaded", "active", "enabled"), ON_UNTIL_BOOT),
+        (("loaded", "failed", "enabled"), ("not-found", "", ""), ON_FROM_BOOT),
         (("not-found", "inactive", ""), ("not-found", "inactive", ""), None),
     ],
 )  # fmt: skip
@@ -138,10 +141,10 @@ LISTED = "x\t0:off\t1:off\t2:on\t3:{0}\t4:on\t5:on\t6:off\nstatus {1}\n"
 @pytest.mark.parametrize(
     ("text", "state"),
     [
-        (LISTED.format("on", 0), S(True, True)),
-        (LISTED.format("off", 0), S(True, False)),
-        (LISTED.format("on", 3), S(False, True)),
-        ("status 1\n", S(False, False)),  # chkconfig does not know it yet
+        (LISTED.format("on", 0), ON),
+        (LISTED.format("off", 0), ON_UNTIL_BOOT),
+        (LISTED.format("on", 3), ON_FROM_BOOT),
+        ("status 1\n", OFF),  # chkconfig does not know it yet
         ("", None),
     ],
 )
@@ -175,8 +178,8 @@ def test_init_scripts_are_read_with_their_overrides_and_links() -> None:
 def test_bridges_have_datapath_ports_and_a_device() -> None:
     found = parse({"bridges": 'ovsbr0 device netdev vnet0 vnet1\nbr1 - "" \n'})
     assert found.bridges == {
-        "ovsbr0": BridgeState("netdev", ("vnet0", "vnet1"), True),
-        "br1": BridgeState("system", (), False),
+        "ovsbr0": BridgeState(datapath="netdev", ports=("vnet0", "vnet1"), device=True),
+        "br1": BridgeState(datapath="system", ports=(), device=False),
     }
 
 
@@ -215,10 +218,16 @@ def test_a_cluster_is_read_in_the_words_of_dog() -> None:
             "c b\\ \\\\c 3 20 0 0 17 ac 1  22\n= broken\n",
         }
     )
-    assert found.cluster == ClusterState("running, auto-recovery enabled", 1, False)
+    assert found.cluster == ClusterState(
+        status="running, auto-recovery enabled", nodes=1, listed=False
+    )
     assert found.vdis == {"a": 1000, "b \\c": 20}
-    assert parse({"cluster": "dog\n", "nodes": ""}).cluster == ClusterState("", 0, False)
-    assert parse({"cluster": "dog\n", "vdis": "listed\n"}).cluster == ClusterState("", 0, True)
+    assert parse({"cluster": "dog\n", "nodes": ""}).cluster == ClusterState(
+        status="", nodes=0, listed=False
+    )
+    assert parse({"cluster": "dog\n", "vdis": "listed\n"}).cluster == ClusterState(
+        status="", nodes=0, listed=True
+    )
     assert parse({"cluster": ""}).cluster is None
 
 

@@ -61,7 +61,9 @@ def upstream(tmp_path: Path) -> Path:
 
 
 def fetch(pin: str) -> Path:
-    return store.fetch(Source(FILE, git=GitSource(URL, pin)), Stage("sources", quiet()))
+    return store.fetch(
+        Source(file=FILE, git=GitSource(url=URL, commit=pin)), Stage("sources", quiet())
+    )
 
 
 def kept(folder: Path) -> list[str]:
@@ -72,7 +74,7 @@ def kept(folder: Path) -> list[str]:
 def test_a_commit_becomes_a_tarball_by_way_of_the_users_mirror(upstream: Path) -> None:
     pin = commit(upstream, "one\n")
     commit(upstream, "two\n")
-    assert git.availability(GitSource(URL, pin)).why == f"{URL} answers"
+    assert git.availability(GitSource(url=URL, commit=pin)).why == f"{URL} answers"
     path = fetch(pin)
     assert path.name == FILE
     with tarfile.open(path) as archive:
@@ -100,14 +102,14 @@ def test_what_is_in_the_cache_needs_no_upstream(upstream: Path) -> None:
     pin = commit(upstream, "one\n")
     first = fetch(pin).read_bytes()
     upstream.rename(upstream.with_name("gone"))
-    assert git.availability(GitSource(URL, pin)).why == "its source is in the cache"
+    assert git.availability(GitSource(url=URL, commit=pin)).why == "its source is in the cache"
     assert fetch(pin).read_bytes() == first
 
 
 def test_a_cached_repository_that_went_bad_is_fetched_again(upstream: Path) -> None:
     pin = commit(upstream, "one\n")
     first = fetch(pin).read_bytes()
-    home = git.home(GitSource(URL, pin))
+    home = git.home(GitSource(url=URL, commit=pin))
     blob = run(home, "rev-parse", f"{pin}:spec")
     other = run(home, "hash-object", "-w", "--stdin-paths", input="/dev/null")
     paths = [home / "objects" / name[:2] / name[2:] for name in (blob, other)]
@@ -124,11 +126,11 @@ def test_a_cached_repository_that_was_cut_short_is_not_in_the_cache(upstream: Pa
     pin = commit(upstream, "one\n")
     fetch(pin)
     upstream.rename(upstream.with_name("gone"))
-    for path in (git.home(GitSource(URL, pin)) / "objects").rglob("*"):
+    for path in (git.home(GitSource(url=URL, commit=pin)) / "objects").rglob("*"):
         if path.is_file():
             path.chmod(0o644)
             path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    availability = git.availability(GitSource(URL, pin))
+    availability = git.availability(GitSource(url=URL, commit=pin))
     assert not availability.ok
     assert "does not answer" in availability.why
 
@@ -157,7 +159,7 @@ def test_a_server_that_answers_and_breaks_off_leaves_nothing(
     with settings.open("a") as handle:
         handle.write(f'[protocol "ext"]\nallow = always\n[url "ext::{cut} {upstream}"]\n')
         handle.write(f"insteadOf = {URL}\n")
-    assert git.availability(GitSource(URL, pin)).why == f"{URL} answers"
+    assert git.availability(GitSource(url=URL, commit=pin)).why == f"{URL} answers"
     with pytest.raises(SourceUnreachableError, match=f"git cannot fetch {URL}") as caught:
         fetch(pin)
     assert "insteadOf" in caught.value.hint
@@ -195,7 +197,7 @@ def test_a_server_that_gives_no_commit_by_its_id_gives_its_branches(
 
 
 def test_out_of_reach_says_what_git_said_and_how_to_name_a_mirror(tmp_path: Path) -> None:
-    availability = git.availability(GitSource(URL, "ab" * 20))
+    availability = git.availability(GitSource(url=URL, commit="ab" * 20))
     assert not availability.ok
     assert URL in availability.why
     with pytest.raises(SourceUnreachableError, match="does not appear to be a git rep") as caught:
@@ -212,14 +214,14 @@ def test_a_pack_takes_a_commit_without_its_history_to_another_machine(
     pin = commit(upstream, "one\n")
     first = fetch(pin).read_bytes()
     pack = tmp_path / "a.pack"
-    git.pack(GitSource(URL, pin), pack)
+    git.pack(GitSource(url=URL, commit=pin), pack)
     upstream.rename(upstream.with_name("gone"))
     monkeypatch.setenv("SHEEPVIRT_CACHE", str(tmp_path / "other"))
     git.unpack(pin, pack)
-    wanted = Source(FILE, git=GitSource(URL, pin))
-    shelf = Shelf("b.tar", frozenset({(pin, FILE)}))
+    wanted = Source(file=FILE, git=GitSource(url=URL, commit=pin))
+    shelf = Shelf(name="b.tar", holds=frozenset({(pin, FILE)}))
     assert store.fetch(wanted, Stage("sources", quiet()), shelf=shelf).read_bytes() == first
-    assert not git._damage(git.home(GitSource(URL, pin)))
+    assert not git._damage(git.home(GitSource(url=URL, commit=pin)))
 
 
 def test_a_pack_of_another_commit_or_a_damaged_one_is_not_kept(
@@ -228,7 +230,7 @@ def test_a_pack_of_another_commit_or_a_damaged_one_is_not_kept(
     pin = commit(upstream, "one\n")
     fetch(pin)
     pack = tmp_path / "a.pack"
-    git.pack(GitSource(URL, pin), pack)
+    git.pack(GitSource(url=URL, commit=pin), pack)
     monkeypatch.setenv("SHEEPVIRT_CACHE", str(tmp_path / "cache2"))
     with pytest.raises(SourceError, match=f"the pack of commit {'ab' * 20} is damaged"):
         git.unpack("ab" * 20, pack)
@@ -245,8 +247,8 @@ def test_a_pack_of_another_commit_or_a_damaged_one_is_not_kept(
 
 def test_with_a_shelf_git_fetches_nothing(upstream: Path) -> None:
     pin = commit(upstream, "one\n")
-    wanted = Source(FILE, git=GitSource(URL, pin))
-    shelf = Shelf("b.tar", frozenset({(pin, FILE)}))
+    wanted = Source(file=FILE, git=GitSource(url=URL, commit=pin))
+    shelf = Shelf(name="b.tar", holds=frozenset({(pin, FILE)}))
     with pytest.raises(SourceUnreachableError, match="the network is off"):
         store.fetch(wanted, Stage("sources", quiet()), shelf=shelf)
 
@@ -271,7 +273,7 @@ def test_a_server_that_hangs_is_given_up_with_all_that_git_started(
     monkeypatch.setenv("PATH", f"{fake.parent}:{os.environ['PATH']}")
     monkeypatch.setattr(git, "ASK", 1.0)
     started = time.monotonic()
-    availability = git.availability(GitSource(URL, "ab" * 20))
+    availability = git.availability(GitSource(url=URL, commit="ab" * 20))
     assert time.monotonic() - started < 10
     assert "no answer within" in availability.why
     helper = int((tmp_path / "helper").read_text())
@@ -290,6 +292,6 @@ def _lives(process: int) -> bool:
 
 def test_without_git_a_source_is_out_of_reach(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
-    assert git.availability(GitSource(URL, "ab" * 20)).why == (
+    assert git.availability(GitSource(url=URL, commit="ab" * 20)).why == (
         f"{URL} does not answer (git is not installed)"
     )

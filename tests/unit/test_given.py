@@ -19,7 +19,14 @@ from sheepvirt.model.builds import BuildRecord, Package, Source, Target
 from sheepvirt.model.hosts import Host
 from sheepvirt.sources import local, store
 
-TARGET = Target("rehearsal", "", "bullseye", "x86_64", {"dist": ".rehearsal"}, Path())
+TARGET = Target(
+    name="rehearsal",
+    summary="",
+    suite="bullseye",
+    arch="x86_64",
+    macros={"dist": ".rehearsal"},
+    folder=Path(),
+)
 PINNED = hashlib.sha256(b"upstream's").hexdigest()
 OTHER = hashlib.sha256(b"somebody's").hexdigest()
 TOML = f"""\
@@ -48,12 +55,35 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def package(*more: Source) -> Package:
-    own = (Source("libvirt-1.0.3.tar.gz", PINNED, ("https://a.invalid/l",)), *more)
-    return Package("libvirt", "1.0.3", "a.spec", "tarball", own, (), (), (), (), (), "", Path())
+    own = (Source(file="libvirt-1.0.3.tar.gz", sha256=PINNED, urls=("https://a.invalid/l",)), *more)
+    return Package(
+        name="libvirt",
+        version="1.0.3",
+        spec="a.spec",
+        spec_from="tarball",
+        sources=own,
+        features=(),
+        needs=(),
+        targets=(),
+        rpmbuild_args=(),
+        install=(),
+        stand_in="",
+        folder=Path(),
+    )
 
 
 def record(unpinned: str = "") -> BuildRecord:
-    return BuildRecord("libvirt", "1.0.3", "k", {}, (), (), (), 1.0, unpinned=unpinned)
+    return BuildRecord(
+        package="libvirt",
+        version="1.0.3",
+        key="k",
+        inputs={},
+        rpms=(),
+        install=(),
+        evidence=(),
+        seconds=1.0,
+        unpinned=unpinned,
+    )
 
 
 def test_a_file_with_the_pinned_hash_is_the_pinned_source(data: Path) -> None:
@@ -117,7 +147,7 @@ def test_a_source_that_nothing_needs_is_refused(data: Path) -> None:
 
 
 def test_of_several_sources_it_is_the_one_of_its_hash_or_name() -> None:
-    two = package(Source("more.tar.gz", OTHER))
+    two = package(Source(file="more.tar.gz", sha256=OTHER))
     assert local.use(two, Path("/x.tgz"), OTHER).sources[1].given == Path("/x.tgz")
     named = local.use(two, Path("/more.tar.gz"), "c" * 64)
     assert (named.sources[0], named.sources[1].pin) == (two.sources[0], "c" * 64)
@@ -138,7 +168,7 @@ def test_what_was_built_is_found_again_in_the_cache_by_its_record() -> None:
     made = local.use(package(), Path("/x.tgz"), OTHER)
     inputs = plan.inputs(made, TARGET, "i", {}, {})
     again = local.recall(package(), replace(record(made.unpinned), inputs=inputs))
-    assert again.sources == (Source("libvirt-1.0.3.tar.gz", OTHER),)
+    assert again.sources == (Source(file="libvirt-1.0.3.tar.gz", sha256=OTHER),)
     assert again.unpinned == made.unpinned
     assert local.recall(package(), record()) == package()
 
@@ -153,7 +183,17 @@ def test_the_manifest_keeps_it_and_one_of_before_has_none() -> None:
 def test_a_real_machine_gets_nothing_unpinned_and_a_rehearsal_hears_of_it(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    host = Host("moorea", "rehearsal", True, "::1", 22, "root", "b", "n", ())
+    host = Host(
+        name="moorea",
+        target="rehearsal",
+        rehearsal=True,
+        address="::1",
+        port=22,
+        user="root",
+        bridge="b",
+        network="n",
+        guests=(),
+    )
     local.admit(host, [record("from a stranger"), record()], Progress())
     assert capsys.readouterr().out.count("UNPINNED: libvirt 1.0.3: from a stranger") == 1
     real = replace(host, rehearsal=False)

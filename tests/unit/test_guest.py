@@ -11,7 +11,14 @@ from sheepvirt.images import guest as guests
 from sheepvirt.images import recipes
 from sheepvirt.model.hosts import Guest
 
-GUEST = Guest("papeete", "a title", 256, 1, "ovsbr0", "papeete: ia ora na")
+GUEST = Guest(
+    name="papeete",
+    title="a title",
+    memory_mb=256,
+    vcpus=1,
+    network="ovsbr0",
+    console_marker="papeete: ia ora na",
+)
 
 
 @pytest.fixture(autouse=True)

@@ -118,7 +118,7 @@ def test_files_that_were_put_back_are_no_success() -> None:
         ifcfg.check_seen(wanted(), el6(), ())
     assert "address (DHCP or static)" in caught.value.hint
     # In a plan they are still to be written.
-    assert ifcfg.check_seen(wanted(), el6(), [Change(ifcfg.NAME, "x written")]) == []
+    assert ifcfg.check_seen(wanted(), el6(), [Change(step=ifcfg.NAME, what="x written")]) == []
 
 
 class Guarded:
@@ -177,11 +177,14 @@ def test_the_guard_does_nothing_when_it_was_told_to_let_go(tmp_path: Path) -> No
 def test_the_reboot_comes_after_them() -> None:
     names = [step.name for step in STEPS]
     assert names.index("packages") < names.index(ifcfg.NAME) < names.index("reboot")
-    assert reboot.check(WANTED, done(), [Change(ifcfg.NAME, "written")])
+    assert reboot.check(WANTED, done(), [Change(step=ifcfg.NAME, what="written")])
 
 
 def test_an_uplink_that_is_off_the_bridge_is_brought_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    here = replace(seen(el6()), bridges={"ovsbr0": BridgeState("system", ("vnet1",), True)})
+    here = replace(
+        seen(el6()),
+        bridges={"ovsbr0": BridgeState(datapath="system", ports=("vnet1",), device=True)},
+    )
     assert changes(bridge.STEP, here, wanted()) == ["eth0 brought up as the uplink of ovsbr0"]
     worker, planned = context(monkeypatch, ("ifup eth0", 0, ""), ("add-br ovsbr0", 0, ""),
                             ("test -e", 0, ""))  # fmt: skip
@@ -197,9 +200,9 @@ def test_an_uplink_that_is_off_the_bridge_is_brought_up(monkeypatch: pytest.Monk
 
 def test_before_the_reboot_the_uplink_is_left_alone() -> None:
     """We come in over it, and its file does not count yet."""
-    here = replace(el6(), bridges={"ovsbr0": BridgeState("system", (), True)})
+    here = replace(el6(), bridges={"ovsbr0": BridgeState(datapath="system", ports=(), device=True)})
     assert changes(bridge.STEP, replace(here, reboot_wanted="b/2"), wanted()) == []
-    assert bridge.check(wanted(), here, [Change(ifcfg.NAME, "written")]) == []
+    assert bridge.check(wanted(), here, [Change(step=ifcfg.NAME, what="written")]) == []
 
 
 def test_a_second_run_changes_nothing() -> None:
@@ -264,7 +267,9 @@ def test_a_host_without_such_files_has_its_bridge_in_the_database_alone() -> Non
 
 
 def test_in_a_plan_the_scripts_come_with_the_packages() -> None:
-    assert ifcfg.check(wanted(), el6(ifup="/elsewhere"), [Change("packages", "openvswitch by yum")])
+    assert ifcfg.check(
+        wanted(), el6(ifup="/elsewhere"), [Change(step="packages", what="openvswitch by yum")]
+    )
 
 
 def test_broken_files_are_read_as_far_as_they_go() -> None:

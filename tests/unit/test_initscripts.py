@@ -65,7 +65,7 @@ def test_headers_are_read_as_chkconfig_reads_them() -> None:
     assert read("x", "# chkconfig: 2345 9 123\n") is None  # a number above 99
     assert read("x", "#!/bin/sh\n# nothing of the kind\n") is None
     assert read("x", "# chkconfig: 35 1 2\n", "# chkconfig: 2345 30 70\n") == Script(
-        "x", LEVELS, 30, 70, provides=("x",)
+        name="x", levels=LEVELS, start=30, stop=70, provides=("x",)
     )
 
 

@@ -13,15 +13,44 @@ from sheepvirt.builds import plan
 from sheepvirt.core.errors import ConfigError, SourceUnreachableError, UnknownNameError
 from sheepvirt.model.builds import Availability, BuildRecord, Package, Request, Target
 
-TARGET = Target("rehearsal", "", "bullseye", "x86_64", {"dist": ".rehearsal"}, Path())
+TARGET = Target(
+    name="rehearsal",
+    summary="",
+    suite="bullseye",
+    arch="x86_64",
+    macros={"dist": ".rehearsal"},
+    folder=Path(),
+)
 
 
 def package(name: str, *needs: str, targets: tuple[str, ...] = ()) -> Package:
-    return Package(name, "1", f"{name}.spec", "here", (), (), needs, targets, (), (), "", Path())
+    return Package(
+        name=name,
+        version="1",
+        spec=f"{name}.spec",
+        spec_from="here",
+        sources=(),
+        features=(),
+        needs=needs,
+        targets=targets,
+        rpmbuild_args=(),
+        install=(),
+        stand_in="",
+        folder=Path(),
+    )
 
 
 def record(name: str, key: str, inputs: dict[str, str]) -> BuildRecord:
-    return BuildRecord(name, "1", key, inputs, (), (), (), 1.0)
+    return BuildRecord(
+        package=name,
+        version="1",
+        key=key,
+        inputs=inputs,
+        rpms=(),
+        install=(),
+        evidence=(),
+        seconds=1.0,
+    )
 
 
 def order(*packages: Package, wanted: tuple[str, ...] = ()) -> list[str]:
@@ -180,13 +209,19 @@ def request(*words: str) -> Request:
 
 
 def test_a_forced_maker_names_nothing_to_build() -> None:
-    assert request("sheepdog=real", "libvirt") == Request(("libvirt",), {"sheepdog": "real"}, {})
+    assert request("sheepdog=real", "libvirt") == Request(
+        names=("libvirt",), makers={"sheepdog": "real"}, versions={}
+    )
 
 
 def test_a_version_names_what_is_built_and_is_the_real_ones() -> None:
-    assert request("libvirt=1.0.3", "libvirt") == Request(("libvirt",), {}, {"libvirt": "1.0.3"})
+    assert request("libvirt=1.0.3", "libvirt") == Request(
+        names=("libvirt",), makers={}, versions={"libvirt": "1.0.3"}
+    )
     found = request("sheepdog=1.0.1")
-    assert found == Request(("sheepdog",), {"sheepdog": "real"}, {"sheepdog": "1.0.1"})
+    assert found == Request(
+        names=("sheepdog",), makers={"sheepdog": "real"}, versions={"sheepdog": "1.0.1"}
+    )
 
 
 def test_the_target_chooses_versions_and_the_command_line_overrules_it() -> None:

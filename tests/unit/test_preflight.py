@@ -26,8 +26,10 @@ if TYPE_CHECKING:
     from sheepvirt.model.builds import Target
 
 EL6 = catalog.load_target("el6")
-GOOD = Finding("a", True, "fine")
-BAD = Finding("base image", False, "the registry\nis out of reach", "name a mirror")
+GOOD = Finding(what="a", ok=True, detail="fine")
+BAD = Finding(
+    what="base image", ok=False, detail="the registry\nis out of reach", fix="name a mirror"
+)
 REPOMD = b'<?xml version="1.0" encoding="UTF-8"?>\n<repomd xmlns="http://linux.duke.edu/">\n'
 
 MAPS = (

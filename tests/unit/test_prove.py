@@ -21,16 +21,38 @@ from sheepvirt.verify import verification
 from sheepvirt.verify.controls import claim_controls, control_runner, gate_controls, host_controls
 from sheepvirt.verify.model import Command, Control, Outcome
 
-GUEST = Guest("papeete", "title", 256, 1, "ovsbr0", "ia ora na")
-HOST = Host("tahiti", "rehearsal", True, "127.0.0.1", 0, "root", "ovsbr0", "ovsbr0", (GUEST,))
+GUEST = Guest(
+    name="papeete",
+    title="title",
+    memory_mb=256,
+    vcpus=1,
+    network="ovsbr0",
+    console_marker="ia ora na",
+)
+HOST = Host(
+    name="tahiti",
+    target="rehearsal",
+    rehearsal=True,
+    address="127.0.0.1",
+    port=0,
+    user="root",
+    bridge="ovsbr0",
+    network="ovsbr0",
+    guests=(GUEST,),
+)
 CHECKS = ("networks: network is active", "guests: guest is running", "packages: good")
 STOP = Control(
-    "network stopped", (Command(("break", "it")),), frozenset({"networks: network is active [n]"})
+    name="network stopped",
+    breaks=(Command(("break", "it")),),
+    fails=frozenset({"networks: network is active [n]"}),
 )
 FILE = Control(
-    "file away", (Command(("break", "file"), b"x"),), frozenset({"guests: guest is running [g]"}),
-    undo=(Command(("undo", "a file")),), data=True,
-)  # fmt: skip
+    name="file away",
+    breaks=(Command(("break", "file"), b"x"),),
+    fails=frozenset({"guests: guest is running [g]"}),
+    undo=(Command(("undo", "a file")),),
+    data=True,
+)
 
 
 class DesiredState:
@@ -39,7 +61,7 @@ class DesiredState:
     def __init__(self) -> None:
         self.host = HOST
         self.records = ()
-        self.dependencies = Dependencies(("dep",), ())
+        self.dependencies = Dependencies(packages=("dep",), services=())
         self.stand_ins = frozenset({"sheepdog"})
 
 
@@ -52,7 +74,15 @@ class Stage:
         self.before: list[Path | None] = []
         self.table: tuple[Control, ...] = (STOP,)
         self.claims: dict[str, str] = {}
-        self.gates = [Outcome("gate", frozenset({"x"}), frozenset({"x"}), "", 0)]
+        self.gates = [
+            Outcome(
+                control="gate",
+                expected=frozenset({"x"}),
+                seen=frozenset({"x"}),
+                restored="",
+                seconds=0,
+            )
+        ]
         monkeypatch.setenv("SHEEPVIRT_DIST", str(tmp_path / "dist"))
         monkeypatch.setenv("SHEEPVIRT_STATE", str(tmp_path / "state"))
         monkeypatch.setattr(client, "connect", lambda _host: self)
@@ -69,14 +99,14 @@ class Stage:
     def run(self, argv: Sequence[str], **_options: Any) -> client.Result:
         if argv[0] not in {"virsh", "sh"}:  # what controls are made from
             self.log.append(" ".join(argv))
-        return client.Result(0, "<x/>", "")
+        return client.Result(code=0, stdout="<x/>", stderr="")
 
     def write(self, path: str, content: bytes) -> None:
         self.log.append(f"write {path}: {content.decode().strip()}")
 
     def bootstrap(self, *_args: object) -> list[Change]:
         self.log.append("bootstrap")
-        return [Change("network", "n started")] if "break it" in self.log else []
+        return [Change(step="network", what="n started")] if "break it" in self.log else []
 
     def one_pass(
         self, _host: Host, junit: Path, _title: str, _progress: Progress,
@@ -90,7 +120,14 @@ class Stage:
         subjects = dict(zip(CHECKS, ("n (stand-in)", "g", ""), strict=True))
         names = [n for n in CHECKS if not nodes or any(n in node for node in nodes)]
         return tuple(
-            Check(n, subjects[n], "failed" if n in failing else "passed", 1, "m", f"::{n}")
+            Check(
+                name=n,
+                subject=subjects[n],
+                result="failed" if n in failing else "passed",
+                seconds=1,
+                message="m",
+                node=f"::{n}",
+            )
             for n in names
         )
 
@@ -135,8 +172,20 @@ def test_each_line_about_a_stand_in_says_so(stage: Stage) -> None:
     stage.plan = [set(), {CHECKS[0]}, set(), set()]
     assert "control: sheepdog stopped (stand-in)" in stage.prove()
     rows = (
-        Outcome("sheepdog stopped", frozenset({"rpm: Requires: sheepdog"}), frozenset(), "", 0),
-        Outcome("no storage_backend_sheepdog.so", frozenset({"x"}), frozenset({"x"}), "", 0),
+        Outcome(
+            control="sheepdog stopped",
+            expected=frozenset({"rpm: Requires: sheepdog"}),
+            seen=frozenset(),
+            restored="",
+            seconds=0,
+        ),
+        Outcome(
+            control="no storage_backend_sheepdog.so",
+            expected=frozenset({"x"}),
+            seen=frozenset({"x"}),
+            restored="",
+            seconds=0,
+        ),
     )
     out = io.StringIO()
     wide = Progress(console=Console(file=out, width=400, highlight=False))
@@ -208,7 +257,15 @@ def test_a_control_that_makes_others_fail_or_nothing(
 
 
 def test_a_gate_that_stops_nothing(stage: Stage) -> None:
-    stage.gates = [Outcome("stock spec", frozenset({"spec: x"}), frozenset(), "", 0)]
+    stage.gates = [
+        Outcome(
+            control="stock spec",
+            expected=frozenset({"spec: x"}),
+            seen=frozenset(),
+            restored="",
+            seconds=0,
+        )
+    ]
     stage.plan = [set(), {CHECKS[0]}, set(), set()]
     with pytest.raises(VerifyError, match="stock spec"):
         stage.prove()

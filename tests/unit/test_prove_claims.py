@@ -20,7 +20,17 @@ SO = "/usr/lib64/libvirt/storage-backend/libvirt_storage_backend_sheepdog.so"
 
 def rpm(name: str, files: tuple[str, ...], requires: tuple[str, ...] = ()) -> Rpm:
     release = "1.rehearsal"
-    return Rpm(name, 0, "1", release, "x86_64", Path("/none"), "", files=files, requires=requires)
+    return Rpm(
+        name=name,
+        epoch=0,
+        version="1",
+        release=release,
+        arch="x86_64",
+        path=Path("/none"),
+        sha256="",
+        files=files,
+        requires=requires,
+    )
 
 
 def qemu() -> Artifacts:
@@ -81,12 +91,38 @@ def test_a_claim_that_is_made_of_anything_is_found() -> None:
 
 def test_what_no_control_has_missed_is_told_with_the_reason_if_there_is_one() -> None:
     rows = (
-        Evidence("rpm", "qemu", "sheepdog", "seen", "", ok=True),
-        Evidence("rpm", "qemu", "sheepdog", "never seen", "", ok=True),
-        Evidence("rpm", "qemu", "usable on el6", "rpm 4.8 is enough", "", ok=True),
+        Evidence(
+            gate="rpm", package="qemu", feature="sheepdog", claim="seen", observed="", ok=True
+        ),
+        Evidence(
+            gate="rpm", package="qemu", feature="sheepdog", claim="never seen", observed="", ok=True
+        ),
+        Evidence(
+            gate="rpm",
+            package="qemu",
+            feature="usable on el6",
+            claim="rpm 4.8 is enough",
+            observed="",
+            ok=True,
+        ),
     )
-    record = BuildRecord("qemu", "1", "k", {}, (), (), rows, 1.0)
-    seen = Outcome("qemu: a mutation", frozenset({"rpm: seen"}), frozenset({"rpm: seen"}), "", 0)
+    record = BuildRecord(
+        package="qemu",
+        version="1",
+        key="k",
+        inputs={},
+        rpms=(),
+        install=(),
+        evidence=rows,
+        seconds=1.0,
+    )
+    seen = Outcome(
+        control="qemu: a mutation",
+        expected=frozenset({"rpm: seen"}),
+        seen=frozenset({"rpm: seen"}),
+        restored="",
+        seconds=0,
+    )
     other = replace(seen, control="libvirt: a mutation", seen=frozenset({"rpm: never seen"}))
     assert claim_controls.untried([record], [seen, other]) == {
         "qemu: rpm: never seen": "",

@@ -12,15 +12,55 @@ from sheepvirt.verify.controls.gate_controls import UNFOUND, UNMET, Case, GateCo
 from sheepvirt.verify.model import Outcome
 
 PACKAGE = Package(
-    "libvirt", "7.0.0", "libvirt.spec", "tarball", (), (), ("sheepdog",), (), ("--nocheck",),
-    ("libvirt",), "", Path("/nowhere"),
-)  # fmt: skip
-EVIDENCE = (
-    Evidence("spec", "libvirt", "sheepdog", "configure is told -Dx", "-Dx", ok=True),
-    Evidence("spec", "libvirt", "sheepdog", "%files x has y", "y", ok=True),
-    Evidence("build", "libvirt", "sheepdog", "its CLI was in the build root", "/x", ok=True),
+    name="libvirt",
+    version="7.0.0",
+    spec="libvirt.spec",
+    spec_from="tarball",
+    sources=(),
+    features=(),
+    needs=("sheepdog",),
+    targets=(),
+    rpmbuild_args=("--nocheck",),
+    install=("libvirt",),
+    stand_in="",
+    folder=Path("/nowhere"),
 )
-RECORD = BuildRecord("libvirt", "7.0.0", "k", {}, (), ("libvirt",), EVIDENCE, 1.0)
+EVIDENCE = (
+    Evidence(
+        gate="spec",
+        package="libvirt",
+        feature="sheepdog",
+        claim="configure is told -Dx",
+        observed="-Dx",
+        ok=True,
+    ),
+    Evidence(
+        gate="spec",
+        package="libvirt",
+        feature="sheepdog",
+        claim="%files x has y",
+        observed="y",
+        ok=True,
+    ),
+    Evidence(
+        gate="build",
+        package="libvirt",
+        feature="sheepdog",
+        claim="its CLI was in the build root",
+        observed="/x",
+        ok=True,
+    ),
+)
+RECORD = BuildRecord(
+    package="libvirt",
+    version="7.0.0",
+    key="k",
+    inputs={},
+    rpms=(),
+    install=("libvirt",),
+    evidence=EVIDENCE,
+    seconds=1.0,
+)
 
 
 class Broken:
@@ -35,7 +75,14 @@ class Broken:
 
 
 def case() -> Case:
-    return Case(PACKAGE, RECORD, (), (), Path("/nowhere"), None)  # type: ignore[arg-type]
+    return Case(
+        package=PACKAGE,
+        record=RECORD,
+        files=(),
+        needs=(),
+        published=Path("/nowhere"),
+        job=None,  # type: ignore[arg-type]
+    )
 
 
 def outcome(control: GateControl, tmp_path: Path) -> Outcome:
@@ -55,7 +102,7 @@ def outcome(control: GateControl, tmp_path: Path) -> Outcome:
     ],
 )
 def test_what_rpm_and_configure_say_has_a_name(tmp_path: Path, log: str, seen: str) -> None:
-    control = GateControl("c", lambda _case: frozenset({UNFOUND}), Broken(log))
+    control = GateControl(name="c", expected=lambda _case: frozenset({UNFOUND}), run=Broken(log))
     found = outcome(control, tmp_path)
     assert found.seen == {seen}
     assert found.ok == (seen == UNFOUND)
@@ -68,18 +115,20 @@ def test_claims_that_were_missed_are_compared_with_those_of_the_published_build(
         raise ContractError("m", claims=("spec: configure is told -Dx",))
 
     expected = gate_controls._of_gate("spec", "configure is told")
-    assert outcome(GateControl("c", expected, miss), tmp_path).ok
+    assert outcome(GateControl(name="c", expected=expected, run=miss), tmp_path).ok
     wider = gate_controls._of_gate("spec", "configure is told", "%files")
-    assert not outcome(GateControl("c", wider, miss), tmp_path).ok
+    assert not outcome(GateControl(name="c", expected=wider, run=miss), tmp_path).ok
 
 
 def test_nothing_that_stops_it_and_nothing_expected_are_no_pass(tmp_path: Path) -> None:
     def through(_case: Case, _scratch: Path) -> None:
         return
 
-    assert not outcome(GateControl("c", lambda _c: frozenset({"x"}), through), tmp_path).ok
+    assert not outcome(
+        GateControl(name="c", expected=lambda _c: frozenset({"x"}), run=through), tmp_path
+    ).ok
     none = gate_controls._of_gate("rpm", "an RPM has")  # no such claim was published
-    assert not outcome(GateControl("c", none, through), tmp_path).ok
+    assert not outcome(GateControl(name="c", expected=none, run=through), tmp_path).ok
 
 
 def test_an_engine_that_fails_is_no_gate(tmp_path: Path) -> None:
@@ -87,7 +136,7 @@ def test_an_engine_that_fails_is_no_gate(tmp_path: Path) -> None:
         raise EngineError("no engine")
 
     with pytest.raises(EngineError):
-        outcome(GateControl("c", lambda _case: frozenset({"x"}), fail), tmp_path)
+        outcome(GateControl(name="c", expected=lambda _case: frozenset({"x"}), run=fail), tmp_path)
 
 
 def test_a_build_ends_before_the_compilation() -> None:

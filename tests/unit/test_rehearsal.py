@@ -17,8 +17,18 @@ from sheepvirt.images import recipes
 from sheepvirt.model.hosts import Host
 from sheepvirt.ssh import client, hostkeys
 
-HOST = Host("moorea", "rehearsal", True, "127.0.0.1", 0, "root", "ovsbr0", "ovsbr0", (),
-            language="ja_JP.UTF-8")  # fmt: skip
+HOST = Host(
+    name="moorea",
+    target="rehearsal",
+    rehearsal=True,
+    address="127.0.0.1",
+    port=0,
+    user="root",
+    bridge="ovsbr0",
+    network="ovsbr0",
+    guests=(),
+    language="ja_JP.UTF-8",
+)
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI root@moorea"
 
 
@@ -37,7 +47,7 @@ class Machine:
         line = " ".join(argv)
         if line == "systemctl is-system-running":
             state = self.states.pop(0) if len(self.states) > 1 else self.states[0]
-            return Result(0, state, "")
+            return Result(code=0, stdout=state, stderr="")
         answers = {
             "locale -a": self.locales,
             "getent passwd root": "root:x:0:0:root:/root:/bin/bash",
@@ -45,7 +55,7 @@ class Machine:
             "runlevel": self.states.pop(0) if line == "runlevel" else "",
             "systemctl --failed --plain --no-legend": "numad.service loaded failed failed x",
         }
-        return Result(0, answers.get(line, ""), "")
+        return Result(code=0, stdout=answers.get(line, ""), stderr="")
 
     def write(self, path: str, content: str, *, mode: int = 0o644) -> None:
         self.files[path] = content

@@ -11,7 +11,14 @@ from sheepvirt.builds import repo
 from sheepvirt.core.errors import BuildError, ConfigError
 from sheepvirt.model.builds import BuildRecord, Evidence, PublishedRpm, Target
 
-TARGET = Target("rehearsal", "", "bullseye", "x86_64", {"dist": ".rehearsal"}, Path())
+TARGET = Target(
+    name="rehearsal",
+    summary="",
+    suite="bullseye",
+    arch="x86_64",
+    macros={"dist": ".rehearsal"},
+    folder=Path(),
+)
 
 
 @pytest.fixture(autouse=True)
@@ -24,10 +31,33 @@ def make(stage: Path, package: str, content: bytes = b"rpm") -> BuildRecord:
     (stage / package).mkdir()
     (stage / package / "a.rpm").write_bytes(content)
     rpm = PublishedRpm(
-        "a", "a-1-1.x86_64", f"{package}/a.rpm", hashlib.sha256(content).hexdigest(), "00"
+        name="a",
+        nevra="a-1-1.x86_64",
+        file=f"{package}/a.rpm",
+        sha256=hashlib.sha256(content).hexdigest(),
+        header_sha1="00",
     )
-    evidence = (Evidence("rpm", package, "sheepdog", "a claim", "seen", ok=True),)
-    return BuildRecord(package, "1", "key", {"in": "1"}, (rpm,), ("a",), evidence, 2.5, "says so")
+    evidence = (
+        Evidence(
+            gate="rpm",
+            package=package,
+            feature="sheepdog",
+            claim="a claim",
+            observed="seen",
+            ok=True,
+        ),
+    )
+    return BuildRecord(
+        package=package,
+        version="1",
+        key="key",
+        inputs={"in": "1"},
+        rpms=(rpm,),
+        install=("a",),
+        evidence=evidence,
+        seconds=2.5,
+        stand_in="says so",
+    )
 
 
 def publish(package: str = "libvirt", content: bytes = b"rpm") -> BuildRecord:

@@ -15,8 +15,8 @@ from sheepvirt.model.targets import RpmKey
 from sheepvirt.rpm import openpgp
 
 DATA = Path(__file__).parent / "data" / "keys"
-LASTING = RpmKey("K", "a0d1c0776973771ad29c3b3b598966c5b1364278")
-EXPIRED = RpmKey("K", "4616a5ba3c3020628b5f17af931b66141443e364")
+LASTING = RpmKey(file="K", fingerprint="a0d1c0776973771ad29c3b3b598966c5b1364278")
+EXPIRED = RpmKey(file="K", fingerprint="4616a5ba3c3020628b5f17af931b66141443e364")
 NOW = 1_800_000_000.0
 
 
@@ -58,7 +58,7 @@ def test_an_expired_key_says_since_when_and_what_to_do() -> None:
 
 
 def test_an_expiry_that_is_declared_is_only_told() -> None:
-    declared = RpmKey("K", EXPIRED.fingerprint, expired_ok=True)
+    declared = RpmKey(file="K", fingerprint=EXPIRED.fingerprint, expired_ok=True)
     found = rpm_keys.judge(declared, content("expired"), NOW)
     assert found.ok
     assert "expired on 2021-01-01, as declared" in found.detail

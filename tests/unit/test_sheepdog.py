@@ -59,7 +59,7 @@ def test_no_table_breaks_the_reader(table: str) -> None:
 
 def test_a_listener_is_named_by_its_process() -> None:
     (found,) = sheepdog.listeners(OWN, "42 17 tmux: server\n")
-    assert found == Listener("127.0.0.1", 17, "tmux: server")
+    assert found == Listener(address="127.0.0.1", pid=17, program="tmux: server")
     assert found.title == "tmux: server (pid 17) on 127.0.0.1"
     assert sheepdog.listeners(OWN)[0].title == "some process on 127.0.0.1"
 
@@ -76,7 +76,7 @@ def test_a_listener_is_named_by_its_process() -> None:
 def test_what_the_inventory_does_not_want_is_found(
     wanted: tuple[str, ...], left: list[str]
 ) -> None:
-    found = tuple(Listener(a) for a in ("0.0.0.0", "127.0.0.1", "192.0.2.7", "::"))
+    found = tuple(Listener(address=a) for a in ("0.0.0.0", "127.0.0.1", "192.0.2.7", "::"))
     assert [one.address for one in sheepdog.unwanted(found, wanted)] == left
 
 
@@ -97,14 +97,14 @@ def test_the_script_finds_a_process_that_really_listens(tmp_path: Path) -> None:
         ).stdout
         found = facts.parse(facts.sections(said, "@@b")).listeners
     mine = Path(f"/proc/{os.getpid()}/comm").read_text().strip()
-    assert Listener("127.0.0.1", os.getpid(), mine) in found
+    assert Listener(address="127.0.0.1", pid=os.getpid(), program=mine) in found
 
 
 SHEEPDOG = replace(
     WANTED,
     dependencies=replace(WANTED.dependencies, services=("openvswitch", "sheepdog", "libvirtd")),
 )
-TAKEN = (Listener("0.0.0.0", 99, "java"),)
+TAKEN = (Listener(address="0.0.0.0", pid=99, program="java"),)
 
 
 def test_a_port_that_another_program_has_is_refused_before_anything_is_done() -> None:
@@ -115,7 +115,9 @@ def test_a_port_that_another_program_has_is_refused_before_anything_is_done() ->
 
 @pytest.mark.parametrize("addresses", [(), ("192.0.2.7",)])
 def test_a_port_of_another_address_is_no_obstacle(addresses: tuple[str, ...]) -> None:
-    refusals.require(SHEEPDOG, replace(done(), listeners=tuple(map(Listener, addresses))))
+    refusals.require(
+        SHEEPDOG, replace(done(), listeners=tuple(Listener(address=a) for a in addresses))
+    )
 
 
 def test_sheepdogs_own_port_is_no_obstacle() -> None:

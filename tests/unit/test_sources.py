@@ -27,8 +27,10 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def source(*urls: Path, debian: bool = False) -> Source:
-    known = DebianSource("a", "a_1.orig.tar.xz") if debian else None
-    return Source("a-1.tar.xz", HASH, tuple(u.as_uri() for u in urls), known)
+    known = DebianSource(package="a", file="a_1.orig.tar.xz") if debian else None
+    return Source(
+        file="a-1.tar.xz", sha256=HASH, urls=tuple(u.as_uri() for u in urls), debian=known
+    )
 
 
 def stage() -> Stage:
@@ -124,7 +126,10 @@ def test_no_place_in_reach_names_each_with_its_reason(tmp_path: Path, cache: Pat
 def test_with_a_shelf_nothing_but_what_is_on_it_is_had(tmp_path: Path) -> None:
     there = place(tmp_path / "there", GOOD)
     wanted = source(there, debian=True)
-    empty, full = Shelf("b.tar", frozenset()), Shelf("b.tar", frozenset({(HASH, wanted.file)}))
+    empty, full = (
+        Shelf(name="b.tar", holds=frozenset()),
+        Shelf(name="b.tar", holds=frozenset({(HASH, wanted.file)})),
+    )
     store.fetch(source(there), stage())  # even what is in the cache stays out of such a run
     with pytest.raises(SourceUnreachableError, match=r"b\.tar lacks .*\n +a-1\.tar\.xz") as caught:
         store.fetch(wanted, stage(), debian=no_debian, shelf=empty)
@@ -136,9 +141,9 @@ def test_with_a_shelf_nothing_but_what_is_on_it_is_had(tmp_path: Path) -> None:
 def test_with_a_shelf_no_place_is_asked(tmp_path: Path) -> None:
     there = place(tmp_path / "there", GOOD)
     wanted = source(there, debian=True)
-    shelf = Shelf("b.tar", frozenset({(HASH, wanted.file)}))
+    shelf = Shelf(name="b.tar", holds=frozenset({(HASH, wanted.file)}))
     assert store.availability(wanted, shelf).why == "its source is in b.tar"
-    missing = store.availability_of_all([wanted], Shelf("b.tar", frozenset()))
+    missing = store.availability_of_all([wanted], Shelf(name="b.tar", holds=frozenset()))
     assert (missing.ok, missing.why) == (False, "its source is not in b.tar")
     with pytest.raises(SourceUnreachableError, match="no longer in the cache"):
         store.fetch(wanted, stage(), debian=no_debian, shelf=shelf)
@@ -155,5 +160,5 @@ def test_what_is_put_into_the_cache_is_checked(cache: Path) -> None:
 def test_what_is_given_by_hand_needs_no_shelf(tmp_path: Path) -> None:
     there = place(tmp_path / "there", GOOD)
     wanted = replace(source(tmp_path / "absent", debian=True), given=there)
-    empty = Shelf("b.tar", frozenset())
+    empty = Shelf(name="b.tar", holds=frozenset())
     assert store.fetch(wanted, stage(), debian=no_debian, shelf=empty).read_bytes() == GOOD

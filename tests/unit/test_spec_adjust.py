@@ -45,7 +45,13 @@ def adjustment(
     substitute: dict[str, str] | None = None,
 ) -> Adjustment:
     placeholders = {"@VERSION@": "1.2"} if substitute is None else substitute
-    return Adjustment(placeholders, define or {}, without, build_requires, configure)
+    return Adjustment(
+        substitute=placeholders,
+        define=define or {},
+        without=without,
+        build_requires=build_requires,
+        configure=configure,
+    )
 
 
 def apply(wanted: Adjustment, text: str = SPEC) -> Patched:
@@ -175,8 +181,8 @@ rm x
 %endif
 %changelog
 """)  # fmt: skip
-INIT = AddedFile("tiny.init", "%{_initddir}/tiny", mode="0755")
-OPTIONS = AddedFile("tiny.sysconfig", "/etc/sysconfig/tiny", config="config(noreplace)")
+INIT = AddedFile(file="tiny.init", path="%{_initddir}/tiny", mode="0755")
+OPTIONS = AddedFile(file="tiny.sysconfig", path="/etc/sysconfig/tiny", config="config(noreplace)")
 
 
 def with_files(text: str = FILES) -> Patched:

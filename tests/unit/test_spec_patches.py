@@ -53,7 +53,7 @@ def test_what_takes_all_patches_by_itself_gets_tags_alone() -> None:
 
 @pytest.mark.parametrize("patches", [[], ["fedora.patch"]])
 def test_nothing_changes_where_nothing_is_missing(patches: list[str]) -> None:
-    assert apply(patches=patches) == Patched(SPEC, "", (), already=True)
+    assert apply(patches=patches) == Patched(text=SPEC, diff="", actions=(), already=True)
     again = apply().text
     assert apply(again).already
 

@@ -189,12 +189,16 @@ class Builder:
 
     def run(self, argv: Sequence[str], **rest: object) -> Result:
         if argv[:2] == ["rpm", "--version"]:
-            return Result(0, "RPM version 4.8.1\n", "")
+            return Result(code=0, stdout="RPM version 4.8.1\n", stderr="")
         if argv[0] == "rpmspec":
             assert b"--with-storage-sheepdog" in self.given
             assert "rhel 6" in argv
-            return Result(self.code, self.answer, "error: line 3: bad\n" if self.code else "")
-        return Result(0, "", "")
+            return Result(
+                code=self.code,
+                stdout=self.answer,
+                stderr="error: line 3: bad\n" if self.code else "",
+            )
+        return Result(code=0, stdout="", stderr="")
 
 
 @pytest.fixture

@@ -22,7 +22,17 @@ from sheepvirt.core.errors import (
 from sheepvirt.model.hosts import Host
 from sheepvirt.ssh import client, hostkeys
 
-TAHITI = Host("tahiti", "rehearsal", False, "192.0.2.7", 2222, "root", "ovsbr0", "ovsbr0", ())
+TAHITI = Host(
+    name="tahiti",
+    target="rehearsal",
+    rehearsal=False,
+    address="192.0.2.7",
+    port=2222,
+    user="root",
+    bridge="ovsbr0",
+    network="ovsbr0",
+    guests=(),
+)
 CHANGED = (
     "@@@@\n@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @\nHost key verification failed."
 )
@@ -80,30 +90,44 @@ def test_a_real_shell_sees_the_same_words(word: str) -> None:
 
 
 def test_commands_run_in_c_and_as_root(connect: Connect) -> None:
-    connection, recorder = connect(client.Result(0, "", ""), client.Result(0, "", ""))
+    connection, recorder = connect(
+        client.Result(code=0, stdout="", stderr=""), client.Result(code=0, stdout="", stderr="")
+    )
     connection.run(["virsh", "desc", "a b"])
     assert recorder.asked[0][0][-1] == "env LC_ALL=C virsh desc 'a b'"
-    user = Host("tahiti", "el6", False, "192.0.2.7", 22, "taro", "br0", "br0", ())
-    connection, recorder = connect(client.Result(0, "", ""), host=user)
+    user = Host(
+        name="tahiti",
+        target="el6",
+        rehearsal=False,
+        address="192.0.2.7",
+        port=22,
+        user="taro",
+        bridge="br0",
+        network="br0",
+        guests=(),
+    )
+    connection, recorder = connect(client.Result(code=0, stdout="", stderr=""), host=user)
     connection.run(["id"])
     assert recorder.asked[0][0][-1] == "sudo -n env LC_ALL=C id"
 
 
 def test_a_failed_command_quotes_its_last_lines(connect: Connect) -> None:
-    connection, _ = connect(client.Result(1, "one\n", "no such package\n"))
+    connection, _ = connect(client.Result(code=1, stdout="one\n", stderr="no such package\n"))
     with pytest.raises(RemoteCommandError, match="no such package") as caught:
         connection.run(["dnf", "install", "it's"])
     assert "on tahiti with exit code 1" in caught.value.message
 
 
 def test_255_is_the_commands_own_while_the_connection_lives(connect: Connect) -> None:
-    connection, _ = connect(client.Result(255, "", "mine"))
+    connection, _ = connect(client.Result(code=255, stdout="", stderr="mine"))
     assert connection.run(["false"], check=False).code == 255
 
 
 def test_255_of_a_lost_connection_is_an_ssh_error(connect: Connect) -> None:
     lost = client.Result(
-        255, "", "mux_client_request_session: read from master failed: Broken pipe"
+        code=255,
+        stdout="",
+        stderr="mux_client_request_session: read from master failed: Broken pipe",
     )
     connection, _ = connect(lost, alive=[True, False])
     with pytest.raises(HostUnreachableError, match="broke"):
@@ -111,7 +135,7 @@ def test_255_of_a_lost_connection_is_an_ssh_error(connect: Connect) -> None:
 
 
 def test_files_are_written_under_another_name_and_renamed(connect: Connect) -> None:
-    connection, recorder = connect(client.Result(0, "", ""))
+    connection, recorder = connect(client.Result(code=0, stdout="", stderr=""))
     connection.write("/etc/a b.repo", b"x", mode=0o600)
     argv, sent = recorder.asked[0]
     assert sent == b"x"
@@ -123,13 +147,13 @@ def test_a_file_is_sent_as_a_tar_that_keeps_holes(connect: Connect, tmp_path: Pa
     image = tmp_path / "disk.img"
     with image.open("wb") as handle:
         handle.truncate(50_000_000)
-    connection, recorder = connect(client.Result(0, "", ""))
+    connection, recorder = connect(client.Result(code=0, stdout="", stderr=""))
     connection.put(image, "/var/disk.img")
     assert len(recorder.asked[0][1]) < 100_000
 
 
 def test_an_unreadable_file_is_an_error(connect: Connect, tmp_path: Path) -> None:
-    connection, _ = connect(client.Result(0, "", ""))
+    connection, _ = connect(client.Result(code=0, stdout="", stderr=""))
     with pytest.raises(SshError, match="tar could not read"):
         connection.put_tree(tmp_path, ["absent"], "/var/repo")
 
@@ -244,7 +268,9 @@ def test_an_old_sshd_is_named_with_the_key_that_lets_it_in() -> None:
 
 
 def test_a_sudo_that_wants_a_terminal_is_explained(connect: Connect) -> None:
-    connection, _ = connect(client.Result(1, "", "sudo: sorry, you must have a tty to run sudo\n"))
+    connection, _ = connect(
+        client.Result(code=1, stdout="", stderr="sudo: sorry, you must have a tty to run sudo\n")
+    )
     with pytest.raises(RemoteCommandError, match="without a terminal") as caught:
         connection.run(["true"])
     assert "!requiretty" in caught.value.hint

@@ -32,8 +32,20 @@ def ours(tmp_path: Path) -> Package:
     (folder / "src/a.py").chmod(0o755)
     files = ("src", "unit")
     return Package(
-        "ours", "1.0", "ours.spec", "here", (), (), (), (), (), (), "", folder, files=files
-    )  # fmt: skip
+        name="ours",
+        version="1.0",
+        spec="ours.spec",
+        spec_from="here",
+        sources=(),
+        features=(),
+        needs=(),
+        targets=(),
+        rpmbuild_args=(),
+        install=(),
+        stand_in="",
+        folder=folder,
+        files=files,
+    )
 
 
 def test_what_is_named_is_packed_below_one_folder_and_belongs_to_root(

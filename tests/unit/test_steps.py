@@ -52,8 +52,24 @@ def test_dependencies_go_in_by_one_transaction(monkeypatch: pytest.MonkeyPatch) 
     assert planned.sent[0] == b"b/2\n"  # noted before anything changes
 
 
-KMOD = PublishedRpm("kmod-o", "kmod-o-1-1.el6.x86_64", "o-kmod/k.rpm", "d" * 64, "cc")
-MADE = BuildRecord("o-kmod", "1", "k", {}, (KMOD,), ("kmod-o",), (), 1.0, kernel_module="o")
+KMOD = PublishedRpm(
+    name="kmod-o",
+    nevra="kmod-o-1-1.el6.x86_64",
+    file="o-kmod/k.rpm",
+    sha256="d" * 64,
+    header_sha1="cc",
+)
+MADE = BuildRecord(
+    package="o-kmod",
+    version="1",
+    key="k",
+    inputs={},
+    rpms=(KMOD,),
+    install=("kmod-o",),
+    evidence=(),
+    seconds=1.0,
+    kernel_module="o",
+)
 OLD = replace(done(), kernel="2.6.32-279.el6.x86_64")
 NEW = replace(OLD, kernel="2.6.32-754.el6.x86_64", modules={"o": ("kernel/net/o/o.ko",)})
 BRIDGED = replace(WANTED, module_makers={"o": "o-kmod"}, records=(RECORD, MADE))
@@ -240,7 +256,7 @@ def test_a_bridge_is_looked_for_in_openvswitch_itself() -> None:
     facts = replace(done(), bridges={})
     assert changes(networks.STEP, facts) == []  # libvirt still smiles
     assert changes(bridge.STEP, facts) == ["ovsbr0 added to Open vSwitch (netdev datapath)"]
-    system = BridgeState("system", (), False)
+    system = BridgeState(datapath="system", ports=(), device=False)
     assert len(changes(bridge.STEP, replace(done(), bridges={"ovsbr0": system}))) == 2
 
 
@@ -282,7 +298,10 @@ def sysv(**there: int) -> Facts:
         init="sysv",
         runlevel="3",
         services=dict.fromkeys(names, UP),
-        scripts={n: Script(n, levels, number, 99 - number) for n, number in at.items()},
+        scripts={
+            n: Script(name=n, levels=levels, start=number, stop=99 - number)
+            for n, number in at.items()
+        },
         links=at,
         hashes={
             **done().hashes,
@@ -362,8 +381,12 @@ def test_a_sysv_host_is_not_asked_for_what_only_systemd_starts_well() -> None:
 
 
 def test_a_wrong_network_is_defined_and_restarted(monkeypatch: pytest.MonkeyPatch) -> None:
-    wrong = Definition(NETWORK.replace("bridge name='ovsbr0'", "bridge name='obsbr0'"), True, True,
-                       False)  # fmt: skip
+    wrong = Definition(
+        xml=NETWORK.replace("bridge name='ovsbr0'", "bridge name='obsbr0'"),
+        active=True,
+        persistent=True,
+        autostart=False,
+    )
     facts = replace(done(), networks={**done().networks, "ovsbr0": wrong})
     found = changes(networks.STEP, facts)
     assert found == ["ovsbr0 defined, and restarted", "ovsbr0 autostarted"]
@@ -378,13 +401,16 @@ def test_a_wrong_network_is_defined_and_restarted(monkeypatch: pytest.MonkeyPatc
 
 def test_a_guest_that_runs_by_an_old_definition_is_restarted() -> None:
     old = LIVE.replace("machine='pc-i440fx-5.2'", "machine='q35'")
-    state = Definition(DOMAIN, True, True, True, old)
+    state = Definition(xml=DOMAIN, active=True, persistent=True, autostart=True, live_xml=old)
     found = changes(domains.STEP, replace(done(), domains={"papeete": state}))
     assert found == ["papeete restarted: it runs from another definition"]
 
 
 def test_a_guest_that_is_off_is_only_started(monkeypatch: pytest.MonkeyPatch) -> None:
-    facts = replace(done(), domains={"papeete": Definition(DOMAIN, False, True, True)})
+    facts = replace(
+        done(),
+        domains={"papeete": Definition(xml=DOMAIN, active=False, persistent=True, autostart=True)},
+    )
     assert changes(domains.STEP, facts) == ["papeete started"]
     worker, planned = context(monkeypatch, ("start papeete", 0, ""))
     domains.apply(WANTED, facts, worker)
@@ -392,7 +418,7 @@ def test_a_guest_that_is_off_is_only_started(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_running_guest_is_plugged_in_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    bare = {"ovsbr0": BridgeState("netdev", (), True)}
+    bare = {"ovsbr0": BridgeState(datapath="netdev", ports=(), device=True)}
     facts = replace(done(), bridges=bare)
     device = LIVE.partition("<target dev='vnet")[2].partition("'")[0]
     assert changes(port.STEP, facts) == [f"vnet{device} of papeete plugged into ovsbr0"]

@@ -22,11 +22,24 @@ def domain(
     disk: str = "file",
 ) -> str:  # fmt: skip
     return render(
-        "domain.xml.j2", guest=Guest("papeete", title, memory, 1, "ovsbr0", "x", disk=disk),
-        type="qemu", bridge="ovsbr0", file="/var/lib/libvirt/images/papeete.img",
-        address="127.0.0.1", port=7000, cache="",
+        "domain.xml.j2",
+        guest=Guest(
+            name="papeete",
+            title=title,
+            memory_mb=memory,
+            vcpus=1,
+            network="ovsbr0",
+            console_marker="x",
+            disk=disk,
+        ),
+        type="qemu",
+        bridge="ovsbr0",
+        file="/var/lib/libvirt/images/papeete.img",
+        address="127.0.0.1",
+        port=7000,
+        cache="",
         **(known or {"uuid": "", "mac": "", "interfaceid": ""}),
-    )  # fmt: skip
+    )
 
 
 def test_what_libvirt_adds_is_no_difference() -> None:

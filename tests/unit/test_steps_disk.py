@@ -77,7 +77,7 @@ def test_a_vdi_that_could_not_be_made_is_not_called_half_filled(
 
 
 def test_a_cluster_that_does_not_answer_has_not_lost_its_vdis() -> None:
-    facts = replace(done(), vdis={}, cluster=ClusterState("", 0, listed=False))
+    facts = replace(done(), vdis={}, cluster=ClusterState(status="", nodes=0, listed=False))
     assert changes(disk.STEP, facts) == []
 
 

@@ -25,11 +25,23 @@ def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     ("state", "what"),
     [
         (None, "waited for"),
-        (ClusterState("", 0, False), "does not answer yet"),
-        (ClusterState("Waiting for other nodes to join cluster", 0, False), "waited for"),
-        (ClusterState("running", 0, True), "waited for"),  # formatted, and no node in it
-        (ClusterState("running", 1, False), "waited for"),  # nobody knows what it holds
-        (ClusterState("Waiting for cluster to be formatted", 0, False), "formatted, one copy"),
+        (ClusterState(status="", nodes=0, listed=False), "does not answer yet"),
+        (
+            ClusterState(status="Waiting for other nodes to join cluster", nodes=0, listed=False),
+            "waited for",
+        ),
+        (
+            ClusterState(status="running", nodes=0, listed=True),
+            "waited for",
+        ),  # formatted, and no node in it
+        (
+            ClusterState(status="running", nodes=1, listed=False),
+            "waited for",
+        ),  # nobody knows what it holds
+        (
+            ClusterState(status="Waiting for cluster to be formatted", nodes=0, listed=False),
+            "formatted, one copy",
+        ),
     ],
 )
 def test_a_cluster_is_ready_when_formatted_with_a_node_in_it(
@@ -82,7 +94,9 @@ def test_a_pool_is_defined_started_and_autostarted(monkeypatch: pytest.MonkeyPat
 def test_a_pool_at_another_port_is_defined_and_restarted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    wrong = Definition(POOL.replace("port='7000'", "port='7001'"), True, True, True)
+    wrong = Definition(
+        xml=POOL.replace("port='7000'", "port='7001'"), active=True, persistent=True, autostart=True
+    )
     facts = replace(done(), pools={"sheepdog": wrong})
     assert changes(pool.STEP, facts) == ["sheepdog defined, and restarted"]
     worker, planned = context(

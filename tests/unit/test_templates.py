@@ -16,7 +16,9 @@ NASTY = 'it\'s "quoted" <b>&amp; spaced</b> $(touch /tmp/pwned) {{ 7 * 7 }} ]]> 
 
 
 def domain(title: str) -> ElementTree.Element:
-    guest = Guest("papeete", title, 256, 1, "ovsbr0", "line")
+    guest = Guest(
+        name="papeete", title=title, memory_mb=256, vcpus=1, network="ovsbr0", console_marker="line"
+    )
     text = render(
         "domain.xml.j2", guest=guest, type="qemu", bridge="ovsbr0", file="/d.img",
         address="127.0.0.1", port=7000, cache="",
@@ -61,7 +63,9 @@ def test_the_domain_has_all_of_the_how_to_spelled_right() -> None:
 
 
 def test_an_identity_is_kept() -> None:
-    guest = Guest("papeete", "t", 256, 1, "ovsbr0", "line")
+    guest = Guest(
+        name="papeete", title="t", memory_mb=256, vcpus=1, network="ovsbr0", console_marker="line"
+    )
     text = render(
         "domain.xml.j2", guest=guest, type="kvm", bridge="b", file="/d.img",
         address="127.0.0.1", port=7000, cache="",

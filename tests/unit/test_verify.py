@@ -17,8 +17,25 @@ from sheepvirt.model.hosts import Check, Guest, Host
 from sheepvirt.ssh import client
 from sheepvirt.verify import verification
 
-GUEST = Guest("papeete", "title", 256, 1, "ovsbr0", "ia ora na")
-HOST = Host("tahiti", "rehearsal", True, "127.0.0.1", 0, "root", "ovsbr0", "ovsbr0", (GUEST,))
+GUEST = Guest(
+    name="papeete",
+    title="title",
+    memory_mb=256,
+    vcpus=1,
+    network="ovsbr0",
+    console_marker="ia ora na",
+)
+HOST = Host(
+    name="tahiti",
+    target="rehearsal",
+    rehearsal=True,
+    address="127.0.0.1",
+    port=0,
+    user="root",
+    bridge="ovsbr0",
+    network="ovsbr0",
+    guests=(GUEST,),
+)
 
 GOOD = '<testcase classname="tests.host.test_networks" name="{}" time="0.25" />'
 BAD = (
@@ -208,8 +225,16 @@ def test_names_in_brackets_survive_the_table(recorder: Recorder) -> None:
 def test_what_passed_for_many_is_one_row_and_each_failure_its_own() -> None:
     out = io.StringIO()
     progress = Progress(console=Console(file=out, width=120, highlight=False))
-    rows = [Check("packages: dependency", f"p{i}", "passed", 0.5) for i in range(6)]
-    bad = [Check("networks: active", n, "failed", 0.1, f"{n} is not") for n in ("a", "b")]
+    rows = [
+        Check(name="packages: dependency", subject=f"p{i}", result="passed", seconds=0.5)
+        for i in range(6)
+    ]
+    bad = [
+        Check(
+            name="networks: active", subject=n, result="failed", seconds=0.1, message=f"{n} is not"
+        )
+        for n in ("a", "b")
+    ]
     report_.checks(progress, "verify", [*rows, *bad])
     text = out.getvalue()
     assert "packages: dependency [all 6: p0, p1, p2, p3, p4, p5]" in text
@@ -262,7 +287,7 @@ class Destroyer:
 
     def run(self, argv: Sequence[str], *, check: bool) -> client.Result:
         self.seen.append(argv)
-        return client.Result(self.code, "", "error: it hangs\n")
+        return client.Result(code=self.code, stdout="", stderr="error: it hangs\n")
 
 
 def test_guests_are_destroyed_and_not_shut_down(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -283,7 +308,7 @@ class Virsh:
 
     def run(self, argv: Sequence[str], *, check: bool) -> client.Result:
         assert argv[-2:] == ["--domain", "papeete"]
-        return client.Result(0, self.states.pop(0) + "\n\n", "")
+        return client.Result(code=0, stdout=self.states.pop(0) + "\n\n", stderr="")
 
 
 def test_guests_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -106,8 +106,8 @@ def test_beats_follow_the_very_line() -> None:
         f"{line} (uptime 8 s, boot 2, marker 5f3a)\r\n{line} (uptime 13 s, boo"
     )
     assert parsers.beats(console, line) == [
-        parsers.Heartbeat(3, 2, "5f3a"),
-        parsers.Heartbeat(8, 2, "5f3a"),
+        parsers.Heartbeat(uptime=3, boot=2, marker="5f3a"),
+        parsers.Heartbeat(uptime=8, boot=2, marker="5f3a"),
     ]
     assert parsers.beats("", line) == []
 
@@ -117,8 +117,8 @@ def test_a_beat_says_what_is_wrong_with_the_disk() -> None:
     write = "I/O error: cannot write: dd: error writing '/dev/vda2': No space left on device"
     console = f"up (uptime 3 s, {read})\nup (uptime 8 s, boot 1, marker 5f, {write})"
     assert parsers.beats(console, "up") == [
-        parsers.Heartbeat(3, 0, "", read),
-        parsers.Heartbeat(8, 1, "5f", write),
+        parsers.Heartbeat(uptime=3, boot=0, marker="", trouble=read),
+        parsers.Heartbeat(uptime=8, boot=1, marker="5f", trouble=write),
     ]
 
 

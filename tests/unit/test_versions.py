@@ -14,7 +14,14 @@ from sheepvirt.core import paths
 from sheepvirt.core.errors import ConfigError, UnknownNameError
 from sheepvirt.model.builds import BuildRecord, Target
 
-TARGET = Target("rehearsal", "", "bullseye", "x86_64", {"dist": ".rehearsal"}, Path())
+TARGET = Target(
+    name="rehearsal",
+    summary="",
+    suite="bullseye",
+    arch="x86_64",
+    macros={"dist": ".rehearsal"},
+    folder=Path(),
+)
 SHARED = """\
 version = "7.0.0"
 spec = "a.spec"
@@ -117,7 +124,18 @@ def test_patches_and_files_are_those_of_the_version() -> None:
 
 def test_a_change_of_one_version_builds_no_other_and_a_switch_replaces() -> None:
     (row,) = execute.make_plan(TARGET, [], "builder:1", {}).builds
-    done = {"a": BuildRecord("a", "7.0.0", row.key, row.inputs, (), (), (), 1.0)}
+    done = {
+        "a": BuildRecord(
+            package="a",
+            version="7.0.0",
+            key=row.key,
+            inputs=row.inputs,
+            rpms=(),
+            install=(),
+            evidence=(),
+            seconds=1.0,
+        )
+    }
     put("specs/a/1.0.3.toml", OLD + "# more\n")
     assert not execute.make_plan(TARGET, [], "builder:1", done).builds[0].build
     switched = execute.make_plan(TARGET, ["a=1.0.3"], "builder:1", done)

@@ -23,7 +23,14 @@ if TYPE_CHECKING:
     from sheepvirt.model.hosts import Link
 
 HOST = inventory.load_host("tahiti")
-TARGET = Target("rehearsal", "", "bullseye", "x86_64", {"dist": ".rehearsal"}, Path())
+TARGET = Target(
+    name="rehearsal",
+    summary="",
+    suite="bullseye",
+    arch="x86_64",
+    macros={"dist": ".rehearsal"},
+    folder=Path(),
+)
 NEVRA = "libvirt-daemon-7.0.0-1.rehearsal.x86_64"
 JUNIT = '<testsuite><testcase classname="host.test_guests" name="test_x">{}</testcase></testsuite>'
 
@@ -36,7 +43,7 @@ class Machine:
         self.answers = {"rpm": installed, "sh": running}
 
     def run(self, argv: Sequence[str], *, stdin: bytes = b"") -> client.Result:
-        return client.Result(0, self.answers.pop(argv[0]), "")
+        return client.Result(code=0, stdout=self.answers.pop(argv[0]), stderr="")
 
 
 def record(package: str, folder: Path, **more: Any) -> BuildRecord:
@@ -44,14 +51,34 @@ def record(package: str, folder: Path, **more: Any) -> BuildRecord:
     for name in ("a.rpm", "build.log", "spec.diff"):
         (folder / package / name).write_text(name)
     rpm = PublishedRpm(
-        "libvirt-daemon", NEVRA, f"{package}/a.rpm", sha256(folder / package / "a.rpm"), "57ab"
+        name="libvirt-daemon",
+        nevra=NEVRA,
+        file=f"{package}/a.rpm",
+        sha256=sha256(folder / package / "a.rpm"),
+        header_sha1="57ab",
     )
     given: dict[str, Any] = {"inputs": {"source x.tar.xz": "ca38", "builder image": "b:1"}, **more}
-    evidence = (Evidence("build", package, "sheepdog", "configured in", "YES", ok=True),)
+    evidence = (
+        Evidence(
+            gate="build",
+            package=package,
+            feature="sheepdog",
+            claim="configured in",
+            observed="YES",
+            ok=True,
+        ),
+    )
     return BuildRecord(
-        package, "7.0.0", f"key-{package}", given["inputs"], (rpm,), (), evidence, 240.0,
-        given.get("stand_in", ""),
-    )  # fmt: skip
+        package=package,
+        version="7.0.0",
+        key=f"key-{package}",
+        inputs=given["inputs"],
+        rpms=(rpm,),
+        install=(),
+        evidence=evidence,
+        seconds=240.0,
+        stand_in=given.get("stand_in", ""),
+    )
 
 
 @pytest.fixture

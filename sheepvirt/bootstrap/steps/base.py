@@ -22,7 +22,7 @@ STATE = "/var/lib/sheepvirt"  # sheepvirt's state on a host
 DISKS = "/var/lib/libvirt/images"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DesiredState:
     """The state that a host must have."""
 
@@ -92,7 +92,7 @@ class StepContext:
         self.stage.line(text)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Step:
     """One bootstrap step. ``check`` is pure: it returns what differs from the desired state.
 

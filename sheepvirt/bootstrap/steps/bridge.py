@@ -26,15 +26,19 @@ def check(wanted: DesiredState, facts: Facts, earlier: Sequence[Change]) -> list
     state = facts.bridges.get(host.bridge)
     changes = []
     if _unplugged(wanted, facts) and not any(change.step == ifcfg.NAME for change in earlier):
-        changes.append(Change(NAME, f"{host.uplink} brought up as the uplink of {host.bridge}"))
+        changes.append(
+            Change(step=NAME, what=f"{host.uplink} brought up as the uplink of {host.bridge}")
+        )
     if state is None:
         what = f"{host.bridge} added to Open vSwitch ({host.datapath} datapath)"
-        return [Change(NAME, what), *changes]
+        return [Change(step=NAME, what=what), *changes]
     if state.datapath != host.datapath:
         what = f"{host.bridge} moved from the {state.datapath} to the {host.datapath} datapath"
-        changes.append(Change(NAME, what))
+        changes.append(Change(step=NAME, what=what))
     if not state.device:
-        changes.append(Change(NAME, f"{host.bridge} set up again: it has no network interface"))
+        changes.append(
+            Change(step=NAME, what=f"{host.bridge} set up again: it has no network interface")
+        )
     return changes
 
 
@@ -76,4 +80,4 @@ def _unplugged(wanted: DesiredState, facts: Facts) -> bool:
     return bool(host.uplink and in_force and facts.boot and host.uplink not in ports)
 
 
-STEP = Step(NAME, check, apply)
+STEP = Step(name=NAME, check=check, apply=apply)

@@ -32,10 +32,10 @@ def check(wanted: DesiredState, facts: Facts, _earlier: Sequence[Change]) -> lis
         return []
     status = facts.cluster.status if facts.cluster else ""
     if status.lower().startswith(UNFORMATTED):
-        return [Change(NAME, "sheepdog's cluster formatted, one copy")]
+        return [Change(step=NAME, what="sheepdog's cluster formatted, one copy")]
     now = f"it says {status!r}" if status else "it does not answer yet"
     what = f"sheepdog's cluster waited for ({now}), and formatted if it is not"
-    return [Change(NAME, what)]
+    return [Change(step=NAME, what=what)]
 
 
 def apply(wanted: DesiredState, facts: Facts, context: StepContext) -> None:
@@ -68,4 +68,4 @@ def _wait(context: StepContext, states: tuple[str, ...], why: str) -> str:
         time.sleep(0.5)
 
 
-STEP = Step(NAME, check, apply)
+STEP = Step(name=NAME, check=check, apply=apply)

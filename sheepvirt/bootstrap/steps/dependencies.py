@@ -26,7 +26,7 @@ def check(wanted: DesiredState, facts: Facts, _earlier: Sequence[Change]) -> lis
         return []
     tool = facts.installer or "dnf"
     what = f"{len(names)} packages by {tool}, in one transaction: {', '.join(names)}"
-    return [Change(NAME, what)]
+    return [Change(step=NAME, what=what)]
 
 
 def apply(wanted: DesiredState, facts: Facts, context: StepContext) -> None:
@@ -34,4 +34,4 @@ def apply(wanted: DesiredState, facts: Facts, context: StepContext) -> None:
     installer.transaction(facts, context, missing(wanted, facts))
 
 
-STEP = Step(NAME, check, apply)
+STEP = Step(name=NAME, check=check, apply=apply)

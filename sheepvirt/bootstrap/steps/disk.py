@@ -22,7 +22,7 @@ NAME = "disk"
 def check(wanted: DesiredState, facts: Facts, _earlier: Sequence[Change]) -> list[Change]:
     """Every guest has a disk that was made from its current image."""
     found = [_differences(wanted, facts, guest) for guest in wanted.host.guests]
-    return [Change(NAME, what) for differences in found for what in differences]
+    return [Change(step=NAME, what=what) for differences in found for what in differences]
 
 
 def apply(wanted: DesiredState, facts: Facts, context: StepContext) -> None:
@@ -45,4 +45,4 @@ def _differences(wanted: DesiredState, facts: Facts, guest: Guest) -> list[str]:
     return differences(guest, wanted.images[guest.name], facts)
 
 
-STEP = Step(NAME, check, apply)
+STEP = Step(name=NAME, check=check, apply=apply)

@@ -60,15 +60,17 @@ def check(wanted: DesiredState, facts: Facts, _earlier: Sequence[Change]) -> lis
         if diff:
             known = kvm.verdict(facts)
             why = f" as {known.type}: {known.why}" if known else ""
-            changes.append(Change(NAME, f"{guest.name} defined{why}", diff))
+            changes.append(Change(step=NAME, what=f"{guest.name} defined{why}", diff=diff))
         elif state and not state.persistent:
-            changes.append(Change(NAME, f"{guest.name} made persistent"))
+            changes.append(Change(step=NAME, what=f"{guest.name} made persistent"))
         if stale:
-            changes.append(Change(NAME, f"{guest.name} restarted: it runs from another definition"))
+            changes.append(
+                Change(step=NAME, what=f"{guest.name} restarted: it runs from another definition")
+            )
         if state is None or not state.active:
-            changes.append(Change(NAME, f"{guest.name} started"))
+            changes.append(Change(step=NAME, what=f"{guest.name} started"))
         if state is None or not state.autostart:
-            changes.append(Change(NAME, f"{guest.name} autostarted"))
+            changes.append(Change(step=NAME, what=f"{guest.name} autostarted"))
     return changes
 
 
@@ -94,4 +96,4 @@ def _type(state: Definition | None) -> str:
     return ElementTree.fromstring(state.xml).get("type", "qemu") if state else "qemu"
 
 
-STEP = Step(NAME, check, apply)
+STEP = Step(name=NAME, check=check, apply=apply)

@@ -85,7 +85,9 @@ def check(wanted: DesiredState, facts: Facts, earlier: Sequence[Change]) -> list
     found = differing(host, facts)
     if found:
         _refuse(host, facts, installing=any(c.step == "packages" for c in earlier))
-    return [Change(NAME, f"{name} written; it takes effect with the reboot") for name in found]
+    return [
+        Change(step=NAME, what=f"{name} written; it takes effect with the reboot") for name in found
+    ]
 
 
 def apply(wanted: DesiredState, facts: Facts, context: StepContext) -> None:
@@ -166,7 +168,7 @@ def check_seen(wanted: DesiredState, facts: Facts, earlier: Sequence[Change]) ->
     """The guard is not armed. Raises BootstrapError: it has restored the former files."""
     note = facts.texts.get(guard.BOOT, "")
     if note and note != facts.boot:
-        return [Change(SEEN, "guard disarmed: the host came back with the new files")]
+        return [Change(step=SEEN, what="guard disarmed: the host came back with the new files")]
     planned = any(change.step == NAME for change in earlier)
     if facts.boot and not note and not planned and differing(wanted.host, facts):
         raise BootstrapError(
@@ -183,5 +185,5 @@ def apply_seen(_wanted: DesiredState, _facts: Facts, context: StepContext) -> No
     guard.let_go(context)
 
 
-STEP = Step(NAME, check, apply)
-SEEN_STEP = Step(SEEN, check_seen, apply_seen)
+STEP = Step(name=NAME, check=check, apply=apply)
+SEEN_STEP = Step(name=SEEN, check=check_seen, apply=apply_seen)

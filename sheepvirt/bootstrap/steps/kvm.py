@@ -69,7 +69,11 @@ def check(wanted: DesiredState, facts: Facts, _earlier: Sequence[Change]) -> lis
     """It is known whether guests run under KVM with this QEMU and this kernel."""
     if verdict(facts) or not wanted.host.guests:
         return []
-    return [Change(NAME, "KVM tried with a guest that must print its line, if /dev/kvm exists")]
+    return [
+        Change(
+            step=NAME, what="KVM tried with a guest that must print its line, if /dev/kvm exists"
+        )
+    ]
 
 
 def apply(wanted: DesiredState, facts: Facts, context: StepContext) -> None:
@@ -94,4 +98,4 @@ def _key(facts: Facts) -> str:
     return f"{facts.packages.get('qemu-kvm', 'qemu')} {facts.kernel}"
 
 
-STEP = Step(NAME, check, apply)
+STEP = Step(name=NAME, check=check, apply=apply)

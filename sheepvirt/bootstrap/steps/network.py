@@ -34,17 +34,17 @@ def check(wanted: DesiredState, facts: Facts, _earlier: Sequence[Change]) -> lis
     changes = []
     if diff:
         again = ", and restarted" if state and state.active else ""
-        changes.append(Change(NAME, f"{name} defined{again}", diff))
+        changes.append(Change(step=NAME, what=f"{name} defined{again}", diff=diff))
     if DEFAULT not in facts.networks:
-        changes.append(Change(NAME, f"{DEFAULT} defined as libvirt ships it"))
+        changes.append(Change(step=NAME, what=f"{DEFAULT} defined as libvirt ships it"))
     for network in (DEFAULT, name):
         now = facts.networks.get(network)
         if now is not None and not now.persistent:
-            changes.append(Change(NAME, f"{network} made persistent"))
+            changes.append(Change(step=NAME, what=f"{network} made persistent"))
         if now is None or not now.active:
-            changes.append(Change(NAME, f"{network} started"))
+            changes.append(Change(step=NAME, what=f"{network} started"))
         if now is None or not now.autostart:
-            changes.append(Change(NAME, f"{network} autostarted"))
+            changes.append(Change(step=NAME, what=f"{network} autostarted"))
     return changes
 
 
@@ -78,4 +78,4 @@ def _define(name: str, text: str, context: StepContext) -> None:
     context.virsh("net-define", path)
 
 
-STEP = Step(NAME, check, apply)
+STEP = Step(name=NAME, check=check, apply=apply)

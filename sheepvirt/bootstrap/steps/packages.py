@@ -17,7 +17,7 @@ NAME = "packages"
 EPOCH = re.compile(r"-\d+:")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Differences:
     """How a host's RPMs differ from the repo's."""
 
@@ -73,7 +73,7 @@ def check(wanted: DesiredState, facts: Facts, _earlier: Sequence[Change]) -> lis
         (found.rebuilt, f"by {tool}, in place of another build"),
         (found.left, f"removed by {tool}: from another version, and not in this repo"),
     )
-    return [Change(NAME, f"{', '.join(names)} {how}") for names, how in rows if names]
+    return [Change(step=NAME, what=f"{', '.join(names)} {how}") for names, how in rows if names]
 
 
 def apply(wanted: DesiredState, facts: Facts, context: StepContext) -> None:
@@ -83,4 +83,4 @@ def apply(wanted: DesiredState, facts: Facts, context: StepContext) -> None:
     installer.transaction(facts, context, install, found.rebuilt, found.left)
 
 
-STEP = Step(NAME, check, apply)
+STEP = Step(name=NAME, check=check, apply=apply)

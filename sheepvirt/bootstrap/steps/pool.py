@@ -35,13 +35,13 @@ def check(wanted: DesiredState, facts: Facts, _earlier: Sequence[Change]) -> lis
     changes = []
     if diff:
         again = ", and restarted" if state and state.active else ""
-        changes.append(Change(NAME, f"{name} defined{again}", diff))
+        changes.append(Change(step=NAME, what=f"{name} defined{again}", diff=diff))
     elif state and not state.persistent:
-        changes.append(Change(NAME, f"{name} made persistent"))
+        changes.append(Change(step=NAME, what=f"{name} made persistent"))
     if state is None or not state.active:
-        changes.append(Change(NAME, f"{name} started"))
+        changes.append(Change(step=NAME, what=f"{name} started"))
     if state is None or not state.autostart:
-        changes.append(Change(NAME, f"{name} autostarted"))
+        changes.append(Change(step=NAME, what=f"{name} autostarted"))
     return changes
 
 
@@ -66,4 +66,4 @@ def apply(wanted: DesiredState, facts: Facts, context: StepContext) -> None:
         context.virsh("pool-autostart", name)
 
 
-STEP = Step(NAME, check, apply)
+STEP = Step(name=NAME, check=check, apply=apply)

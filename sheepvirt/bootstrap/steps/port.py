@@ -36,7 +36,7 @@ def check(wanted: DesiredState, facts: Facts, _earlier: Sequence[Change]) -> lis
     """The port of every running guest is on the bridge."""
     name = wanted.host.bridge
     return [
-        Change(NAME, f"{device} of {guest} plugged into {name}")
+        Change(step=NAME, what=f"{device} of {guest} plugged into {name}")
         for guest, device in unplugged(wanted, facts)
     ]
 
@@ -57,4 +57,4 @@ def apply(wanted: DesiredState, facts: Facts, context: StepContext) -> None:
         )  # fmt: skip
 
 
-STEP = Step(NAME, check, apply)
+STEP = Step(name=NAME, check=check, apply=apply)

@@ -43,7 +43,7 @@ def check(_wanted: DesiredState, facts: Facts, earlier: Sequence[Change]) -> lis
     causes = {"dependencies", "packages", ifcfg.NAME}
     planned = any(change.step in causes for change in earlier)
     if planned or (facts.boot and facts.reboot_wanted == facts.boot):
-        return [Change(NAME, WHY)]
+        return [Change(step=NAME, what=WHY)]
     return []
 
 
@@ -122,4 +122,4 @@ def _short(boot: str) -> str:
     return f"{head[:8]}/{start}"
 
 
-STEP = Step(NAME, check, apply)
+STEP = Step(name=NAME, check=check, apply=apply)

@@ -28,9 +28,9 @@ def check(wanted: DesiredState, facts: Facts, _earlier: Sequence[Change]) -> lis
     """The host's copy has the same index, which has every RPM's hash, and is configured."""
     changes = []
     if facts.hashes.get(REPOMD) != wanted.repomd:
-        changes.append(Change(NAME, f"{len(wanted.rpms)} RPMs copied to {FOLDER}"))
+        changes.append(Change(step=NAME, what=f"{len(wanted.rpms)} RPMs copied to {FOLDER}"))
     if facts.hashes.get(REPO_FILE) != hashlib.sha256(repo_file(wanted).encode()).hexdigest():
-        changes.append(Change(NAME, f"{REPO_FILE} written"))
+        changes.append(Change(step=NAME, what=f"{REPO_FILE} written"))
     return changes
 
 
@@ -42,4 +42,4 @@ def apply(wanted: DesiredState, facts: Facts, context: StepContext) -> None:
     context.connection.write(REPO_FILE, repo_file(wanted).encode())
 
 
-STEP = Step(NAME, check, apply)
+STEP = Step(name=NAME, check=check, apply=apply)

@@ -63,7 +63,7 @@ def check(wanted: DesiredState, facts: Facts, _earlier: Sequence[Change]) -> lis
         state = facts.services.get(name, ABSENT)
         verbs = [*([] if state.enabled else ["enabled"]), *([] if state.active else ["started"])]
         if verbs:
-            changes.append(Change(NAME, f"{name} {' and '.join(verbs)}"))
+            changes.append(Change(step=NAME, what=f"{name} {' and '.join(verbs)}"))
     if not changes:
         _refuse_wrong_order(wanted, facts)
     return changes
@@ -125,4 +125,4 @@ def _refuse_wrong_order(wanted: DesiredState, facts: Facts) -> None:
         )
 
 
-STEP = Step(NAME, check, apply)
+STEP = Step(name=NAME, check=check, apply=apply)

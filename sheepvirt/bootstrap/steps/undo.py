@@ -22,7 +22,7 @@ def check(_wanted: DesiredState, facts: Facts, _earlier: Sequence[Change]) -> li
     """No control of ``verify --prove`` has left a script."""
     if SCRIPT not in facts.texts:
         return []
-    return [Change(NAME, "what a control of `verify --prove` broke is restored")]
+    return [Change(step=NAME, what="what a control of `verify --prove` broke is restored")]
 
 
 def apply(_wanted: DesiredState, _facts: Facts, context: StepContext) -> None:
@@ -31,4 +31,4 @@ def apply(_wanted: DesiredState, _facts: Facts, context: StepContext) -> None:
     context.run("rm", SCRIPT)
 
 
-STEP = Step(NAME, check, apply)
+STEP = Step(name=NAME, check=check, apply=apply)

@@ -48,7 +48,7 @@ def differing(facts: Facts) -> dict[str, bytes]:
 
 def check(name: str, facts: Facts) -> list[Change]:
     """Every file of sheepvirt exists."""
-    return [Change(name, f"{place} written") for place in differing(facts)]
+    return [Change(step=name, what=f"{place} written") for place in differing(facts)]
 
 
 def apply(facts: Facts, context: StepContext) -> None:

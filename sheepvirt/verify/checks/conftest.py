@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from sheepvirt.model.builds import BuildRecord, Feature
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Expected:
     """What the checks expect of a host."""
 

@@ -33,7 +33,7 @@ UNTRIED: Mapping[str, str] = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Artifacts:
     """The artifacts of a build, and how to read a file in its RPMs."""
 
@@ -46,7 +46,7 @@ class Artifacts:
     read: ReadMember
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Mutation:
     """One thing removed from the artifacts, and the claims of a gate that must fail then."""
 
@@ -85,36 +85,48 @@ def _no_answer(a: Artifacts) -> Artifacts:
 
 
 MUTATIONS = (
-    Mutation("spec that applies no patch", _no_patches, "spec", r" is applied$"),
-    Mutation("spec without the switch", _no_switch, "spec", r"^switched on$"),
-    Mutation("spec that packages no backend", _no_file, "spec", r"^%files "),
-    Mutation("log in which configure says nothing", _no_answer, "build", r"^configured in$"),
     Mutation(
-        "build root with a CLI of others",
-        lambda a: replace(a, needs=()),
-        "build", r"^its CLI was in the build root$",
+        name="spec that applies no patch", take=_no_patches, gate="spec", claims=r" is applied$"
+    ),
+    Mutation(name="spec without the switch", take=_no_switch, gate="spec", claims=r"^switched on$"),
+    Mutation(name="spec that packages no backend", take=_no_file, gate="spec", claims=r"^%files "),
+    Mutation(
+        name="log in which configure says nothing",
+        take=_no_answer,
+        gate="build",
+        claims=r"^configured in$",
     ),
     Mutation(
-        "RPMs without the files",
-        lambda a: replace(a, built=tuple(replace(r, files=()) for r in a.built)),
-        "rpm", r"^an RPM has ",
+        name="build root with a CLI of others",
+        take=lambda a: replace(a, needs=()),
+        gate="build",
+        claims=r"^its CLI was in the build root$",
     ),
     Mutation(
-        "RPMs that require nothing",
-        lambda a: replace(a, built=tuple(replace(r, requires=()) for r in a.built)),
-        "rpm", r"^Requires: ",
+        name="RPMs without the files",
+        take=lambda a: replace(a, built=tuple(replace(r, files=()) for r in a.built)),
+        gate="rpm",
+        claims=r"^an RPM has ",
     ),
     Mutation(
-        "RPMs of empty files",
-        lambda a: replace(a, read=lambda _rpm, _path: b""),
-        "rpm", r" says | is compiled in$",
+        name="RPMs that require nothing",
+        take=lambda a: replace(a, built=tuple(replace(r, requires=()) for r in a.built)),
+        gate="rpm",
+        claims=r"^Requires: ",
     ),
     Mutation(
-        "RPMs of another release",
-        lambda a: replace(a, built=tuple(replace(r, release="1.other") for r in a.built)),
-        "rpm", r"^every release ends in ",
+        name="RPMs of empty files",
+        take=lambda a: replace(a, read=lambda _rpm, _path: b""),
+        gate="rpm",
+        claims=r" says | is compiled in$",
     ),
-)  # fmt: skip
+    Mutation(
+        name="RPMs of another release",
+        take=lambda a: replace(a, built=tuple(replace(r, release="1.other") for r in a.built)),
+        gate="rpm",
+        claims=r"^every release ends in ",
+    ),
+)
 
 
 def evidence(a: Artifacts) -> list[Evidence]:

@@ -120,7 +120,12 @@ class Trial:
         names = self._wanted.dependencies.packages
         found = self._connection.run(["sh", "-c", REMOVABLE, "sh", *names]).stdout.strip()
         context = ControlContext(
-            self._host, self._wanted.records, tuple(features), network, pool, removable=found
+            host=self._host,
+            records=self._wanted.records,
+            features=tuple(features),
+            network_xml=network,
+            pool_xml=pool,
+            removable=found,
         )
         stand_ins = self._wanted.stand_ins
         return tuple(

@@ -44,9 +44,9 @@ def _boot_order() -> tuple[Control, ...]:
     """Start libvirtd before the services that it depends on; its own number is 97."""
     return (
         Control(
-            "libvirtd first at boot",
-            (Command(("sh", "-c", RENUMBER, "sh", "libvirtd", "01")),),
-            frozenset({"services: services start in order"}),
+            name="libvirtd first at boot",
+            breaks=(Command(("sh", "-c", RENUMBER, "sh", "libvirtd", "01")),),
+            fails=frozenset({"services: services start in order"}),
             undo=(Command(("sh", "-c", RENUMBER, "sh", "libvirtd", "97")),),
         ),
     )
@@ -58,15 +58,15 @@ def _uplink(host: Host) -> tuple[Control, ...]:
     plug = Command((*vsctl, "--may-exist", "add-port", host.bridge, host.uplink))
     return (
         Control(
-            f"{host.uplink} unplugged",
-            (Command((*vsctl, "--if-exists", "del-port", host.bridge, host.uplink)),),
-            frozenset({PLUGGED}),
+            name=f"{host.uplink} unplugged",
+            breaks=(Command((*vsctl, "--if-exists", "del-port", host.bridge, host.uplink)),),
+            fails=frozenset({PLUGGED}),
             undo=(plug,),
         ),
         Control(
-            f"{host.bridge} without its address",
-            (Command(("sh", "-c", FLUSH, "sh", host.bridge, KEPT)),),
-            frozenset({ADDRESSED}),
+            name=f"{host.bridge} without its address",
+            breaks=(Command(("sh", "-c", FLUSH, "sh", host.bridge, KEPT)),),
+            fails=frozenset({ADDRESSED}),
             undo=(Command(("sh", "-c", RESTORE, "sh", host.bridge, KEPT)),),
         ),
     )

@@ -44,7 +44,7 @@ COMPLAINTS = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Case:
     """A published package to test a gate with, and where to build it."""
 
@@ -56,7 +56,7 @@ class Case:
     job: Job
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class GateControl:
     """One fault, and the claims (or the named complaints) that must fail because of it."""
 
@@ -113,12 +113,18 @@ def _of_gate(gate: str, *claims: str) -> Callable[[Case], frozenset[str]]:
 
 CONTROLS = (
     GateControl(
-        "stock spec",
-        _of_gate("spec", "configure is told", "BuildRequires", "Requires", "is applied"),
-        stock_spec,
+        name="stock spec",
+        expected=_of_gate("spec", "configure is told", "BuildRequires", "Requires", "is applied"),
+        run=stock_spec,
     ),
-    GateControl("build root without sheepdog's RPM", lambda _case: frozenset({UNMET}), no_rpm),
-    GateControl("build root without the CLI", lambda _case: frozenset({UNFOUND}), no_cli),
+    GateControl(
+        name="build root without sheepdog's RPM",
+        expected=lambda _case: frozenset({UNMET}),
+        run=no_rpm,
+    ),
+    GateControl(
+        name="build root without the CLI", expected=lambda _case: frozenset({UNFOUND}), run=no_cli
+    ),
 )
 
 

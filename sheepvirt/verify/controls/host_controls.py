@@ -81,9 +81,9 @@ def _sheepdog(host: Host) -> tuple[Control, ...]:
     return (
         # libvirt still calls the pool active, and the guest running.
         Control(
-            "sheepdog stopped",
-            switch(host, "stop", "sheepdog"),
-            each(
+            name="sheepdog stopped",
+            breaks=switch(host, "stop", "sheepdog"),
+            fails=each(
                 ["sheepdog"],
                 "services: service is running",
                 "sheepdog: cluster answers and is formatted",
@@ -101,15 +101,15 @@ def _sheepdog(host: Host) -> tuple[Control, ...]:
             ),
         ),
         Control(
-            f"port {PORT} open on another address of the host",
-            (Command(("sh", "-c", OPEN, "sh", str(PORT), OPENED)),),
-            each(["sheepdog"], "sheepdog: port is open only where wanted"),
+            name=f"port {PORT} open on another address of the host",
+            breaks=(Command(("sh", "-c", OPEN, "sh", str(PORT), OPENED)),),
+            fails=each(["sheepdog"], "sheepdog: port is open only where wanted"),
             undo=(Command(("sh", "-c", CLOSE, "sh", OPENED)),),
         ),
         Control(
-            "sheepdog not started at boot",
-            switch(host, "disable", "sheepdog"),
-            each(["sheepdog"], "services: service starts at boot"),
+            name="sheepdog not started at boot",
+            breaks=switch(host, "disable", "sheepdog"),
+            fails=each(["sheepdog"], "services: service starts at boot"),
         ),
     )
 
@@ -120,30 +120,30 @@ def _pool(host: Host, pool_xml: str) -> tuple[Control, ...]:
         element.set("name", OTHER_CLUSTER)
     return (
         Control(
-            "pool stopped",
-            (virsh("pool-destroy", host.pool),),
-            each([host.pool], "sheepdog: pool is active")
+            name="pool stopped",
+            breaks=(virsh("pool-destroy", host.pool),),
+            fails=each([host.pool], "sheepdog: pool is active")
             | each(volumes(host), "sheepdog: volume is in the pool"),
         ),
         Control(
-            "autostart of the pool undefined",
-            (virsh("pool-autostart", host.pool, "--disable"),),
-            each([host.pool], "sheepdog: pool starts by itself"),
+            name="autostart of the pool undefined",
+            breaks=(virsh("pool-autostart", host.pool, "--disable"),),
+            fails=each([host.pool], "sheepdog: pool starts by itself"),
         ),
         Control(
-            "pool names another cluster",
-            (virsh("pool-define", "/dev/stdin", stdin=ElementTree.tostring(other)),),
-            each([host.pool], "sheepdog: pool is of the local cluster"),
+            name="pool names another cluster",
+            breaks=(virsh("pool-define", "/dev/stdin", stdin=ElementTree.tostring(other)),),
+            fails=each([host.pool], "sheepdog: pool is of the local cluster"),
         ),
         # libvirt does not undefine an active pool.
         Control(
-            "pool undefined, and started for this once",
-            (
+            name="pool undefined, and started for this once",
+            breaks=(
                 virsh("pool-destroy", host.pool),
                 virsh("pool-undefine", host.pool),
                 virsh("pool-create", "/dev/stdin", stdin=pool_xml.encode()),
             ),
-            each(
+            fails=each(
                 [host.pool],
                 "sheepdog: pool is persistent",
                 "sheepdog: pool starts by itself",
@@ -159,38 +159,38 @@ def _network(host: Host, network_xml: str) -> tuple[Control, ...]:
         element.set("name", MISSPELT)
     return (
         Control(
-            "bridge deleted",
-            (Command(("ovs-vsctl", "--timeout=30", "del-br", bridge)),),
-            each([network], "networks: bridge of the network is there")
+            name="bridge deleted",
+            breaks=(Command(("ovs-vsctl", "--timeout=30", "del-br", bridge)),),
+            fails=each([network], "networks: bridge of the network is there")
             | {"networks: bridge exists in openvswitch"}
             | el_controls.without_bridge(host)
             | each((g.name for g in host.guests), "guests: port of the guest is on the bridge"),
         ),
         # libvirt defines and starts it, and calls it active.
         Control(
-            f"network names {MISSPELT}, which does not exist",
-            (
+            name=f"network names {MISSPELT}, which does not exist",
+            breaks=(
                 virsh("net-define", "/dev/stdin", stdin=ElementTree.tostring(wrong)),
                 virsh("net-destroy", network),
                 virsh("net-start", network),
             ),
-            each([network], "networks: bridge of the network is there")
+            fails=each([network], "networks: bridge of the network is there")
             | {"networks: network names the bridge of openvswitch"},
         ),
         Control(
-            "network stopped",
-            (virsh("net-destroy", network),),
-            each([network], "networks: network is active"),
+            name="network stopped",
+            breaks=(virsh("net-destroy", network),),
+            fails=each([network], "networks: network is active"),
         ),
         Control(
-            "autostart of the network undefined",
-            (virsh("net-autostart", network, "--disable"),),
-            each([network], "networks: network starts by itself"),
+            name="autostart of the network undefined",
+            breaks=(virsh("net-autostart", network, "--disable"),),
+            fails=each([network], "networks: network starts by itself"),
         ),
         Control(
-            "network undefined",
-            (virsh("net-undefine", network),),
-            each(
+            name="network undefined",
+            breaks=(virsh("net-undefine", network),),
+            fails=each(
                 [network],
                 "networks: network is persistent",
                 "networks: network starts by itself",
@@ -204,34 +204,34 @@ def _guest(guest: Guest) -> tuple[Control, ...]:
     on_sheepdog = [f"{name} on sheepdog"] if guest.disk == "sheepdog" else []
     script = ("sh", name, KEPT)
     data = Control(
-        f"data of {name} lost",
-        (Command(("sh", "-c", FORGET, *script)),),
-        each([name], "guests: data outlives destruction and reboot"),
+        name=f"data of {name} lost",
+        breaks=(Command(("sh", "-c", FORGET, *script)),),
+        fails=each([name], "guests: data outlives destruction and reboot"),
         undo=(Command(("sh", "-c", REMEMBER, *script)),),
         data=True,
     )
     return (
         *([data] if on_sheepdog else []),
         Control(
-            f"title of {name} changed",
-            (virsh("desc", name, "--config", "--title", "another"),),
-            each([name], "guests: guest is defined as wanted"),
+            name=f"title of {name} changed",
+            breaks=(virsh("desc", name, "--config", "--title", "another"),),
+            fails=each([name], "guests: guest is defined as wanted"),
         ),
         Control(
-            f"autostart of {name} undefined",
-            (virsh("autostart", name, "--disable"),),
-            each([name], "guests: guest starts by itself"),
+            name=f"autostart of {name} undefined",
+            breaks=(virsh("autostart", name, "--disable"),),
+            fails=each([name], "guests: guest starts by itself"),
         ),
         # It keeps running, and is gone when it stops.
         Control(
-            f"{name} undefined",
-            (virsh("undefine", name),),
-            each([name], "guests: guest is persistent", "guests: guest starts by itself"),
+            name=f"{name} undefined",
+            breaks=(virsh("undefine", name),),
+            fails=each([name], "guests: guest is persistent", "guests: guest starts by itself"),
         ),
         Control(
-            f"{name} destroyed",
-            (virsh("destroy", name),),
-            each(
+            name=f"{name} destroyed",
+            breaks=(virsh("destroy", name),),
+            fails=each(
                 [name],
                 "guests: guest is running",
                 "guests: port of the guest is on the bridge",

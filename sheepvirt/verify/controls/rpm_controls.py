@@ -63,9 +63,9 @@ def _backend(host: Host, package: str, feature: Feature) -> Control:
     path = feature.rpm_file
     (restart,) = switch(host, "restart", "libvirtd")
     return Control(
-        f"{package}: {path.rpartition('/')[2]} removed",
-        (Command(("mv", path, f"{path}{ASIDE}")), restart),
-        each([f"{package}-{feature.name}"], "libvirt: daemon has loaded the storage backend")
+        name=f"{package}: {path.rpartition('/')[2]} removed",
+        breaks=(Command(("mv", path, f"{path}{ASIDE}")), restart),
+        fails=each([f"{package}-{feature.name}"], "libvirt: daemon has loaded the storage backend")
         | each([package], "packages: files are as packaged")
         | each([host.pool], "sheepdog: pool is active")
         | each(volumes(host), "sheepdog: volume is in the pool"),
@@ -76,9 +76,9 @@ def _backend(host: Host, package: str, feature: Feature) -> Control:
 def _virsh(package: str, feature: Feature) -> Control:
     """Replace virsh by one that does not know the feature; the daemon still does."""
     return Control(
-        f"{package}: virsh without {feature.host_line}",
-        (Command(("sh", "-c", BLIND, "sh", VIRSH, ASIDE, feature.host_line)),),
-        each([f"{package}-{feature.name}"], "libvirt: virsh lists the feature")
+        name=f"{package}: virsh without {feature.host_line}",
+        breaks=(Command(("sh", "-c", BLIND, "sh", VIRSH, ASIDE, feature.host_line)),),
+        fails=each([f"{package}-{feature.name}"], "libvirt: virsh lists the feature")
         | each([package], "packages: files are as packaged"),
         undo=(Command(("sh", "-c", BACK, "sh", VIRSH, ASIDE, "true")),),
     )
@@ -95,9 +95,9 @@ def _rpms(context: ControlContext) -> tuple[Control, ...]:
     if context.removable:
         found.append(
             Control(
-                f"dependency {context.removable} is not installed",
-                (Command(("rpm", "-e", context.removable)),),
-                each([context.removable], "packages: dependency is installed"),
+                name=f"dependency {context.removable} is not installed",
+                breaks=(Command(("rpm", "-e", context.removable)),),
+                fails=each([context.removable], "packages: dependency is installed"),
             )
         )
     return tuple(found)
@@ -108,13 +108,13 @@ def _rpm(record: BuildRecord, name: str) -> tuple[Control, Control]:
     version = nevra.removeprefix(f"{name}-").rpartition("-")[0].rpartition(":")[2]
     return (
         Control(
-            f"{name} is not installed",
-            (Command(("rpm", "-e", "--justdb", "--nodeps", name)),),
-            each([record.package], "packages: what was asked for is installed"),
+            name=f"{name} is not installed",
+            breaks=(Command(("rpm", "-e", "--justdb", "--nodeps", name)),),
+            fails=each([record.package], "packages: what was asked for is installed"),
         ),
         Control(
-            f"{name} is another build",
-            (Command(("sh", "-c", FOREIGN, "sh", name, version)),),
-            each([record.package], "packages: what is installed is exactly ours"),
+            name=f"{name} is another build",
+            breaks=(Command(("sh", "-c", FOREIGN, "sh", name, version)),),
+            fails=each([record.package], "packages: what is installed is exactly ours"),
         ),
     )
