@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from sheepvirt.bootstrap import initscripts, parsers, services, sheepdog
 from sheepvirt.core.errors import BootstrapError
+from sheepvirt.model.enums import Datapath, Init
 from sheepvirt.model.hosts import BridgeState, ClusterState, Definition, Facts, Script
 
 if TYPE_CHECKING:
@@ -206,6 +207,11 @@ def sections(text: str, boundary: str) -> dict[str, str]:
     return found
 
 
+def _init(text: str) -> Init:
+    word = text.strip()
+    return Init(word) if word in set(Init) else Init.OTHER
+
+
 def parse(found: Mapping[str, str]) -> Facts:
     """Parse sections; an absent or empty section means that the thing does not exist."""
     rows = [line.split("\t") for line in found.get("packages", "").splitlines()]
@@ -213,7 +219,7 @@ def parse(found: Mapping[str, str]) -> Facts:
     runlevel = found.get("runlevel", "").strip()
     return Facts(
         os=found.get("os", "").strip(),
-        init=found.get("init", "").strip(),
+        init=_init(found.get("init", "")),
         boot="/".join(found.get("boot", "").split()),
         language=_language(found.get("language", "")),
         installer=found.get("installer", "").strip(),
@@ -283,7 +289,7 @@ def _bridges(lines: Iterable[str]) -> list[tuple[str, BridgeState]]:
         if len(words) >= 3:
             name, device, datapath, *ports = words
             # Open vSwitch's default, an empty datapath type, is the kernel's.
-            kind = datapath.strip('"') or "system"
+            kind = datapath.strip('"') or Datapath.SYSTEM
             rows.append(
                 (name, BridgeState(datapath=kind, ports=tuple(ports), device=device == "device"))
             )

@@ -18,13 +18,14 @@ from sheepvirt.core.errors import EngineError, HostUnreachableError
 from sheepvirt.core.progress import Progress, Stage, quiet
 from sheepvirt.engine.engine import Engine
 from sheepvirt.images import recipes
-from sheepvirt.model.hosts import SYSTEMD, SYSV, Host
+from sheepvirt.model.enums import Init
 from sheepvirt.ssh import client, hostkeys
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sheepvirt.engine.container import Container
+    from sheepvirt.model.hosts import Host
 
 START_SECONDS = 90.0
 ANSWER_SECONDS = 20.0  # of a running host: it may be in the middle of a reboot
@@ -52,16 +53,16 @@ def running(host: Host) -> bool:
     return container is not None and container.running
 
 
-def made_with(host: Host) -> str:
-    """Return the init in ``host``'s container, running or not; "" if it does not exist.
+def made_with(host: Host) -> Init | None:
+    """Return the init in ``host``'s container, running or not; None if it does not exist.
 
     The name of its image says which. Raises EngineError.
     """
     container = Engine().find(container_name(host))
     if container is None:
-        return ""
+        return None
     name = container.image_name.partition(":")[0]
-    return SYSV if name.endswith(f"-host-{SYSV}") else SYSTEMD
+    return Init.SYSV if name.endswith(f"-host-{Init.SYSV}") else Init.SYSTEMD
 
 
 def ensure(host: Host, progress: Progress) -> bool:
@@ -73,7 +74,7 @@ def ensure(host: Host, progress: Progress) -> bool:
     engine = Engine()
     found = engine.find(container_name(host))
     target = catalog.load_target(host.target)
-    if host.init == SYSV:
+    if host.init == Init.SYSV:
         progress.say(f"  {host.name}: {SYSV_STAND_INS}")
     if found is not None:
         _say_if_outdated(engine, found, recipes.tag_of(target, _image(host)), host, progress)
@@ -86,7 +87,7 @@ def ensure(host: Host, progress: Progress) -> bool:
         if not container.running:
             container.start()
         stage.note = f"127.0.0.1 port {container.published_port(SSH_PORT)}"
-        if host.init == SYSV:
+        if host.init == Init.SYSV:
             _wait_for_runlevel(container, host)
         else:
             _wait_for_systemd(container, host, stage)
@@ -107,7 +108,7 @@ def remove(host: Host) -> None:
 
 def _image(host: Host) -> str:
     """Return the kind of image for ``host``."""
-    return f"host-{SYSV}" if host.init == SYSV else "host"
+    return f"host-{Init.SYSV}" if host.init == Init.SYSV else "host"
 
 
 def _create(engine: Engine, host: Host, tag: str) -> Container:

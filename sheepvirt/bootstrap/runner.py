@@ -22,7 +22,8 @@ from sheepvirt.core import locks, paths
 from sheepvirt.core.errors import BootstrapError, ConfigError, RemoteCommandError
 from sheepvirt.images import guest
 from sheepvirt.model import standin
-from sheepvirt.model.hosts import SYSTEMD, Change, Facts, Host
+from sheepvirt.model.enums import Init
+from sheepvirt.model.hosts import Change, Facts, Host
 from sheepvirt.sources import local
 from sheepvirt.ssh import client
 
@@ -111,21 +112,21 @@ def _with_init(host: Host, records: Sequence[BuildRecord]) -> Host:
         return host
     for record in records:
         init = catalog.load_package(record.package, record.version).init
-        if init and host.init not in {"", init}:
+        if init and host.init not in {None, init}:
             raise ConfigError(
                 f"{record.package} {record.version} has init scripts, and the inventory sets "
-                f"init = {host.init!r} for the rehearsal host {host.name}",
+                f"init = {str(host.init)!r} for the rehearsal host {host.name}",
                 hint=f'set `init = "{init}"` for it in {paths.inventory()}',
             )
         if init:
             return replace(host, init=init)
-    return replace(host, init=host.init or SYSTEMD)
+    return replace(host, init=host.init or Init.SYSTEMD)
 
 
 def _refuse_another_init(host: Host) -> None:
     """Raise ConfigError if the rehearsal host exists and has another init."""
-    there = rehearsal.made_with(host) if host.rehearsal else ""
-    if there not in {"", host.init}:
+    there = rehearsal.made_with(host) if host.rehearsal else None
+    if there not in {None, host.init}:
         raise ConfigError(
             f"{host.name} was made with {there}; the published RPMs or {paths.inventory()} now "
             f"require {host.init}",
@@ -160,7 +161,7 @@ def make_plan(wanted: DesiredState, progress: Progress) -> list[Change]:
     host = wanted.host
     if host.rehearsal and not rehearsal.exists(host):
         created = Change(step="host", what=f"{host.name} created, a rehearsal host")
-        return [created, *differences(wanted, Facts(init=host.init))]
+        return [created, *differences(wanted, Facts(init=host.init or Init.SYSTEMD))]
     if host.rehearsal and not rehearsal.running(host):
         return [Change(step="host", what=f"{host.name} started (it is stopped), then checked")]
     with progress.stage(f"{host.name}: look") as stage:

@@ -6,7 +6,8 @@ import re
 from typing import TYPE_CHECKING
 
 from sheepvirt.bootstrap import initscripts
-from sheepvirt.model.hosts import SYSV, ServiceState
+from sheepvirt.model.enums import Init
+from sheepvirt.model.hosts import ServiceState
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable
@@ -18,13 +19,13 @@ LAST_LINES = "12"
 Argv = tuple[str, ...]
 
 
-def commands(init: str, verb: str, name: str) -> tuple[Argv, ...]:
+def commands(init: Init | None, verb: str, name: str) -> tuple[Argv, ...]:
     """Return the commands for ``verb``: start, stop, restart, enable or disable.
 
     Enabling names the runlevels: a script with "-" for them in its header (such as upstream's
     sheepdog) would be added and never started. Raises KeyError for another verb.
     """
-    if init != SYSV:
+    if init != Init.SYSV:
         return (("systemctl", verb, name),)
     return {
         "start": (("service", name, "start"),),
@@ -35,26 +36,26 @@ def commands(init: str, verb: str, name: str) -> tuple[Argv, ...]:
     }[verb]
 
 
-def asked(init: str, names: Iterable[str], optional: Container[str]) -> tuple[str, ...]:
+def asked(init: Init, names: Iterable[str], optional: Container[str]) -> tuple[str, ...]:
     """Return the services that a host with this init must have, in their order.
 
     Optional ones are required only under systemd, where sockets start them. Upstream's SysV script
     of virtlockd has libvirtd's number, so it starts after it. Its "status" reads a pid file that
     7.0.0's daemon does not write (1.0.3's: unverified). Only a lock manager in qemu.conf needs it.
     """
-    return tuple(name for name in names if init != SYSV or name not in optional)
+    return tuple(name for name in names if init != Init.SYSV or name not in optional)
 
 
-def log_hint(init: str, name: str) -> str:
+def log_hint(init: Init, name: str) -> str:
     """Return the commands that show why a service fails."""
-    if init == SYSV:
+    if init == Init.SYSV:
         return f"`service {name} status` and /var/log/messages"
     return f"`systemctl status {name}` and `journalctl -u {name}`"
 
 
-def last_words(init: str, name: str) -> Argv:
+def last_words(init: Init, name: str) -> Argv:
     """Return the command that prints a service's last log lines; it may print nothing."""
-    if init == SYSV:
+    if init == Init.SYSV:
         return ("tail", "-n", LAST_LINES, "/var/log/messages")
     return ("journalctl", "--quiet", "--no-pager", "-o", "cat", "-n", LAST_LINES, "-u", name)
 

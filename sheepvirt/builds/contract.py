@@ -11,6 +11,7 @@ from pathlib import PurePosixPath
 
 from sheepvirt.core.errors import ContractError
 from sheepvirt.model.builds import Evidence, Feature, Rpm
+from sheepvirt.model.enums import Gate
 
 # Content of a file of an RPM.
 ReadMember = Callable[[Rpm, str], bytes]
@@ -24,7 +25,7 @@ def spec_evidence(package: str, feature: Feature, expanded: str) -> tuple[Eviden
     seen = match.group().strip() if match else "rpm's expansion does not say so"
     return (
         Evidence(
-            gate="spec",
+            gate=Gate.SPEC,
             package=package,
             feature=feature.name,
             claim="switched on",
@@ -49,7 +50,12 @@ def patch_evidence(package: str, patches: Sequence[str], expanded: str) -> list[
         claim = f"{PurePosixPath(path).name} is applied"
         found.append(
             Evidence(
-                gate="spec", package=package, feature="patches", claim=claim, observed=seen, ok=ok
+                gate=Gate.SPEC,
+                package=package,
+                feature="patches",
+                claim=claim,
+                observed=seen,
+                ok=ok,
             )
         )
     return found
@@ -69,7 +75,7 @@ def build_evidence(
         seen = match.group().strip() if match else "configure does not say so"
         found.append(
             Evidence(
-                gate="build",
+                gate=Gate.BUILD,
                 package=package,
                 feature=feature.name,
                 claim="configured in",
@@ -87,7 +93,7 @@ def build_evidence(
         claim = "its CLI was in the build root"
         found.append(
             Evidence(
-                gate="build",
+                gate=Gate.BUILD,
                 package=package,
                 feature=feature.name,
                 claim=claim,
@@ -124,7 +130,7 @@ def rpm_evidence(
     def add(claim: str, observed: str, ok: bool) -> None:
         found.append(
             Evidence(
-                gate="rpm",
+                gate=Gate.RPM,
                 package=package,
                 feature=feature.name,
                 claim=claim,
@@ -162,7 +168,7 @@ def release_evidence(package: str, dist: str, rpms: Iterable[Rpm]) -> Evidence:
     wrong = [r.nevra for r in rpms if not r.release.endswith(dist)]
     seen = f"not so: {', '.join(wrong)}" if wrong else "it does"
     return Evidence(
-        gate="rpm",
+        gate=Gate.RPM,
         package=package,
         feature="release",
         claim=f"every release ends in {dist}",

@@ -23,6 +23,7 @@ from sheepvirt.model.builds import (
     Shelf,
     Target,
 )
+from sheepvirt.model.enums import Provider
 from sheepvirt.rpm import old_tools, rpms
 from sheepvirt.sources import local, store
 
@@ -107,7 +108,7 @@ def _choices(
         )
     choices = []
     for name in undecided:
-        force = forced.get(name, "")
+        force = forced.get(name)
         kept = None if force else plan.keep(name, known[name], named)
         if kept and shelf and not store.availability_of_all(packages[kept.maker].sources, shelf).ok:
             kept = None  # the bundle was made with the other provider
@@ -115,7 +116,7 @@ def _choices(
             choices.append(kept)
             continue
         availability = None
-        if force != plan.STAND_IN:
+        if force != Provider.STAND_IN:
             availability = store.availability_of_all(packages[name].sources, shelf)
         choices.append(plan.choose(name, known[name], force, availability))
     return choices, wanted
@@ -194,7 +195,7 @@ def _stand_in_offered(planned: BuildPlan, row: PlannedBuild) -> Iterator[None]:
     except SourceUnreachableError as error:
         name = row.package.name
         if any(choice.maker == name and not choice.stand_in for choice in planned.choices):
-            error.hint += f"; or build on its stand-in: `--package {name}={plan.STAND_IN}`"
+            error.hint += f"; or build on its stand-in: `--package {name}={Provider.STAND_IN}`"
         raise
 
 

@@ -11,7 +11,7 @@ stand-in.
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from sheepvirt.core.errors import ConfigError, SourceUnreachableError, UnknownNameError, suggest
 from sheepvirt.core.tables import pick
@@ -24,6 +24,7 @@ from sheepvirt.model.builds import (
     Request,
     Target,
 )
+from sheepvirt.model.enums import Provider
 from sheepvirt.sources import local
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 # Increase it when a change of the code gives other RPMs from the same inputs.
 RECIPE = "2"
-REAL, STAND_IN = "real", "stand-in"
+Word = TypeVar("Word", bound=str)
 
 
 def stand_ins(packages: Mapping[str, Package], target: Target) -> dict[str, str]:
@@ -67,7 +68,7 @@ def request(
     UnknownNameError, ConfigError.
     """
     names: list[str] = []
-    makers: dict[str, str] = {}
+    makers: dict[str, Provider] = {}
     versions: dict[str, str] = {}
     for word in words:
         name, equals, value = word.partition("=")
@@ -75,7 +76,7 @@ def request(
         if package.stands_in_for:
             raise ConfigError(
                 f"{name!r} is a stand-in and cannot be selected by itself",
-                hint=f"use {package.stands_in_for}={STAND_IN}",
+                hint=f"use {package.stands_in_for}={Provider.STAND_IN}",
             )
         if not equals or value in package.versions:
             names.append(name)
@@ -83,30 +84,33 @@ def request(
             continue
         if value in package.versions:
             _agree(versions, name, value)
-            if name not in known:
-                continue
-            value = REAL  # only the real one has versions
-        _check_maker(word, package, known, target)
-        _agree(makers, name, value)
+            if name in known:
+                _agree(makers, name, Provider.REAL)  # only the real one has versions
+        else:
+            _agree(makers, name, _provider(word, package, known, target))
     return Request(names=tuple(dict.fromkeys(names)), makers=makers, versions=versions)
 
 
-def _check_maker(word: str, package: Package, known: Mapping[str, str], target: Target) -> None:
+def _provider(word: str, package: Package, known: Mapping[str, str], target: Target) -> Provider:
+    """Return the provider that the selector ``word`` names."""
     name, _, value = word.partition("=")
-    if value not in {REAL, STAND_IN, *package.versions}:
-        have = {REAL, STAND_IN, *package.versions}
+    try:
+        provider = Provider(value)
+    except ValueError:
+        have = {*(one.value for one in Provider), *package.versions}
         raise UnknownNameError(
             f"{word}: {value!r} is neither a version nor a provider of {name!r}",
             hint=suggest(value, have),
-        )
-    if value == STAND_IN and name not in known:
+        ) from None
+    if provider == Provider.STAND_IN and name not in known:
         raise ConfigError(
             f"{name!r} has no stand-in on target {target.name!r}",
             hint=f"packages with a stand-in: {', '.join(sorted(known)) or 'none'}",
         )
+    return provider
 
 
-def _agree(table: dict[str, str], name: str, value: str) -> None:
+def _agree(table: dict[str, Word], name: str, value: Word) -> None:
     """Record a selection. Raises ConfigError: it contradicts an earlier one."""
     if table.setdefault(name, value) != value:
         both = sorted({table[name], value})
@@ -151,28 +155,30 @@ def keep(name: str, stand_in: str, published: Collection[str]) -> Choice | None:
     maker = next((one for one in (stand_in, name) if one in published), "")
     if not maker:
         return None
-    other = REAL if maker == stand_in else STAND_IN
+    other = Provider.REAL if maker == stand_in else Provider.STAND_IN
     why = f"the published repo has it; `--package {name}={other}` changes that"
     return Choice(package=name, maker=maker, other=name if maker == stand_in else stand_in, why=why)
 
 
-def choose(name: str, stand_in: str, forced: str, availability: Availability | None) -> Choice:
+def choose(
+    name: str, stand_in: str, forced: Provider | None, availability: Availability | None
+) -> Choice:
     """Choose the provider of ``name``.
 
     ``availability`` is its source's; None means that the stand-in was requested. Raises
     SourceUnreachableError: the real package is forced and its source is unreachable.
     """
-    if forced == STAND_IN or availability is None:
+    if forced == Provider.STAND_IN or availability is None:
         return Choice(package=name, maker=stand_in, other=name, why="asked for")
     if availability.ok:
-        why = f"asked for; {availability.why}" if forced == REAL else availability.why
+        why = f"asked for; {availability.why}" if forced == Provider.REAL else availability.why
         return Choice(package=name, maker=name, other=stand_in, why=why)
-    if forced == REAL:
+    if forced == Provider.REAL:
         raise SourceUnreachableError(
-            f"{name}={REAL}: its source is unreachable: {availability.why}",
+            f"{name}={Provider.REAL}: its source is unreachable: {availability.why}",
             hint="repair the network, or point git at a mirror (`git config --global "
-            f"url.MIRROR.insteadOf URL`), or make the bundle with {name}={REAL}; to build without "
-            f"it, use {name}={STAND_IN}",
+            f"url.MIRROR.insteadOf URL`), or make the bundle with {name}={Provider.REAL}; "
+            f"to build without it, use {name}={Provider.STAND_IN}",
         )
     return Choice(package=name, maker=stand_in, other=name, why=availability.why)
 

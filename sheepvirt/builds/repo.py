@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from sheepvirt.core import paths
 from sheepvirt.core.errors import BuildError, ConfigError
 from sheepvirt.model.builds import BuildRecord, Evidence, PublishedRpm, Target
+from sheepvirt.model.enums import Gate
 from sheepvirt.rpm.rpms import sha256
 
 if TYPE_CHECKING:
@@ -144,7 +145,7 @@ def _record(row: Mapping[str, Any]) -> BuildRecord:
         inputs=dict(row["inputs"]),
         rpms=tuple(PublishedRpm(**r) for r in row["rpms"]),
         install=tuple(row["install"]),
-        evidence=tuple(Evidence(**e) for e in row["evidence"]),
+        evidence=tuple(Evidence(**{**e, "gate": Gate(e["gate"])}) for e in row["evidence"]),
         seconds=row["seconds"],
         stand_in=row["stand_in"],
         unpinned=row.get("unpinned", ""),  # older repos have none

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from sheepvirt.core import paths
 from sheepvirt.model import standin
+from sheepvirt.model.enums import CheckResult
 from sheepvirt.model.hosts import Change, Check, Host, Link, VerifyOutcome
 from sheepvirt.sources import local
 
@@ -93,7 +94,7 @@ def checks(progress: Progress, title: str, rows: Sequence[Check]) -> None:
     table.add_column("seconds", justify="right")
     if found:
         table.add_column("found", overflow="fold")
-    style = {"passed": "green", "failed": "bold red"}
+    style = {CheckResult.PASSED: "green", CheckResult.FAILED: "bold red"}
     for row in _merged(rows):
         # Text, not str: names in brackets and a guest's output are not markup.
         cells = [
@@ -157,7 +158,7 @@ def _merged(rows: Sequence[Check]) -> list[Check]:
     merged = []
     for (name, result), group in groupby(rows, key=lambda row: (row.name, row.result)):
         same = list(group)
-        if result != "passed" or len(same) == 1:
+        if result != CheckResult.PASSED or len(same) == 1:
             merged.extend(same)
             continue
         subjects = ", ".join(row.subject for row in same)

@@ -20,7 +20,7 @@ from sheepvirt.model.builds import (
     Source,
     Target,
 )
-from sheepvirt.model.hosts import SYSV
+from sheepvirt.model.enums import Init
 from sheepvirt.model.targets import Ceilings
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 # Only gzip, as in el6: yum 3.2.29 knows no other compression of metadata.
 CREATEREPO = ("createrepo_c", "--general-compress-type=gz", "--compatibility")
+INIT_HINT = f"use {Init.SYSV.value!r}, or remove the key"
 HOST_MACROS = {"kversion"}  # fields of model.hosts.Host
 
 
@@ -261,7 +262,7 @@ def load_package(name: str, version: str = "") -> Package:
         adjust=_adjustment(table.table("adjust")),
         versions=versions.known(folder) or (version,),
         macros=_macros(table),
-        init=table.get("init", str, ""),
+        init=table.one_of("init", Init, None, hint=INIT_HINT),
         unpack=table.strings("unpack"),
         kernel_module=table.get("kernel_module", str, ""),
     )
@@ -272,8 +273,8 @@ def load_package(name: str, version: str = "") -> Package:
             f"is {package.kernel_module!r}",
             hint="give the name that lsmod prints: openvswitch",
         )
-    if package.init not in {"", SYSV}:
-        table.refuse("init", f"is {package.init!r}", hint=f"use {SYSV!r}, or remove the key")
+    if package.init not in {None, Init.SYSV}:
+        table.refuse("init", f"is {str(package.init)!r}", hint=INIT_HINT)
     if bool(package.stand_in) != bool(package.stands_in_for):
         table.refuse(
             "stand_in" if package.stands_in_for else "stands_in_for", "is missing",

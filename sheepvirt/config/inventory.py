@@ -11,7 +11,8 @@ from sheepvirt.config import catalog
 from sheepvirt.core import paths
 from sheepvirt.core.errors import ConfigError
 from sheepvirt.core.tables import Table, pick, read_toml
-from sheepvirt.model.hosts import INITS, Dependencies, Guest, Host
+from sheepvirt.model.enums import Datapath, Disk, Init
+from sheepvirt.model.hosts import Dependencies, Guest, Host
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
     from sheepvirt.model.builds import Target
 
+DISK_HINT = "use 'sheepdog' (a VDI of the host's cluster) or 'file' (a raw file on the host)"
+DATAPATH_HINT = "use 'system' (the kernel's) or 'netdev' (userspace, where the kernel has none)"
+INIT_HINT = "use systemd or sysv on a rehearsal host; remove it for a real machine"
 VDI_LIMIT = 2**42  # sheepdog's limit: a VDI's map has 2**20 objects of 4 MiB
 
 
@@ -91,18 +95,13 @@ def _guest(name: str, table: Table) -> Guest:
         vcpus=table.get("vcpus", int, 1),
         network=_name(table, "network", table.get("network", str)),
         console_marker=_visible(table, "line", table.get("line", str)),
-        disk=table.get("disk", str, "sheepdog"),
+        disk=table.one_of("disk", Disk, Disk.SHEEPDOG, hint=DISK_HINT),
         disk_gb=table.get("disk_gb", int, 1),
     )
     table.done()
     for key in ("memory_mb", "vcpus", "disk_gb"):
         if getattr(guest, key) < 1:
             table.refuse(key, f"is {getattr(guest, key)}", hint="give at least 1")
-    if guest.disk not in {"sheepdog", "file"}:
-        table.refuse(
-            "disk", f"is {guest.disk!r}",
-            hint="use 'sheepdog' (a VDI of the host's cluster) or 'file' (a raw file on the host)",
-        )  # fmt: skip
     if guest.disk_bytes > VDI_LIMIT:
         table.refuse(
             "disk_gb", f"is {guest.disk_gb}: a VDI has at most {VDI_LIMIT} bytes",
@@ -127,7 +126,10 @@ def _host(name: str, table: Table) -> Host:
             table, "language", table.get("language", str, ""),
             r"[A-Za-z0-9._@-]*", "a locale such as ja_JP.UTF-8",
         ),
-        datapath=table.get("datapath", str, "netdev" if rehearsal else "system"),
+        datapath=table.one_of(
+            "datapath", Datapath, Datapath.NETDEV if rehearsal else Datapath.SYSTEM,
+            hint=DATAPATH_HINT,
+        ),
         pool=_name(table, "pool", table.get("pool", str, "sheepdog")),
         kversion=_word(
             table, "kversion", table.get("kversion", str, ""),
@@ -136,7 +138,7 @@ def _host(name: str, table: Table) -> Host:
         uplink=_interface(table, "uplink", ""),
         bridge_address=table.get("bridge_address", str, "dhcp"),
         gateway=table.get("gateway", str, ""),
-        init=table.get("init", str, ""),
+        init=table.one_of("init", Init, None, hint=INIT_HINT),
         sheepdog_listen=table.strings("sheepdog_listen", Host.sheepdog_listen),
         old_ssh=table.get("old_ssh", bool, False),
     )  # fmt: skip
@@ -146,18 +148,10 @@ def _host(name: str, table: Table) -> Host:
 
 
 def _check_host(host: Host, table: Table) -> None:
-    if host.datapath not in {"system", "netdev"}:
-        table.refuse(
-            "datapath", f"is {host.datapath!r}",
-            hint="use 'system' (the kernel's) or 'netdev' (userspace, where the kernel has none)",
-        )  # fmt: skip
     _check_addresses(host, table)
     _check_listening(host, table)
-    if host.init and (host.init not in INITS or not host.rehearsal):
-        table.refuse(
-            "init", f"is {host.init!r}",
-            hint=f"use {' or '.join(INITS)} on a rehearsal host; remove it for a real machine",
-        )  # fmt: skip
+    if host.init and (host.init == Init.OTHER or not host.rehearsal):
+        table.refuse("init", f"is {host.init.value!r}", hint=INIT_HINT)
     if not 0 <= host.port <= 65535 or (host.port == 0 and not host.rehearsal):
         table.refuse("port", f"is {host.port}", hint="give a TCP port, 1 to 65535")
     if host.network == "default":

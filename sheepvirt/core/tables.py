@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import difflib
 import tomllib
-from typing import TYPE_CHECKING, Any, NoReturn
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, overload
 
 from sheepvirt.core.errors import ConfigError, UnknownNameError, suggest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
+    from types import EllipsisType
+
+E = TypeVar("E", bound=StrEnum)
 
 
 class Table:
@@ -43,6 +47,22 @@ class Table:
                 hint=f"change the value to {kind.__name__}",
             )
         return value
+
+    @overload
+    def one_of(
+        self, key: str, kind: type[E], default: E | EllipsisType = ..., *, hint: str
+    ) -> E: ...
+    @overload
+    def one_of(self, key: str, kind: type[E], default: None, *, hint: str) -> E | None: ...
+    def one_of(
+        self, key: str, kind: type[E], default: E | EllipsisType | None = ..., *, hint: str
+    ) -> E | None:
+        """Return the value of ``key`` as a member of ``kind``; another value is refused."""
+        value = self.get(key, str, default)
+        try:
+            return value if value is None else kind(value)
+        except ValueError:
+            self.refuse(key, f"is {value!r}", hint=hint)
 
     def _instead(self, key: str) -> str:
         """Return a hint for a missing key: it may be there, misspelt."""

@@ -17,6 +17,7 @@ from sheepvirt.core import paths
 from sheepvirt.core.errors import ConfigError
 from sheepvirt.engine.engine import Engine
 from sheepvirt.images import recipes
+from sheepvirt.model.enums import Disk
 
 if TYPE_CHECKING:
     from sheepvirt.core.progress import Progress
@@ -67,7 +68,7 @@ def image_name(guest: Guest) -> str:
 
 def check_size(guest: Guest, size: int) -> None:
     """Raise ConfigError if an image of ``size`` bytes does not fit on ``guest``'s VDI."""
-    if guest.disk == "sheepdog" and size > guest.disk_bytes:
+    if guest.disk == Disk.SHEEPDOG and size > guest.disk_bytes:
         raise ConfigError(
             f"guest {guest.name!r}: its image has {size} bytes, its VDI only {guest.disk_bytes}",
             hint=f"set `disk_gb = {-(-size // 10**9)}` for it in the inventory",

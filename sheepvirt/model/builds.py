@@ -11,6 +11,8 @@ from sheepvirt.model.targets import Ceilings, Image, Rootfs, RpmKey, YumRepo, at
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from sheepvirt.model.enums import Gate, Init, Provider
+
 
 @dataclass(frozen=True, kw_only=True)
 class DebianSource:
@@ -131,7 +133,7 @@ class Package:
     stands_in_for: str = ""  # the package that it is a stand-in for, on its targets
     adjust: Adjustment | None = None
     versions: tuple[str, ...] = ()  # all versions in its folder
-    init: str = ""  # "sysv": its services are init scripts, so its hosts need SysV init
+    init: Init | None = None  # SYSV: its services are init scripts, so its hosts need SysV init
     unpinned: str = ""  # if its source is not pinned: which file it is
     macros: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # target: rpm macros
     unpack: tuple[str, ...] = ()  # paths in the tarball of further sources that its spec names
@@ -221,7 +223,7 @@ class Rpm:
 class Evidence:
     """What one gate observed for one claim about a feature."""
 
-    gate: str  # source | spec | build | rpm | host
+    gate: Gate
     package: str
     feature: str
     claim: str
@@ -255,7 +257,7 @@ class Request:
     """What the ``--package`` selectors request."""
 
     names: tuple[str, ...]  # packages to build; empty: all
-    makers: Mapping[str, str]  # package to "real" or "stand-in"
+    makers: Mapping[str, Provider]  # package to its forced provider
     versions: Mapping[str, str]  # package to version
 
 

@@ -1,16 +1,15 @@
-"""Frozen dataclasses of hosts: desired state, facts, changes, checks. Imports nothing local."""
+"""Frozen dataclasses of hosts: desired state, facts, changes, checks."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from sheepvirt.model.enums import CheckResult, Datapath, Disk, Init
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
-
-SYSTEMD, SYSV = "systemd", "sysv"
-INITS = (SYSTEMD, SYSV)  # that a host may have
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +22,7 @@ class Guest:
     vcpus: int
     network: str
     console_marker: str  # what a running guest prints on its console; key `line` of the inventory
-    disk: str = "sheepdog"  # or "file": where its disk is; a VDI has the guest's name
+    disk: Disk = Disk.SHEEPDOG
     disk_gb: int = 1  # of 10**9 bytes: the VDI's size (a file is as large as its image)
 
     @property
@@ -46,13 +45,13 @@ class Host:
     network: str
     guests: tuple[Guest, ...]
     language: str = ""  # LANG of a rehearsal host
-    datapath: str = "system"  # of the bridge in Open vSwitch: system (kernel) or netdev (userspace)
+    datapath: Datapath = Datapath.SYSTEM
     pool: str = "sheepdog"  # libvirt's storage pool of the sheepdog cluster
     kversion: str = ""  # kernel that its kernel modules are built for, as `uname -r` prints it
     uplink: str = ""  # the host's interface that becomes a port of the bridge; "" for none
     bridge_address: str = "dhcp"  # of a bridge with an uplink; or an IPv4 address and its prefix
     gateway: str = ""
-    init: str = ""  # of a rehearsal host: systemd | sysv | "" (the one that its RPMs need)
+    init: Init | None = None  # of a rehearsal host; None: the one that its RPMs need
     sheepdog_listen: tuple[str, ...] = ("127.0.0.1",)  # addresses that its port may be open on
     old_ssh: bool = False  # its sshd is as old as el6's: allow RSA and SHA-1 for this host
 
@@ -100,7 +99,7 @@ class Script:
 class BridgeState:
     """An Open vSwitch bridge. ``device``: the kernel has its interface as well."""
 
-    datapath: str
+    datapath: str  # as Open vSwitch has it
     ports: tuple[str, ...]
     device: bool
 
@@ -145,7 +144,7 @@ class Facts:
     """A host's facts, from one round trip. What does not exist is absent from the mappings."""
 
     os: str = ""
-    init: str = ""  # systemd | sysv (chkconfig is there) | other
+    init: Init = Init.OTHER
     boot: str = ""  # changes with every boot: boot_id, and the start time of PID 1 (a container's)
     language: str = ""
     installer: str = ""  # dnf | yum | "" (neither is installed)
@@ -189,7 +188,7 @@ class Check:
 
     name: str
     subject: str  # the guest, network, package … that it checks; "" if there is only one
-    result: str  # passed | failed | skipped
+    result: CheckResult
     seconds: float
     message: str = ""
     node: str = ""  # pytest's node id, to run this check alone

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sheepvirt.model.builds import Evidence, Target
+from sheepvirt.model.enums import Gate
 from sheepvirt.rpm import known, openpgp, traits
 from sheepvirt.rpm.compat_model import Metadata, Traits, Violation
 
@@ -212,7 +213,7 @@ def rpm_evidence(package: str, target: Target, rpms: Iterable[Path]) -> list[Evi
     if target.ceilings is None:
         return []
     found = [v for path in rpms for v in check(traits.read(path), target)]
-    return _evidence("rpm", package, target.name, target.ceilings, found)
+    return _evidence(Gate.RPM, package, target.name, target.ceilings, found)
 
 
 def repo_evidence(target: Target, repo: Path) -> list[Evidence]:
@@ -220,7 +221,7 @@ def repo_evidence(target: Target, repo: Path) -> list[Evidence]:
     if target.ceilings is None:
         return []
     found = check_repo(repo, target)
-    return _evidence("repo", repo.name, target.name, target.ceilings, found)
+    return _evidence(Gate.REPO, repo.name, target.name, target.ceilings, found)
 
 
 def check_repo(repo: Path, target: Target) -> list[Violation]:
@@ -230,7 +231,7 @@ def check_repo(repo: Path, target: Target) -> list[Violation]:
 
 
 def _evidence(
-    gate: str, package: str, name: str, ceilings: Ceilings, found: Sequence[Violation]
+    gate: Gate, package: str, name: str, ceilings: Ceilings, found: Sequence[Violation]
 ) -> list[Evidence]:
     """Return a row for each violation, or one row that says "no violation"."""
     feature, claim = (

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from sheepvirt.core.errors import BootstrapError, ConfigError
 from sheepvirt.core.tables import pick
 from sheepvirt.model.builds import BuildRecord, Evidence, Package, Source
+from sheepvirt.model.enums import Gate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -101,7 +102,7 @@ def evidence(package: Package, version: str) -> list[Evidence]:
         return []
     return [
         Evidence(
-            gate="source",
+            gate=Gate.SOURCE,
             package=package.name,
             feature="unpinned",
             claim="UNPINNED source",
@@ -109,7 +110,7 @@ def evidence(package: Package, version: str) -> list[Evidence]:
             ok=True,
         ),
         Evidence(
-            gate="source",
+            gate=Gate.SOURCE,
             package=package.name,
             feature="unpinned",
             claim=f"it is version {package.version}",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from sheepvirt.core.errors import SpecError
 from sheepvirt.model.builds import AddedFile, Evidence
+from sheepvirt.model.enums import Gate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -60,7 +61,7 @@ def prove(
         claim = f"%install puts {added.file} at {path}"
         found.append(
             Evidence(
-                gate="spec",
+                gate=Gate.SPEC,
                 package=package,
                 feature="adjust",
                 claim=claim,
@@ -73,7 +74,7 @@ def prove(
         seen = "; ".join(listed)
         found.append(
             Evidence(
-                gate="spec",
+                gate=Gate.SPEC,
                 package=package,
                 feature="adjust",
                 claim=claim,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from sheepvirt.core.errors import SpecError
 from sheepvirt.model.builds import Adjustment, Evidence
+from sheepvirt.model.enums import Gate
 from sheepvirt.spec import added_files
 from sheepvirt.spec.draft import Draft, unified_diff
 from sheepvirt.spec.lines import Line, build_section, by_section, has_tags
@@ -160,7 +161,7 @@ def prove(
     def add(claim: str, seen: str, ok: bool) -> None:
         found.append(
             Evidence(
-                gate="spec", package=package, feature="adjust", claim=claim, observed=seen, ok=ok
+                gate=Gate.SPEC, package=package, feature="adjust", claim=claim, observed=seen, ok=ok
             )
         )
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from sheepvirt.core.errors import RuleMismatchError
 from sheepvirt.core.tables import read_toml
 from sheepvirt.model.builds import Evidence
+from sheepvirt.model.enums import Gate
 from sheepvirt.spec import rules
 from sheepvirt.spec.draft import Draft, unified_diff
 from sheepvirt.spec.lines import Spec, build_section, by_section, has_tags, shown
@@ -184,7 +185,7 @@ def prove(intent: Intent, expanded: str, *, package: str, feature: str) -> tuple
     found += _subpackage_seen(intent.subpackage, sections)
     return tuple(
         Evidence(
-            gate="spec",
+            gate=Gate.SPEC,
             package=package,
             feature=feature,
             claim=claim,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sheepvirt.bootstrap.services import commands
+from sheepvirt.model.enums import Disk
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -78,7 +79,7 @@ def each(subjects: Iterable[str], *names: str) -> frozenset[str]:
 
 def volumes(host: Host) -> list[str]:
     """Return the names that checks use for the guests' volumes."""
-    return [f"{g.name} on sheepdog" for g in host.guests if g.disk == "sheepdog"]
+    return [f"{g.name} on sheepdog" for g in host.guests if g.disk == Disk.SHEEPDOG]
 
 
 def switch(host: Host, verb: str, service: str) -> tuple[Command, ...]:

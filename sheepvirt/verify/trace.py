@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from sheepvirt.bootstrap import parsers
 from sheepvirt.builds import repo
 from sheepvirt.core import paths, tables
+from sheepvirt.model.enums import CheckResult
 from sheepvirt.model.hosts import Host, Link
 from sheepvirt.rpm.rpms import sha256
 from sheepvirt.ssh import client
@@ -138,7 +139,7 @@ def _verified(host: Host, published: float) -> list[Link]:
     links = []
     for path in sorted((paths.dist() / "verify" / host.name).glob("*.xml")):
         checks = verification.read_junit(path, host)
-        good = sum(c.result != "failed" for c in checks)
+        good = sum(c.result != CheckResult.FAILED for c in checks)
         older = path.stat().st_mtime < published
         note = "; that was before this repo was published" if older else ""
         said = f"{good} of {len(checks)} checks good ({path}){note}"

@@ -17,6 +17,7 @@ from sheepvirt.bootstrap import parsers
 from sheepvirt.bootstrap.steps import reboot as rebooting
 from sheepvirt.core import locks, paths
 from sheepvirt.core.errors import BootstrapError, VerifyError
+from sheepvirt.model.enums import CheckResult
 from sheepvirt.model.hosts import Check, Host, VerifyOutcome
 from sheepvirt.ssh import client
 
@@ -67,8 +68,8 @@ def verify(host: Host, *, reboot: bool, progress: Progress, display: Display) ->
             checks = (*checks, *_verify_once(host, folder / AFTER, title, progress, display))
             progress.say(data_proof(folder))
     return VerifyOutcome(
-        passed=sum(c.result == "passed" for c in checks),
-        failed=sum(c.result == "failed" for c in checks),
+        passed=sum(c.result == CheckResult.PASSED for c in checks),
+        failed=sum(c.result == CheckResult.FAILED for c in checks),
         junit_folder=folder,
     )
 
@@ -79,7 +80,7 @@ def _verify_once(
     after = junit.name == AFTER
     before = junit.with_name(BEFORE) if after else None
     checks = one_pass(host, junit, title, progress, before=before)
-    failed = [c for c in checks if c.result == "failed"]
+    failed = [c for c in checks if c.result == CheckResult.FAILED]
     display.checks(progress, title, checks)
     display.edited(progress, host, _edited(junit, before))
     if failed:
@@ -126,7 +127,7 @@ def one_pass(
             argv.append(f"--before={before}")
         ended = run_pytest(argv, stage)
         checks = judge(host, junit, ended)
-        failed = sum(c.result == "failed" for c in checks)
+        failed = sum(c.result == CheckResult.FAILED for c in checks)
         stage.note = (
             f"{failed} of {len(checks)} checks FAILED"
             if failed
@@ -246,8 +247,8 @@ def judge(host: Host, junit: Path, ended: Ended) -> tuple[Check, ...]:
     the run failed: https://docs.pytest.org/en/stable/reference/exit-codes.html
     """
     checks = read_junit(junit, host) if junit.is_file() else ()
-    failed = any(c.result == "failed" for c in checks)
-    ran = sum(c.result != "skipped" for c in checks)
+    failed = any(c.result == CheckResult.FAILED for c in checks)
+    ran = sum(c.result != CheckResult.SKIPPED for c in checks)
     if ended.code not in {0, 1} or ran == 0 or failed != (ended.code == 1):
         why = f"no check ran ({junit})" if ended.code in {0, 5} and not ran else "pytest crashed"
         raise VerifyError(
@@ -272,6 +273,12 @@ def read_junit(path: Path, host: Host) -> tuple[Check, ...]:
     return tuple(_check(case, host) for case in cases)
 
 
+def _result(failed: bool, said: bool) -> CheckResult:
+    if failed:
+        return CheckResult.FAILED
+    return CheckResult.SKIPPED if said else CheckResult.PASSED
+
+
 def _check(case: ElementTree.Element, host: Host) -> Check:
     module = case.get("classname", "").rpartition(".")[2].removeprefix("test_")
     words, _, parameter = case.get("name", "").partition("[")
@@ -284,7 +291,7 @@ def _check(case: ElementTree.Element, host: Host) -> Check:
     return Check(
         name=f"{module}: {words.removeprefix('test_').replace('_', ' ')}",
         subject=re.sub(host_id, "", parameter.removesuffix("]")),
-        result="failed" if bad else "skipped" if said else "passed",
+        result=_result(bool(bad), bool(said)),
         seconds=float(case.get("time", 0)),
         message=first,
         node=f"{paths.CHECKS}/test_{module}.py::{case.get('name', '')}",

@@ -14,6 +14,7 @@ from sheepvirt.builds import execute, repo
 from sheepvirt.config import catalog
 from sheepvirt.core.errors import BootstrapError
 from sheepvirt.core.progress import quiet
+from sheepvirt.model.enums import Disk
 from sheepvirt.model.hosts import Guest
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def test_what_we_send_is_valid(libvirts: Schemas) -> None:
                 vcpus=1,
                 network="n",
                 console_marker="l",
-                disk="file",
+                disk=Disk.FILE,
             )
         ),
         "papeete",

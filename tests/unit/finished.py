@@ -16,6 +16,7 @@ from sheepvirt.bootstrap.steps import repository, units
 from sheepvirt.bootstrap.steps.base import DesiredState, Step, StepContext
 from sheepvirt.core.progress import Progress
 from sheepvirt.model.builds import BuildRecord, PublishedRpm
+from sheepvirt.model.enums import Datapath, Init
 from sheepvirt.model.hosts import (
     BridgeState,
     ClusterState,
@@ -47,7 +48,7 @@ HOST = Host(
     bridge="ovsbr0",
     network="ovsbr0",
     guests=(GUEST,),
-    datapath="netdev",
+    datapath=Datapath.NETDEV,
 )
 RPM = PublishedRpm(
     name="libvirt",
@@ -99,7 +100,7 @@ def done() -> Facts:
     text = repository.repo_file(WANTED).encode()
     return Facts(
         os="debian 11",
-        init="systemd",
+        init=Init.SYSTEMD,
         boot="b/2",
         reboot_wanted="b/1",
         installer="dnf",

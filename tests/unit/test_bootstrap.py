@@ -16,6 +16,7 @@ from sheepvirt.core import locks
 from sheepvirt.core.errors import BootstrapError, ConfigError, RemoteCommandError
 from sheepvirt.core.progress import Progress
 from sheepvirt.model.builds import BuildRecord
+from sheepvirt.model.enums import Init
 from sheepvirt.model.hosts import Change, Dependencies, Facts, Host
 from sheepvirt.ssh import client
 
@@ -95,26 +96,26 @@ def test_a_rehearsal_host_has_the_init_that_its_rpms_want() -> None:
         )
         for v in ("1.0.3", "7.0.0")
     )
-    sysv = replace(HOST, init="sysv")
+    sysv = replace(HOST, init=Init.SYSV)
     machine = replace(HOST, rehearsal=False)
     for host, records, init in (
-        (HOST, [new], "systemd"), (HOST, [new, old], "sysv"), (sysv, [new], "sysv"),
-        (sysv, [old], "sysv"), (machine, [old], ""),
+        (HOST, [new], Init.SYSTEMD), (HOST, [new, old], Init.SYSV), (sysv, [new], Init.SYSV),
+        (sysv, [old], Init.SYSV), (machine, [old], None),
     ):  # fmt: skip
         assert runner._with_init(host, records).init == init
     with pytest.raises(ConfigError, match=r"libvirt 1\.0\.3 has init scripts") as caught:
-        runner._with_init(replace(HOST, init="systemd"), [new, old])
+        runner._with_init(replace(HOST, init=Init.SYSTEMD), [new, old])
     assert 'init = "sysv"' in caught.value.hint
 
 
 def test_a_host_that_was_made_with_another_init_is_not_entered(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(rehearsal, "made_with", lambda _host: "systemd")
-    runner._refuse_another_init(replace(HOST, init="systemd"))
+    monkeypatch.setattr(rehearsal, "made_with", lambda _host: Init.SYSTEMD)
+    runner._refuse_another_init(replace(HOST, init=Init.SYSTEMD))
     runner._refuse_another_init(replace(HOST, rehearsal=False))
     with pytest.raises(ConfigError, match="made with systemd") as caught:
-        runner._refuse_another_init(replace(HOST, init="sysv"))
+        runner._refuse_another_init(replace(HOST, init=Init.SYSV))
     assert "invoke destroy tahiti" in caught.value.hint
 
 
@@ -168,7 +169,7 @@ def test_a_plan_of_an_absent_host_knows_its_init(
     monkeypatch: pytest.MonkeyPatch, progress: Progress
 ) -> None:
     monkeypatch.setattr(rehearsal, "exists", lambda _host: False)
-    old = replace(WANTED, host=replace(HOST, init="sysv"))
+    old = replace(WANTED, host=replace(HOST, init=Init.SYSV))
     said = [change.what for change in runner.make_plan(old, progress)]
     assert any("/etc/init.d/sheepvirt-autostart" in what for what in said)
     assert not any("systemd" in what for what in said)

@@ -11,6 +11,7 @@ from sheepvirt.builds import contract
 from sheepvirt.config import catalog
 from sheepvirt.core.errors import ContractError
 from sheepvirt.model.builds import Evidence, Feature, Rpm
+from sheepvirt.model.enums import Gate
 
 MESON = """\
 Program dog found: YES (/usr/bin/dog)
@@ -177,10 +178,10 @@ def test_a_release_of_another_target_is_caught() -> None:
 
 def test_missing_evidence_stops_the_run_and_names_each_claim() -> None:
     good = Evidence(
-        gate="rpm", package="libvirt", feature="sheepdog", claim="file", observed="seen", ok=True
+        gate=Gate.RPM, package="libvirt", feature="sheepdog", claim="file", observed="seen", ok=True
     )
     bad = Evidence(
-        gate="rpm",
+        gate=Gate.RPM,
         package="libvirt",
         feature="sheepdog",
         claim="Requires: sheepdog",

@@ -10,6 +10,7 @@ import pytest
 
 from sheepvirt.core import paths
 from sheepvirt.model.builds import BuildRecord, Feature, PublishedRpm
+from sheepvirt.model.enums import Disk, Init
 from sheepvirt.model.hosts import Guest, Host
 from sheepvirt.verify.controls import host_controls, rpm_controls
 from sheepvirt.verify.model import Control, ControlContext, Outcome, plain
@@ -78,7 +79,7 @@ def table(host: Host = HOST) -> dict[str, Control]:
 
 
 def test_services_are_broken_in_the_words_of_the_hosts_init() -> None:
-    sysv = table(replace(HOST, init="sysv"))
+    sysv = table(replace(HOST, init=Init.SYSV))
     assert sysv["sheepdog stopped"].breaks[0].argv == ("service", "sheepdog", "stop")
     disabled = sysv["sheepdog not started at boot"].breaks[0].argv
     assert disabled == ("chkconfig", "--level", "2345", "sheepdog", "off")
@@ -102,7 +103,7 @@ def known_checks() -> set[str]:
 
 def test_every_check_that_must_fail_is_there() -> None:
     """A check that was renamed would be expected in vain."""
-    el = replace(HOST, init="sysv", uplink="up0")
+    el = replace(HOST, init=Init.SYSV, uplink="up0")
     both = [*table().values(), *table(el).values()]
     expected = {title.partition(" [")[0] for c in both for title in c.fails}
     assert expected <= known_checks()
@@ -110,7 +111,7 @@ def test_every_check_that_must_fail_is_there() -> None:
 
 def test_every_check_can_be_seen_to_fail() -> None:
     """Or it says why not; no excuse is left over from a check that is gone or tried."""
-    el = replace(HOST, init="sysv", uplink="up0")
+    el = replace(HOST, init=Init.SYSV, uplink="up0")
     both = [*table().values(), *table(el).values()]
     tried = {title.partition(" [")[0] for c in both for title in c.fails}
     assert known_checks() - tried == set(host_controls.UNTRIED)
@@ -134,7 +135,7 @@ def test_each_breaks_something_and_expects_something() -> None:
 
 
 def test_a_guest_on_a_file_does_not_miss_sheepdog() -> None:
-    on_file = table(replace(HOST, guests=(replace(GUEST, disk="file"),)))
+    on_file = table(replace(HOST, guests=(replace(GUEST, disk=Disk.FILE),)))
     assert "data of papeete lost" not in on_file
     assert not any("papeete" in title for title in on_file["sheepdog stopped"].fails)
     assert not any("volume" in title for c in on_file.values() for title in c.fails)
@@ -196,7 +197,7 @@ def test_what_is_undone_takes_no_input() -> None:
 
 
 def test_each_kind_of_guest_is_broken_once() -> None:
-    kinds = (GUEST, replace(GUEST, name="moorea"), replace(GUEST, name="raiatea", disk="file"))
+    kinds = (GUEST, replace(GUEST, name="moorea"), replace(GUEST, name="raiatea", disk=Disk.FILE))
     names = table(replace(HOST, guests=kinds))
     assert "papeete destroyed" in names
     assert "moorea destroyed" not in names

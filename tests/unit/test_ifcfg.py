@@ -13,10 +13,11 @@ from sheepvirt.bootstrap.steps import STEPS, bridge, guard, ifcfg, reboot
 from sheepvirt.bootstrap.steps.base import DesiredState
 from sheepvirt.core import paths
 from sheepvirt.core.errors import BootstrapError
+from sheepvirt.model.enums import Datapath, Init
 from sheepvirt.model.hosts import BridgeState, Change, Facts, Host
 
 Golden = Callable[[str, str], None]
-EL6 = replace(HOST, rehearsal=False, datapath="system", uplink="eth0")
+EL6 = replace(HOST, rehearsal=False, datapath=Datapath.SYSTEM, uplink="eth0")
 BRIDGE, PORT = ifcfg.path("ovsbr0"), ifcfg.path("eth0")
 FORMER = 'DEVICE="eth0"\nHWADDR=52:54:00:00:00:01\nBOOTPROTO="dhcp"\nONBOOT=yes\n'
 
@@ -57,7 +58,7 @@ def test_the_files_are_the_how_tos(golden: Golden) -> None:
             replace(EL6, bridge_address="192.0.2.7/23", gateway="192.0.2.1"),
         ),
         ("ifcfg-ovsbr0-alone", replace(EL6, uplink="")),
-        ("ifcfg-ovsbr0-netdev", replace(EL6, datapath="netdev")),
+        ("ifcfg-ovsbr0-netdev", replace(EL6, datapath=Datapath.NETDEV)),
     ],
 )
 def test_other_bridges(golden: Golden, name: str, host: Host) -> None:
@@ -65,7 +66,7 @@ def test_other_bridges(golden: Golden, name: str, host: Host) -> None:
 
 
 def test_a_shell_reads_the_files_as_el_does() -> None:
-    text = ifcfg.files(replace(EL6, datapath="netdev"))[BRIDGE]
+    text = ifcfg.files(replace(EL6, datapath=Datapath.NETDEV))[BRIDGE]
     argv = ["dash", "-c", f'{text}\necho "$OVS_EXTRA|$DEVICE|$OVSDHCPINTERFACES"']
     said = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
     assert said == "set bridge ovsbr0 datapath_type=netdev|ovsbr0|eth0\n"
@@ -98,7 +99,7 @@ def test_under_sysv_init_a_guard_keeps_a_way_back(monkeypatch: pytest.MonkeyPatc
         (f"{BRIDGE} 644", 0, ""),
         (f"{PORT} 644", 0, ""),
     )
-    ifcfg.apply(wanted(), replace(el6(), init="sysv"), worker)
+    ifcfg.apply(wanted(), replace(el6(), init=Init.SYSV), worker)
     assert planned.plan == []
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from sheepvirt.builds import plan
 from sheepvirt.core.errors import ConfigError, SourceUnreachableError, UnknownNameError
 from sheepvirt.model.builds import Availability, BuildRecord, Package, Request, Target
+from sheepvirt.model.enums import Provider
 
 TARGET = Target(
     name="rehearsal",
@@ -162,14 +163,14 @@ def test_stand_ins_that_leave_it_open_are_refused(more: Package, says: str) -> N
 @pytest.mark.parametrize(
     ("forced", "availability", "maker", "why"),
     [
-        ("", Availability(True, "it answers"), "sheepdog", "it answers"),
-        ("", Availability(False, "it does not"), "pocket", "it does not"),
-        ("real", Availability(True, "it answers"), "sheepdog", "asked for; it answers"),
-        ("stand-in", None, "pocket", "asked for"),
+        (None, Availability(True, "it answers"), "sheepdog", "it answers"),
+        (None, Availability(False, "it does not"), "pocket", "it does not"),
+        (Provider.REAL, Availability(True, "it answers"), "sheepdog", "asked for; it answers"),
+        (Provider.STAND_IN, None, "pocket", "asked for"),
     ],
 )
 def test_the_choice_is_made_by_reach_or_by_force(
-    forced: str, availability: Availability | None, maker: str, why: str
+    forced: Provider | None, availability: Availability | None, maker: str, why: str
 ) -> None:
     found = plan.choose("sheepdog", "pocket", forced, availability)
     assert (found.maker, found.why, found.stand_in) == (maker, why, maker == "pocket")
@@ -197,7 +198,7 @@ def test_a_first_run_has_no_maker_to_keep() -> None:
 
 def test_the_real_one_by_force_without_its_source_is_an_error_of_the_source() -> None:
     with pytest.raises(SourceUnreachableError, match="no route") as caught:
-        plan.choose("sheepdog", "pocket", "real", Availability(False, "no route"))
+        plan.choose("sheepdog", "pocket", Provider.REAL, Availability(False, "no route"))
     assert "sheepdog=stand-in" in caught.value.hint
 
 
@@ -210,7 +211,7 @@ def request(*words: str) -> Request:
 
 def test_a_forced_maker_names_nothing_to_build() -> None:
     assert request("sheepdog=real", "libvirt") == Request(
-        names=("libvirt",), makers={"sheepdog": "real"}, versions={}
+        names=("libvirt",), makers={"sheepdog": Provider.REAL}, versions={}
     )
 
 
@@ -220,7 +221,7 @@ def test_a_version_names_what_is_built_and_is_the_real_ones() -> None:
     )
     found = request("sheepdog=1.0.1")
     assert found == Request(
-        names=("sheepdog",), makers={"sheepdog": "real"}, versions={"sheepdog": "1.0.1"}
+        names=("sheepdog",), makers={"sheepdog": Provider.REAL}, versions={"sheepdog": "1.0.1"}
     )
 
 
@@ -293,7 +294,7 @@ def test_no_order_ever_has_a_package_and_its_stand_in(
     known |= {f"s{n}": stand_in(f"s{n}", str(n)) for n in doubled}
     have = plan.stand_ins(known, TARGET)
     asked = plan.asked_about(known, [str(wanted)], have)
-    choices = [plan.choose(n, have[n], "", Availability(int(n) in chosen, "")) for n in asked]
+    choices = [plan.choose(n, have[n], None, Availability(int(n) in chosen, "")) for n in asked]
     rows = plan.order(known, [str(wanted)], TARGET, {c.package: c.maker for c in choices})
     names = {p.name for p in rows}
     assert not names & {c.other for c in choices}

@@ -15,6 +15,7 @@ from sheepvirt.cli import report
 from sheepvirt.config import catalog
 from sheepvirt.core.errors import ConfigError, VerifyError
 from sheepvirt.core.progress import Progress
+from sheepvirt.model.enums import CheckResult
 from sheepvirt.model.hosts import Change, Check, Dependencies, Guest, Host
 from sheepvirt.ssh import client
 from sheepvirt.verify import verification
@@ -123,7 +124,7 @@ class Stage:
             Check(
                 name=n,
                 subject=subjects[n],
-                result="failed" if n in failing else "passed",
+                result=CheckResult.FAILED if n in failing else CheckResult.PASSED,
                 seconds=1,
                 message="m",
                 node=f"::{n}",

@@ -8,6 +8,7 @@ import pytest
 from sheepvirt.builds.buildroot import TOP
 from sheepvirt.config import catalog, versions
 from sheepvirt.model.builds import BuildRecord, Evidence, Rpm
+from sheepvirt.model.enums import Gate
 from sheepvirt.verify.controls import claim_controls
 from sheepvirt.verify.controls.claim_controls import MUTATIONS, Artifacts
 from sheepvirt.verify.model import Outcome
@@ -92,13 +93,18 @@ def test_a_claim_that_is_made_of_anything_is_found() -> None:
 def test_what_no_control_has_missed_is_told_with_the_reason_if_there_is_one() -> None:
     rows = (
         Evidence(
-            gate="rpm", package="qemu", feature="sheepdog", claim="seen", observed="", ok=True
+            gate=Gate.RPM, package="qemu", feature="sheepdog", claim="seen", observed="", ok=True
         ),
         Evidence(
-            gate="rpm", package="qemu", feature="sheepdog", claim="never seen", observed="", ok=True
+            gate=Gate.RPM,
+            package="qemu",
+            feature="sheepdog",
+            claim="never seen",
+            observed="",
+            ok=True,
         ),
         Evidence(
-            gate="rpm",
+            gate=Gate.RPM,
             package="qemu",
             feature="usable on el6",
             claim="rpm 4.8 is enough",

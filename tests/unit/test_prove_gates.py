@@ -7,6 +7,7 @@ import pytest
 from sheepvirt.core.errors import CompileError, ContractError, EngineError
 from sheepvirt.core.progress import quiet
 from sheepvirt.model.builds import BuildRecord, Evidence, Package
+from sheepvirt.model.enums import Gate
 from sheepvirt.verify.controls import gate_controls
 from sheepvirt.verify.controls.gate_controls import UNFOUND, UNMET, Case, GateControl
 from sheepvirt.verify.model import Outcome
@@ -27,7 +28,7 @@ PACKAGE = Package(
 )
 EVIDENCE = (
     Evidence(
-        gate="spec",
+        gate=Gate.SPEC,
         package="libvirt",
         feature="sheepdog",
         claim="configure is told -Dx",
@@ -35,7 +36,7 @@ EVIDENCE = (
         ok=True,
     ),
     Evidence(
-        gate="spec",
+        gate=Gate.SPEC,
         package="libvirt",
         feature="sheepdog",
         claim="%files x has y",
@@ -43,7 +44,7 @@ EVIDENCE = (
         ok=True,
     ),
     Evidence(
-        gate="build",
+        gate=Gate.BUILD,
         package="libvirt",
         feature="sheepdog",
         claim="its CLI was in the build root",
@@ -114,9 +115,9 @@ def test_claims_that_were_missed_are_compared_with_those_of_the_published_build(
     def miss(_case: Case, _scratch: Path) -> None:
         raise ContractError("m", claims=("spec: configure is told -Dx",))
 
-    expected = gate_controls._of_gate("spec", "configure is told")
+    expected = gate_controls._of_gate(Gate.SPEC, "configure is told")
     assert outcome(GateControl(name="c", expected=expected, run=miss), tmp_path).ok
-    wider = gate_controls._of_gate("spec", "configure is told", "%files")
+    wider = gate_controls._of_gate(Gate.SPEC, "configure is told", "%files")
     assert not outcome(GateControl(name="c", expected=wider, run=miss), tmp_path).ok
 
 
@@ -127,7 +128,7 @@ def test_nothing_that_stops_it_and_nothing_expected_are_no_pass(tmp_path: Path) 
     assert not outcome(
         GateControl(name="c", expected=lambda _c: frozenset({"x"}), run=through), tmp_path
     ).ok
-    none = gate_controls._of_gate("rpm", "an RPM has")  # no such claim was published
+    none = gate_controls._of_gate(Gate.RPM, "an RPM has")  # no such claim was published
     assert not outcome(GateControl(name="c", expected=none, run=through), tmp_path).ok
 
 

@@ -14,6 +14,7 @@ from sheepvirt.core.errors import EngineError
 from sheepvirt.core.progress import Progress
 from sheepvirt.engine.container import Result
 from sheepvirt.images import recipes
+from sheepvirt.model.enums import Init
 from sheepvirt.model.hosts import Host
 from sheepvirt.ssh import client, hostkeys
 
@@ -141,7 +142,7 @@ def test_a_host_with_sysv_init_is_another_image_and_is_waited_for_by_its_runleve
 
     monkeypatch.setattr(recipes, "ensure", image)
     machine = Machine(["", "unknown", "N 3"])
-    created, _ = ensure(FakeEngine(None, machine), monkeypatch, replace(HOST, init="sysv"))
+    created, _ = ensure(FakeEngine(None, machine), monkeypatch, replace(HOST, init=Init.SYSV))
     assert created
     assert kinds == ["host-sysv"]
     assert recipes.parent("host-sysv") == "host"
@@ -150,17 +151,20 @@ def test_a_host_with_sysv_init_is_another_image_and_is_waited_for_by_its_runleve
 
 @pytest.mark.parametrize(
     ("image", "init"),
-    [("sheepvirt/rehearsal-host-sysv:f00", "sysv"), ("sheepvirt/rehearsal-host:ba5", "systemd")],
+    [
+        ("sheepvirt/rehearsal-host-sysv:f00", Init.SYSV),
+        ("sheepvirt/rehearsal-host:ba5", Init.SYSTEMD),
+    ],
 )
 def test_what_a_host_was_made_with_its_image_says(
-    image: str, init: str, monkeypatch: pytest.MonkeyPatch
+    image: str, init: Init, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     machine = Machine()
     machine.image_name, machine.running = image, False
     monkeypatch.setattr(rehearsal, "Engine", lambda: FakeEngine(machine))
     assert rehearsal.made_with(HOST) == init
     monkeypatch.setattr(rehearsal, "Engine", lambda: FakeEngine(None))
-    assert rehearsal.made_with(HOST) == ""
+    assert rehearsal.made_with(HOST) is None
 
 
 def test_an_existing_host_is_kept_and_an_older_image_said(monkeypatch: pytest.MonkeyPatch) -> None:

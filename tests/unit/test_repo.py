@@ -10,6 +10,7 @@ import pytest
 from sheepvirt.builds import repo
 from sheepvirt.core.errors import BuildError, ConfigError
 from sheepvirt.model.builds import BuildRecord, Evidence, PublishedRpm, Target
+from sheepvirt.model.enums import Gate
 
 TARGET = Target(
     name="rehearsal",
@@ -39,7 +40,7 @@ def make(stage: Path, package: str, content: bytes = b"rpm") -> BuildRecord:
     )
     evidence = (
         Evidence(
-            gate="rpm",
+            gate=Gate.RPM,
             package=package,
             feature="sheepdog",
             claim="a claim",

@@ -24,6 +24,7 @@ from sheepvirt.bootstrap.steps import network as networks
 from sheepvirt.bootstrap.steps import services as service_step
 from sheepvirt.core.errors import BootstrapError
 from sheepvirt.model.builds import BuildRecord, PublishedRpm
+from sheepvirt.model.enums import Datapath, Init
 from sheepvirt.model.hosts import BridgeState, Change, Definition, Facts, Script
 
 
@@ -261,7 +262,7 @@ def test_a_bridge_is_looked_for_in_openvswitch_itself() -> None:
 
 
 def test_a_bridge_that_the_switch_cannot_make_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    wanted = replace(WANTED, host=replace(HOST, datapath="system"))
+    wanted = replace(WANTED, host=replace(HOST, datapath=Datapath.SYSTEM))
     worker, _ = context(monkeypatch, ("-- set bridge ovsbr0 datapath_type=system", 0, ""),
                       ("test -e", 1, ""), ("tail", 0, "ERR|no such family"))  # fmt: skip
     with pytest.raises(BootstrapError, match="no such family") as caught:
@@ -284,18 +285,18 @@ def test_a_host_with_neither_systemd_nor_chkconfig_is_told_so(
 ) -> None:
     worker, _ = context(monkeypatch)
     with pytest.raises(BootstrapError, match="neither systemd nor chkconfig"):
-        service_step.apply(WANTED, replace(done(), init="other", services={}), worker)
+        service_step.apply(WANTED, replace(done(), init=Init.OTHER, services={}), worker)
 
 
 def sysv(**there: int) -> Facts:
     """A finished host with SysV init, whose scripts have these numbers."""
-    places = units.wanted_files("sysv")
+    places = units.wanted_files(Init.SYSV)
     names = ("openvswitch", "libvirtd", "sheepvirt-autostart")
     at = {"openvswitch": 9, "libvirtd": 97, "sheepvirt-autostart": 98, **there}
     levels = frozenset("2345")
     return replace(
         done(),
-        init="sysv",
+        init=Init.SYSV,
         runlevel="3",
         services=dict.fromkeys(names, UP),
         scripts={

@@ -7,6 +7,7 @@ import pytest
 
 from sheepvirt.bootstrap.steps.definition import difference, identity
 from sheepvirt.bootstrap.steps.templates import render
+from sheepvirt.model.enums import Disk
 from sheepvirt.model.hosts import Guest
 
 DATA = Path(__file__).parent / "data" / "libvirt-7.0.0"
@@ -19,7 +20,7 @@ TITLE = 'it\'s "quoted" <b>&amp; spaced</b> $(touch /tmp/pwned) `touch /tmp/pwne
 
 def domain(
     *, memory: int = 256, known: dict[str, str] | None = None, title: str = TITLE,
-    disk: str = "file",
+    disk: Disk = Disk.FILE,
 ) -> str:  # fmt: skip
     return render(
         "domain.xml.j2",
@@ -52,7 +53,7 @@ def test_what_libvirt_adds_is_no_difference() -> None:
 
 def test_what_libvirt_adds_to_sheepdog_is_no_difference() -> None:
     title = 'it\'s "quoted" <b>&amp; spaced</b> 日本語'  # of the host that these are from
-    wanted = domain(title=title, disk="sheepdog")
+    wanted = domain(title=title, disk=Disk.SHEEPDOG)
     assert difference((DATA / "domain-sheepdog.xml").read_text(encoding="utf-8"), wanted) == ""
     live = (DATA / "domain-sheepdog-live.xml").read_text(encoding="utf-8")
     assert difference(live, wanted, live=True) == ""
@@ -101,7 +102,7 @@ OLD_DOMAIN = """<domain type='qemu'>
 
 
 def test_what_libvirt_1_0_3_adds_is_no_difference() -> None:
-    wanted = domain(title="a title", disk="sheepdog")
+    wanted = domain(title="a title", disk=Disk.SHEEPDOG)
     assert difference(OLD_DOMAIN, wanted) == ""
     # Another cache mode is somebody's doing.
     changed = difference(OLD_DOMAIN.replace("writethrough", "none"), wanted)

@@ -9,6 +9,7 @@ from finished import GUEST, HOST, WANTED, changes, context, done
 from sheepvirt.bootstrap.steps import disk
 from sheepvirt.bootstrap.steps.base import DesiredState
 from sheepvirt.core.errors import BootstrapError, ConfigError, RemoteCommandError
+from sheepvirt.model.enums import Disk
 from sheepvirt.model.hosts import ClusterState, Guest
 
 PATH = "/var/lib/libvirt/images/papeete.img"
@@ -20,7 +21,7 @@ def wanted(guest: Guest) -> DesiredState:
     return replace(WANTED, host=replace(HOST, guests=(guest,)))
 
 
-FILE = wanted(replace(GUEST, disk="file"))
+FILE = wanted(replace(GUEST, disk=Disk.FILE))
 
 
 @pytest.fixture

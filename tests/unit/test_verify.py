@@ -13,6 +13,7 @@ from sheepvirt.cli import report as report_
 from sheepvirt.core import paths
 from sheepvirt.core.errors import VerifyError
 from sheepvirt.core.progress import Progress, Stage, quiet
+from sheepvirt.model.enums import CheckResult
 from sheepvirt.model.hosts import Check, Guest, Host
 from sheepvirt.ssh import client
 from sheepvirt.verify import verification
@@ -226,12 +227,16 @@ def test_what_passed_for_many_is_one_row_and_each_failure_its_own() -> None:
     out = io.StringIO()
     progress = Progress(console=Console(file=out, width=120, highlight=False))
     rows = [
-        Check(name="packages: dependency", subject=f"p{i}", result="passed", seconds=0.5)
+        Check(name="packages: dependency", subject=f"p{i}", result=CheckResult.PASSED, seconds=0.5)
         for i in range(6)
     ]
     bad = [
         Check(
-            name="networks: active", subject=n, result="failed", seconds=0.1, message=f"{n} is not"
+            name="networks: active",
+            subject=n,
+            result=CheckResult.FAILED,
+            seconds=0.1,
+            message=f"{n} is not",
         )
         for n in ("a", "b")
     ]

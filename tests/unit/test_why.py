@@ -13,6 +13,7 @@ from sheepvirt.config import inventory
 from sheepvirt.core import paths
 from sheepvirt.core.errors import UnknownNameError
 from sheepvirt.model.builds import BuildRecord, Evidence, PublishedRpm, Target
+from sheepvirt.model.enums import Gate
 from sheepvirt.rpm.rpms import sha256
 from sheepvirt.ssh import client
 from sheepvirt.verify import trace
@@ -60,7 +61,7 @@ def record(package: str, folder: Path, **more: Any) -> BuildRecord:
     given: dict[str, Any] = {"inputs": {"source x.tar.xz": "ca38", "builder image": "b:1"}, **more}
     evidence = (
         Evidence(
-            gate="build",
+            gate=Gate.BUILD,
             package=package,
             feature="sheepdog",
             claim="configured in",

@@ -8,6 +8,7 @@ from sheepvirt.bootstrap.services import commands
 from sheepvirt.bootstrap.steps import ifcfg
 from sheepvirt.bootstrap.steps.base import DesiredState, Step, StepContext
 from sheepvirt.core.errors import BootstrapError
+from sheepvirt.model.enums import Datapath
 from sheepvirt.model.hosts import Change, Facts
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def apply(wanted: DesiredState, facts: Facts, context: StepContext) -> None:
     if context.run("test", "-e", f"/sys/class/net/{name}", check=False).code:
         said = context.run("tail", "-n", "4", LOG, check=False).stdout.strip()
         hint = f"read {LOG} on the host"
-        if datapath == "system" and not facts.kernel_datapath:
+        if datapath == Datapath.SYSTEM and not facts.kernel_datapath:
             hint = 'set `datapath = "netdev"` in the inventory: its kernel has no openvswitch'
         raise BootstrapError(
             f"{wanted.host.name}: Open vSwitch cannot set up {name} on the {datapath} datapath:\n"

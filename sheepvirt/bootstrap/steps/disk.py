@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from sheepvirt.bootstrap.steps import disk_file, disk_vdi
 from sheepvirt.bootstrap.steps.base import DesiredState, Image, Step, StepContext
 from sheepvirt.images import guest as guests
+from sheepvirt.model.enums import Disk
 from sheepvirt.model.hosts import Change, Facts, Guest
 from sheepvirt.rpm.rpms import sha256
 
@@ -36,12 +37,12 @@ def apply(wanted: DesiredState, facts: Facts, context: StepContext) -> None:
         guests.check_size(guest, images[guest.name].stat().st_size)
     for guest in todo:
         image = Image(images[guest.name], sha256(images[guest.name]))
-        kind = disk_vdi if guest.disk == "sheepdog" else disk_file
+        kind = disk_vdi if guest.disk == Disk.SHEEPDOG else disk_file
         kind.apply(wanted, guest, image, facts, context)
 
 
 def _differences(wanted: DesiredState, facts: Facts, guest: Guest) -> list[str]:
-    differences = disk_vdi.differences if guest.disk == "sheepdog" else disk_file.differences
+    differences = disk_vdi.differences if guest.disk == Disk.SHEEPDOG else disk_file.differences
     return differences(guest, wanted.images[guest.name], facts)
 
 

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING
 from sheepvirt.bootstrap.services import commands
 from sheepvirt.bootstrap.steps.base import STATE, StepContext
 from sheepvirt.core import paths
-from sheepvirt.model.hosts import SYSV, Facts
+from sheepvirt.model.enums import Init
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from sheepvirt.model.hosts import Facts
 
 KEPT = f"{STATE}/kept"
 SERVICE = "sheepvirt-network-guard"
@@ -38,7 +40,7 @@ echo "$boot" >"$pending/boot"
 
 def set_up(facts: Facts, context: StepContext, files: Sequence[str]) -> None:
     """Arm the guard for the next boot, with the current content of ``files``."""
-    if facts.init != SYSV:
+    if facts.init != Init.SYSV:
         return
     script = paths.HOST / "files" / f"{SERVICE}.init"
     context.connection.write(PLACE, script.read_bytes(), mode=0o755)

@@ -14,7 +14,8 @@ from sheepvirt.bootstrap.sheepdog import PORT
 from sheepvirt.bootstrap.steps import units
 from sheepvirt.bootstrap.steps.base import DesiredState, Step, StepContext
 from sheepvirt.core.errors import BootstrapError, RemoteCommandError
-from sheepvirt.model.hosts import INITS, SYSV, Change, Facts, ServiceState
+from sheepvirt.model.enums import Init
+from sheepvirt.model.hosts import Change, Facts, ServiceState
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,7 +51,7 @@ def names(wanted: DesiredState, facts: Facts) -> tuple[str, ...]:
         for name in asked(facts.init, dependencies.services, dependencies.optional)
         if unseen or name not in dependencies.optional or name in facts.services
     )
-    return (*found, units.AUTOSTART) if facts.init == SYSV else found
+    return (*found, units.AUTOSTART) if facts.init == Init.SYSV else found
 
 
 def check(wanted: DesiredState, facts: Facts, _earlier: Sequence[Change]) -> list[Change]:
@@ -71,13 +72,13 @@ def check(wanted: DesiredState, facts: Facts, _earlier: Sequence[Change]) -> lis
 
 def apply(wanted: DesiredState, facts: Facts, context: StepContext) -> None:
     """Enable and start services. Raises BootstrapError: unknown init, or a script is missing."""
-    if facts.init not in INITS:
+    if facts.init == Init.OTHER:
         raise BootstrapError(
-            f"{wanted.host.name} has neither systemd nor chkconfig ({facts.init or 'unknown'})",
+            f"{wanted.host.name} has neither systemd nor chkconfig ({facts.init})",
             hint="use a host with systemctl, or with chkconfig and service as in el6",
         )
     for name in names(wanted, facts):
-        if facts.init == SYSV and name != units.AUTOSTART and name not in facts.services:
+        if facts.init == Init.SYSV and name != units.AUTOSTART and name not in facts.services:
             raise BootstrapError(
                 f"{wanted.host.name} has no init script for {name}: no /etc/init.d/{name}",
                 hint="install the RPM that has it, or use a libvirt that still has init scripts; a "
@@ -114,7 +115,7 @@ def _start(argv: Sequence[str], name: str, facts: Facts, context: StepContext) -
 
 
 def _refuse_wrong_order(wanted: DesiredState, facts: Facts) -> None:
-    if facts.init != SYSV:
+    if facts.init != Init.SYSV:
         return
     wrong = initscripts.misplaced(names(wanted, facts), facts.scripts, facts.links, facts.starts)
     if wrong:

@@ -10,7 +10,8 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from sheepvirt.core import paths
-from sheepvirt.model.hosts import SYSV, Change, Facts
+from sheepvirt.model.enums import Init
+from sheepvirt.model.hosts import Change, Facts
 
 if TYPE_CHECKING:
     from sheepvirt.bootstrap.steps.base import StepContext
@@ -31,9 +32,9 @@ FILES = tuple(dict.fromkeys(place for _, place in (*SYSTEMD_PLACES, *SYSV_PLACES
 EXECUTABLE = "/etc/init.d/"
 
 
-def wanted_files(init: str = "") -> dict[str, bytes]:
+def wanted_files(init: Init = Init.SYSTEMD) -> dict[str, bytes]:
     """Return the files for a host with this init: path to content."""
-    places = SYSV_PLACES if init == SYSV else SYSTEMD_PLACES
+    places = SYSV_PLACES if init == Init.SYSV else SYSTEMD_PLACES
     return {place: (paths.HOST / "files" / name).read_bytes() for name, place in places}
 
 
@@ -57,5 +58,5 @@ def apply(facts: Facts, context: StepContext) -> None:
     for place, content in files.items():
         mode = 0o755 if place.startswith(EXECUTABLE) else 0o644
         context.connection.write(place, content, mode=mode)
-    if files and facts.init != SYSV:
+    if files and facts.init != Init.SYSV:
         context.run("systemctl", "daemon-reload")

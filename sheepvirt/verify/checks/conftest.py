@@ -19,6 +19,7 @@ from sheepvirt.config import inventory
 from sheepvirt.core import paths
 from sheepvirt.core.errors import SheepvirtError
 from sheepvirt.core.tables import pick
+from sheepvirt.model.enums import Disk
 from sheepvirt.model.hosts import Guest, Host
 
 from .probe import Probe
@@ -123,7 +124,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     rows: dict[str, dict[str, Any]] = {
         "guest": {g.name: g for g in expected.host.guests},
         "vdi": {
-            f"{g.name} on {SHEEPDOG}{label}": g for g in expected.host.guests if g.disk == SHEEPDOG
+            f"{g.name} on {SHEEPDOG}{label}": g
+            for g in expected.host.guests
+            if g.disk == Disk.SHEEPDOG
         },
         "cluster": {f"{SHEEPDOG}{label}": SHEEPDOG},
         "pool": {f"{expected.host.pool}{label}": expected.host.pool},

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 from sheepvirt.bootstrap import edited, parsers, services
 from sheepvirt.core.errors import NotShownError
-from sheepvirt.model import hosts
+from sheepvirt.model.enums import Init
 
 
 class Probe:
@@ -27,20 +27,20 @@ class Probe:
         assert result.rc == 0, f"`{' '.join(argv)}` failed ({result.rc}): {said}"
         return str(result.stdout_bytes.decode(errors="replace"))
 
-    def init(self) -> str:
+    def init(self) -> Init:
         """Return the host's init."""
         there = self.run("test", "-d", "/run/systemd/system").rc == 0
-        return hosts.SYSTEMD if there else hosts.SYSV
+        return Init.SYSTEMD if there else Init.SYSV
 
     def runlevel(self) -> str:
         """Return the runlevel that a host with SysV init boots into; "" under systemd."""
-        if self.init() == hosts.SYSTEMD:
+        if self.init() == Init.SYSTEMD:
             return ""
         return self.read("sed", "-n", services.INITDEFAULT, "/etc/inittab").strip()
 
     def service(self, name: str) -> str:
         """Return the init's output about a service, for ``services.state``."""
-        if self.init() == hosts.SYSTEMD:
+        if self.init() == Init.SYSTEMD:
             shown = [word for key in services.PROPERTIES for word in ("-p", key)]
             return self.read("systemctl", "show", *shown, f"{name}.service", f"{name}.socket")
         if self.run("test", "-x", f"/etc/init.d/{name}").rc:

@@ -8,7 +8,7 @@ import pytest
 
 from sheepvirt.bootstrap import initscripts, services
 from sheepvirt.bootstrap.steps import units
-from sheepvirt.model import hosts
+from sheepvirt.model.enums import Init
 
 if TYPE_CHECKING:
     from sheepvirt.model.hosts import ServiceState
@@ -42,11 +42,11 @@ def test_service_starts_at_boot(probe: Probe, expected: Expected, service: str) 
 
 def test_services_start_in_order(probe: Probe, expected: Expected) -> None:
     """SysV init starts by the numbers of links; systemd by its units' dependencies."""
-    if probe.init() != hosts.SYSV:
+    if probe.init() != Init.SYSV:
         pytest.skip("systemd orders its units itself")
     level = probe.runlevel()
     there = initscripts.links(probe.read("ls", f"/etc/rc{level}.d").split())
-    asked = services.asked(hosts.SYSV, expected.services, expected.optional)
+    asked = services.asked(Init.SYSV, expected.services, expected.optional)
     names = [n for n in (*asked, units.AUTOSTART) if n in there]
     order = [n for n in initscripts.boot_order(there) if n in names]
     assert order == names, f"runlevel {level} starts {', '.join(order)}; wanted {', '.join(names)}"

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from sheepvirt.builds import gates, repo, staging
 from sheepvirt.config import catalog, versions
+from sheepvirt.model.enums import Gate
 from sheepvirt.rpm import rpms
 from sheepvirt.verify.model import Outcome
 
@@ -52,7 +53,7 @@ class Mutation:
 
     name: str
     take: Callable[[Artifacts], Artifacts]
-    gate: str
+    gate: Gate
     claims: str  # a regular expression
 
     def concerns(self, one: Evidence) -> bool:
@@ -86,44 +87,48 @@ def _no_answer(a: Artifacts) -> Artifacts:
 
 MUTATIONS = (
     Mutation(
-        name="spec that applies no patch", take=_no_patches, gate="spec", claims=r" is applied$"
+        name="spec that applies no patch", take=_no_patches, gate=Gate.SPEC, claims=r" is applied$"
     ),
-    Mutation(name="spec without the switch", take=_no_switch, gate="spec", claims=r"^switched on$"),
-    Mutation(name="spec that packages no backend", take=_no_file, gate="spec", claims=r"^%files "),
+    Mutation(
+        name="spec without the switch", take=_no_switch, gate=Gate.SPEC, claims=r"^switched on$"
+    ),
+    Mutation(
+        name="spec that packages no backend", take=_no_file, gate=Gate.SPEC, claims=r"^%files "
+    ),
     Mutation(
         name="log in which configure says nothing",
         take=_no_answer,
-        gate="build",
+        gate=Gate.BUILD,
         claims=r"^configured in$",
     ),
     Mutation(
         name="build root with a CLI of others",
         take=lambda a: replace(a, needs=()),
-        gate="build",
+        gate=Gate.BUILD,
         claims=r"^its CLI was in the build root$",
     ),
     Mutation(
         name="RPMs without the files",
         take=lambda a: replace(a, built=tuple(replace(r, files=()) for r in a.built)),
-        gate="rpm",
+        gate=Gate.RPM,
         claims=r"^an RPM has ",
     ),
     Mutation(
         name="RPMs that require nothing",
         take=lambda a: replace(a, built=tuple(replace(r, requires=()) for r in a.built)),
-        gate="rpm",
+        gate=Gate.RPM,
         claims=r"^Requires: ",
     ),
     Mutation(
         name="RPMs of empty files",
         take=lambda a: replace(a, read=lambda _rpm, _path: b""),
-        gate="rpm",
+        gate=Gate.RPM,
         claims=r" says | is compiled in$",
     ),
     Mutation(
         name="RPMs of another release",
         take=lambda a: replace(a, built=tuple(replace(r, release="1.other") for r in a.built)),
-        gate="rpm",
+        gate=Gate.RPM,
         claims=r"^every release ends in ",
     ),
 )

@@ -21,6 +21,7 @@ from sheepvirt.config import catalog
 from sheepvirt.core import locks, paths, signals
 from sheepvirt.core.errors import ConfigError, VerifyError
 from sheepvirt.model import standin
+from sheepvirt.model.enums import CheckResult
 from sheepvirt.ssh import client
 from sheepvirt.verify import model, verification
 from sheepvirt.verify.controls import claim_controls, gate_controls, host_controls
@@ -151,8 +152,8 @@ class Trial:
                 for command in control.breaks:
                     self._connection.run(command.argv, stdin=command.stdin, on_line=stage.line)
                 checks = self._look(name, data=control.data)
-                failed = [c for c in checks if c.result == "failed"]
-                skipped = {model.plain(c.title) for c in checks if c.result == "skipped"}
+                failed = [c for c in checks if c.result == CheckResult.FAILED]
+                skipped = {model.plain(c.title) for c in checks if c.result == CheckResult.SKIPPED}
                 stage.note = f"{len(failed)} checks failed"
         finally:  # interrupted or not
             restored = self.restore(control.name)
@@ -171,7 +172,7 @@ class Trial:
     def all_pass(self, when: str) -> tuple[Check, ...]:
         """Require that every check passes ``when`` ("before" or "after" the controls)."""
         checks = self._look(f"verify {self._host.name} {when} the controls")
-        self._skipped = {model.plain(c.title) for c in checks if c.result == "skipped"}
+        self._skipped = {model.plain(c.title) for c in checks if c.result == CheckResult.SKIPPED}
         _require(self._host, checks, f"{when} the controls")
         return checks
 
@@ -191,7 +192,7 @@ def undo_script(control: Control) -> bytes:
 
 
 def _require(host: Host, checks: Sequence[Check], when: str) -> None:
-    failed = [c for c in checks if c.result == "failed"]
+    failed = [c for c in checks if c.result == CheckResult.FAILED]
     if failed:
         lines = "\n".join(f"  {c.title}: {c.message}" for c in failed)
         raise VerifyError(
@@ -203,4 +204,4 @@ def _require(host: Host, checks: Sequence[Check], when: str) -> None:
 def _untried(checks: Sequence[Check], outcomes: Sequence[Outcome]) -> list[str]:
     """Return the names of checks that no control made fail, whatever their subject."""
     tried = {title.partition(" [")[0] for outcome in outcomes for title in outcome.seen}
-    return sorted({c.name for c in checks if c.result == "passed"} - tried)
+    return sorted({c.name for c in checks if c.result == CheckResult.PASSED} - tried)

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from sheepvirt.model.hosts import SYSV, Host
+from typing import TYPE_CHECKING
+
+from sheepvirt.model.enums import Init
 from sheepvirt.verify.model import Command, Control
+
+if TYPE_CHECKING:
+    from sheepvirt.model.hosts import Host
 
 # Renames a start link to another number in every runlevel that has it, unless it has that number.
 RENUMBER = """
@@ -35,7 +40,7 @@ def without_bridge(host: Host) -> frozenset[str]:
 def on_host(host: Host) -> tuple[Control, ...]:
     """Return the controls that apply to ``host``."""
     return (
-        *(_boot_order() if host.init == SYSV else ()),
+        *(_boot_order() if host.init == Init.SYSV else ()),
         *(_uplink(host) if host.uplink else ()),
     )
 

@@ -21,6 +21,7 @@ from sheepvirt.core import locks, paths
 from sheepvirt.core.errors import CompileError, ConfigError, ContractError
 from sheepvirt.engine.engine import Engine
 from sheepvirt.images import recipes
+from sheepvirt.model.enums import Gate
 from sheepvirt.rpm import rpms
 from sheepvirt.sources import local
 from sheepvirt.verify.model import Outcome
@@ -96,7 +97,7 @@ def _short(package: Package) -> Package:
     return replace(package, rpmbuild_args=(*package.rpmbuild_args, *NO_COMPILATION))
 
 
-def _of_gate(gate: str, *claims: str) -> Callable[[Case], frozenset[str]]:
+def _of_gate(gate: Gate, *claims: str) -> Callable[[Case], frozenset[str]]:
     """Return a function that returns the gate's claims about the published build.
 
     Only claims whose text contains one of ``claims`` are returned.
@@ -114,7 +115,9 @@ def _of_gate(gate: str, *claims: str) -> Callable[[Case], frozenset[str]]:
 CONTROLS = (
     GateControl(
         name="stock spec",
-        expected=_of_gate("spec", "configure is told", "BuildRequires", "Requires", "is applied"),
+        expected=_of_gate(
+            Gate.SPEC, "configure is told", "BuildRequires", "Requires", "is applied"
+        ),
         run=stock_spec,
     ),
     GateControl(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
 from sheepvirt.bootstrap.sheepdog import PORT
+from sheepvirt.model.enums import Disk
 from sheepvirt.verify.controls import el_controls, rpm_controls
 from sheepvirt.verify.model import Command, Control, ControlContext, each, switch, virsh, volumes
 
@@ -77,7 +78,7 @@ def on_host(context: ControlContext) -> tuple[Control, ...]:
 
 
 def _sheepdog(host: Host) -> tuple[Control, ...]:
-    living = [g.name for g in host.guests if g.disk == "sheepdog"]
+    living = [g.name for g in host.guests if g.disk == Disk.SHEEPDOG]
     return (
         # libvirt still calls the pool active, and the guest running.
         Control(
@@ -201,7 +202,7 @@ def _network(host: Host, network_xml: str) -> tuple[Control, ...]:
 
 def _guest(guest: Guest) -> tuple[Control, ...]:
     name = guest.name
-    on_sheepdog = [f"{name} on sheepdog"] if guest.disk == "sheepdog" else []
+    on_sheepdog = [f"{name} on sheepdog"] if guest.disk == Disk.SHEEPDOG else []
     script = ("sh", name, KEPT)
     data = Control(
         name=f"data of {name} lost",
