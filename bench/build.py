@@ -54,8 +54,7 @@ def bare(target: Target, package: Package, image: str, ccache: Path) -> float:
         for path in (paths.PATCHES / package.name).glob("*.patch"):
             container.put(path, f"{TOP}/SOURCES")
         container.put(published / package.name / package.spec_file, TOP)
-        inputs = repo.published(target)[package.name].inputs
-        needs = [n.removeprefix("package ") for n in inputs if n.startswith("package ")]
+        needs = repo.published(target)[package.name].inputs.packages
         for name in needs:
             for path in (published / name).glob("*.rpm"):
                 if rpms.read(path).arch != "src":

@@ -10,7 +10,6 @@ stand-in.
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING, TypeVar
 
 from sheepvirt.core.errors import ConfigError, SourceUnreachableError, UnknownNameError, suggest
@@ -25,7 +24,7 @@ from sheepvirt.model.builds import (
     Target,
 )
 from sheepvirt.model.enums import Provider
-from sheepvirt.sources import local
+from sheepvirt.model.inputs import BuildInputs, SourceInput
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -254,34 +253,37 @@ def _is_for(package: Package, target: Target) -> bool:
 
 def inputs(
     package: Package, target: Target, image: str, files: Mapping[Path, str], keys: Mapping[str, str]
-) -> dict[str, str]:
-    """Return the inputs of ``package``: name of each input to its hash or value.
+) -> BuildInputs:
+    """Return the inputs of ``package``.
 
     ``files`` maps the files of this version (versions.files) to their sha256; ``keys`` maps each
     needed package, as chosen, to its build key.
     """
-    found = {"recipe": RECIPE, "builder image": image}
-    macros = target.for_package(package).macros
-    found |= {f"macro {name}": value for name, value in macros.items()}
-    for source in package.sources:
-        label = local.UNPINNED if package.unpinned and source.given else ""
-        found[f"source {source.file}{label}"] = source.pin
+    hashes: dict[str, str] = {}
     for path, digest in files.items():
         name = f"{path.parent.name}/{path.name}"
-        found[name] = found.get(name, "") + digest  # two files may have one name
-    found |= {f"package {name}": key for name, key in keys.items()}
-    return found
+        hashes[name] = hashes.get(name, "") + digest  # two files may have one name
+    return BuildInputs(
+        recipe=RECIPE,
+        builder_image=image,
+        macros=target.for_package(package).macros,
+        sources={
+            source.file: SourceInput(source.pin, unpinned=bool(package.unpinned and source.given))
+            for source in package.sources
+        },
+        files=hashes,
+        packages=keys,
+    )
 
 
 def decide(
     package: Package,
-    inputs: Mapping[str, str],
+    inputs: BuildInputs,
     published: BuildRecord | None,
     needs: Sequence[str] = (),
 ) -> PlannedBuild:
     """Decide whether ``package`` must be built for these inputs, with the reason."""
-    rows = "".join(f"{name}\0{value}\0" for name, value in sorted(inputs.items()))
-    key = hashlib.sha256(rows.encode()).hexdigest()
+    key = inputs.key
     if published is None:
         build, reason = True, "not built yet"
     elif published.key == key:
@@ -289,9 +291,7 @@ def decide(
     elif published.version != package.version:
         build, reason = True, f"in place of version {published.version}"
     else:
-        names = sorted(inputs.keys() | published.inputs.keys())
-        changed = [n for n in names if inputs.get(n) != published.inputs.get(n)]
-        build, reason = True, f"changed: {', '.join(changed)}"
+        build, reason = True, f"changed: {', '.join(inputs.changed(published.inputs))}"
     return PlannedBuild(
         package=package, key=key, inputs=inputs, build=build, reason=reason, needs=tuple(needs)
     )

@@ -19,6 +19,7 @@ from sheepvirt.core import paths
 from sheepvirt.core.errors import BuildError, ConfigError
 from sheepvirt.model.builds import BuildRecord, Evidence, PublishedRpm, Target
 from sheepvirt.model.enums import Gate
+from sheepvirt.model.inputs import from_rows
 from sheepvirt.rpm.rpms import sha256
 
 if TYPE_CHECKING:
@@ -104,7 +105,8 @@ def publish(target: Target, stage: Path, records: Sequence[BuildRecord]) -> None
     The former repo stays until the next one is published, for readers that still use it. Raises
     BuildError: ``dist/<target>`` exists and is not a symlink.
     """
-    manifest = {"target": target.name, "packages": [asdict(r) for r in records]}
+    packages = [{**asdict(r), "inputs": r.inputs.rows()} for r in records]
+    manifest = {"target": target.name, "packages": packages}
     text = json.dumps(manifest, indent=1, sort_keys=True) + "\n"
     (stage / MANIFEST).write_text(text, encoding="utf-8")
     link = home(target)
@@ -142,7 +144,7 @@ def _record(row: Mapping[str, Any]) -> BuildRecord:
         package=row["package"],
         version=row["version"],
         key=row["key"],
-        inputs=dict(row["inputs"]),
+        inputs=from_rows(dict(row["inputs"])),
         rpms=tuple(PublishedRpm(**r) for r in row["rpms"]),
         install=tuple(row["install"]),
         evidence=tuple(Evidence(**{**e, "gate": Gate(e["gate"])}) for e in row["evidence"]),

@@ -12,6 +12,7 @@ from sheepvirt.core import paths
 from sheepvirt.model import standin
 from sheepvirt.model.enums import CheckResult
 from sheepvirt.model.hosts import Change, Check, Host, Link, VerifyOutcome
+from sheepvirt.model.inputs import UNPINNED
 from sheepvirt.sources import local
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def plan(progress: Progress, planned: BuildPlan) -> None:
         what = "build" if row.build else "keep"
         needs = ", ".join(row.needs) or "-"
         name = f"{row.package.name} (stand-in)" if row.package.stand_in else row.package.name
-        name += local.UNPINNED if row.package.unpinned else ""
+        name += UNPINNED if row.package.unpinned else ""
         _add(table, name, row.package.version, what, row.reason, needs)
     progress.console.print(table)
 
@@ -55,7 +56,7 @@ def builds(progress: Progress, target: Target, records: Sequence[BuildRecord]) -
         note = f"stand-in: {record.stand_in}" if record.stand_in else ""
         note = f"UNPINNED: {record.unpinned}" if record.unpinned else note
         count, seconds = str(len(record.rpms)), f"{record.seconds:.0f}"
-        name = record.package + (local.UNPINNED if record.unpinned else "")
+        name = record.package + (UNPINNED if record.unpinned else "")
         _add(table, name, record.version, count, seconds, note)
     progress.console.print(table)
     table = _table("Evidence", "gate", "package", "feature", "claim", "observed", "")
@@ -64,7 +65,7 @@ def builds(progress: Progress, target: Target, records: Sequence[BuildRecord]) -
     for e in (e for record in records for e in record.evidence):
         seen = "ok" if e.ok else "MISSING"
         package, observed = (standin.label(text, made) for text in (e.package, e.observed))
-        package += local.UNPINNED if e.package in unpinned else ""
+        package += UNPINNED if e.package in unpinned else ""
         _add(table, e.gate, package, e.feature, e.claim, observed, seen)
     progress.console.print(table)
     progress.say(f"repo: {paths.dist() / target.name}")

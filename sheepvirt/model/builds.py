@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sheepvirt.model.enums import Gate, Init, Provider
+    from sheepvirt.model.inputs import BuildInputs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -267,7 +268,7 @@ class PlannedBuild:
 
     package: Package
     key: str
-    inputs: Mapping[str, str]
+    inputs: BuildInputs
     build: bool
     reason: str
     needs: tuple[str, ...] = ()  # packages to build first: the chosen provider of each need
@@ -301,7 +302,7 @@ class BuildRecord:
     package: str
     version: str
     key: str  # sha256 over every input; an equal key means nothing to rebuild
-    inputs: Mapping[str, str]  # name of each input to its hash or value
+    inputs: BuildInputs
     rpms: tuple[PublishedRpm, ...]
     install: tuple[str, ...]  # names of the binary packages to install on a host
     evidence: tuple[Evidence, ...]

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from sheepvirt.core.progress import Progress
     from sheepvirt.model.hosts import Host
 
-UNPINNED = " (unpinned)"
-
 
 def parse(words: Sequence[str], packages: Mapping[str, Package]) -> dict[str, Path]:
     """Parse ``--source`` options; return the file for each package.
@@ -73,10 +71,9 @@ def use(package: Package, path: Path, digest: str) -> Package:
 
 def recall(package: Package, record: BuildRecord) -> Package:
     """Return the package with the sources of ``record``'s build; one may be unpinned."""
-    pins = {name: pin for name, pin in record.inputs.items() if name.endswith(UNPINNED)}
+    given = {file: one.pin for file, one in record.inputs.sources.items() if one.unpinned}
     sources = tuple(
-        Source(file=s.file, sha256=pin) if (pin := pins.get(f"source {s.file}{UNPINNED}")) else s
-        for s in package.sources
+        Source(file=s.file, sha256=given[s.file]) if s.file in given else s for s in package.sources
     )
     return replace(package, sources=sources, unpinned=record.unpinned)
 

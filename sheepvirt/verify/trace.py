@@ -13,6 +13,7 @@ from sheepvirt.builds import repo
 from sheepvirt.core import paths, tables
 from sheepvirt.model.enums import CheckResult
 from sheepvirt.model.hosts import Host, Link
+from sheepvirt.model.inputs import source_name
 from sheepvirt.rpm.rpms import sha256
 from sheepvirt.ssh import client
 from sheepvirt.verify import verification
@@ -110,14 +111,12 @@ def _built_from(
     text = diff.read_text(encoding="utf-8", errors="replace") if diff.is_file() else ""
     said = f"{diff}" if text else "unchanged"
     links.append(Link(what="spec", found=said, ok=True, detail=text))
-    for name, pin in inputs.items():
-        if name.startswith("source "):
-            kind = "git commit" if len(pin) == 40 else "sha256"
-            links.append(Link(what=name, found=f"{kind} {pin}", ok=True))
-    links.append(Link(what="builder image", found=inputs.get("builder image", "unknown"), ok=True))
-    for name in [n.removeprefix("package ") for n in inputs if n.startswith("package ")]:
+    for file, source in inputs.sources.items():
+        kind = "git commit" if len(source.pin) == 40 else "sha256"
+        links.append(Link(what=source_name(file, source), found=f"{kind} {source.pin}", ok=True))
+    links.append(Link(what="builder image", found=inputs.builder_image or "unknown", ok=True))
+    for name, key in inputs.packages.items():
         other = records.get(name)
-        key = inputs[f"package {name}"]
         same = other is not None and other.key == key
         stand_in = f" ({other.stand_in})" if other and other.stand_in else ""
         stand_in += f" (UNPINNED: {other.unpinned})" if other and other.unpinned else ""

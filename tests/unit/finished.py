@@ -27,6 +27,7 @@ from sheepvirt.model.hosts import (
     Host,
     ServiceState,
 )
+from sheepvirt.model.inputs import BuildInputs
 from sheepvirt.ssh import client
 
 DATA = Path(__file__).parent / "data" / "libvirt-7.0.0"
@@ -68,7 +69,7 @@ RECORD = BuildRecord(
     package="libvirt",
     version="7.0.0",
     key="k",
-    inputs={},
+    inputs=BuildInputs(),
     rpms=(RPM, SOURCE),
     install=("libvirt",),
     evidence=(),

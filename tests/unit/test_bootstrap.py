@@ -18,6 +18,7 @@ from sheepvirt.core.progress import Progress
 from sheepvirt.model.builds import BuildRecord
 from sheepvirt.model.enums import Init
 from sheepvirt.model.hosts import Change, Dependencies, Facts, Host
+from sheepvirt.model.inputs import BuildInputs
 from sheepvirt.ssh import client
 
 HOST = Host(
@@ -88,7 +89,7 @@ def test_a_rehearsal_host_has_the_init_that_its_rpms_want() -> None:
             package="libvirt",
             version=v,
             key="k",
-            inputs={},
+            inputs=BuildInputs(),
             rpms=(),
             install=(),
             evidence=(),

@@ -12,6 +12,7 @@ from sheepvirt.builds import execute
 from sheepvirt.core import paths
 from sheepvirt.core.errors import ConfigError, SourceUnreachableError
 from sheepvirt.model.builds import Availability, BuildPlan, BuildRecord, Shelf, Source, Target
+from sheepvirt.model.inputs import BuildInputs
 from sheepvirt.sources import store
 
 if TYPE_CHECKING:
@@ -140,7 +141,7 @@ def test_a_bundle_that_has_not_the_published_maker_decides(asked: list[str]) -> 
             package="sheepdog",
             version="1",
             key="k",
-            inputs={},
+            inputs=BuildInputs(),
             rpms=(),
             install=(),
             evidence=(),

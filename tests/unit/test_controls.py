@@ -12,6 +12,7 @@ from sheepvirt.core import paths
 from sheepvirt.model.builds import BuildRecord, Feature, PublishedRpm
 from sheepvirt.model.enums import Disk, Init
 from sheepvirt.model.hosts import Guest, Host
+from sheepvirt.model.inputs import BuildInputs
 from sheepvirt.verify.controls import host_controls, rpm_controls
 from sheepvirt.verify.model import Control, ControlContext, Outcome, plain
 
@@ -45,7 +46,7 @@ RECORDS = (
         package="qemu",
         version="5.2.0",
         key="k",
-        inputs={},
+        inputs=BuildInputs(),
         rpms=(),
         install=("qemu-kvm",),
         evidence=(),
@@ -55,7 +56,7 @@ RECORDS = (
         package="libvirt",
         version="7.0.0",
         key="k",
-        inputs={},
+        inputs=BuildInputs(),
         rpms=RPMS,
         install=("libvirt",),
         evidence=(),

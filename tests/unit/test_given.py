@@ -17,6 +17,7 @@ from sheepvirt.core.errors import BootstrapError, ConfigError, SheepvirtError
 from sheepvirt.core.progress import Progress, quiet
 from sheepvirt.model.builds import BuildRecord, Package, Source, Target
 from sheepvirt.model.hosts import Host
+from sheepvirt.model.inputs import BuildInputs
 from sheepvirt.sources import local, store
 
 TARGET = Target(
@@ -77,7 +78,7 @@ def record(unpinned: str = "") -> BuildRecord:
         package="libvirt",
         version="1.0.3",
         key="k",
-        inputs={},
+        inputs=BuildInputs(),
         rpms=(),
         install=(),
         evidence=(),
@@ -101,8 +102,8 @@ def test_any_other_file_is_unpinned_and_no_pinned_build_is_taken_for_it(data: Pa
     row = execute.make_plan(TARGET, ["libvirt"], "i", {}, words).builds[0]
     assert OTHER in row.package.unpinned
     assert PINNED in row.package.unpinned
-    assert row.inputs["source libvirt-1.0.3.tar.gz (unpinned)"] == OTHER
-    assert row.inputs["macro dist"] == ".unpinned.rehearsal"
+    assert row.inputs.rows()["source libvirt-1.0.3.tar.gz (unpinned)"] == OTHER
+    assert row.inputs.macros["dist"] == ".unpinned.rehearsal"
     with quiet().stage("sources") as stage:
         home = store.fetch(row.package.sources[0], stage)
     assert (home.name, home.read_bytes()) == ("libvirt-1.0.3.tar.gz", b"somebody's")
@@ -213,5 +214,5 @@ def test_the_report_says_it_in_its_rows_and_last() -> None:
 
 def test_inputs_of_what_is_pinned_are_what_they_were() -> None:
     found = plan.inputs(package(), TARGET, "i", {}, {})
-    assert found["source libvirt-1.0.3.tar.gz"] == PINNED
-    assert found["macro dist"] == ".rehearsal"
+    assert found.rows()["source libvirt-1.0.3.tar.gz"] == PINNED
+    assert found.macros["dist"] == ".rehearsal"

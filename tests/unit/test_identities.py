@@ -75,16 +75,17 @@ def build(
     """Return the key of ``package`` and its inputs; of files, only the names."""
     image = recipes.tag_of(target, "builder")
     keys: dict[str, str] = {}
-    inputs: Mapping[str, str] = {}
+    rows: dict[str, str] = {}
     here = {**packages, package.name: package}
     for one in plan.order(here, [package.name], target, makers):
         files = {path: rpms.sha256(path) for path in versions.files(one)}
         needs = [makers.get(need, need) for need in one.needs]
         inputs = plan.inputs(one, target, image, files, {need: keys[need] for need in needs})
         keys[one.name] = plan.decide(one, inputs, None, needs).key
+        rows = inputs.rows()
     names = {f"{path.parent.name}/{path.name}" for path in versions.files(package)}
-    rows = {name: "(a file)" if name in names else value for name, value in inputs.items()}
-    return {"key": keys[package.name], "inputs": rows}
+    shown = {name: "(a file)" if name in names else value for name, value in rows.items()}
+    return {"key": keys[package.name], "inputs": shown}
 
 
 @pytest.mark.parametrize("name", TARGETS)

@@ -13,7 +13,9 @@ from sheepvirt.builds import plan
 from sheepvirt.core.errors import ConfigError, SourceUnreachableError, UnknownNameError
 from sheepvirt.model.builds import Availability, BuildRecord, Package, Request, Target
 from sheepvirt.model.enums import Provider
+from sheepvirt.model.inputs import BuildInputs, SourceInput
 
+NO_INPUTS = BuildInputs()
 TARGET = Target(
     name="rehearsal",
     summary="",
@@ -41,7 +43,7 @@ def package(name: str, *needs: str, targets: tuple[str, ...] = ()) -> Package:
     )
 
 
-def record(name: str, key: str, inputs: dict[str, str]) -> BuildRecord:
+def record(name: str, key: str, inputs: BuildInputs = NO_INPUTS) -> BuildRecord:
     return BuildRecord(
         package=name,
         version="1",
@@ -105,16 +107,18 @@ def test_any_order_respects_every_need_or_is_a_circle(edges: list[tuple[int, int
 
 
 def test_equal_inputs_are_not_built_again() -> None:
-    first = plan.decide(package("a"), {"source x": "1"}, None)
+    inputs = BuildInputs(sources={"x": SourceInput("1")})
+    first = plan.decide(package("a"), inputs, None)
     assert first.build
     assert first.reason == "not built yet"
-    again = plan.decide(package("a"), {"source x": "1"}, record("a", first.key, {"source x": "1"}))
+    again = plan.decide(package("a"), inputs, record("a", first.key, inputs))
     assert not again.build
 
 
 def test_the_reason_names_what_changed() -> None:
-    former = record("a", "old", {"source x": "1", "macro rhel": "8", "recipe": "1"})
-    row = plan.decide(package("a"), {"source x": "2", "macro rhel": "8", "macro new": ""}, former)
+    former = BuildInputs(recipe="1", sources={"x": SourceInput("1")}, macros={"rhel": "8"})
+    now = BuildInputs(sources={"x": SourceInput("2")}, macros={"rhel": "8", "new": ""})
+    row = plan.decide(package("a"), now, record("a", "old", former))
     assert row.reason == "changed: macro new, recipe, source x"
 
 
@@ -122,10 +126,14 @@ def test_inputs_name_everything_that_goes_in() -> None:
     libvirt = replace(package("libvirt", "sheepdog"))
     files = {Path("specs/libvirt/package.toml"): "aa", Path("patches/libvirt/x.toml"): "bb"}
     found = plan.inputs(libvirt, TARGET, "builder:1", files, {"sheepdog": "kk"})
-    assert found["libvirt/package.toml"] == "aa"
-    assert found["package sheepdog"] == "kk"
-    assert found["builder image"] == "builder:1"
-    assert found["macro dist"] == ".rehearsal"
+    assert found.rows() == {
+        "recipe": plan.RECIPE,
+        "builder image": "builder:1",
+        "macro dist": ".rehearsal",
+        "libvirt/package.toml": "aa",
+        "libvirt/x.toml": "bb",
+        "package sheepdog": "kk",
+    }
 
 
 def stand_in(name: str, real: str, targets: tuple[str, ...] = ("rehearsal",)) -> Package:
@@ -235,14 +243,14 @@ def test_the_target_chooses_versions_and_the_command_line_overrules_it() -> None
 
 
 def test_another_version_is_a_reason_to_build() -> None:
-    row = plan.decide(package("a"), {}, replace(record("a", "old", {}), version="0.9"))
+    row = plan.decide(package("a"), BuildInputs(), replace(record("a", "old"), version="0.9"))
     assert (row.build, row.reason) == (True, "in place of version 0.9")
 
 
 def test_macros_of_a_version_on_this_target_are_its_inputs() -> None:
     macros = {"rehearsal": {"rhel": "6"}, "el6": {"rhel": "5"}}
     found = plan.inputs(replace(package("a"), macros=macros), TARGET, "i", {}, {})
-    assert (found["macro rhel"], found["macro dist"]) == ("6", ".rehearsal")
+    assert found.macros == {"rhel": "6", "dist": ".rehearsal"}
 
 
 @pytest.mark.parametrize(

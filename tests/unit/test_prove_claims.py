@@ -9,6 +9,7 @@ from sheepvirt.builds.buildroot import TOP
 from sheepvirt.config import catalog, versions
 from sheepvirt.model.builds import BuildRecord, Evidence, Rpm
 from sheepvirt.model.enums import Gate
+from sheepvirt.model.inputs import BuildInputs
 from sheepvirt.verify.controls import claim_controls
 from sheepvirt.verify.controls.claim_controls import MUTATIONS, Artifacts
 from sheepvirt.verify.model import Outcome
@@ -116,7 +117,7 @@ def test_what_no_control_has_missed_is_told_with_the_reason_if_there_is_one() ->
         package="qemu",
         version="1",
         key="k",
-        inputs={},
+        inputs=BuildInputs(),
         rpms=(),
         install=(),
         evidence=rows,

@@ -8,6 +8,7 @@ from sheepvirt.core.errors import CompileError, ContractError, EngineError
 from sheepvirt.core.progress import quiet
 from sheepvirt.model.builds import BuildRecord, Evidence, Package
 from sheepvirt.model.enums import Gate
+from sheepvirt.model.inputs import BuildInputs
 from sheepvirt.verify.controls import gate_controls
 from sheepvirt.verify.controls.gate_controls import UNFOUND, UNMET, Case, GateControl
 from sheepvirt.verify.model import Outcome
@@ -56,7 +57,7 @@ RECORD = BuildRecord(
     package="libvirt",
     version="7.0.0",
     key="k",
-    inputs={},
+    inputs=BuildInputs(),
     rpms=(),
     install=("libvirt",),
     evidence=EVIDENCE,

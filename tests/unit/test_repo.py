@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from sheepvirt.builds import repo
 from sheepvirt.core.errors import BuildError, ConfigError
 from sheepvirt.model.builds import BuildRecord, Evidence, PublishedRpm, Target
 from sheepvirt.model.enums import Gate
+from sheepvirt.model.inputs import BuildInputs, SourceInput, from_rows
 
 TARGET = Target(
     name="rehearsal",
@@ -19,6 +21,15 @@ TARGET = Target(
     arch="x86_64",
     macros={"dist": ".rehearsal"},
     folder=Path(),
+)
+
+INPUTS = BuildInputs(
+    recipe="2",
+    builder_image="b:1",
+    macros={"dist": ".rehearsal"},
+    sources={"x.tar.xz": SourceInput("ca38"), "y.tar": SourceInput("57ab", unpinned=True)},
+    files={"libvirt/package.toml": "aa"},
+    packages={"sheepdog": "kk"},
 )
 
 
@@ -52,7 +63,7 @@ def make(stage: Path, package: str, content: bytes = b"rpm") -> BuildRecord:
         package=package,
         version="1",
         key="key",
-        inputs={"in": "1"},
+        inputs=INPUTS,
         rpms=(rpm,),
         install=("a",),
         evidence=evidence,
@@ -66,6 +77,24 @@ def publish(package: str = "libvirt", content: bytes = b"rpm") -> BuildRecord:
         record = make(stage, package, content)
         repo.publish(TARGET, stage, [record])
     return record
+
+
+def test_a_manifest_names_each_input() -> None:
+    rows = INPUTS.rows()
+    assert rows == {
+        "recipe": "2",
+        "builder image": "b:1",
+        "macro dist": ".rehearsal",
+        "source x.tar.xz": "ca38",
+        "source y.tar (unpinned)": "57ab",
+        "libvirt/package.toml": "aa",
+        "package sheepdog": "kk",
+    }
+    assert from_rows(rows) == INPUTS
+    assert from_rows({}) == BuildInputs()
+    publish()
+    row = json.loads((repo.home(TARGET) / repo.MANIFEST).read_text())["packages"][0]
+    assert row["inputs"] == rows
 
 
 def folders(dist: Path) -> int:

@@ -26,6 +26,7 @@ from sheepvirt.core.errors import BootstrapError
 from sheepvirt.model.builds import BuildRecord, PublishedRpm
 from sheepvirt.model.enums import Datapath, Init
 from sheepvirt.model.hosts import BridgeState, Change, Definition, Facts, Script
+from sheepvirt.model.inputs import BuildInputs
 
 
 def test_nothing_is_left_to_do_on_a_finished_host() -> None:
@@ -64,7 +65,7 @@ MADE = BuildRecord(
     package="o-kmod",
     version="1",
     key="k",
-    inputs={},
+    inputs=BuildInputs(),
     rpms=(KMOD,),
     install=("kmod-o",),
     evidence=(),

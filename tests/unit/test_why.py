@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from sheepvirt.core import paths
 from sheepvirt.core.errors import UnknownNameError
 from sheepvirt.model.builds import BuildRecord, Evidence, PublishedRpm, Target
 from sheepvirt.model.enums import Gate
+from sheepvirt.model.inputs import BuildInputs, SourceInput
 from sheepvirt.rpm.rpms import sha256
 from sheepvirt.ssh import client
 from sheepvirt.verify import trace
@@ -32,6 +34,7 @@ TARGET = Target(
     macros={"dist": ".rehearsal"},
     folder=Path(),
 )
+INPUTS = BuildInputs(builder_image="b:1", sources={"x.tar.xz": SourceInput("ca38")})
 NEVRA = "libvirt-daemon-7.0.0-1.rehearsal.x86_64"
 JUNIT = '<testsuite><testcase classname="host.test_guests" name="test_x">{}</testcase></testsuite>'
 
@@ -58,7 +61,7 @@ def record(package: str, folder: Path, **more: Any) -> BuildRecord:
         sha256=sha256(folder / package / "a.rpm"),
         header_sha1="57ab",
     )
-    given: dict[str, Any] = {"inputs": {"source x.tar.xz": "ca38", "builder image": "b:1"}, **more}
+    given: dict[str, Any] = {"inputs": INPUTS, **more}
     evidence = (
         Evidence(
             gate=Gate.BUILD,
@@ -85,11 +88,7 @@ def record(package: str, folder: Path, **more: Any) -> BuildRecord:
 @pytest.fixture
 def published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("SHEEPVIRT_DIST", str(tmp_path))
-    inputs = {
-        "source x.tar.xz": "ca38",
-        "builder image": "b:1",
-        "package pocketsheep": "key-pocketsheep",
-    }
+    inputs = replace(INPUTS, packages={"pocketsheep": "key-pocketsheep"})
     with repo.staging(TARGET) as stage:
         sheep = record("pocketsheep", stage, stand_in="a stand-in for sheepdog")
         repo.publish(TARGET, stage, [record("libvirt", stage, inputs=inputs), sheep])

@@ -198,14 +198,13 @@ def _artifacts(
     record: BuildRecord, records: Mapping[str, BuildRecord], folder: Path, target: Target
 ) -> Artifacts:
     home = folder / record.package
-    needed = [n.removeprefix("package ") for n in record.inputs if n.startswith("package ")]
     return Artifacts(
         package=catalog.load_package(record.package, record.version).for_target(target.name),
         dist=target.dist,
         expanded=(home / "spec.expanded").read_text(encoding="utf-8"),
         log=(home / "build.log").read_text(encoding="utf-8", errors="replace"),
         built=_read(record, folder),
-        needs=tuple(rpm for name in needed for rpm in _read(records[name], folder)),
+        needs=tuple(rpm for name in record.inputs.packages for rpm in _read(records[name], folder)),
         read=lambda rpm, path: rpms.read_member(rpm.path, path),
     )
 

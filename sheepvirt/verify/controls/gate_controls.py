@@ -164,7 +164,6 @@ def _case(
     package: Package, records: dict[str, BuildRecord], folder: Path, job: Job, progress: Progress
 ) -> Case:
     record = records[package.name]
-    needed = [n.removeprefix("package ") for n in record.inputs if n.startswith("package ")]
     with progress.stage(f"{package.name}: sources") as stage:
         files = tuple(job.fetch(source, stage) for source in package.sources)
     return Case(
@@ -173,7 +172,7 @@ def _case(
         files=files,
         needs=tuple(
             rpms.read(folder / r.file)
-            for name in needed
+            for name in record.inputs.packages
             for r in records[name].rpms
             if not r.nevra.endswith(".src")
         ),
