@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from sheepvirt.core.errors import BundleError, ConfigError
@@ -137,7 +137,7 @@ def member_name(*parts: str) -> str:
     return name
 
 
-def _object(data: bytes) -> Mapping[str, Any]:
+def _object(data: bytes) -> Mapping[str, object]:
     found = json.loads(data)
     if not isinstance(found, dict):
         raise ValueError("it is not a JSON object")
@@ -145,7 +145,7 @@ def _object(data: bytes) -> Mapping[str, Any]:
 
 
 def _text(table: Table, key: str, pattern: re.Pattern[str]) -> str:
-    text = str(table.get(key, str))
+    text = table.get(key, str)
     if not pattern.fullmatch(text):
         table.refuse(key, f"is {text[:80]!r}", hint="make the bundle again")
     return text

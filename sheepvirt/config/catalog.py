@@ -114,7 +114,7 @@ def _ceilings(table: Table) -> Ceilings | None:
 
 
 def _version(table: Table, key: str) -> str:
-    text = str(table.get(key, str))
+    text = table.get(key, str)
     if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})*", text):
         table.refuse(key, f"is {text!r}", hint="give numbers separated by dots: 2.12")
     return text
@@ -203,7 +203,7 @@ def _macros(table: Table) -> dict[str, dict[str, str]]:
 
 def _pattern(table: Table, key: str, groups: int = 0) -> str:
     """Return a valid regular expression with at least ``groups`` groups, or ""."""
-    text = str(table.get(key, str, ""))
+    text = table.get(key, str, "")
     try:
         if text and re.compile(text).groups < groups:
             table.refuse(key, "has no group", hint="put the part to capture in ( )")

@@ -58,7 +58,7 @@ def rootfs(table: Table, folder: Path) -> Rootfs | None:
 
 def registry_mirror(table: Table) -> str:
     """Read ``registry_mirror``: a registry that has the images under their original paths."""
-    mirror = str(table.get("registry_mirror", str, ""))
+    mirror = table.get("registry_mirror", str, "")
     if mirror and not REGISTRY.fullmatch(mirror):
         table.refuse(
             "registry_mirror", f"is {mirror!r}",

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sheepvirt.core import paths
 from sheepvirt.core.errors import ConfigError, UnknownNameError, suggest
@@ -62,13 +62,15 @@ def table(folder: Path, version: str) -> tuple[str, Table]:
     return wanted, Table(data, f"{folder / wanted}.toml (over {SHARED})")
 
 
-def overlaid(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+def overlaid(below: Mapping[str, object], above: Mapping[str, object]) -> dict[str, object]:
     """Return ``below`` overridden by ``above``: tables key by key, other values as a whole."""
     result = dict(below)
     for key, value in above.items():
         under = result.get(key)
-        tables = isinstance(value, dict) and isinstance(under, Mapping)
-        result[key] = overlaid(under or {}, value) if tables else value
+        if isinstance(value, Mapping) and isinstance(under, Mapping):
+            result[key] = overlaid(under, value)
+        else:
+            result[key] = value
     return result
 
 

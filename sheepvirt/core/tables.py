@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import tomllib
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, overload
+from typing import TYPE_CHECKING, NoReturn, TypeVar, overload
 
 from sheepvirt.core.errors import ConfigError, UnknownNameError, suggest
 
@@ -14,13 +14,14 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import EllipsisType
 
+T = TypeVar("T")
 E = TypeVar("E", bound=StrEnum)
 
 
 class Table:
     """A TOML table that is read key by key; ``done`` refuses keys that were never read."""
 
-    def __init__(self, data: Mapping[str, Any], where: str) -> None:
+    def __init__(self, data: Mapping[str, object], where: str) -> None:
         self._data = data
         self._where = where
         self._known: set[str] = set()
@@ -33,7 +34,7 @@ class Table:
         """Return its keys."""
         return tuple(self._data)
 
-    def get(self, key: str, kind: type[Any], default: Any = ...) -> Any:
+    def get(self, key: str, kind: type[T], default: T | EllipsisType = ...) -> T:
         """Return the value of ``key``, which must be of ``kind``; ``...`` makes it required."""
         self._known.add(key)
         if key not in self._data:
@@ -57,10 +58,16 @@ class Table:
     def one_of(
         self, key: str, kind: type[E], default: E | EllipsisType | None = ..., *, hint: str
     ) -> E | None:
-        """Return the value of ``key`` as a member of ``kind``; another value is refused."""
-        value = self.get(key, str, default)
+        """Return the value of ``key`` as a member of ``kind``; another value is refused.
+
+        With the default None, an empty value is None as well.
+        """
+        otherwise: str | EllipsisType = "" if default is None else default
+        value = self.get(key, str, otherwise)
+        if default is None and not value:
+            return None
         try:
-            return value if value is None else kind(value)
+            return kind(value)
         except ValueError:
             self.refuse(key, f"is {value!r}", hint=hint)
 
@@ -69,12 +76,13 @@ class Table:
         near = difflib.get_close_matches(key, self._data.keys() - self._known, n=1)
         return f"is {near[0]!r} it, misspelt?" if near else f"add `{key} = …`"
 
-    def strings(self, key: str, default: Any = ()) -> tuple[str, ...]:
+    def strings(self, key: str, default: tuple[str, ...] | EllipsisType = ()) -> tuple[str, ...]:
         """Return a list of strings as a tuple."""
-        values = self.get(key, list, list(default) if default is not ... else ...)
-        if not all(isinstance(v, str) for v in values):
+        values: list[object] = self.get(key, list, ... if default is ... else list(default))
+        found = tuple(v for v in values if isinstance(v, str))
+        if len(found) < len(values):
             raise ConfigError(f"{self._where}: {key!r} has an element that is not a string")
-        return tuple(values)
+        return found
 
     def table(self, key: str, *, required: bool = False) -> Table:
         """Return a sub-table; an absent one is empty unless required."""
@@ -82,25 +90,31 @@ class Table:
 
     def tables(self, key: str) -> list[tuple[str, Table]]:
         """Return the named sub-tables of ``[key.<name>]``."""
-        group = self.get(key, dict, {})
+        group: dict[str, object] = self.get(key, dict, {})
+        found = []
         for name, value in group.items():
             if not isinstance(value, dict):
                 raise ConfigError(f"{self._where}: [{key}] {name!r} is not a table")
-        return [(n, Table(v, f"{self._where}: [{key}.{n}]")) for n, v in group.items()]
+            found.append((name, Table(value, f"{self._where}: [{key}.{name}]")))
+        return found
 
     def array(self, key: str) -> list[Table]:
         """Return the tables of ``[[key]]``."""
-        rows = self.get(key, list, [])
-        if not all(isinstance(r, dict) for r in rows):
-            raise ConfigError(f"{self._where}: {key!r} must be [[{key}]] tables")
-        return [Table(r, f"{self._where}: [[{key}]] {i + 1}") for i, r in enumerate(rows)]
+        rows: list[object] = self.get(key, list, [])
+        found = []
+        for number, row in enumerate(rows, start=1):
+            if not isinstance(row, dict):
+                raise ConfigError(f"{self._where}: {key!r} must be [[{key}]] tables")
+            found.append(Table(row, f"{self._where}: [[{key}]] {number}"))
+        return found
 
     def macros(self, key: str) -> dict[str, str]:
         """Return a table of strings with any keys."""
-        values = self.get(key, dict, {})
-        if not all(isinstance(v, str) for v in values.values()):
+        values: dict[str, object] = self.get(key, dict, {})
+        found = {name: value for name, value in values.items() if isinstance(value, str)}
+        if len(found) < len(values):
             raise ConfigError(f"{self._where}: [{key}] takes strings only", hint="quote the value")
-        return dict(values)
+        return found
 
     def refuse(self, key: str, what: str, *, hint: str) -> NoReturn:
         """Raise ConfigError: the value of ``key`` is not acceptable."""
@@ -120,7 +134,7 @@ def read_toml(path: Path) -> Table:
     return Table(read_data(path), str(path))
 
 
-def read_data(path: Path) -> dict[str, Any]:
+def read_data(path: Path) -> dict[str, object]:
     """Read ``path`` as ``read_toml`` does; return the plain data."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
