@@ -6,16 +6,14 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
-from xml.etree import ElementTree
 
+import factories
 import pytest
 from rich.console import Console
 
-from sheepvirt.bootstrap.schemas import Schemas
 from sheepvirt.bootstrap.steps import repository, units
 from sheepvirt.bootstrap.steps.base import DesiredState, Step, StepContext
 from sheepvirt.core.progress import Progress
-from sheepvirt.model.builds import BuildRecord, PublishedRpm
 from sheepvirt.model.enums import Datapath, Init
 from sheepvirt.model.hosts import (
     BridgeState,
@@ -23,11 +21,8 @@ from sheepvirt.model.hosts import (
     Definition,
     Dependencies,
     Facts,
-    Guest,
-    Host,
     ServiceState,
 )
-from sheepvirt.model.inputs import BuildInputs
 from sheepvirt.ssh import client
 
 DATA = Path(__file__).parent / "data" / "libvirt-7.0.0"
@@ -36,62 +31,24 @@ LIVE = (DATA / "domain-sheepdog-live.xml").read_text(encoding="utf-8")
 NETWORK = (DATA / "network.xml").read_text(encoding="utf-8")
 POOL = (DATA / "pool.xml").read_text(encoding="utf-8")
 TITLE = 'it\'s "quoted" <b>&amp; spaced</b> 日本語'  # of the host that the XML is from
-GUEST = Guest(
-    name="papeete", title=TITLE, memory_mb=256, vcpus=1, network="ovsbr0", console_marker="up"
-)
-HOST = Host(
-    name="tahiti",
-    target="rehearsal",
-    rehearsal=True,
-    address="127.0.0.1",
-    port=0,
-    user="root",
-    bridge="ovsbr0",
-    network="ovsbr0",
-    guests=(GUEST,),
-    datapath=Datapath.NETDEV,
-)
-RPM = PublishedRpm(
-    name="libvirt",
-    nevra="libvirt-7.0.0-1.rehearsal.x86_64",
-    file="libvirt/l.rpm",
-    sha256="f" * 64,
-    header_sha1="aa",
-)
-SOURCE = PublishedRpm(
-    name="libvirt",
+GUEST = factories.guest(title=TITLE, console_marker="up")
+HOST = factories.host(guests=(GUEST,), datapath=Datapath.NETDEV)
+RPM = factories.published_rpm()
+SOURCE = factories.published_rpm(
     nevra="libvirt-7.0.0-1.rehearsal.src",
     file="libvirt/l.src.rpm",
     sha256="e" * 64,
     header_sha1="b",
 )
-RECORD = BuildRecord(
-    package="libvirt",
-    version="7.0.0",
-    key="k",
-    inputs=BuildInputs(),
-    rpms=(RPM, SOURCE),
-    install=("libvirt",),
-    evidence=(),
-    seconds=1.0,
-)
+RECORD = factories.record(rpms=(RPM, SOURCE), install=("libvirt",))
 
 
-class AnyXml(Schemas):
-    """Takes any XML: what libvirt's schemas refuse is test_schemas' affair."""
-
-    def validate(self, kind: str, text: str, what: str) -> None:
-        ElementTree.fromstring(text)
-
-
-WANTED = DesiredState(
+WANTED = factories.desired_state(
     host=HOST,
     dependencies=Dependencies(packages=("dbus", "nc"), services=("openvswitch", "libvirtd")),
-    repo=Path("/repo"),
     repomd="ab" * 32,
     records=(RECORD,),
     images={"papeete": "papeete-1.img"},
-    schemas=AnyXml(Path("/none")),
 )
 UP = ServiceState(active=True, enabled=True)
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
+import factories
 import pytest
-from finished import AnyXml
 from rich.console import Console
 
 from sheepvirt.bootstrap import rehearsal, runner
@@ -15,32 +15,12 @@ from sheepvirt.bootstrap.steps.base import DesiredState, Step, StepContext
 from sheepvirt.core import locks
 from sheepvirt.core.errors import BootstrapError, ConfigError, RemoteCommandError
 from sheepvirt.core.progress import Progress
-from sheepvirt.model.builds import BuildRecord
 from sheepvirt.model.enums import Init
-from sheepvirt.model.hosts import Change, Dependencies, Facts, Host
-from sheepvirt.model.inputs import BuildInputs
+from sheepvirt.model.hosts import Change, Facts
 from sheepvirt.ssh import client
 
-HOST = Host(
-    name="tahiti",
-    target="rehearsal",
-    rehearsal=True,
-    address="127.0.0.1",
-    port=0,
-    user="root",
-    bridge="ovsbr0",
-    network="ovsbr0",
-    guests=(),
-)
-WANTED = DesiredState(
-    host=HOST,
-    dependencies=Dependencies(packages=(), services=()),
-    repo=Path("/repo"),
-    repomd="",
-    records=(),
-    images={},
-    schemas=AnyXml(Path("/none")),
-)
+HOST = factories.host()
+WANTED = factories.desired_state(host=HOST)
 
 
 def refuse(*args: Any, **_kwargs: Any) -> Any:
@@ -84,19 +64,7 @@ def step(name: str, log: list[str], *, done_at: str, fail: Exception | None = No
 
 
 def test_a_rehearsal_host_has_the_init_that_its_rpms_want() -> None:
-    old, new = (
-        BuildRecord(
-            package="libvirt",
-            version=v,
-            key="k",
-            inputs=BuildInputs(),
-            rpms=(),
-            install=(),
-            evidence=(),
-            seconds=1.0,
-        )
-        for v in ("1.0.3", "7.0.0")
-    )
+    old, new = (factories.record(version=v) for v in ("1.0.3", "7.0.0"))
     sysv = replace(HOST, init=Init.SYSV)
     machine = replace(HOST, rehearsal=False)
     for host, records, init in (

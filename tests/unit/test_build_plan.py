@@ -3,32 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+import factories
 import pytest
 
 from sheepvirt.builds import execute
 from sheepvirt.core import paths
 from sheepvirt.core.errors import ConfigError, SourceUnreachableError
-from sheepvirt.model.builds import Availability, BuildPlan, BuildRecord, Shelf, Source, Target
-from sheepvirt.model.inputs import BuildInputs
+from sheepvirt.model.builds import Availability, BuildPlan, BuildRecord, Shelf, Source
 from sheepvirt.sources import store
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
-TARGET = Target(
-    name="rehearsal",
-    summary="",
-    suite="bullseye",
-    arch="x86_64",
-    macros={"dist": ".rehearsal"},
-    folder=Path(),
-)
-EL6 = Target(
-    name="el6", summary="", suite="", arch="x86_64", macros={"dist": ".el6"}, folder=Path()
-)
+TARGET = factories.target()
+EL6 = factories.target(name="el6", suite="", macros={"dist": ".el6"})
 HEAD = 'version = "1"\nspec = "a.spec"\nspec_from = "here"\n'
 PACKAGES = {
     "qemu": "",
@@ -79,16 +70,7 @@ def names(planned: BuildPlan) -> list[str]:
 
 def records(planned: BuildPlan) -> list[BuildRecord]:
     return [
-        BuildRecord(
-            package=r.package.name,
-            version="1",
-            key=r.key,
-            inputs=r.inputs,
-            rpms=(),
-            install=(),
-            evidence=(),
-            seconds=1.0,
-        )
+        factories.record(package=r.package.name, version="1", key=r.key, inputs=r.inputs)
         for r in planned.builds
     ]
 
@@ -136,18 +118,7 @@ def test_a_later_run_keeps_the_maker_and_asks_no_network(
 
 
 def test_a_bundle_that_has_not_the_published_maker_decides(asked: list[str]) -> None:
-    former = [
-        BuildRecord(
-            package="sheepdog",
-            version="1",
-            key="k",
-            inputs=BuildInputs(),
-            rpms=(),
-            install=(),
-            evidence=(),
-            seconds=1.0,
-        )
-    ]
+    former = [factories.record(package="sheepdog", version="1")]
     planned = make(published=former, shelf=Shelf(name="b.tar", holds=frozenset()))
     assert [c.maker for c in planned.choices] == ["pocket"]
 

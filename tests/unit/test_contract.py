@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
+from typing import TYPE_CHECKING
 
+import factories
 import pytest
 
 from sheepvirt.builds import contract
 from sheepvirt.config import catalog
 from sheepvirt.core.errors import ContractError
-from sheepvirt.model.builds import Evidence, Feature, Rpm
-from sheepvirt.model.enums import Gate
+
+if TYPE_CHECKING:
+    from sheepvirt.model.builds import Feature, Rpm
 
 MESON = """\
 Program dog found: YES (/usr/bin/dog)
@@ -23,22 +25,8 @@ OLD = next(f for f in catalog.load_package("libvirt", "1.0.3").features if f.nam
 DRIVER = next(f for f in catalog.load_package("qemu").features if f.name == "sheepdog")
 
 
-def rpm(name: str, **more: tuple[str, ...]) -> Rpm:
-    plain = Rpm(
-        name=name,
-        epoch=0,
-        version="7.0.0",
-        release="1.rehearsal",
-        arch="x86_64",
-        path=Path(f"{name}.rpm"),
-        sha256="",
-        header_sha1="",
-    )
-    return replace(plain, **more)  # type: ignore[arg-type]
-
-
-DOG = rpm("sheepdog", files=("/usr/bin/dog",))
-BACKEND = rpm("backend", files=(FEATURE.rpm_file,), requires=("sheepdog",))
+DOG = factories.rpm(name="sheepdog", files=("/usr/bin/dog",))
+BACKEND = factories.rpm(name="backend", files=(FEATURE.rpm_file,), requires=("sheepdog",))
 
 
 def built(log: str, build_root: list[Rpm], feature: Feature = FEATURE) -> list[tuple[str, bool]]:
@@ -67,7 +55,7 @@ def test_autoconf_says_it_in_other_words() -> None:
 
 def test_the_summary_of_old_configures_is_read() -> None:
     log = "checking for collie... /usr/bin/collie\nconfigure:   Sheepdog: {}"
-    dog = rpm("sheepdog", files=("/usr/bin/collie",))
+    dog = factories.rpm(name="sheepdog", files=("/usr/bin/collie",))
     seen = [True, True]
     assert [ok for _, ok in built(log.format("yes"), [dog], OLD)] == seen
     assert [ok for _, ok in built(log.format("no"), [dog], OLD)] == [False, True]
@@ -75,8 +63,8 @@ def test_the_summary_of_old_configures_is_read() -> None:
 
 
 def test_another_rpm_than_the_files_may_be_the_one_that_requires() -> None:
-    driver = rpm("libvirt-daemon-driver-storage", files=(OLD.rpm_file,))
-    daemon = rpm("libvirt-daemon", requires=("sheepdog",))
+    driver = factories.rpm(name="libvirt-daemon-driver-storage", files=(OLD.rpm_file,))
+    daemon = factories.rpm(name="libvirt-daemon", requires=("sheepdog",))
     content = b"virStorageBackendSheepdogParseVdiList\0/usr/bin/dog\0"
     assert carried(driver, daemon, content=content, feature=OLD) == "ok ok ok ok"
     silent = replace(daemon, requires=())
@@ -113,11 +101,11 @@ def test_a_cli_that_is_not_of_our_rpms_is_caught() -> None:
 
 
 def test_the_backend_in_an_rpm_is_seen() -> None:
-    assert carried(rpm("other"), BACKEND) == "ok ok ok"
+    assert carried(factories.rpm(name="other"), BACKEND) == "ok ok ok"
 
 
 def test_no_backend_in_any_rpm_is_caught() -> None:
-    assert carried(rpm("other")) == "MISSING"
+    assert carried(factories.rpm(name="other")) == "MISSING"
 
 
 def test_a_backend_that_requires_nothing_is_caught() -> None:
@@ -165,7 +153,7 @@ def test_what_configure_says_of_the_driver_is_read(answer: str) -> None:
 
 
 def test_an_emulator_without_the_driver_is_caught() -> None:
-    emulator = rpm("qemu-kvm", files=(DRIVER.rpm_file,))
+    emulator = factories.rpm(name="qemu-kvm", files=(DRIVER.rpm_file,))
     driver = f"\0{DRIVER.rpm_text}\0".encode()
     for content, said in ((driver, "ok ok"), (b"\0sheepdog\0", "ok MISSING")):
         assert carried(emulator, content=content, feature=DRIVER, tool="") == said
@@ -177,17 +165,8 @@ def test_a_release_of_another_target_is_caught() -> None:
 
 
 def test_missing_evidence_stops_the_run_and_names_each_claim() -> None:
-    good = Evidence(
-        gate=Gate.RPM, package="libvirt", feature="sheepdog", claim="file", observed="seen", ok=True
-    )
-    bad = Evidence(
-        gate=Gate.RPM,
-        package="libvirt",
-        feature="sheepdog",
-        claim="Requires: sheepdog",
-        observed="not there",
-        ok=False,
-    )
+    good = factories.evidence(claim="file")
+    bad = factories.evidence(claim="Requires: sheepdog", observed="not there", ok=False)
     contract.require([good], where="the log")
     with pytest.raises(ContractError, match="Requires: sheepdog: not there") as caught:
         contract.require([good, bad], where="the log")

@@ -6,62 +6,29 @@ from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
+import factories
 import pytest
 
 from sheepvirt.core import paths
-from sheepvirt.model.builds import BuildRecord, Feature, PublishedRpm
+from sheepvirt.model.builds import Feature
 from sheepvirt.model.enums import Disk, Init
-from sheepvirt.model.hosts import Guest, Host
-from sheepvirt.model.inputs import BuildInputs
+from sheepvirt.model.hosts import Host
 from sheepvirt.verify.controls import host_controls, rpm_controls
 from sheepvirt.verify.model import Control, ControlContext, Outcome, plain
 
 SO = "/usr/lib64/libvirt/storage-backend/libvirt_storage_backend_sheepdog.so"
-GUEST = Guest(
-    name="papeete",
-    title="title",
-    memory_mb=256,
-    vcpus=1,
-    network="ovsbr0",
-    console_marker="ia ora na",
-)
-HOST = Host(
-    name="tahiti",
-    target="rehearsal",
-    rehearsal=True,
-    address="127.0.0.1",
-    port=0,
-    user="root",
-    bridge="ovsbr0",
-    network="ovsbr0",
-    guests=(GUEST,),
-)
+GUEST = factories.guest()
+HOST = factories.host(guests=(GUEST,))
 FEATURES = (("libvirt", Feature(name="sheepdog", rpm_file=SO, host_line="Sheepdog")),)
 RPMS = tuple(
-    PublishedRpm(name=n, nevra=f"{n}-7.0.0-1.el8.x86_64", file="f", sha256="s", header_sha1="h")
+    factories.published_rpm(
+        name=n, nevra=f"{n}-7.0.0-1.el8.x86_64", file="f", sha256="s", header_sha1="h"
+    )
     for n in ("libvirt", "libvirt-client")
 )
 RECORDS = (
-    BuildRecord(
-        package="qemu",
-        version="5.2.0",
-        key="k",
-        inputs=BuildInputs(),
-        rpms=(),
-        install=("qemu-kvm",),
-        evidence=(),
-        seconds=1.0,
-    ),
-    BuildRecord(
-        package="libvirt",
-        version="7.0.0",
-        key="k",
-        inputs=BuildInputs(),
-        rpms=RPMS,
-        install=("libvirt",),
-        evidence=(),
-        seconds=1.0,
-    ),
+    factories.record(package="qemu", version="5.2.0", install=("qemu-kvm",)),
+    factories.record(rpms=RPMS, install=("libvirt",)),
 )
 NETWORK = "<network><name>ovsbr0</name><uuid>u</uuid><bridge name='ovsbr0'/></network>"
 POOL = "<pool type='sheepdog'><source><host name='127.0.0.1' port='7000'/></source></pool>"

@@ -7,6 +7,7 @@ import io
 from dataclasses import replace
 from pathlib import Path
 
+import factories
 import pytest
 from rich.console import Console
 
@@ -15,19 +16,10 @@ from sheepvirt.cli import report
 from sheepvirt.core import paths
 from sheepvirt.core.errors import BootstrapError, ConfigError, SheepvirtError
 from sheepvirt.core.progress import Progress, quiet
-from sheepvirt.model.builds import BuildRecord, Package, Source, Target
-from sheepvirt.model.hosts import Host
-from sheepvirt.model.inputs import BuildInputs
+from sheepvirt.model.builds import BuildRecord, Package, Source
 from sheepvirt.sources import local, store
 
-TARGET = Target(
-    name="rehearsal",
-    summary="",
-    suite="bullseye",
-    arch="x86_64",
-    macros={"dist": ".rehearsal"},
-    folder=Path(),
-)
+TARGET = factories.target()
 PINNED = hashlib.sha256(b"upstream's").hexdigest()
 OTHER = hashlib.sha256(b"somebody's").hexdigest()
 TOML = f"""\
@@ -57,34 +49,11 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def package(*more: Source) -> Package:
     own = (Source(file="libvirt-1.0.3.tar.gz", sha256=PINNED, urls=("https://a.invalid/l",)), *more)
-    return Package(
-        name="libvirt",
-        version="1.0.3",
-        spec="a.spec",
-        spec_from="tarball",
-        sources=own,
-        features=(),
-        needs=(),
-        targets=(),
-        rpmbuild_args=(),
-        install=(),
-        stand_in="",
-        folder=Path(),
-    )
+    return factories.package(version="1.0.3", spec="a.spec", sources=own)
 
 
 def record(unpinned: str = "") -> BuildRecord:
-    return BuildRecord(
-        package="libvirt",
-        version="1.0.3",
-        key="k",
-        inputs=BuildInputs(),
-        rpms=(),
-        install=(),
-        evidence=(),
-        seconds=1.0,
-        unpinned=unpinned,
-    )
+    return factories.record(version="1.0.3", unpinned=unpinned)
 
 
 def test_a_file_with_the_pinned_hash_is_the_pinned_source(data: Path) -> None:
@@ -184,17 +153,7 @@ def test_the_manifest_keeps_it_and_one_of_before_has_none() -> None:
 def test_a_real_machine_gets_nothing_unpinned_and_a_rehearsal_hears_of_it(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    host = Host(
-        name="moorea",
-        target="rehearsal",
-        rehearsal=True,
-        address="::1",
-        port=22,
-        user="root",
-        bridge="b",
-        network="n",
-        guests=(),
-    )
+    host = factories.host(name="moorea", address="::1", port=22, bridge="b", network="n")
     local.admit(host, [record("from a stranger"), record()], Progress())
     assert capsys.readouterr().out.count("UNPINNED: libvirt 1.0.3: from a stranger") == 1
     real = replace(host, rehearsal=False)

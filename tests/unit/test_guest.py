@@ -3,22 +3,15 @@
 from dataclasses import replace
 from pathlib import Path
 
+import factories
 import pytest
 
 from sheepvirt.core.errors import ConfigError
 from sheepvirt.core.progress import quiet
 from sheepvirt.images import guest as guests
 from sheepvirt.images import recipes
-from sheepvirt.model.hosts import Guest
 
-GUEST = Guest(
-    name="papeete",
-    title="a title",
-    memory_mb=256,
-    vcpus=1,
-    network="ovsbr0",
-    console_marker="papeete: ia ora na",
-)
+GUEST = factories.guest(console_marker="papeete: ia ora na")
 
 
 @pytest.fixture(autouse=True)

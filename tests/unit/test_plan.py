@@ -5,55 +5,29 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import factories
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sheepvirt.builds import plan
 from sheepvirt.core.errors import ConfigError, SourceUnreachableError, UnknownNameError
-from sheepvirt.model.builds import Availability, BuildRecord, Package, Request, Target
+from sheepvirt.model.builds import Availability, BuildRecord, Package, Request
 from sheepvirt.model.enums import Provider
 from sheepvirt.model.inputs import BuildInputs, SourceInput
 
 NO_INPUTS = BuildInputs()
-TARGET = Target(
-    name="rehearsal",
-    summary="",
-    suite="bullseye",
-    arch="x86_64",
-    macros={"dist": ".rehearsal"},
-    folder=Path(),
-)
+TARGET = factories.target()
 
 
 def package(name: str, *needs: str, targets: tuple[str, ...] = ()) -> Package:
-    return Package(
-        name=name,
-        version="1",
-        spec=f"{name}.spec",
-        spec_from="here",
-        sources=(),
-        features=(),
-        needs=needs,
-        targets=targets,
-        rpmbuild_args=(),
-        install=(),
-        stand_in="",
-        folder=Path(),
+    return factories.package(
+        name=name, version="1", spec=f"{name}.spec", spec_from="here", needs=needs, targets=targets
     )
 
 
 def record(name: str, key: str, inputs: BuildInputs = NO_INPUTS) -> BuildRecord:
-    return BuildRecord(
-        package=name,
-        version="1",
-        key=key,
-        inputs=inputs,
-        rpms=(),
-        install=(),
-        evidence=(),
-        seconds=1.0,
-    )
+    return factories.record(package=name, version="1", key=key, inputs=inputs)
 
 
 def order(*packages: Package, wanted: tuple[str, ...] = ()) -> list[str]:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import factories
 import pytest
 from rich.console import Console
 
@@ -16,31 +17,14 @@ from sheepvirt.config import catalog
 from sheepvirt.core.errors import ConfigError, VerifyError
 from sheepvirt.core.progress import Progress
 from sheepvirt.model.enums import CheckResult
-from sheepvirt.model.hosts import Change, Check, Dependencies, Guest, Host
+from sheepvirt.model.hosts import Change, Check, Dependencies, Host
 from sheepvirt.ssh import client
 from sheepvirt.verify import verification
 from sheepvirt.verify.controls import claim_controls, control_runner, gate_controls, host_controls
 from sheepvirt.verify.model import Command, Control, Outcome
 
-GUEST = Guest(
-    name="papeete",
-    title="title",
-    memory_mb=256,
-    vcpus=1,
-    network="ovsbr0",
-    console_marker="ia ora na",
-)
-HOST = Host(
-    name="tahiti",
-    target="rehearsal",
-    rehearsal=True,
-    address="127.0.0.1",
-    port=0,
-    user="root",
-    bridge="ovsbr0",
-    network="ovsbr0",
-    guests=(GUEST,),
-)
+GUEST = factories.guest()
+HOST = factories.host(guests=(GUEST,))
 CHECKS = ("networks: network is active", "guests: guest is running", "packages: good")
 STOP = Control(
     name="network stopped",
@@ -121,7 +105,7 @@ class Stage:
         subjects = dict(zip(CHECKS, ("n (stand-in)", "g", ""), strict=True))
         names = [n for n in CHECKS if not nodes or any(n in node for node in nodes)]
         return tuple(
-            Check(
+            factories.check(
                 name=n,
                 subject=subjects[n],
                 result=CheckResult.FAILED if n in failing else CheckResult.PASSED,

@@ -1,15 +1,12 @@
 """Each claim of a build is missed when what it tells of is taken out, and no other is."""
 
 from dataclasses import replace
-from pathlib import Path
 
+import factories
 import pytest
 
 from sheepvirt.builds.buildroot import TOP
 from sheepvirt.config import catalog, versions
-from sheepvirt.model.builds import BuildRecord, Evidence, Rpm
-from sheepvirt.model.enums import Gate
-from sheepvirt.model.inputs import BuildInputs
 from sheepvirt.verify.controls import claim_controls
 from sheepvirt.verify.controls.claim_controls import MUTATIONS, Artifacts
 from sheepvirt.verify.model import Outcome
@@ -20,21 +17,6 @@ EMULATOR = "/usr/bin/qemu-system-x86_64"
 SO = "/usr/lib64/libvirt/storage-backend/libvirt_storage_backend_sheepdog.so"
 
 
-def rpm(name: str, files: tuple[str, ...], requires: tuple[str, ...] = ()) -> Rpm:
-    release = "1.rehearsal"
-    return Rpm(
-        name=name,
-        epoch=0,
-        version="1",
-        release=release,
-        arch="x86_64",
-        path=Path("/none"),
-        sha256="",
-        files=files,
-        requires=requires,
-    )
-
-
 def qemu() -> Artifacts:
     patches = "".join(f"patch < {TOP}/SOURCES/{p.name}\n" for p in versions.patches(QEMU))
     return Artifacts(
@@ -42,7 +24,7 @@ def qemu() -> Artifacts:
         dist=".rehearsal",
         expanded=f"%prep\n{patches}%build\n./configure \\\n  --enable-sheepdog\n",
         log="sheepdog support:    YES\n" + "sheepdog support: YES\n",
-        built=(rpm("qemu-kvm", (EMULATOR,)),),
+        built=(factories.rpm(name="qemu-kvm", files=(EMULATOR,)),),
         needs=(),
         read=lambda _rpm, _path: b"the sheepdog block driver is deprecated",
     )
@@ -54,14 +36,16 @@ def libvirt() -> Artifacts:
         "%package daemon-driver-storage-sheepdog\nRequires: sheepdog\n"
         f"%files daemon-driver-storage-sheepdog\n{SO}\n"
     )
-    backend = rpm("libvirt-daemon-driver-storage-sheepdog", (SO,), ("sheepdog",))
+    backend = factories.rpm(
+        name="libvirt-daemon-driver-storage-sheepdog", files=(SO,), requires=("sheepdog",)
+    )
     return Artifacts(
         package=LIBVIRT,
         dist=".rehearsal",
         expanded=spec,
         log="Program collie found: YES (/usr/bin/collie)\n  Sheepdog: YES\n",
         built=(backend,),
-        needs=(rpm("pocketsheep", ("/usr/bin/collie",)),),
+        needs=(factories.rpm(name="pocketsheep", files=("/usr/bin/collie",)),),
         read=lambda _rpm, _path: b"/usr/bin/collie\0",
     )
 
@@ -93,36 +77,13 @@ def test_a_claim_that_is_made_of_anything_is_found() -> None:
 
 def test_what_no_control_has_missed_is_told_with_the_reason_if_there_is_one() -> None:
     rows = (
-        Evidence(
-            gate=Gate.RPM, package="qemu", feature="sheepdog", claim="seen", observed="", ok=True
-        ),
-        Evidence(
-            gate=Gate.RPM,
-            package="qemu",
-            feature="sheepdog",
-            claim="never seen",
-            observed="",
-            ok=True,
-        ),
-        Evidence(
-            gate=Gate.RPM,
-            package="qemu",
-            feature="usable on el6",
-            claim="rpm 4.8 is enough",
-            observed="",
-            ok=True,
+        factories.evidence(package="qemu", claim="seen", observed=""),
+        factories.evidence(package="qemu", claim="never seen", observed=""),
+        factories.evidence(
+            package="qemu", feature="usable on el6", claim="rpm 4.8 is enough", observed=""
         ),
     )
-    record = BuildRecord(
-        package="qemu",
-        version="1",
-        key="k",
-        inputs=BuildInputs(),
-        rpms=(),
-        install=(),
-        evidence=rows,
-        seconds=1.0,
-    )
+    record = factories.record(package="qemu", version="1", evidence=rows)
     seen = Outcome(
         control="qemu: a mutation",
         expected=frozenset({"rpm: seen"}),

@@ -2,67 +2,23 @@
 
 from pathlib import Path
 
+import factories
 import pytest
 
 from sheepvirt.core.errors import CompileError, ContractError, EngineError
 from sheepvirt.core.progress import quiet
-from sheepvirt.model.builds import BuildRecord, Evidence, Package
 from sheepvirt.model.enums import Gate
-from sheepvirt.model.inputs import BuildInputs
 from sheepvirt.verify.controls import gate_controls
 from sheepvirt.verify.controls.gate_controls import UNFOUND, UNMET, Case, GateControl
 from sheepvirt.verify.model import Outcome
 
-PACKAGE = Package(
-    name="libvirt",
-    version="7.0.0",
-    spec="libvirt.spec",
-    spec_from="tarball",
-    sources=(),
-    features=(),
-    needs=("sheepdog",),
-    targets=(),
-    rpmbuild_args=("--nocheck",),
-    install=("libvirt",),
-    stand_in="",
-    folder=Path("/nowhere"),
-)
+PACKAGE = factories.package(needs=("sheepdog",), rpmbuild_args=("--nocheck",), install=("libvirt",))
 EVIDENCE = (
-    Evidence(
-        gate=Gate.SPEC,
-        package="libvirt",
-        feature="sheepdog",
-        claim="configure is told -Dx",
-        observed="-Dx",
-        ok=True,
-    ),
-    Evidence(
-        gate=Gate.SPEC,
-        package="libvirt",
-        feature="sheepdog",
-        claim="%files x has y",
-        observed="y",
-        ok=True,
-    ),
-    Evidence(
-        gate=Gate.BUILD,
-        package="libvirt",
-        feature="sheepdog",
-        claim="its CLI was in the build root",
-        observed="/x",
-        ok=True,
-    ),
+    factories.evidence(gate=Gate.SPEC, claim="configure is told -Dx", observed="-Dx"),
+    factories.evidence(gate=Gate.SPEC, claim="%files x has y", observed="y"),
+    factories.evidence(gate=Gate.BUILD, claim="its CLI was in the build root", observed="/x"),
 )
-RECORD = BuildRecord(
-    package="libvirt",
-    version="7.0.0",
-    key="k",
-    inputs=BuildInputs(),
-    rpms=(),
-    install=("libvirt",),
-    evidence=EVIDENCE,
-    seconds=1.0,
-)
+RECORD = factories.record(install=("libvirt",), evidence=EVIDENCE)
 
 
 class Broken:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import factories
 import pytest
 from rich.console import Console
 
@@ -18,18 +19,7 @@ from sheepvirt.model.enums import Init
 from sheepvirt.model.hosts import Host
 from sheepvirt.ssh import client, hostkeys
 
-HOST = Host(
-    name="moorea",
-    target="rehearsal",
-    rehearsal=True,
-    address="127.0.0.1",
-    port=0,
-    user="root",
-    bridge="ovsbr0",
-    network="ovsbr0",
-    guests=(),
-    language="ja_JP.UTF-8",
-)
+HOST = factories.host(name="moorea", language="ja_JP.UTF-8")
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI root@moorea"
 
 

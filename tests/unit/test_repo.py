@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-from pathlib import Path
+from typing import TYPE_CHECKING
 
+import factories
 import pytest
 
 from sheepvirt.builds import repo
 from sheepvirt.core.errors import BuildError, ConfigError
-from sheepvirt.model.builds import BuildRecord, Evidence, PublishedRpm, Target
-from sheepvirt.model.enums import Gate
 from sheepvirt.model.inputs import BuildInputs, SourceInput, from_rows
 
-TARGET = Target(
-    name="rehearsal",
-    summary="",
-    suite="bullseye",
-    arch="x86_64",
-    macros={"dist": ".rehearsal"},
-    folder=Path(),
-)
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sheepvirt.model.builds import BuildRecord
+
+TARGET = factories.target()
 
 INPUTS = BuildInputs(
     recipe="2",
@@ -42,24 +39,15 @@ def dist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def make(stage: Path, package: str, content: bytes = b"rpm") -> BuildRecord:
     (stage / package).mkdir()
     (stage / package / "a.rpm").write_bytes(content)
-    rpm = PublishedRpm(
+    rpm = factories.published_rpm(
         name="a",
         nevra="a-1-1.x86_64",
         file=f"{package}/a.rpm",
         sha256=hashlib.sha256(content).hexdigest(),
         header_sha1="00",
     )
-    evidence = (
-        Evidence(
-            gate=Gate.RPM,
-            package=package,
-            feature="sheepdog",
-            claim="a claim",
-            observed="seen",
-            ok=True,
-        ),
-    )
-    return BuildRecord(
+    evidence = (factories.evidence(package=package),)
+    return factories.record(
         package=package,
         version="1",
         key="key",

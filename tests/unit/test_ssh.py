@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
+import factories
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,17 +23,7 @@ from sheepvirt.core.errors import (
 from sheepvirt.model.hosts import Host
 from sheepvirt.ssh import client, hostkeys
 
-TAHITI = Host(
-    name="tahiti",
-    target="rehearsal",
-    rehearsal=False,
-    address="192.0.2.7",
-    port=2222,
-    user="root",
-    bridge="ovsbr0",
-    network="ovsbr0",
-    guests=(),
-)
+TAHITI = factories.host(rehearsal=False, address="192.0.2.7", port=2222)
 CHANGED = (
     "@@@@\n@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @\nHost key verification failed."
 )
@@ -95,8 +86,7 @@ def test_commands_run_in_c_and_as_root(connect: Connect) -> None:
     )
     connection.run(["virsh", "desc", "a b"])
     assert recorder.asked[0][0][-1] == "env LC_ALL=C virsh desc 'a b'"
-    user = Host(
-        name="tahiti",
+    user = factories.host(
         target="el6",
         rehearsal=False,
         address="192.0.2.7",
@@ -104,7 +94,6 @@ def test_commands_run_in_c_and_as_root(connect: Connect) -> None:
         user="taro",
         bridge="br0",
         network="br0",
-        guests=(),
     )
     connection, recorder = connect(client.Result(code=0, stdout="", stderr=""), host=user)
     connection.run(["id"])

@@ -5,13 +5,17 @@ from __future__ import annotations
 import os
 import tarfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import factories
 import pytest
 
 from sheepvirt.builds import staging
 from sheepvirt.config import catalog, versions
 from sheepvirt.core import paths
-from sheepvirt.model.builds import Package
+
+if TYPE_CHECKING:
+    from sheepvirt.model.builds import Package
 
 DATA = Path(__file__).parent / "data" / "spec"
 
@@ -31,20 +35,8 @@ def ours(tmp_path: Path) -> Package:
         (folder / name).write_text(name, encoding="utf-8")
     (folder / "src/a.py").chmod(0o755)
     files = ("src", "unit")
-    return Package(
-        name="ours",
-        version="1.0",
-        spec="ours.spec",
-        spec_from="here",
-        sources=(),
-        features=(),
-        needs=(),
-        targets=(),
-        rpmbuild_args=(),
-        install=(),
-        stand_in="",
-        folder=folder,
-        files=files,
+    return factories.package(
+        name="ours", version="1.0", spec="ours.spec", spec_from="here", folder=folder, files=files
     )
 
 

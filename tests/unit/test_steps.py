@@ -4,6 +4,7 @@ import hashlib
 import io
 from dataclasses import replace
 
+import factories
 import pytest
 from finished import DOMAIN, HOST, LIVE, NETWORK, RECORD, RPM, UP, WANTED, changes, context, done
 
@@ -23,10 +24,8 @@ from sheepvirt.bootstrap.steps import domain as domains
 from sheepvirt.bootstrap.steps import network as networks
 from sheepvirt.bootstrap.steps import services as service_step
 from sheepvirt.core.errors import BootstrapError
-from sheepvirt.model.builds import BuildRecord, PublishedRpm
 from sheepvirt.model.enums import Datapath, Init
 from sheepvirt.model.hosts import BridgeState, Change, Definition, Facts, Script
-from sheepvirt.model.inputs import BuildInputs
 
 
 def test_nothing_is_left_to_do_on_a_finished_host() -> None:
@@ -54,23 +53,15 @@ def test_dependencies_go_in_by_one_transaction(monkeypatch: pytest.MonkeyPatch) 
     assert planned.sent[0] == b"b/2\n"  # noted before anything changes
 
 
-KMOD = PublishedRpm(
+KMOD = factories.published_rpm(
     name="kmod-o",
     nevra="kmod-o-1-1.el6.x86_64",
     file="o-kmod/k.rpm",
     sha256="d" * 64,
     header_sha1="cc",
 )
-MADE = BuildRecord(
-    package="o-kmod",
-    version="1",
-    key="k",
-    inputs=BuildInputs(),
-    rpms=(KMOD,),
-    install=("kmod-o",),
-    evidence=(),
-    seconds=1.0,
-    kernel_module="o",
+MADE = factories.record(
+    package="o-kmod", version="1", rpms=(KMOD,), install=("kmod-o",), kernel_module="o"
 )
 OLD = replace(done(), kernel="2.6.32-279.el6.x86_64")
 NEW = replace(OLD, kernel="2.6.32-754.el6.x86_64", modules={"o": ("kernel/net/o/o.ko",)})

@@ -3,12 +3,12 @@
 from pathlib import Path
 from xml.etree import ElementTree
 
+import factories
 import pytest
 
 from sheepvirt.bootstrap.steps.definition import difference, identity
 from sheepvirt.bootstrap.steps.templates import render
 from sheepvirt.model.enums import Disk
-from sheepvirt.model.hosts import Guest
 
 DATA = Path(__file__).parent / "data" / "libvirt-7.0.0"
 DOMAIN = (DATA / "domain.xml").read_text(encoding="utf-8")
@@ -24,15 +24,7 @@ def domain(
 ) -> str:  # fmt: skip
     return render(
         "domain.xml.j2",
-        guest=Guest(
-            name="papeete",
-            title=title,
-            memory_mb=memory,
-            vcpus=1,
-            network="ovsbr0",
-            console_marker="x",
-            disk=disk,
-        ),
+        guest=factories.guest(title=title, memory_mb=memory, console_marker="x", disk=disk),
         type="qemu",
         bridge="ovsbr0",
         file="/var/lib/libvirt/images/papeete.img",

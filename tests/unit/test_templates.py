@@ -2,11 +2,11 @@
 
 from xml.etree import ElementTree
 
+import factories
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sheepvirt.bootstrap.steps.templates import render
-from sheepvirt.model.hosts import Guest
 
 # What the inventory lets through (config: printable), of what XML can carry.
 VISIBLE = st.text(st.characters(exclude_categories=["Cs", "Cc", "Cn"]), min_size=1).filter(
@@ -16,9 +16,7 @@ NASTY = 'it\'s "quoted" <b>&amp; spaced</b> $(touch /tmp/pwned) {{ 7 * 7 }} ]]> 
 
 
 def domain(title: str) -> ElementTree.Element:
-    guest = Guest(
-        name="papeete", title=title, memory_mb=256, vcpus=1, network="ovsbr0", console_marker="line"
-    )
+    guest = factories.guest(title=title, console_marker="line")
     text = render(
         "domain.xml.j2", guest=guest, type="qemu", bridge="ovsbr0", file="/d.img",
         address="127.0.0.1", port=7000, cache="",
@@ -63,9 +61,7 @@ def test_the_domain_has_all_of_the_how_to_spelled_right() -> None:
 
 
 def test_an_identity_is_kept() -> None:
-    guest = Guest(
-        name="papeete", title="t", memory_mb=256, vcpus=1, network="ovsbr0", console_marker="line"
-    )
+    guest = factories.guest(title="t", console_marker="line")
     text = render(
         "domain.xml.j2", guest=guest, type="kvm", bridge="b", file="/d.img",
         address="127.0.0.1", port=7000, cache="",

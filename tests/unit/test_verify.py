@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import factories
 import pytest
 from rich.console import Console
 
@@ -14,29 +15,12 @@ from sheepvirt.core import paths
 from sheepvirt.core.errors import VerifyError
 from sheepvirt.core.progress import Progress, Stage, quiet
 from sheepvirt.model.enums import CheckResult
-from sheepvirt.model.hosts import Check, Guest, Host
+from sheepvirt.model.hosts import Host
 from sheepvirt.ssh import client
 from sheepvirt.verify import verification
 
-GUEST = Guest(
-    name="papeete",
-    title="title",
-    memory_mb=256,
-    vcpus=1,
-    network="ovsbr0",
-    console_marker="ia ora na",
-)
-HOST = Host(
-    name="tahiti",
-    target="rehearsal",
-    rehearsal=True,
-    address="127.0.0.1",
-    port=0,
-    user="root",
-    bridge="ovsbr0",
-    network="ovsbr0",
-    guests=(GUEST,),
-)
+GUEST = factories.guest()
+HOST = factories.host(guests=(GUEST,))
 
 GOOD = '<testcase classname="tests.host.test_networks" name="{}" time="0.25" />'
 BAD = (
@@ -227,17 +211,10 @@ def test_what_passed_for_many_is_one_row_and_each_failure_its_own() -> None:
     out = io.StringIO()
     progress = Progress(console=Console(file=out, width=120, highlight=False))
     rows = [
-        Check(name="packages: dependency", subject=f"p{i}", result=CheckResult.PASSED, seconds=0.5)
-        for i in range(6)
+        factories.check(name="packages: dependency", subject=f"p{i}", seconds=0.5) for i in range(6)
     ]
     bad = [
-        Check(
-            name="networks: active",
-            subject=n,
-            result=CheckResult.FAILED,
-            seconds=0.1,
-            message=f"{n} is not",
-        )
+        factories.check(subject=n, result=CheckResult.FAILED, seconds=0.1, message=f"{n} is not")
         for n in ("a", "b")
     ]
     report_.checks(progress, "verify", [*rows, *bad])

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
+import factories
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,16 +13,11 @@ from sheepvirt.builds import execute
 from sheepvirt.config import catalog, versions
 from sheepvirt.core import paths
 from sheepvirt.core.errors import ConfigError, UnknownNameError
-from sheepvirt.model.builds import BuildRecord, Target
 
-TARGET = Target(
-    name="rehearsal",
-    summary="",
-    suite="bullseye",
-    arch="x86_64",
-    macros={"dist": ".rehearsal"},
-    folder=Path(),
-)
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TARGET = factories.target()
 SHARED = """\
 version = "7.0.0"
 spec = "a.spec"
@@ -124,18 +120,7 @@ def test_patches_and_files_are_those_of_the_version() -> None:
 
 def test_a_change_of_one_version_builds_no_other_and_a_switch_replaces() -> None:
     (row,) = execute.make_plan(TARGET, [], "builder:1", {}).builds
-    done = {
-        "a": BuildRecord(
-            package="a",
-            version="7.0.0",
-            key=row.key,
-            inputs=row.inputs,
-            rpms=(),
-            install=(),
-            evidence=(),
-            seconds=1.0,
-        )
-    }
+    done = {"a": factories.record(package="a", key=row.key, inputs=row.inputs)}
     put("specs/a/1.0.3.toml", OLD + "# more\n")
     assert not execute.make_plan(TARGET, [], "builder:1", done).builds[0].build
     switched = execute.make_plan(TARGET, ["a=1.0.3"], "builder:1", done)

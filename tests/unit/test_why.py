@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import factories
 import pytest
 
 from sheepvirt.builds import repo
 from sheepvirt.config import inventory
 from sheepvirt.core import paths
 from sheepvirt.core.errors import UnknownNameError
-from sheepvirt.model.builds import BuildRecord, Evidence, PublishedRpm, Target
 from sheepvirt.model.enums import Gate
 from sheepvirt.model.inputs import BuildInputs, SourceInput
 from sheepvirt.rpm.rpms import sha256
@@ -22,18 +21,13 @@ from sheepvirt.verify import trace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
+    from sheepvirt.model.builds import BuildRecord
     from sheepvirt.model.hosts import Link
 
 HOST = inventory.load_host("tahiti")
-TARGET = Target(
-    name="rehearsal",
-    summary="",
-    suite="bullseye",
-    arch="x86_64",
-    macros={"dist": ".rehearsal"},
-    folder=Path(),
-)
+TARGET = factories.target()
 INPUTS = BuildInputs(builder_image="b:1", sources={"x.tar.xz": SourceInput("ca38")})
 NEVRA = "libvirt-daemon-7.0.0-1.rehearsal.x86_64"
 JUNIT = '<testsuite><testcase classname="host.test_guests" name="test_x">{}</testcase></testsuite>'
@@ -54,7 +48,7 @@ def record(package: str, folder: Path, **more: Any) -> BuildRecord:
     (folder / package).mkdir()
     for name in ("a.rpm", "build.log", "spec.diff"):
         (folder / package / name).write_text(name)
-    rpm = PublishedRpm(
+    rpm = factories.published_rpm(
         name="libvirt-daemon",
         nevra=NEVRA,
         file=f"{package}/a.rpm",
@@ -63,22 +57,13 @@ def record(package: str, folder: Path, **more: Any) -> BuildRecord:
     )
     given: dict[str, Any] = {"inputs": INPUTS, **more}
     evidence = (
-        Evidence(
-            gate=Gate.BUILD,
-            package=package,
-            feature="sheepdog",
-            claim="configured in",
-            observed="YES",
-            ok=True,
-        ),
+        factories.evidence(gate=Gate.BUILD, package=package, claim="configured in", observed="YES"),
     )
-    return BuildRecord(
+    return factories.record(
         package=package,
-        version="7.0.0",
         key=f"key-{package}",
         inputs=given["inputs"],
         rpms=(rpm,),
-        install=(),
         evidence=evidence,
         seconds=240.0,
         stand_in=given.get("stand_in", ""),

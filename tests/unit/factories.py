@@ -1,0 +1,128 @@
+"""Valid values of the model, of which a test sets only the fields that it is about.
+
+Each factory takes fields by keyword, as the dataclass does, and mypy checks them: ``package()``,
+``package(name="qemu", needs=("sheepdog",))``. ``Facts()`` needs no factory: it is a bare host. For
+one on which nothing is left to do, see finished.py.
+"""
+
+from functools import partial
+from pathlib import Path
+from xml.etree import ElementTree
+
+from sheepvirt.bootstrap.schemas import Schemas
+from sheepvirt.bootstrap.steps.base import DesiredState
+from sheepvirt.model.builds import BuildRecord, Evidence, Package, PublishedRpm, Rpm, Target
+from sheepvirt.model.enums import CheckResult, Gate
+from sheepvirt.model.hosts import Check, Dependencies, Guest, Host
+from sheepvirt.model.inputs import BuildInputs
+
+NOWHERE = Path("/nowhere")
+
+
+class AnyXml(Schemas):
+    """Accepts any XML: test_schemas.py tests what libvirt's schemas refuse."""
+
+    def validate(self, kind: str, text: str, what: str) -> None:
+        ElementTree.fromstring(text)
+
+
+package = partial(
+    Package,
+    name="libvirt",
+    version="7.0.0",
+    spec="libvirt.spec",
+    spec_from="tarball",
+    sources=(),
+    features=(),
+    needs=(),
+    targets=(),
+    rpmbuild_args=(),
+    install=(),
+    stand_in="",
+    folder=NOWHERE,
+)
+target = partial(
+    Target,
+    name="rehearsal",
+    summary="",
+    suite="bullseye",
+    arch="x86_64",
+    macros={"dist": ".rehearsal"},
+    folder=NOWHERE,
+)
+rpm = partial(
+    Rpm,
+    name="libvirt",
+    epoch=0,
+    version="7.0.0",
+    release="1.rehearsal",
+    arch="x86_64",
+    path=NOWHERE / "libvirt.rpm",
+    sha256="f" * 64,
+)
+published_rpm = partial(
+    PublishedRpm,
+    name="libvirt",
+    nevra="libvirt-7.0.0-1.rehearsal.x86_64",
+    file="libvirt/l.rpm",
+    sha256="f" * 64,
+    header_sha1="aa",
+)
+evidence = partial(
+    Evidence,
+    gate=Gate.RPM,
+    package="libvirt",
+    feature="sheepdog",
+    claim="a claim",
+    observed="seen",
+    ok=True,
+)
+record = partial(
+    BuildRecord,
+    package="libvirt",
+    version="7.0.0",
+    key="k",
+    inputs=BuildInputs(),
+    rpms=(),
+    install=(),
+    evidence=(),
+    seconds=1.0,
+)
+guest = partial(
+    Guest,
+    name="papeete",
+    title="title",
+    memory_mb=256,
+    vcpus=1,
+    network="ovsbr0",
+    console_marker="ia ora na",
+)
+host = partial(
+    Host,
+    name="tahiti",
+    target="rehearsal",
+    rehearsal=True,
+    address="127.0.0.1",
+    port=0,
+    user="root",
+    bridge="ovsbr0",
+    network="ovsbr0",
+    guests=(),
+)
+desired_state = partial(
+    DesiredState,
+    host=host(),
+    dependencies=Dependencies(packages=(), services=()),
+    repo=Path("/repo"),
+    repomd="",
+    records=(),
+    images={},
+    schemas=AnyXml(Path("/none")),
+)
+check = partial(
+    Check,
+    name="networks: active",
+    subject="",
+    result=CheckResult.PASSED,
+    seconds=1.0,
+)
