@@ -154,6 +154,10 @@ def test_an_unknown_key_is_refused_with_the_nearest_known(
         (hosts, HOST + GUEST + 'disk = "vdi"\n', "'disk' is 'vdi'"),
         (hosts, HOST + "init = 'sysv'\n", "'init' is 'sysv'"),  # a real machine has its own
         (hosts, HOST + "rehearsal = true\ninit = 'upstart'\n", "'init' is 'upstart'"),
+        (hosts, HOST + "rehearsal = true\ninit = 'other'\n", "'init' is 'other'"),
+        (hosts, HOST + "datapath = 'dpdk'\n", "'datapath' is 'dpdk'"),
+        (hosts, HOST + "datapath = 1\n", "'datapath' is int, wanted str"),
+        (package, PACKAGE + "init = 'systemd'\n", "'init' is 'systemd'"),
         (hosts, HOST + "uplink = 'eth 0'\n", "'uplink' is 'eth 0'"),
         (hosts, HOST + "uplink = 'b'\n", "'uplink' is the bridge itself"),
         (hosts, HOST + "bridge_address = '192.0.2.7'\n", "'bridge_address' is '192.0.2.7'"),

@@ -153,3 +153,11 @@ def test_a_folder_of_somebody_else_is_not_replaced(dist: Path) -> None:
     with pytest.raises(BuildError, match="not a symlink"):
         publish()
     assert (dist / "rehearsal" / "mine").read_text() == "precious"
+
+
+def test_a_manifest_with_an_unknown_gate_is_refused() -> None:
+    publish()
+    path = repo.home(TARGET) / repo.MANIFEST
+    path.write_text(path.read_text().replace('"gate": "rpm"', '"gate": "moon"'))
+    with pytest.raises(ConfigError, match="is not a manifest of sheepvirt: 'moon'"):
+        repo.read_manifest(repo.home(TARGET))
