@@ -1,7 +1,6 @@
 """A finished host and a recorder to play it, for the tests of the steps."""
 
 import hashlib
-import io
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,12 +8,11 @@ from typing import IO
 from xml.etree import ElementTree
 
 import pytest
-from rich.console import Console
 
+from sheepvirt.bootstrap import host_files
 from sheepvirt.bootstrap.schemas import Schemas
 from sheepvirt.bootstrap.steps import repository, units
 from sheepvirt.bootstrap.steps.base import DesiredState, Step, StepContext
-from sheepvirt.core.progress import Progress
 from sheepvirt.model.builds import BuildRecord, PublishedRpm
 from sheepvirt.model.hosts import (
     BridgeState,
@@ -27,6 +25,7 @@ from sheepvirt.model.hosts import (
     ServiceState,
 )
 from sheepvirt.ssh import client
+from tests.here import SETTINGS, run_in
 
 DATA = Path(__file__).parent / "data" / "libvirt-7.0.0"
 DOMAIN = (DATA / "domain-sheepdog.xml").read_text(encoding="utf-8")
@@ -44,8 +43,13 @@ SOURCE = PublishedRpm(
 RECORD = BuildRecord("libvirt", "7.0.0", "k", {}, (RPM, SOURCE), ("libvirt",), (), 1.0)
 
 
+HOST_FILES = host_files.load(SETTINGS.host)
+
+
 class AnyXml(Schemas):
     """Takes any XML: what libvirt's schemas refuse is test_schemas' affair."""
+
+    def __init__(self) -> None: ...
 
     def validate(self, kind: str, text: str, what: str) -> None:
         ElementTree.fromstring(text)
@@ -58,7 +62,8 @@ WANTED = DesiredState(
     repomd="ab" * 32,
     records=(RECORD,),
     images={"papeete": "papeete-1.img"},
-    schemas=AnyXml(Path("/none")),
+    schemas=AnyXml(),
+    host_files=HOST_FILES,
 )
 UP = ServiceState(active=True, enabled=True)
 
@@ -89,7 +94,7 @@ def done() -> Facts:
         hashes={
             repository.REPOMD: WANTED.repomd,
             repository.REPO_FILE: hashlib.sha256(text).hexdigest(),
-            **{p: hashlib.sha256(c).hexdigest() for p, c in units.wanted_files().items()},
+            **{p: hashlib.sha256(c).hexdigest() for p, c in units.wanted_files(HOST_FILES).items()},
         },
     )
 
@@ -121,9 +126,9 @@ def context(
     monkeypatch: pytest.MonkeyPatch, *plan: tuple[str, int, str]
 ) -> tuple[StepContext, Planned]:
     """Return what a step works with, on a host that answers ``plan`` (words, exit code, output)."""
+    run = run_in()
     planned = Planned(*plan)
-    connection = client.Connection(HOST, Path("/config"), planned)
+    connection = client.Connection(SETTINGS, HOST, Path("/config"), planned, run.clock)
     monkeypatch.setattr(connection, "_alive", lambda: True)
-    progress = Progress(console=Console(file=io.StringIO()))
-    with progress.stage("test") as stage:
-        return StepContext(connection, progress, stage), planned
+    with run.progress.stage("test") as stage:
+        return StepContext(run, connection, stage), planned

@@ -11,15 +11,20 @@ from sheepvirt.builds import contract
 from sheepvirt.config import catalog
 from sheepvirt.core.errors import ContractError
 from sheepvirt.model.builds import Evidence, Feature, Rpm
+from tests.here import SETTINGS
 
 MESON = """\
 Program dog found: YES (/usr/bin/dog)
   Storage Drivers
                Sheepdog: YES
 """
-FEATURE = next(f for f in catalog.load_package("libvirt").features if f.name == "sheepdog")
-OLD = next(f for f in catalog.load_package("libvirt", "1.0.3").features if f.name == "sheepdog")
-DRIVER = next(f for f in catalog.load_package("qemu").features if f.name == "sheepdog")
+FEATURE = next(
+    f for f in catalog.load_package(SETTINGS, "libvirt").features if f.name == "sheepdog"
+)
+OLD = next(
+    f for f in catalog.load_package(SETTINGS, "libvirt", "1.0.3").features if f.name == "sheepdog"
+)
+DRIVER = next(f for f in catalog.load_package(SETTINGS, "qemu").features if f.name == "sheepdog")
 
 
 def rpm(name: str, **more: tuple[str, ...]) -> Rpm:

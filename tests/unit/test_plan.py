@@ -17,7 +17,9 @@ TARGET = Target("rehearsal", "", "bullseye", "x86_64", {"dist": ".rehearsal"}, P
 
 
 def package(name: str, *needs: str, targets: tuple[str, ...] = ()) -> Package:
-    return Package(name, "1", f"{name}.spec", "here", (), (), needs, targets, (), (), "", Path())
+    return Package(
+        name, "1", f"{name}.spec", "here", (), (), needs, targets, (), (), "", Path(), Path()
+    )
 
 
 def record(name: str, key: str, inputs: dict[str, str]) -> BuildRecord:

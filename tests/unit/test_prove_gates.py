@@ -5,15 +5,15 @@ from pathlib import Path
 import pytest
 
 from sheepvirt.core.errors import CompileError, ContractError, EngineError
-from sheepvirt.core.progress import quiet
 from sheepvirt.model.builds import BuildRecord, Evidence, Package
 from sheepvirt.verify.controls import gate_controls
 from sheepvirt.verify.controls.gate_controls import UNFOUND, UNMET, Case, GateControl
 from sheepvirt.verify.model import Outcome
+from tests.here import run_in
 
 PACKAGE = Package(
     "libvirt", "7.0.0", "libvirt.spec", "tarball", (), (), ("sheepdog",), (), ("--nocheck",),
-    ("libvirt",), "", Path("/nowhere"),
+    ("libvirt",), "", Path("/nowhere"), Path("/nowhere"),
 )  # fmt: skip
 EVIDENCE = (
     Evidence("spec", "libvirt", "sheepdog", "configure is told -Dx", "-Dx", ok=True),
@@ -39,7 +39,7 @@ def case() -> Case:
 
 
 def outcome(control: GateControl, tmp_path: Path) -> Outcome:
-    return gate_controls._outcome(control, case(), tmp_path, quiet())
+    return gate_controls._outcome(run_in(), control, case(), tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sheepvirt.bootstrap import initscripts
-from sheepvirt.core import paths
+from tests.here import SETTINGS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-FOLDER = paths.SPECS / "sheepdog"
+FOLDER = SETTINGS.specs / "sheepdog"
 
 
 @pytest.fixture

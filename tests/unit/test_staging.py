@@ -10,8 +10,8 @@ import pytest
 
 from sheepvirt.builds import staging
 from sheepvirt.config import catalog, versions
-from sheepvirt.core import paths
 from sheepvirt.model.builds import Package
+from tests.here import SETTINGS
 
 DATA = Path(__file__).parent / "data" / "spec"
 
@@ -32,7 +32,7 @@ def ours(tmp_path: Path) -> Package:
     (folder / "src/a.py").chmod(0o755)
     files = ("src", "unit")
     return Package(
-        "ours", "1.0", "ours.spec", "here", (), (), (), (), (), (), "", folder, files=files
+        "ours", "1.0", "ours.spec", "here", (), (), (), (), (), (), "", folder, folder, files=files
     )  # fmt: skip
 
 
@@ -54,13 +54,13 @@ def test_what_tools_leave_is_no_input_of_a_build(ours: Package) -> None:
 
 
 def test_the_stand_ins_spec_installs_what_is_packed() -> None:
-    package = catalog.load_package("pocketsheep")
+    package = catalog.load_package(SETTINGS, "pocketsheep")
     text = (package.folder / package.spec).read_text(encoding="utf-8")
     assert f"Version:        {package.version}\n" in text
     assert "Source0:        %{name}-%{version}.tar\n" in text
     for name in package.files:
         assert name in text
-    source = (paths.SPECS / "pocketsheep" / "pocketsheep" / "__init__.py").read_text("utf-8")
+    source = (SETTINGS.specs / "pocketsheep" / "pocketsheep" / "__init__.py").read_text("utf-8")
     assert f'VERSION = "{package.version}"' in source
 
 
@@ -91,7 +91,7 @@ def test_the_date_of_a_build_is_that_of_its_first_tarball(tmp_path: Path) -> Non
 @pytest.mark.parametrize("version", ["0.10.2", "1.0.3"])
 def test_what_an_intent_says_names_upstreams_own_lines(tmp_path: Path, version: str) -> None:
     """The spec was adjusted before: a tag was added above, and our patches."""
-    package = catalog.load_package("libvirt", version)
+    package = catalog.load_package(SETTINGS, "libvirt", version)
     spec = (DATA / "daemon.spec").read_text(encoding="utf-8")
     for shift, text in enumerate((spec, "# one line\n" + spec)):
         (tmp_path / "libvirt.spec").write_text(text, encoding="utf-8")

@@ -75,9 +75,8 @@ def check(wanted: DesiredState, facts: Facts, _earlier: Sequence[Change]) -> lis
 def apply(wanted: DesiredState, facts: Facts, context: StepContext) -> None:
     """Boot the first guest's image under KVM and note whether it printed its line."""
     guest = wanted.host.guests[0]
-    context.connection.put(
-        guests.ensure_image(guest, context.progress), IMAGE, on_line=context.line
-    )
+    image = guests.ensure_image(context.work, guest)
+    context.connection.put(image, IMAGE, on_line=context.line)
     argv = ("sh", "-s", "--", IMAGE, guest.console_marker, str(SECONDS))
     word, _, rest = context.run(*argv, stdin=SCRIPT.encode()).stdout.strip().partition(" ")
     found = Verdict("kvm", f"a guest printed its line under KVM within {rest} s")

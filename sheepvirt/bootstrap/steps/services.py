@@ -58,7 +58,7 @@ def check(wanted: DesiredState, facts: Facts, _earlier: Sequence[Change]) -> lis
 
     Raises BootstrapError: a boot would start them in another order.
     """
-    changes = units.check(NAME, facts)
+    changes = units.check(NAME, wanted, facts)
     for name in names(wanted, facts):
         state = facts.services.get(name, ABSENT)
         verbs = [*([] if state.enabled else ["enabled"]), *([] if state.active else ["started"])]
@@ -83,7 +83,7 @@ def apply(wanted: DesiredState, facts: Facts, context: StepContext) -> None:
                 hint="install the RPM that has it, or use a libvirt that still has init scripts; a "
                 f"rehearsal host is replaced after `invoke destroy {wanted.host.name}`",
             )
-    units.apply(facts, context)
+    units.apply(wanted, facts, context)
     for name in names(wanted, facts):
         state = facts.services.get(name, ABSENT)
         verbs = [*([] if state.enabled else ["enable"]), *([] if state.active else ["start"])]

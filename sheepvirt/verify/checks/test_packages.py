@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sheepvirt.bootstrap import edited, parsers
-from sheepvirt.core import paths
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,7 +34,7 @@ def installed(probe: Probe) -> Installed:
 @pytest.fixture(scope="module")
 def repo(expected: Expected) -> Path:
     """The published RPMs of the host's target."""
-    return paths.dist() / expected.host.target
+    return expected.repo
 
 
 @pytest.fixture(autouse=True)
