@@ -23,7 +23,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sheepvirt.bootstrap.sheepdog import PORT
+from sheepvirt.bootstrap.facts.sheepdog import PORT
 from sheepvirt.builds import repo
 from sheepvirt.config import catalog, inventory
 from sheepvirt.core import settings

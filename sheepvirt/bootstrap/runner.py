@@ -11,7 +11,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sheepvirt.bootstrap import host_files, refusals, rehearsal, schemas
-from sheepvirt.bootstrap.facts import FactQuery, gather
+from sheepvirt.bootstrap.facts.fact import FactQuery
+from sheepvirt.bootstrap.facts.facts import Facts
+from sheepvirt.bootstrap.facts.gather import gather
 from sheepvirt.bootstrap.steps import STEPS, guard, ifcfg, kvm, repository, undo, units
 from sheepvirt.bootstrap.steps.base import DesiredState, Step, StepContext, disk_path, vdi_note
 from sheepvirt.bootstrap.steps.network import DEFAULT
@@ -22,7 +24,7 @@ from sheepvirt.core import locks
 from sheepvirt.core.errors import BootstrapError, ConfigError, RemoteCommandError
 from sheepvirt.images import guest
 from sheepvirt.model import standin
-from sheepvirt.model.hosts import SYSTEMD, Change, Facts, Host
+from sheepvirt.model.hosts import SYSTEMD, Change, Host
 from sheepvirt.sources import local
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sheepvirt.bootstrap import parsers
+from sheepvirt.bootstrap import installed_rpms
 from sheepvirt.builds import repo
 from sheepvirt.core import tables
 from sheepvirt.core.files import sha256
@@ -55,10 +55,12 @@ def trace(run: Run, host: Host, package: str) -> tuple[Link, ...]:
 
 def _on_host(connection: Connection, record: BuildRecord) -> list[Link]:
     name = connection.host.name
-    installed = parsers.installed(connection.run(["rpm", "-qa", "--qf", parsers.INSTALLED]).stdout)
+    installed = installed_rpms.installed(
+        connection.run(["rpm", "-qa", "--qf", installed_rpms.INSTALLED]).stdout
+    )
     ours = {r.name: (r.nevra, r.header_sha1) for r in record.rpms if not r.nevra.endswith(".src")}
     there = sorted(ours.keys() & installed.keys())
-    wrong = parsers.differing(ours, installed)
+    wrong = installed_rpms.differing(ours, installed)
     listing = connection.run(["sh", "-s"], stdin=RUNNING.encode()).stdout
     rows = [row.split("\t") for row in listing.splitlines() if "\t" in row]
     links = [

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
-from sheepvirt.bootstrap import parsers
 from sheepvirt.bootstrap.steps import reboot as rebooting
 from sheepvirt.core import locks, paths
 from sheepvirt.core.errors import BootstrapError, VerifyError
 from sheepvirt.core.waiting import wait_until
 from sheepvirt.model.hosts import Check, Host, VerifyOutcome
 from sheepvirt.ssh import client
+from sheepvirt.verify import junit_reports
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -100,9 +100,11 @@ def _verify_once(
 
 def _edited(junit: Path, before: Path | None) -> list[str]:
     """Return the edited configuration that a pass reports and the pass before did not."""
-    former = parsers.edited(before.read_text(encoding="utf-8")) if before else []
+    former = junit_reports.edited(before.read_text(encoding="utf-8")) if before else []
     return [
-        text for text in parsers.edited(junit.read_text(encoding="utf-8")) if text not in former
+        text
+        for text in junit_reports.edited(junit.read_text(encoding="utf-8"))
+        if text not in former
     ]
 
 
@@ -155,7 +157,7 @@ def destroy_guests(run: Run, host: Host) -> str:
 def data_proof(folder: Path) -> str:
     """Return a line for each guest: its marker and boot count before and after the reboot."""
     before, after = (
-        parsers.boot_records((folder / name).read_text(encoding="utf-8"))
+        junit_reports.boot_records((folder / name).read_text(encoding="utf-8"))
         for name in (BEFORE, AFTER)
     )
     return "\n".join(

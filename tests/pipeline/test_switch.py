@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 from world import SETTINGS, run_with, within
 
-from sheepvirt.bootstrap import facts, host_files
+from sheepvirt.bootstrap import host_files
+from sheepvirt.bootstrap.facts import gather
+from sheepvirt.bootstrap.schemas import Schemas
 from sheepvirt.bootstrap.steps import packages
 from sheepvirt.bootstrap.steps.base import DesiredState
 from sheepvirt.builds import execute, repo
@@ -93,7 +95,7 @@ def switch(host: Container, records: tuple[BuildRecord, ...], folder: str) -> li
 
     def look() -> Any:
         rows = host.run(["rpm", "-qa", "--qf", listed], check=True).stdout
-        return facts.parse({"packages": rows, "installer": "dnf", "boot": "b"})
+        return gather.parse({"packages": rows, "installer": "dnf", "boot": "b"})
 
     def write(path: str, content: bytes) -> None:
         host.run(["mkdir", "-p", str(Path(path).parent)], check=True)

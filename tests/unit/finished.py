@@ -10,20 +10,16 @@ from xml.etree import ElementTree
 import pytest
 
 from sheepvirt.bootstrap import host_files
+from sheepvirt.bootstrap.facts.bridges import BridgeState
+from sheepvirt.bootstrap.facts.facts import Facts
+from sheepvirt.bootstrap.facts.libvirt import Definition
+from sheepvirt.bootstrap.facts.services import ServiceState
+from sheepvirt.bootstrap.facts.sheepdog import ClusterState
 from sheepvirt.bootstrap.schemas import Schemas
 from sheepvirt.bootstrap.steps import repository, units
 from sheepvirt.bootstrap.steps.base import DesiredState, Step, StepContext
 from sheepvirt.model.builds import BuildRecord, PublishedRpm
-from sheepvirt.model.hosts import (
-    BridgeState,
-    ClusterState,
-    Definition,
-    Dependencies,
-    Facts,
-    Guest,
-    Host,
-    ServiceState,
-)
+from sheepvirt.model.hosts import Dependencies, Guest, Host
 from sheepvirt.ssh import client
 from tests.here import SETTINGS, run_in
 

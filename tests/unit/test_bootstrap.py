@@ -9,11 +9,12 @@ import pytest
 from finished import HOST_FILES, AnyXml
 
 from sheepvirt.bootstrap import rehearsal, runner
+from sheepvirt.bootstrap.facts.facts import Facts
 from sheepvirt.bootstrap.steps.base import DesiredState, Step, StepContext
 from sheepvirt.core import locks
 from sheepvirt.core.errors import BootstrapError, ConfigError, RemoteCommandError
 from sheepvirt.model.builds import BuildRecord
-from sheepvirt.model.hosts import Change, Dependencies, Facts, Host
+from sheepvirt.model.hosts import Change, Dependencies, Host
 from sheepvirt.run import Run
 from sheepvirt.ssh import client
 from tests.here import SETTINGS, run_in

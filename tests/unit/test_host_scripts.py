@@ -5,14 +5,14 @@ import subprocess
 
 import pytest
 
-from sheepvirt.bootstrap import facts
+from sheepvirt.bootstrap.facts import gather
 from sheepvirt.bootstrap.steps import guard, ifcfg, kvm, reboot
 from sheepvirt.core import paths
 from sheepvirt.verify.controls import el_controls, host_controls
 from tests.here import SETTINGS
 
 INLINE = {
-    "facts": facts.SCRIPT,
+    "facts": gather.SCRIPT,
     "kvm": kvm.SCRIPT,
     "busy": reboot.BUSY,
     "keep": ifcfg.KEEP,

@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 from finished import HOST, WANTED, changes, context, done
 
+from sheepvirt.bootstrap.facts.bridges import BridgeState
+from sheepvirt.bootstrap.facts.facts import Facts
 from sheepvirt.bootstrap.steps import STEPS, bridge, guard, ifcfg, reboot
 from sheepvirt.bootstrap.steps.base import DesiredState
 from sheepvirt.core.errors import BootstrapError
-from sheepvirt.model.hosts import BridgeState, Change, Facts, Host
+from sheepvirt.model.hosts import Change, Host
 from tests.here import SETTINGS
 
 Golden = Callable[[str, str], None]

@@ -3,6 +3,7 @@
 import hashlib
 import io
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pytest
 from finished import (
@@ -21,6 +22,10 @@ from finished import (
 )
 
 from sheepvirt.bootstrap import refusals
+from sheepvirt.bootstrap.facts.bridges import BridgeState
+from sheepvirt.bootstrap.facts.facts import Facts
+from sheepvirt.bootstrap.facts.libvirt import Definition
+from sheepvirt.bootstrap.facts.sysv import Script
 from sheepvirt.bootstrap.steps import (
     STEPS,
     bridge,
@@ -37,7 +42,9 @@ from sheepvirt.bootstrap.steps import network as networks
 from sheepvirt.bootstrap.steps import services as service_step
 from sheepvirt.core.errors import BootstrapError
 from sheepvirt.model.builds import BuildRecord, PublishedRpm
-from sheepvirt.model.hosts import BridgeState, Change, Definition, Facts, Script
+
+if TYPE_CHECKING:
+    from sheepvirt.model.hosts import Change
 
 
 def test_nothing_is_left_to_do_on_a_finished_host() -> None:

@@ -5,11 +5,14 @@ from dataclasses import replace
 import pytest
 from finished import HOST_FILES, POOL, WANTED, changes, context, done
 
+from sheepvirt.bootstrap.facts.facts import Facts
+from sheepvirt.bootstrap.facts.libvirt import Definition
+from sheepvirt.bootstrap.facts.services import ServiceState
+from sheepvirt.bootstrap.facts.sheepdog import ClusterState
 from sheepvirt.bootstrap.steps import cluster, kvm, pool, units
 from sheepvirt.bootstrap.steps import domain as domains
 from sheepvirt.bootstrap.steps import services as service_step
 from sheepvirt.core.errors import BootstrapError
-from sheepvirt.model.hosts import ClusterState, Definition, Facts, ServiceState
 
 INFO = "timeout 5 dog cluster info"
 UNFORMATTED = "Cluster status: Waiting for cluster to be formatted\n"

@@ -10,11 +10,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from sheepvirt.bootstrap.facts.facts import Facts
     from sheepvirt.bootstrap.host_files import HostFiles
     from sheepvirt.bootstrap.schemas import Schemas
     from sheepvirt.core.progress import Progress, Stage
     from sheepvirt.model.builds import BuildRecord, PublishedRpm
-    from sheepvirt.model.hosts import Change, Dependencies, Facts, Guest, Host
+    from sheepvirt.model.hosts import Change, Dependencies, Guest, Host
     from sheepvirt.run import Run
     from sheepvirt.ssh.client import Connection, Result
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sheepvirt.bootstrap import parsers
-from sheepvirt.bootstrap.services import log_hint
+from sheepvirt.bootstrap.facts import sheepdog
+from sheepvirt.bootstrap.service_commands import log_hint
 from sheepvirt.bootstrap.steps.base import DesiredState, Step, StepContext
 from sheepvirt.core.errors import BootstrapError
 from sheepvirt.core.waiting import wait_until
-from sheepvirt.model.hosts import Change, Facts
+from sheepvirt.model.hosts import Change
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from sheepvirt.bootstrap.facts.facts import Facts
 
 NAME = "cluster"
 RUNNING = "running"
@@ -55,7 +57,7 @@ def _wait(context: StepContext, states: tuple[str, ...], why: str) -> str:
 
     def ask() -> tuple[str, str]:
         said = context.run("timeout", "5", "dog", "cluster", "info", check=False)
-        return parsers.cluster_status(said.stdout), said.stderr.strip()
+        return sheepdog.cluster_status(said.stdout), said.stderr.strip()
 
     def ready(answer: tuple[str, str]) -> bool:
         return answer[0].lower().startswith(states)

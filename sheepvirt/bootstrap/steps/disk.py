@@ -11,10 +11,12 @@ from sheepvirt.bootstrap.steps import disk_file, disk_vdi
 from sheepvirt.bootstrap.steps.base import DesiredState, Image, Step, StepContext
 from sheepvirt.core.files import sha256
 from sheepvirt.images import guest as guests
-from sheepvirt.model.hosts import Change, Facts, Guest
+from sheepvirt.model.hosts import Change, Guest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from sheepvirt.bootstrap.facts.facts import Facts
 
 NAME = "disk"
 

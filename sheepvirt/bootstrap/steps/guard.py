@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sheepvirt.bootstrap.services import commands
+from sheepvirt.bootstrap.service_commands import commands
 from sheepvirt.bootstrap.steps.base import STATE, DesiredState, StepContext
-from sheepvirt.model.hosts import SYSV, Facts
+from sheepvirt.model.hosts import SYSV
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from sheepvirt.bootstrap.facts.facts import Facts
 
 KEPT = f"{STATE}/kept"
 SERVICE = "sheepvirt-network-guard"

@@ -13,14 +13,16 @@ import ipaddress
 import re
 from typing import TYPE_CHECKING
 
-from sheepvirt.bootstrap.facts import REBOOT_WANTED
+from sheepvirt.bootstrap.facts.system import REBOOT_WANTED
 from sheepvirt.bootstrap.steps import guard
 from sheepvirt.bootstrap.steps.base import DesiredState, Step, StepContext
 from sheepvirt.core.errors import BootstrapError
-from sheepvirt.model.hosts import Change, Facts, Host
+from sheepvirt.model.hosts import Change, Host
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from sheepvirt.bootstrap.facts.facts import Facts
 
 NAME = "network files"
 SEEN = "network files seen"  # the host was reached after the reboot

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from sheepvirt.core.waiting import wait_until
 
 if TYPE_CHECKING:
+    from sheepvirt.bootstrap.facts.facts import Facts
     from sheepvirt.bootstrap.steps.base import StepContext
-    from sheepvirt.model.hosts import Facts, Guest
+    from sheepvirt.model.hosts import Guest
 
 STOP_SECONDS = 10.0
 OFF = "shut off"  # virsh domstate

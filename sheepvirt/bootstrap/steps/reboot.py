@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sheepvirt.bootstrap.facts import BOOT
+from sheepvirt.bootstrap.facts.system import BOOT_IDENTITY, boot_identity
 from sheepvirt.bootstrap.steps import ifcfg
 from sheepvirt.bootstrap.steps.base import DesiredState, Step, StepContext
 from sheepvirt.core.clock import SYSTEM, Clock
 from sheepvirt.core.errors import BootstrapError, HostUnreachableError, RemoteCommandError
 from sheepvirt.core.waiting import wait_until
-from sheepvirt.model.hosts import Change, Facts
+from sheepvirt.model.hosts import Change
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from sheepvirt.bootstrap.facts.facts import Facts
     from sheepvirt.ssh.client import Connection, OnLine
 
 NAME = "reboot"
@@ -55,7 +56,7 @@ def apply(_wanted: DesiredState, _facts: Facts, context: StepContext) -> None:
 
 def identity(connection: Connection) -> str:
     """Return an identity of the boot, which changes with every boot. Raises SshError."""
-    return "/".join(connection.run(["sh", "-s"], stdin=BOOT.encode()).stdout.split())
+    return boot_identity(connection.run(["sh", "-s"], stdin=BOOT_IDENTITY.encode()).stdout)
 
 
 def reboot(

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sheepvirt.bootstrap import initscripts
-from sheepvirt.bootstrap.services import asked, commands, last_words, log_hint
-from sheepvirt.bootstrap.sheepdog import PORT
+from sheepvirt.bootstrap import boot_order
+from sheepvirt.bootstrap.facts.services import ServiceState
+from sheepvirt.bootstrap.facts.sheepdog import PORT
+from sheepvirt.bootstrap.service_commands import asked, commands, last_words, log_hint
 from sheepvirt.bootstrap.steps import units
 from sheepvirt.bootstrap.steps.base import DesiredState, Step, StepContext
 from sheepvirt.core.errors import BootstrapError, RemoteCommandError
-from sheepvirt.model.hosts import INITS, SYSV, Change, Facts, ServiceState
+from sheepvirt.model.hosts import INITS, SYSV, Change
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from sheepvirt.bootstrap.facts.facts import Facts
 
 NAME = "services"
 # Messages of sheep 1.0.1 (sheep/config.c, sheep/request.c), and their hints. Its --upgrade has no
@@ -116,7 +119,7 @@ def _start(argv: Sequence[str], name: str, facts: Facts, context: StepContext) -
 def _refuse_wrong_order(wanted: DesiredState, facts: Facts) -> None:
     if facts.init != SYSV:
         return
-    wrong = initscripts.misplaced(names(wanted, facts), facts.scripts, facts.links, facts.starts)
+    wrong = boot_order.misplaced(names(wanted, facts), facts.scripts, facts.links, facts.starts)
     if wrong:
         raise BootstrapError(
             f"{wanted.host.name} would boot in the wrong order:\n"

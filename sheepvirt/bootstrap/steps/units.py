@@ -9,9 +9,10 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
-from sheepvirt.model.hosts import SYSV, Change, Facts
+from sheepvirt.model.hosts import SYSV, Change
 
 if TYPE_CHECKING:
+    from sheepvirt.bootstrap.facts.facts import Facts
     from sheepvirt.bootstrap.host_files import HostFiles
     from sheepvirt.bootstrap.steps.base import DesiredState, StepContext
 

@@ -12,8 +12,6 @@ from xml.etree import ElementTree
 import pytest
 from testinfra.backend.base import BaseBackend
 
-from sheepvirt.bootstrap import parsers
-from sheepvirt.bootstrap.parsers import Heartbeat
 from sheepvirt.builds import repo
 from sheepvirt.config import catalog as configuration
 from sheepvirt.config import inventory
@@ -21,6 +19,8 @@ from sheepvirt.core import settings
 from sheepvirt.core.errors import SheepvirtError
 from sheepvirt.core.tables import pick
 from sheepvirt.model.hosts import Guest, Host
+from sheepvirt.verify import heartbeats, junit_reports
+from sheepvirt.verify.heartbeats import Heartbeat
 
 from .probe import Probe
 
@@ -112,7 +112,7 @@ def _expected(chosen: settings.Settings, host: Host, before: str) -> Expected:
 
 def _before(junit: Path) -> dict[str, tuple[int, str]]:
     try:
-        return parsers.boot_records(junit.read_text(encoding="utf-8"))
+        return junit_reports.boot_records(junit.read_text(encoding="utf-8"))
     except (OSError, ElementTree.ParseError) as error:
         raise pytest.UsageError(f"--before {junit}: {error}") from error
 
@@ -169,7 +169,7 @@ def hear(probe: Probe, heard: dict[str, list[Heartbeat]]) -> Hear:
     def listen(guest: Guest) -> list[Heartbeat]:
         if guest.name not in heard:
             seen = probe.console(guest.name, guest.console_marker, seconds=CONSOLE_SECONDS)
-            heard[guest.name] = parsers.beats(seen, guest.console_marker)
+            heard[guest.name] = heartbeats.beats(seen, guest.console_marker)
         return heard[guest.name]
 
     return listen

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
-from sheepvirt.bootstrap.sheepdog import PORT
+from sheepvirt.bootstrap.facts.sheepdog import PORT
 from sheepvirt.verify.controls import el_controls, rpm_controls
 from sheepvirt.verify.model import Command, Control, ControlContext, each, switch, virsh, volumes
 
