@@ -114,10 +114,16 @@ def _sheepdog(host: Host) -> tuple[Control, ...]:
     )
 
 
+def _renamed(xml: str, tag: str, name: str) -> bytes:
+    """Return ``xml`` with the attribute ``name`` of each ``tag`` changed."""
+    root = ElementTree.fromstring(xml)
+    for element in root.iter(tag):
+        element.set("name", name)
+    return ElementTree.tostring(root)
+
+
 def _pool(host: Host, pool_xml: str) -> tuple[Control, ...]:
-    other = ElementTree.fromstring(pool_xml)
-    for element in other.iter("host"):
-        element.set("name", OTHER_CLUSTER)
+    other = _renamed(pool_xml, "host", OTHER_CLUSTER)
     return (
         Control(
             "pool stopped",
@@ -132,7 +138,7 @@ def _pool(host: Host, pool_xml: str) -> tuple[Control, ...]:
         ),
         Control(
             "pool names another cluster",
-            (virsh("pool-define", "/dev/stdin", stdin=ElementTree.tostring(other)),),
+            (virsh("pool-define", "/dev/stdin", stdin=other),),
             each([host.pool], "sheepdog: pool is of the local cluster"),
         ),
         # libvirt does not undefine an active pool.
@@ -154,9 +160,7 @@ def _pool(host: Host, pool_xml: str) -> tuple[Control, ...]:
 
 def _network(host: Host, network_xml: str) -> tuple[Control, ...]:
     network, bridge = host.network, host.bridge
-    wrong = ElementTree.fromstring(network_xml)
-    for element in wrong.iter("bridge"):
-        element.set("name", MISSPELT)
+    wrong = _renamed(network_xml, "bridge", MISSPELT)
     return (
         Control(
             "bridge deleted",
@@ -170,7 +174,7 @@ def _network(host: Host, network_xml: str) -> tuple[Control, ...]:
         Control(
             f"network names {MISSPELT}, which does not exist",
             (
-                virsh("net-define", "/dev/stdin", stdin=ElementTree.tostring(wrong)),
+                virsh("net-define", "/dev/stdin", stdin=wrong),
                 virsh("net-destroy", network),
                 virsh("net-start", network),
             ),
