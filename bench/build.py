@@ -15,46 +15,48 @@ import os
 import shutil
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sheepvirt.builds import execute, repo
 from sheepvirt.builds.buildroot import TOP, defines, environment
 from sheepvirt.config import catalog
-from sheepvirt.core import paths
+from sheepvirt.core import settings
 from sheepvirt.core.progress import Progress
 from sheepvirt.engine.engine import Engine
 from sheepvirt.images import recipes
 from sheepvirt.rpm import rpms
+from sheepvirt.run import Run
 
 if TYPE_CHECKING:
     from sheepvirt.model.builds import Package, Target
 
 
-def pipeline(target: Target, package: Package) -> tuple[float, float]:
+def pipeline(run: Run, target: Target, package: Package) -> tuple[float, float]:
     """Build ``package`` and publish it; return seconds of the whole and of rpmbuild in it."""
-    shutil.rmtree(paths.dist(), ignore_errors=True)
-    progress = Progress()
-    execute.build_rpms(target, package.needs, progress)
+    shutil.rmtree(run.settings.dist, ignore_errors=True)
+    run = replace(run, progress=Progress())  # with the timings of this round alone
+    execute.build_rpms(run, target, package.needs)
     started = time.monotonic()
-    execute.build_rpms(target, [package.name], progress)
+    execute.build_rpms(run, target, [package.name])
     whole = time.monotonic() - started
-    inner = next(t for t in progress.timings if t.stage == f"{package.name}: rpmbuild")
+    inner = next(t for t in run.progress.timings if t.stage == f"{package.name}: rpmbuild")
     return whole, inner.seconds
 
 
-def bare(target: Target, package: Package, image: str, ccache: Path) -> float:
+def bare(run: Run, target: Target, package: Package, image: str, ccache: Path) -> float:
     """Run rpmbuild alone on the spec that the pipeline just published; return seconds."""
-    published = repo.home(target)
-    with Engine().container(image, mounts={ccache: ("/ccache", "rw")}) as container:
+    published = repo.home(run.settings, target.name)
+    with run.engine.container(image, mounts={ccache: ("/ccache", "rw")}) as container:
         container.run(["mkdir", "-p", f"{TOP}/SOURCES", f"{TOP}/NEEDS"], check=True)
         for source in package.sources:
-            folder = paths.cache() / "sources" / source.pin
+            folder = run.settings.sources / source.pin
             container.put(folder / source.file, f"{TOP}/SOURCES")
-        for path in (paths.PATCHES / package.name).glob("*.patch"):
+        for path in package.patches.glob("*.patch"):
             container.put(path, f"{TOP}/SOURCES")
         container.put(published / package.name / package.spec_file, TOP)
-        needs = repo.published(target)[package.name].inputs.packages
+        needs = repo.published(run.settings, target.name)[package.name].inputs.packages
         for name in needs:
             for path in (published / name).glob("*.rpm"):
                 if rpms.read(path).arch != "src":
@@ -77,20 +79,22 @@ def main() -> None:
     parser.add_argument("--package", default="libvirt")
     parser.add_argument("--target", default="rehearsal")
     options = parser.parse_args()
-    target, package = catalog.load_target(options.target), catalog.load_package(options.package)
-    image = recipes.ensure(Engine(), target, "builder", Progress())
-    own = paths.cache() / "sources"
+    users = settings.from_environment(os.environ)
+    target = catalog.load_target(users, options.target)
+    package = catalog.load_package(users, options.package)
+    run = Run(settings=users, engine=Engine(), progress=Progress())
+    image = recipes.ensure(run, target, "builder")
     with tempfile.TemporaryDirectory(prefix="sheepvirt-bench-") as scratch:
-        os.environ["SHEEPVIRT_DIST"] = f"{scratch}/dist"
-        os.environ["SHEEPVIRT_CACHE"] = f"{scratch}/cache"
-        if own.is_dir():
-            shutil.copytree(own, paths.cache() / "sources")
+        own = replace(users, dist=Path(scratch) / "dist", cache=Path(scratch) / "cache")
+        run = replace(run, settings=own)
+        if users.sources.is_dir():
+            shutil.copytree(users.sources, own.sources)
         rows = []
         for state in ("cold", "warm"):
-            whole, inner = pipeline(target, package)
+            whole, inner = pipeline(run, target, package)
             ccache = Path(scratch) / "bare-ccache"
             ccache.mkdir(exist_ok=True)
-            rows.append((state, whole, inner, bare(target, package, image, ccache)))
+            rows.append((state, whole, inner, bare(run, target, package, image, ccache)))
     print(f"\n{package.name}, target {target.name}: seconds, and ratio to bare rpmbuild")
     for state, whole, inner, alone in rows:
         print(

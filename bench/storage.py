@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import os
 import re
 import statistics
 import tarfile
@@ -22,16 +23,17 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sheepvirt.bootstrap.sheepdog import PORT
+from sheepvirt.bootstrap.facts.sheepdog import PORT
 from sheepvirt.builds import repo
 from sheepvirt.config import catalog, inventory
-from sheepvirt.core import paths
+from sheepvirt.core import settings
 from sheepvirt.core.progress import Progress
 from sheepvirt.engine.engine import Engine
 from sheepvirt.images import recipes
-from sheepvirt.ssh import client
+from sheepvirt.run import Run
 
 if TYPE_CHECKING:
+    from sheepvirt.core.settings import Settings
     from sheepvirt.ssh.client import Connection
 
 MB = 256 * 2**20 / 10**6
@@ -60,12 +62,11 @@ exit 1
 SECONDS = 120
 
 
-def kernel(folder: Path, progress: Progress) -> None:
+def kernel(work: Run, folder: Path) -> None:
     """Put the measuring guest's ``vmlinuz`` and ``initramfs`` into ``folder``."""
-    engine = Engine()
-    tag = recipes.ensure(engine, catalog.load_target("rehearsal"), "guest", progress)
+    tag = recipes.ensure(work, catalog.load_target(work.settings, "rehearsal"), "guest")
     script = (Path(__file__).parent / "storage_init.sh").read_text(encoding="utf-8")
-    with engine.container(tag, network="none") as container:
+    with work.engine.container(tag, network="none") as container:
         container.write("/tmp/init", script, mode=0o755)
         # Compressed: the kernel finds a plain archive at multiples of four bytes only.
         pack = "cd /tmp && echo init | cpio --quiet -o -H newc | gzip > own.cpio"
@@ -95,11 +96,11 @@ def measure(connection: Connection, disk: str) -> tuple[float, float]:
     return MB / took["write"], MB / took["read"]
 
 
-def second_server(connection: Connection) -> None:
+def second_server(own: Settings, connection: Connection) -> None:
     """Start pocketsheep of this checkout on the host, with a VDI, next to the host's own server."""
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as archive:
-        archive.add(paths.SPECS / "pocketsheep" / "pocketsheep", "pocketsheep")
+        archive.add(own.specs / "pocketsheep" / "pocketsheep", "pocketsheep")
     folder = f"{FOLDER}/second"
     script = 'mkdir -p "$1" && tar x -C "$1"'
     connection.run(["sh", "-c", script, "sh", folder], stdin=packed.getvalue())
@@ -108,13 +109,13 @@ def second_server(connection: Connection) -> None:
 
 
 def run(
-    connection: Connection, rounds: int, names: tuple[str, ...]
+    own: Settings, connection: Connection, rounds: int, names: tuple[str, ...]
 ) -> dict[str, list[tuple[float, float]]]:
     """Measure the disks ``names`` ``rounds`` times, by turns; leave nothing on the host."""
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
     try:
         if POCKETSHEEP in names:
-            second_server(connection)
+            second_server(own, connection)
         connection.run(["dog", "vdi", "create", VDI, "256M"])
         connection.run(["truncate", "-s", "256M", DISKS[RAW]])
         for number in range(rounds):
@@ -136,18 +137,21 @@ def main() -> None:
     parser.add_argument("--host", default="tahiti")
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
-    host = inventory.load_host(options.host)
-    makers = [r.stand_in or r.package for r in repo.read_manifest(paths.dist() / host.target)
+    own = settings.from_environment(os.environ)
+    work = Run(settings=own, engine=Engine(), progress=Progress())
+    host = inventory.load_host(own, options.host)
+    records = repo.read_manifest(repo.home(own, host.target))
+    makers = [r.stand_in or r.package for r in records
               if r.package == "sheepdog" or r.stand_in]  # fmt: skip
-    connection = client.connect(host)
+    connection = work.connect(host)
     with tempfile.TemporaryDirectory() as scratch:
-        kernel(Path(scratch), Progress())
+        kernel(work, Path(scratch))
         for name in ("vmlinuz", "initramfs"):
             connection.run(["mkdir", "-p", FOLDER])
             connection.put(Path(scratch) / name, f"{FOLDER}/{name}")
-    real = not any(record.stand_in for record in repo.read_manifest(paths.dist() / host.target))
+    real = not any(record.stand_in for record in records)
     names = (RAW, SHEEPDOG, POCKETSHEEP) if real else (RAW, SHEEPDOG)
-    found = run(connection, options.rounds, names)
+    found = run(own, connection, options.rounds, names)
     print(f"sequential, 256 MiB, guest under TCG on {host.name}; sheepdog is {', '.join(makers)}")
     middle = {
         name: [statistics.median(column) for column in zip(*rows, strict=True)]

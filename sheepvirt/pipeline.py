@@ -10,7 +10,6 @@ from sheepvirt.bootstrap import runner
 from sheepvirt.builds import execute, preflight
 from sheepvirt.bundle import importer
 from sheepvirt.config import catalog, inventory
-from sheepvirt.core import paths
 from sheepvirt.core.errors import ConfigError, suggest
 from sheepvirt.verify import verification
 
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from sheepvirt.core.progress import Progress
     from sheepvirt.model.builds import BuildRecord, Target
     from sheepvirt.model.hosts import Change, Host, VerifyOutcome
+    from sheepvirt.run import Run
     from sheepvirt.verify.display import Display
 
 # From the real target to the embedded default; the first that can be built here is used.
@@ -30,16 +30,18 @@ TRACKER = "the project's issue tracker"
 SHOWN = 160  # characters of a finding in one line
 
 
-def choose_target(name: str, progress: Progress) -> tuple[Target, str]:
+def choose_target(run: Run, name: str) -> tuple[Target, str]:
     """Return the target ``name``, or the best one that can be built here, with the reason.
 
     The reason is one line, which is also printed, after a note about an unproven target. Raises
     UnknownNameError, ConfigError.
     """
-    target, why = _best() if not name else (inventory.load_target(name), "asked for")
-    say_unproven(target, progress)
+    target, why = (
+        _best(run) if not name else (inventory.load_target(run.settings, name), "asked for")
+    )
+    say_unproven(target, run.progress)
     sentence = f"target {target.name}: {why} ({target.summary})"
-    progress.say(sentence)
+    run.progress.say(sentence)
     return target, sentence
 
 
@@ -53,14 +55,14 @@ def say_unproven(target: Target, progress: Progress) -> None:
         )
 
 
-def _best() -> tuple[Target, str]:
-    known = catalog.target_names()
-    candidates = [inventory.load_target(one) for one in PREFERENCE if one in known]
+def _best(run: Run) -> tuple[Target, str]:
+    known = catalog.target_names(run.settings)
+    candidates = [inventory.load_target(run.settings, one) for one in PREFERENCE if one in known]
     if not candidates:
         raise ConfigError("containers/ has no usable target", hint=suggest("rehearsal", known))
     lacks = ""
     for target in candidates[:-1]:
-        missing = next((f for f in preflight.examine(target) if not f.ok), None)
+        missing = next((f for f in preflight.examine(run, target) if not f.ok), None)
         if missing is None:
             return target, "the best one, and it can be built here"
         found = textwrap.shorten(missing.sentence, SHOWN)
@@ -79,24 +81,22 @@ class Done:
     outcome: VerifyOutcome
 
 
-def everything(
-    host_name: str, progress: Progress, display: Display, from_bundle: Path | None = None
-) -> Done:
+def everything(run: Run, host_name: str, display: Display, from_bundle: Path | None = None) -> Done:
     """Build, bootstrap ``host_name`` and verify it across a reboot.
 
     With ``from_bundle``, images and sources come from there, and the network is off. Raises the
     error of the stage that fails; the timings are always written.
     """
-    host = inventory.load_host(host_name)
-    target, _ = choose_target(host.target, progress)
+    host = inventory.load_host(run.settings, host_name)
+    target, _ = choose_target(run, host.target)
     try:
         words, shelf = [], None
         if from_bundle:
-            offline = importer.use(from_bundle, target.name, progress)
+            offline = importer.use(run, from_bundle, target.name)
             words, shelf = list(offline.words), offline.shelf
-        records = execute.build_rpms(target, words, progress, shelf=shelf)
-        changes = runner.bootstrap(host, plan=False, progress=progress)
-        outcome = verification.verify(host, reboot=True, progress=progress, display=display)
+        records = execute.build_rpms(run, target, words, shelf=shelf)
+        changes = runner.bootstrap(run, host, plan=False)
+        outcome = verification.verify(run, host, reboot=True, display=display)
     finally:
-        progress.write_timings(paths.dist() / "timings.json")
+        run.progress.write_timings(run.settings.timings)
     return Done(target=target, host=host, records=records, changes=changes, outcome=outcome)

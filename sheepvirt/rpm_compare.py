@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from sheepvirt.core import output
 from sheepvirt.core.errors import BuildError, SheepvirtError
+from sheepvirt.core.files import sha256
 from sheepvirt.rpm import payload, rpms, traits
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class Comparison:
 def compare(one: Path, other: Path) -> Comparison:
     """Compare the RPM files ``one`` and ``other``. Raises BuildError: not an RPM, or broken."""
     name = rpms.read(one).nevra
-    if rpms.sha256(one) == rpms.sha256(other):
+    if sha256(one) == sha256(other):
         return Comparison(name=name, verdict=IDENTICAL)
     first, second = rpms.header(one), rpms.header(other)
     found = _tags(first.tags, second.tags)

@@ -17,7 +17,7 @@ from sheepvirt.rpm import payload, rpms
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from sheepvirt.bootstrap.parsers import Altered
+    from sheepvirt.bootstrap.installed_rpms import Altered
 
 # The letters of `rpm -V`: https://rpm.org/docs/4.20.x/man/rpm.8.html (VERIFY OPTIONS)
 SIGNS = {

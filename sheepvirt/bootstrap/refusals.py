@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sheepvirt.bootstrap.sheepdog import PORT
+from sheepvirt.bootstrap.facts.sheepdog import PORT
 from sheepvirt.core.errors import BootstrapError
 
 if TYPE_CHECKING:
+    from sheepvirt.bootstrap.facts.facts import Facts
     from sheepvirt.bootstrap.steps.base import DesiredState
-    from sheepvirt.model.hosts import Facts
 
 SHEEPDOG = "sheepdog"
 

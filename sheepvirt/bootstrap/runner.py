@@ -10,60 +10,65 @@ import hashlib
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sheepvirt.bootstrap import refusals, rehearsal, schemas
-from sheepvirt.bootstrap.facts import FactQuery, gather
+from sheepvirt.bootstrap import host_files, refusals, rehearsal, schemas
+from sheepvirt.bootstrap.facts.fact import FactQuery
+from sheepvirt.bootstrap.facts.facts import Facts
+from sheepvirt.bootstrap.facts.gather import gather
 from sheepvirt.bootstrap.steps import STEPS, guard, ifcfg, kvm, repository, undo, units
 from sheepvirt.bootstrap.steps.base import DesiredState, Step, StepContext, disk_path, vdi_note
 from sheepvirt.bootstrap.steps.network import DEFAULT
 from sheepvirt.bootstrap.steps.reboot import settle
 from sheepvirt.builds import repo
 from sheepvirt.config import catalog, inventory
-from sheepvirt.core import locks, paths
+from sheepvirt.core import locks
 from sheepvirt.core.errors import BootstrapError, ConfigError, RemoteCommandError
 from sheepvirt.images import guest
 from sheepvirt.model import standin
 from sheepvirt.model.enums import Init
-from sheepvirt.model.hosts import Change, Facts, Host
+from sheepvirt.model.hosts import Change, Host
 from sheepvirt.sources import local
-from sheepvirt.ssh import client
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sheepvirt.core.progress import Progress
+    from sheepvirt.core.settings import Settings
     from sheepvirt.model.builds import BuildRecord
+    from sheepvirt.run import Run
     from sheepvirt.ssh.client import Connection
 
 
-def bootstrap(host: Host, *, plan: bool, progress: Progress) -> list[Change]:
+def bootstrap(run: Run, host: Host, *, plan: bool) -> list[Change]:
     """Change what differs on ``host`` and return the changes; with ``plan`` change nothing.
 
     Raises BootstrapError (a step did not reach its state), SshError and its kinds, EngineError,
     ConfigError (no repo is published), LockedError.
     """
-    wanted = desired_state(host)
+    wanted = desired_state(run, host)
     host = wanted.host
-    local.admit(host, wanted.records, progress)
+    local.admit(host, wanted.records, run.progress)
     if plan:
-        return make_plan(wanted, progress)
-    with locks.lock(f"host-{host.name}", progress):
-        created = host.rehearsal and rehearsal.ensure(host, progress)
+        return make_plan(run, wanted)
+    with locks.lock(run.settings, f"host-{host.name}", run.progress, clock=run.clock):
+        created = host.rehearsal and rehearsal.ensure(run, host)
         changes = (
             [Change(step="host", what=f"{host.name} created, a rehearsal host")] if created else []
         )
-        return [*changes, *run(wanted, client.connect(host), progress)]
+        return [*changes, *converge(run, wanted, run.connect(host))]
 
 
-def desired_state(host: Host) -> DesiredState:
+def desired_state(run: Run, host: Host) -> DesiredState:
     """Return the desired state of ``host``.
 
     Raises ConfigError (no repo is published, or a rehearsal host cannot have the init that its RPMs
     or its inventory require), EngineError.
     """
-    folder = (paths.dist() / host.target).resolve()  # one repo, even if another is published now
+    settings = run.settings
+    folder = repo.home(
+        settings, host.target
+    ).resolve()  # one repo, even if another is published now
     records = repo.read_manifest(folder)
-    host = _with_init(host, records)
-    _refuse_another_init(host)
+    host = _with_init(settings, host, records)
+    _refuse_another_init(run, host)
     try:
         repomd = (folder / "repodata" / "repomd.xml").read_bytes()
     except OSError as error:
@@ -72,21 +77,22 @@ def desired_state(host: Host) -> DesiredState:
         ) from error
     return DesiredState(
         host=host,
-        dependencies=inventory.load_dependencies(),
+        dependencies=inventory.load_dependencies(settings),
         repo=folder,
         repomd=hashlib.sha256(repomd).hexdigest(),
         records=records,
-        images={g.name: guest.image_name(g) for g in host.guests},
-        schemas=schemas.load(folder, records),
-        stand_ins=standin.words(catalog.load_package(r.package) for r in records),
-        other_makers=_other_makers(records),
-        module_makers=_module_makers(host.target),
+        images={g.name: guest.image_name(settings, g) for g in host.guests},
+        schemas=schemas.load(settings.cache / "schemas", folder, records),
+        host_files=host_files.load(settings.host),
+        stand_ins=standin.words(catalog.load_package(settings, r.package) for r in records),
+        other_makers=_other_makers(settings, records),
+        module_makers=_module_makers(settings, host.target),
     )
 
 
-def _other_makers(records: Sequence[BuildRecord]) -> dict[str, str]:
+def _other_makers(settings: Settings, records: Sequence[BuildRecord]) -> dict[str, str]:
     """Map the RPMs of providers that were not chosen to the package in their place."""
-    packages = [catalog.load_package(name) for name in catalog.package_names()]
+    packages = [catalog.load_package(settings, name) for name in catalog.package_names(settings)]
     published = {record.package for record in records}
     found: dict[str, str] = {}
     for stand_in in (p for p in packages if p.stands_in_for):
@@ -97,13 +103,13 @@ def _other_makers(records: Sequence[BuildRecord]) -> dict[str, str]:
     return found
 
 
-def _module_makers(target: str) -> dict[str, str]:
+def _module_makers(settings: Settings, target: str) -> dict[str, str]:
     """Map each kernel module that hosts of ``target`` need to its package."""
-    packages = [catalog.load_package(name) for name in catalog.package_names()]
+    packages = [catalog.load_package(settings, name) for name in catalog.package_names(settings)]
     return {p.kernel_module: p.name for p in packages if p.kernel_module and target in p.targets}
 
 
-def _with_init(host: Host, records: Sequence[BuildRecord]) -> Host:
+def _with_init(settings: Settings, host: Host, records: Sequence[BuildRecord]) -> Host:
     """Return a rehearsal host with the init that its RPMs have services for.
 
     Raises ConfigError: the inventory names another one.
@@ -111,25 +117,25 @@ def _with_init(host: Host, records: Sequence[BuildRecord]) -> Host:
     if not host.rehearsal:
         return host
     for record in records:
-        init = catalog.load_package(record.package, record.version).init
+        init = catalog.load_package(settings, record.package, record.version).init
         if init and host.init not in {None, init}:
             raise ConfigError(
                 f"{record.package} {record.version} has init scripts, and the inventory sets "
                 f"init = {str(host.init)!r} for the rehearsal host {host.name}",
-                hint=f'set `init = "{init}"` for it in {paths.inventory()}',
+                hint=f'set `init = "{init}"` for it in {settings.inventory}',
             )
         if init:
             return replace(host, init=init)
     return replace(host, init=host.init or Init.SYSTEMD)
 
 
-def _refuse_another_init(host: Host) -> None:
+def _refuse_another_init(run: Run, host: Host) -> None:
     """Raise ConfigError if the rehearsal host exists and has another init."""
-    there = rehearsal.made_with(host) if host.rehearsal else None
+    there = rehearsal.made_with(run.engine, host) if host.rehearsal else None
     if there not in {None, host.init}:
         raise ConfigError(
-            f"{host.name} was made with {there}; the published RPMs or {paths.inventory()} now "
-            f"require {host.init}",
+            f"{host.name} was made with {there}; the published RPMs or "
+            f"{run.settings.inventory} now require {host.init}",
             hint=f"run `invoke destroy {host.name}`; the next bootstrap makes a new one",
         )
 
@@ -156,18 +162,18 @@ def fact_query(wanted: DesiredState) -> FactQuery:
     )
 
 
-def make_plan(wanted: DesiredState, progress: Progress) -> list[Change]:
+def make_plan(run: Run, wanted: DesiredState) -> list[Change]:
     """Return what a bootstrap would change; build, create, start and write nothing."""
     host = wanted.host
-    if host.rehearsal and not rehearsal.exists(host):
+    if host.rehearsal and not rehearsal.exists(run.engine, host):
         created = Change(step="host", what=f"{host.name} created, a rehearsal host")
         return [created, *differences(wanted, Facts(init=host.init or Init.SYSTEMD))]
-    if host.rehearsal and not rehearsal.running(host):
+    if host.rehearsal and not rehearsal.running(run.engine, host):
         return [Change(step="host", what=f"{host.name} started (it is stopped), then checked")]
-    with progress.stage(f"{host.name}: look") as stage:
-        facts = gather(client.connect(host), fact_query(wanted))
+    with run.progress.stage(f"{host.name}: look") as stage:
+        facts = gather(run.connect(host), fact_query(wanted))
         stage.note = facts.os
-    _say_accelerator(wanted, facts, progress)
+    _say_accelerator(run, wanted, facts)
     return differences(wanted, facts)
 
 
@@ -185,12 +191,12 @@ def _labelled(wanted: DesiredState, changes: Sequence[Change]) -> list[Change]:
     return [replace(c, what=standin.label(c.what, wanted.stand_ins)) for c in changes]
 
 
-def run(wanted: DesiredState, connection: Connection, progress: Progress) -> list[Change]:
+def converge(run: Run, wanted: DesiredState, connection: Connection) -> list[Change]:
     """Run the steps in order; return what was changed. Raises as bootstrap."""
     name = wanted.host.name
     asked = fact_query(wanted)
-    with progress.stage(f"{name}: look") as stage:
-        settle(connection)
+    with run.progress.stage(f"{name}: look") as stage:
+        settle(connection, clock=run.clock)
         facts = gather(connection, asked)
         stage.note = facts.os
     refusals.require(wanted, facts)
@@ -198,20 +204,20 @@ def run(wanted: DesiredState, connection: Connection, progress: Progress) -> lis
     for step in STEPS:
         changes = step.check(wanted, facts, ())
         if changes:
-            with progress.stage(f"{name}: {step.name}") as stage:
-                context = StepContext(connection, progress, stage)
+            with run.progress.stage(f"{name}: {step.name}") as stage:
+                context = StepContext(run, connection, stage)
                 _apply(step, wanted, facts, context)
                 facts = gather(connection, asked)
                 _prove(step, wanted, facts, context)
             done.extend(_labelled(wanted, changes))
-    _say_accelerator(wanted, facts, progress)
+    _say_accelerator(run, wanted, facts)
     return done
 
 
-def _say_accelerator(wanted: DesiredState, facts: Facts, progress: Progress) -> None:
+def _say_accelerator(run: Run, wanted: DesiredState, facts: Facts) -> None:
     known = kvm.verdict(facts)
     if known and wanted.host.guests:
-        progress.say(f"{wanted.host.name}: guests run as type {known.type}: {known.why}")
+        run.progress.say(f"{wanted.host.name}: guests run as type {known.type}: {known.why}")
 
 
 def _apply(step: Step, wanted: DesiredState, facts: Facts, context: StepContext) -> None:

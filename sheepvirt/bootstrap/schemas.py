@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 from lxml import etree
 
-from sheepvirt.core import paths
 from sheepvirt.core.errors import BootstrapError, ConfigError
 from sheepvirt.rpm import rpms
 
@@ -29,11 +28,11 @@ LIKELY = ("libvirt-libs", "libvirt-client")
 
 
 class Schemas:
-    """The schemas in a folder; each is read on first use."""
+    """The schemas in a folder."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._read: dict[str, etree.RelaxNG] = {}
+        """Read them. Raises lxml.etree.RelaxNGParseError, OSError."""
+        self._read = {kind: etree.RelaxNG(file=str(folder / KINDS[kind])) for kind in KINDS}
 
     def validate(self, kind: str, text: str, what: str) -> None:
         """Raise BootstrapError if ``text`` is not a valid ``kind`` (domain, network, pool).
@@ -41,7 +40,7 @@ class Schemas:
         The error names the element and its line. ``what`` says what the XML describes.
         """
         root = etree.fromstring(text.encode())
-        schema = self._schema(kind)
+        schema = self._read[kind]
         if schema.validate(root):
             return
         said = [e for e in schema.error_log if e.line] or list(schema.error_log)
@@ -51,20 +50,14 @@ class Schemas:
             hint=f"correct host/templates/{kind}.xml.j2, or the inventory's value at that place",
         )
 
-    def _schema(self, kind: str) -> etree.RelaxNG:
-        if kind not in self._read:
-            self._read[kind] = etree.RelaxNG(file=str(self._folder / KINDS[kind]))
-        return self._read[kind]
 
-
-def load(repo: Path, records: Sequence[BuildRecord]) -> Schemas:
-    """Return the schemas of the RPMs in ``repo``; they are cached by the RPM's hash.
+def load(kept: Path, repo: Path, records: Sequence[BuildRecord]) -> Schemas:
+    """Return the schemas of the RPMs in ``repo``; ``kept`` caches them by the RPM's hash.
 
     Raises ConfigError: none of the RPMs has them.
     """
     published = [rpm for record in records for rpm in record.rpms if rpm.name.startswith("libvirt")]
     published.sort(key=lambda rpm: rpm.name not in LIKELY)
-    kept = paths.cache() / "schemas"
     for rpm in published:
         if (kept / rpm.sha256).is_dir():
             return Schemas(kept / rpm.sha256)

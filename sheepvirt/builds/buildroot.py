@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from sheepvirt.core import locks
 
 if TYPE_CHECKING:
+    from sheepvirt.core.settings import Settings
     from sheepvirt.model.builds import Package, Target
 
 TOP = "/build"  # %_topdir of the build root
@@ -34,12 +35,12 @@ def environment(target: Target) -> dict[str, str]:
     return {**_ENVIRONMENT, "LC_ALL": target.locale}
 
 
-def owner(target: Target) -> str:
+def owner(settings: Settings, target: Target) -> str:
     """Return the label of the build containers of ``target``: the path of its lock.
 
     The holder of that lock may remove such containers: their run is dead.
     """
-    return str(locks.path_of(f"target-{target.name}"))
+    return str(locks.path_of(settings, f"target-{target.name}"))
 
 
 def defines(target: Target, package: Package) -> list[str]:

@@ -10,8 +10,8 @@ from sheepvirt.builds.buildroot import owner
 from sheepvirt.builds.rpmbuild import Job
 from sheepvirt.config import catalog, versions
 from sheepvirt.core.errors import ConfigError, SourceUnreachableError
+from sheepvirt.core.files import sha256
 from sheepvirt.core.locks import lock
-from sheepvirt.engine.engine import Engine
 from sheepvirt.images import recipes
 from sheepvirt.model.builds import (
     BuildPlan,
@@ -24,22 +24,26 @@ from sheepvirt.model.builds import (
     Target,
 )
 from sheepvirt.model.enums import Provider
-from sheepvirt.rpm import old_tools, rpms
+from sheepvirt.rpm import old_tools
 from sheepvirt.sources import local, store
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from sheepvirt.core.progress import Progress
+    from sheepvirt.core.settings import Settings
+    from sheepvirt.run import Run
 
 
 def make_plan(
+    settings: Settings,
     target: Target,
     words: Sequence[str],
     image: str,
     published: Mapping[str, BuildRecord],
-    files: Sequence[str] = (),
     *,
+    files: Sequence[str] = (),
     shelf: Shelf | None = None,
     named: Collection[str] = (),
 ) -> BuildPlan:
@@ -51,16 +55,16 @@ def make_plan(
     available (in the bundle ``shelf``, if there is one). Changes nothing. Raises UnknownNameError,
     ConfigError, SourceUnreachableError.
     """
-    asked, packages = _asked(words, target)
+    asked, packages = _asked(settings, words, target)
     by_hand = local.parse(files, packages)
     for name, path in by_hand.items():
-        packages[name] = local.use(packages[name], path, rpms.sha256(path))
-    choices, wanted = _choices(packages, asked, target, shelf, named)
+        packages[name] = local.use(packages[name], path, sha256(path))
+    choices, wanted = _choices(settings, packages, asked, target, shelf=shelf, named=named)
     makers = {c.package: c.maker for c in choices}
     keys: dict[str, str] = {}
     builds: list[PlannedBuild] = []
     for package in plan.order(packages, wanted, target, makers):
-        own = {p: rpms.sha256(p) for p in versions.files(package)}
+        own = {p: sha256(p) for p in versions.files(package)}
         needs = [makers.get(name, name) for name in package.needs]
         inputs = plan.inputs(package, target, image, own, {name: keys[name] for name in needs})
         row = plan.decide(package, inputs, published.get(package.name), needs)
@@ -77,22 +81,26 @@ def make_plan(
     )
 
 
-def _asked(words: Sequence[str], target: Target) -> tuple[Request, dict[str, Package]]:
+def _asked(
+    settings: Settings, words: Sequence[str], target: Target
+) -> tuple[Request, dict[str, Package]]:
     """Return what the selectors ``words`` request, and every package in its requested version."""
-    names = catalog.package_names()
+    names = catalog.package_names(settings)
     default = plan.chosen_versions(names, {}, target)
-    found = (catalog.load_package(n, default.get(n, "")) for n in names)
+    found = (catalog.load_package(settings, n, default.get(n, "")) for n in names)
     packages = {package.name: package.for_target(target.name) for package in found}
     asked = plan.request(words, packages, plan.stand_ins(packages, target), target)
     for name, version in asked.versions.items():
-        packages[name] = catalog.load_package(name, version).for_target(target.name)
+        packages[name] = catalog.load_package(settings, name, version).for_target(target.name)
     return asked, packages
 
 
 def _choices(
+    settings: Settings,
     packages: Mapping[str, Package],
     asked: Request,
     target: Target,
+    *,
     shelf: Shelf | None,
     named: Collection[str],
 ) -> tuple[list[Choice], list[str]]:
@@ -110,32 +118,42 @@ def _choices(
     for name in undecided:
         force = forced.get(name)
         kept = None if force else plan.keep(name, known[name], named)
-        if kept and shelf and not store.availability_of_all(packages[kept.maker].sources, shelf).ok:
+        if kept and shelf and not all(shelf.has(s) for s in packages[kept.maker].sources):
             kept = None  # the bundle was made with the other provider
         if kept:
             choices.append(kept)
             continue
         availability = None
         if force != Provider.STAND_IN:
-            availability = store.availability_of_all(packages[name].sources, shelf)
+            availability = store.availability_of_all(settings, packages[name].sources, shelf)
         choices.append(plan.choose(name, known[name], force, availability))
     return choices, wanted
 
 
 def explain(
-    target: Target, words: Sequence[str], files: Sequence[str] = (), shelf: Shelf | None = None
+    settings: Settings,
+    target: Target,
+    words: Sequence[str],
+    files: Sequence[str] = (),
+    shelf: Shelf | None = None,
 ) -> BuildPlan:
     """Return what ``build_rpms`` would do now, in order. Needs no engine. Raises as make_plan."""
-    image = recipes.tag_of(target, "builder")
     return make_plan(
-        target, words, image, repo.published(target), files, shelf=shelf, named=repo.named(target)
+        settings,
+        target,
+        words,
+        recipes.tag_of(settings, target, "builder"),
+        repo.published(settings, target.name),
+        files=files,
+        shelf=shelf,
+        named=repo.named(settings, target.name),
     )
 
 
 def build_rpms(
+    run: Run,
     target: Target,
     words: Sequence[str],
-    progress: Progress,
     files: Sequence[str] = (),
     shelf: Shelf | None = None,
 ) -> list[BuildRecord]:
@@ -146,45 +164,57 @@ def build_rpms(
     Raises SourceError, SpecError, EngineError, BuildError, ContractError, PreflightError; the
     published repo is then unchanged.
     """
-    preflight.require(target, preflight.examine(target))
-    with lock(f"target-{target.name}", progress):
-        engine = Engine()
-        engine.reap(owner(target))
-        image = recipes.tag_of(target, "builder")
+    settings, progress = run.settings, run.progress
+    preflight.require(target, preflight.examine(run, target))
+    with lock(settings, f"target-{target.name}", progress, clock=run.clock):
+        run.engine.reap(owner(settings, target))
+        image = recipes.tag_of(settings, target, "builder")
         if not shelf:
-            image = recipes.ensure(engine, target, "builder", progress)
-        published = repo.published(target)
+            image = recipes.ensure(run, target, "builder")
+        published = repo.published(settings, target.name)
+        named = repo.named(settings, target.name)
         planned = make_plan(
-            target, words, image, published, files, shelf=shelf, named=repo.named(target)
+            settings, target, words, image, published, files=files, shelf=shelf, named=named
         )
         if shelf:
             needed = [s for row in planned.builds if row.build for s in row.package.sources]
             store.require(needed, shelf)
-        for sentence in (*(choice.sentence for choice in planned.choices), *planned.left_out):
-            progress.say(f"  {sentence}")
-        for row in planned.builds:
-            progress.say(f"  {row.package.name} {row.package.version}: {row.reason}")
-            if row.package.unpinned:
-                progress.say(f"  UNPINNED: {row.package.unpinned}")
-        kept = _kept(planned, published)
+        _say_plan(planned, progress)
+        kept = _kept(settings, planned, published)
         if kept == published.keys() and not any(row.build for row in planned.builds):
             return list(published.values())
         records = {name: published[name] for name in published if name in kept}
-        with repo.staging(target) as stage:
+        with repo.staging(settings, target.name) as stage:
             for record in records.values():
-                repo.keep(target, record, stage)
+                repo.keep(settings, target.name, record, stage)
             for row in planned.builds:
                 if row.build:
-                    job = Job(engine, target, image, stage, progress, shelf=shelf)
+                    job = Job(run, target, image, stage, shelf=shelf)
                     with _stand_in_offered(planned, row):
                         records[row.package.name] = job.build(row, records)
-            with progress.stage(f"repo: {target.createrepo[0]}") as part:
-                repo.index(engine, target, image, stage, part)
-                usable = old_tools.repo_evidence(target, stage)
-                contract.require(usable, where=f"[ceilings] of {target.name}'s target.toml")
-                repo.publish(target, stage, list(records.values()))
-                part.note = str(repo.home(target))
+            _publish(run, target, image, stage, list(records.values()))
         return list(records.values())
+
+
+def _say_plan(planned: BuildPlan, progress: Progress) -> None:
+    for sentence in (*(choice.sentence for choice in planned.choices), *planned.left_out):
+        progress.say(f"  {sentence}")
+    for row in planned.builds:
+        progress.say(f"  {row.package.name} {row.package.version}: {row.reason}")
+        if row.package.unpinned:
+            progress.say(f"  UNPINNED: {row.package.unpinned}")
+
+
+def _publish(
+    run: Run, target: Target, image: str, stage: Path, records: Sequence[BuildRecord]
+) -> None:
+    """Index the repo in ``stage``, check that the target's tools can read it, and publish it."""
+    with run.progress.stage(f"repo: {target.createrepo[0]}") as part:
+        repo.index(run.engine, target, image, stage, part)
+        usable = old_tools.repo_evidence(target, stage)
+        contract.require(usable, where=f"[ceilings] of {target.name}'s target.toml")
+        repo.publish(run.settings, target.name, stage, records)
+        part.note = str(repo.home(run.settings, target.name))
 
 
 @contextmanager
@@ -199,7 +229,7 @@ def _stand_in_offered(planned: BuildPlan, row: PlannedBuild) -> Iterator[None]:
         raise
 
 
-def _kept(planned: BuildPlan, published: Mapping[str, BuildRecord]) -> set[str]:
+def _kept(settings: Settings, planned: BuildPlan, published: Mapping[str, BuildRecord]) -> set[str]:
     """Return the published packages to keep: those that need no build or were not requested.
 
     The provider that a choice rejected is dropped, and so is a package that left specs/: it may be
@@ -208,4 +238,6 @@ def _kept(planned: BuildPlan, published: Mapping[str, BuildRecord]) -> set[str]:
     kept = {row.package.name for row in planned.builds if not row.build}
     if not planned.everything:
         kept |= published.keys() - {row.package.name for row in planned.builds}
-    return kept & set(catalog.package_names()) - {choice.other for choice in planned.choices}
+    return kept & set(catalog.package_names(settings)) - {
+        choice.other for choice in planned.choices
+    }

@@ -15,12 +15,13 @@ from sheepvirt.sources import local
 from sheepvirt.spec import adjust, by_intent
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from sheepvirt.builds.contract import ReadMember
     from sheepvirt.engine.container import Container
     from sheepvirt.model.builds import Adjustment, Evidence, Package, Rpm, Target
+    from sheepvirt.spec.model import Intent
 
 
 def spec_gate(container: Container, target: Target, package: Package, out: Path) -> list[Evidence]:
@@ -32,7 +33,8 @@ def spec_gate(container: Container, target: Target, package: Package, out: Path)
     path = f"{TOP}/SPECS/{package.spec_file}"
     text = expansion.expand(container, path, words, env, scratch=f"{TOP}/EXPANSION")
     (out / "spec.expanded").write_text(text, encoding="utf-8")
-    found = of_spec(package, text)
+    patches = [path.name for path in versions.patches(package)]
+    found = of_spec(package, patches, staging.intents(package), text)
     if package.adjust:
         values = expansion.values(container, _wanted(package.adjust), words, env)
         found += adjust.prove(package.adjust, values, text, package=package.name)
@@ -41,13 +43,18 @@ def spec_gate(container: Container, target: Target, package: Package, out: Path)
     return found
 
 
-def of_spec(package: Package, expanded: str) -> list[Evidence]:
-    """Return the evidence in an expanded spec for the package's patches and features."""
-    patches = [f"{TOP}/SOURCES/{p.name}" for p in versions.patches(package)]
-    found = contract.patch_evidence(package.name, patches, expanded)
+def of_spec(
+    package: Package, patches: Sequence[str], intents: Mapping[str, Intent], expanded: str
+) -> list[Evidence]:
+    """Return the evidence in an expanded spec for the package's patches and features. Pure.
+
+    ``patches`` has the file names of its patches, ``intents`` the intent of each feature.
+    """
+    sources = [f"{TOP}/SOURCES/{name}" for name in patches]
+    found = contract.patch_evidence(package.name, sources, expanded)
     for feature in package.features:
         found += contract.spec_evidence(package.name, feature, expanded)
-    for name, intent in staging.intents(package).items():
+    for name, intent in intents.items():
         found += by_intent.prove(intent, expanded, package=package.name, feature=name)
     return found
 

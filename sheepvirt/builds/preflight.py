@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sheepvirt.core import paths, web
+from sheepvirt.core import web
 from sheepvirt.core.errors import (
     EngineUnavailableError,
     PreflightError,
@@ -24,12 +24,14 @@ from sheepvirt.core.errors import (
     WebError,
 )
 from sheepvirt.engine import machine, registry
-from sheepvirt.engine.engine import Engine
 from sheepvirt.images import bases, recipes, rpm_keys
 from sheepvirt.model.targets import Finding, Image, Rootfs, RpmKey, YumRepo
 
 if TYPE_CHECKING:
+    from sheepvirt.core.settings import Settings
+    from sheepvirt.engine.engine import Engine
     from sheepvirt.model.builds import Target
+    from sheepvirt.run import Run
 
 PATIENCE = 8.0  # seconds for all looks together: they run in parallel
 SECONDS = 4.0  # without a byte from a server
@@ -41,19 +43,18 @@ MEMORY_MB = 1000  # two compilers, and rpm's compression of payloads
 Look = tuple[str, Callable[[], Finding]]  # what to look at, and how
 
 
-def examine(target: Target) -> tuple[Finding, ...]:
+def examine(run: Run, target: Target) -> tuple[Finding, ...]:
     """Check everything that ``target`` needs here; each finding that is not ok has a fix.
 
     Changes nothing. Raises only ConfigError.
     """
+    settings = run.settings
     try:
-        engine = Engine(seconds=int(PATIENCE))
+        engine = run.engine.within(int(PATIENCE))
+        ready = engine.image_id(recipes.tag_of(settings, target, "builder")) is not None
     except EngineUnavailableError as error:
-        return (
-            Finding(what="container engine", ok=False, detail=error.message, fix=error.hint),
-            *_here(None, True),
-        )
-    ready = engine.image_id(recipes.tag_of(target, "builder")) is not None
+        absent = Finding(what="container engine", ok=False, detail=error.message, fix=error.hint)
+        return (absent, *_here(settings, None, True))
     found = [Finding(what="container engine", ok=True, detail="answers")]
     looks: list[Look] = []
     if any(image.no_vsyscall for image in target.images):
@@ -64,12 +65,16 @@ def examine(target: Target) -> tuple[Finding, ...]:
         )
     else:
         found += [_bundle()] if target.repos else []
-        looks.append(("base image", functools.partial(_base, engine, target)))
+        looks.append(("base image", functools.partial(_base, settings, engine, target)))
         looks += [
             (f"repo {r.name}", functools.partial(look_at_repo, target, r)) for r in target.repos
         ]
-        looks += [(f"key {k.file}", functools.partial(_key, k)) for k in target.keys if k.urls]
-    return (*found, *side_by_side(looks), *_here(engine, not ready))
+        looks += [
+            (f"key {k.file}", functools.partial(_key, k, run.clock.now()))
+            for k in target.keys
+            if k.urls
+        ]
+    return (*found, *side_by_side(looks), *_here(settings, engine, not ready))
 
 
 def require(target: Target, findings: Sequence[Finding]) -> None:
@@ -182,10 +187,11 @@ def judge_memory(mb: int | None) -> Finding:
 # ---- looks ------------------------------------------------------------------------------------
 
 
-def _base(engine: Engine, target: Target) -> Finding:
+def _base(settings: Settings, engine: Engine, target: Target) -> Finding:
     what = "base image"
-    if engine.image_id(recipes.tag_of(target, "base")) is not None:
-        origin = engine.labels(recipes.tag_of(target, "base")).get(bases.ORIGIN, target.suite)
+    tag = recipes.tag_of(settings, target, "base")
+    if engine.image_id(tag) is not None:
+        origin = engine.labels(tag).get(bases.ORIGIN, target.suite)
         return Finding(what=what, ok=True, detail=f"is here: {origin}")
     if target.rootfs:
         return look_at_rootfs(target.rootfs)
@@ -260,9 +266,9 @@ def look_at_repo(target: Target, repo: YumRepo) -> Finding:
     return judge_refusals(f"repo {repo.name}", rows)
 
 
-def _key(key: RpmKey) -> Finding:
+def _key(key: RpmKey, now: float) -> Finding:
     try:
-        return rpm_keys.judge(key, rpm_keys.fetch(key))
+        return rpm_keys.judge(key, rpm_keys.fetch(key), now)
     except SheepvirtError as error:
         return Finding(what=f"key {key.file}", ok=False, detail=error.message, fix=error.hint)
 
@@ -286,11 +292,11 @@ def _web_fix(error: WebError) -> str:
     return "repair the network, or name a mirror in your sheepvirt.toml (docs/el6.md)"
 
 
-def _here(engine: Engine | None, make_images: bool) -> list[Finding]:
+def _here(settings: Settings, engine: Engine | None, make_images: bool) -> list[Finding]:
     """Check the disk space where files are kept, and the memory."""
     why = "make images and build" if make_images else "build"
     root = engine.root if engine else None
-    folders = {p for p in (root, paths.cache(), paths.dist()) if p}
+    folders = {p for p in (root, settings.cache, settings.dist) if p}
     rooms = {folder: machine.free_gb(folder) for folder in sorted(folders)}
     tightest = min(rooms, key=lambda folder: rooms[folder])
     return [

@@ -15,25 +15,26 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sheepvirt.core import paths
+from sheepvirt.core import files, paths
 from sheepvirt.core.errors import BuildError, ConfigError
+from sheepvirt.core.files import sha256
 from sheepvirt.model.builds import BuildRecord, Evidence, PublishedRpm, Target
 from sheepvirt.model.enums import Gate
 from sheepvirt.model.inputs import from_rows
-from sheepvirt.rpm.rpms import sha256
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from sheepvirt.core.progress import Stage
+    from sheepvirt.core.settings import Settings
     from sheepvirt.engine.engine import Engine
 
 MANIFEST = paths.MANIFEST
 
 
-def home(target: Target) -> Path:
+def home(settings: Settings, target: str) -> Path:
     """Return where the repo of ``target`` is published: a symlink, once it is."""
-    return paths.dist() / target.name
+    return settings.dist / target
 
 
 def read_manifest(folder: Path) -> tuple[BuildRecord, ...]:
@@ -54,39 +55,41 @@ def read_manifest(folder: Path) -> tuple[BuildRecord, ...]:
         ) from error
 
 
-def published(target: Target) -> dict[str, BuildRecord]:
+def published(settings: Settings, target: str) -> dict[str, BuildRecord]:
     """Return the records of the published repo whose RPM files are all intact."""
-    folder = home(target)
+    folder = home(settings, target)
     if not (folder / MANIFEST).exists():
         return {}
     return {r.package: r for r in read_manifest(folder) if _intact(folder, r)}
 
 
-def named(target: Target) -> frozenset[str]:
+def named(settings: Settings, target: str) -> frozenset[str]:
     """Return the names of the packages that are published for ``target``, intact or not."""
-    folder = home(target)
+    folder = home(settings, target)
     if not (folder / MANIFEST).exists():
         return frozenset()
     return frozenset(record.package for record in read_manifest(folder))
 
 
 @contextmanager
-def staging(target: Target) -> Iterator[Path]:
+def staging(settings: Settings, target: str) -> Iterator[Path]:
     """Yield a folder for the next repo; remove it at the end unless it was published."""
-    parent = _parent(target)
+    parent = _parent(settings, target)
     parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="new-", dir=parent))
     folder.chmod(0o755)
     try:
         yield folder
     finally:
-        if home(target).resolve() != folder.resolve():
+        if home(settings, target).resolve() != folder.resolve():
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def keep(target: Target, record: BuildRecord, stage: Path) -> None:
+def keep(settings: Settings, target: str, record: BuildRecord, stage: Path) -> None:
     """Take a package over from the published repo, with hard links instead of copies."""
-    shutil.copytree(home(target) / record.package, stage / record.package, copy_function=_link)
+    shutil.copytree(
+        home(settings, target) / record.package, stage / record.package, copy_function=_link
+    )
 
 
 def index(engine: Engine, target: Target, image: str, stage: Path, progress: Stage) -> None:
@@ -99,17 +102,17 @@ def index(engine: Engine, target: Target, image: str, stage: Path, progress: Sta
         container.get("/tmp/repodata", stage)
 
 
-def publish(target: Target, stage: Path, records: Sequence[BuildRecord]) -> None:
+def publish(settings: Settings, target: str, stage: Path, records: Sequence[BuildRecord]) -> None:
     """Write the manifest to ``stage`` and make it the repo of ``target``, in one rename.
 
     The former repo stays until the next one is published, for readers that still use it. Raises
     BuildError: ``dist/<target>`` exists and is not a symlink.
     """
     packages = [{**asdict(r), "inputs": r.inputs.rows()} for r in records]
-    manifest = {"target": target.name, "packages": packages}
+    manifest = {"target": target, "packages": packages}
     text = json.dumps(manifest, indent=1, sort_keys=True) + "\n"
-    (stage / MANIFEST).write_text(text, encoding="utf-8")
-    link = home(target)
+    files.write_whole(stage / MANIFEST, text)
+    link = home(settings, target)
     if link.exists() and not link.is_symlink():
         raise BuildError(
             f"{link} is not a symlink, so it is not a repo that sheepvirt published",
@@ -120,13 +123,13 @@ def publish(target: Target, stage: Path, records: Sequence[BuildRecord]) -> None
     temporary.unlink(missing_ok=True)
     temporary.symlink_to(os.path.relpath(stage, link.parent))
     temporary.replace(link)
-    for folder in _parent(target).iterdir():
+    for folder in _parent(settings, target).iterdir():
         if folder.resolve() not in {stage.resolve(), former}:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _parent(target: Target) -> Path:
-    return paths.dist() / ".repos" / target.name
+def _parent(settings: Settings, target: str) -> Path:
+    return settings.dist / ".repos" / target
 
 
 def _link(source: str, copy: str) -> str:
@@ -135,8 +138,8 @@ def _link(source: str, copy: str) -> str:
 
 
 def _intact(folder: Path, record: BuildRecord) -> bool:
-    files = [(folder / r.file, r.sha256) for r in record.rpms]
-    return all(path.is_file() and sha256(path) == digest for path, digest in files)
+    rpms = [(folder / r.file, r.sha256) for r in record.rpms]
+    return all(path.is_file() and sha256(path) == digest for path, digest in rpms)
 
 
 def _record(row: Mapping[str, Any]) -> BuildRecord:

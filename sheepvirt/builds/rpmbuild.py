@@ -6,7 +6,6 @@ import shlex
 import shutil
 import signal
 import tempfile
-import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +13,6 @@ from typing import TYPE_CHECKING
 from sheepvirt.builds import buildlog, gates, staging
 from sheepvirt.builds.buildroot import TOP, defines, environment, owner
 from sheepvirt.config import versions
-from sheepvirt.core import paths
 from sheepvirt.core.errors import BuildError, CompileError
 from sheepvirt.model.builds import (
     BuildRecord,
@@ -34,9 +32,9 @@ from sheepvirt.sources import store
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from sheepvirt.core.progress import Progress, Stage
+    from sheepvirt.core.progress import Stage
     from sheepvirt.engine.container import Container, Result
-    from sheepvirt.engine.engine import Engine
+    from sheepvirt.run import Run
 
 KILLED = {-1, 128 + signal.SIGKILL, 128 + signal.SIGTERM}
 
@@ -45,14 +43,16 @@ class Job:
     """Builds packages of one target into one staging folder of its repo."""
 
     def __init__(
-        self, engine: Engine, target: Target, image: str, stage: Path, progress: Progress,
+        self, run: Run, target: Target, image: str, stage: Path,
         *, keep_failed: bool = True, shelf: Shelf | None = None,
     ) -> None:  # fmt: skip
-        self._engine = engine
+        self._settings = run.settings
+        self._engine = run.engine
+        self._progress = run.progress
+        self._clock = run.clock
         self._target = target
         self._image = image
         self._stage = stage
-        self._progress = progress
         self._keep_failed = keep_failed
         self._shelf = shelf  # if it is given, sources come only from that bundle
 
@@ -97,11 +97,13 @@ class Job:
     def fetch(self, source: Source, part: Stage) -> Path:
         """Fetch a source; return its file. Raises SourceError."""
         debian = self._from_debian if self._target.suite else None  # else its image has no apt
-        return store.fetch(source, part, debian=debian, shelf=self._shelf)
+        return store.fetch(self._settings, source, part, debian=debian, shelf=self._shelf)
 
     def _from_debian(self, source: DebianSource, folder: Path) -> Path:
         """Fetch a file of a Debian source package in a container, which has the mirrors."""
-        with self._engine.container(self._image, owner=owner(self._target)) as container:
+        with self._engine.container(
+            self._image, owner=owner(self._settings, self._target)
+        ) as container:
             for argv in (
                 ["apt-get", "update", "-q"],
                 ["apt-get", "source", "-q", "--download-only", "--tar-only", source.package],
@@ -134,11 +136,11 @@ class Job:
 
         It has no network: everything that a build needs is put in first.
         """
-        ccache = paths.cache() / "ccache" / self._target.name
+        ccache = self._settings.cache / "ccache" / self._target.name
         ccache.mkdir(parents=True, exist_ok=True)
         mounts = {ccache: ("/ccache", "rw")}
         with self._engine.container(
-            self._image, mounts=mounts, owner=owner(self._target), network="none"
+            self._image, mounts=mounts, owner=owner(self._settings, self._target), network="none"
         ) as container:
             container.run(["mkdir", "-p", f"{TOP}/SOURCES", f"{TOP}/SPECS", f"{TOP}/NEEDS"])
             container.put(spec_path, f"{TOP}/SPECS")
@@ -179,7 +181,7 @@ class Job:
                 f"{TOP}/SPECS/{package.spec_file}"]  # fmt: skip
         name = f"{package.name}: rpmbuild"
         with self._progress.stage(name) as part:
-            started = time.monotonic()
+            started = self._clock.monotonic()
             log = out / "build.log"
             with log.open("w", encoding="utf-8") as handle:
                 handle.write(f"$ {shlex.join(argv)}\n")
@@ -192,7 +194,7 @@ class Job:
                 done = container.run(argv, env=env, on_line=line, keep=False)
             if done.code:
                 raise self._failure(container, package, log, done)
-            return time.monotonic() - started
+            return self._clock.monotonic() - started
 
     def _failure(
         self, container: Container, package: Package, log: Path, done: Result
@@ -200,7 +202,7 @@ class Job:
         """Keep the failed build root and the log; return an error that names both."""
         kept = log
         if self._keep_failed:
-            kept = paths.dist() / "logs" / f"{self._target.name}-{package.name}-build.log"
+            kept = self._settings.logs / f"{self._target.name}-{package.name}-build.log"
             kept.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(log, kept)
         if done.code in KILLED or not container.running:

@@ -6,12 +6,14 @@ has the target's macro files. rpm runs the shell commands in a spec's macros.
 
 from __future__ import annotations
 
+import functools
 import os
 import platform
 import re
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +27,8 @@ from sheepvirt.spec.switch import DISTRIBUTION
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from sheepvirt.core.settings import Settings
+    from sheepvirt.engine.engine import Engine
     from sheepvirt.model.builds import Evidence, Target
     from sheepvirt.spec.model import Intent
 
@@ -57,12 +61,19 @@ class Proof:
         return f"proven by {self.by}" if self.by else f"not proven: {self.why_not}"
 
 
+Ask = Callable[[bytes, "Target"], tuple[str, str]]  # the spec to which rpm, and its expansion
+
+
 class _Silent(Exception):
     """This rpm cannot answer; the message is the reason."""
 
 
-def prove(text: str, intent: Intent, target: Target) -> Proof:
+def prove(
+    settings: Settings, engine: Callable[[], Engine], text: str, intent: Intent, target: Target
+) -> Proof:
     """Expand ``text`` with a real rpm for ``target`` and check it against the intent.
+
+    ``engine`` returns the container engine; it is called only if this machine's rpm cannot answer.
 
     If one rpm refutes it, the next one is used too: this machine's rpm may lack macros that the
     target has.
@@ -70,7 +81,8 @@ def prove(text: str, intent: Intent, target: Target) -> Proof:
     copy = marked(PLACEHOLDER.sub("1", text)).encode(errors=BYTES)
     refuted: Proof | None = None
     reasons = []
-    for ask in (_local, _in_builder):
+    asks: tuple[Ask, ...] = (_local, functools.partial(_in_builder, settings, engine))
+    for ask in asks:
         try:
             by, expanded = ask(copy, target)
         except _Silent as reason:
@@ -136,17 +148,18 @@ def _local(copy: bytes, target: Target) -> tuple[str, str]:
     return by, done.stdout.decode(errors=BYTES)
 
 
-def _in_builder(copy: bytes, target: Target) -> tuple[str, str]:
+def _in_builder(
+    settings: Settings, ready_engine: Callable[[], Engine], copy: bytes, target: Target
+) -> tuple[str, str]:
     """Use the rpm of the target's builder image, if the engine has that image."""
-    # Imported here: the engine's client loads slowly, and a local rpmspec does not need it.
+    # Imported here: they load slowly, and a local rpmspec does not need them.
     from sheepvirt.builds import expansion
-    from sheepvirt.engine.engine import Engine
     from sheepvirt.images import recipes
 
     whose = f"{target.name}'s builder"
     try:
-        engine = Engine(seconds=SECONDS)
-        tag = recipes.tag_of(target, "builder")
+        engine = ready_engine().within(SECONDS)
+        tag = recipes.tag_of(settings, target, "builder")
         if engine.image_id(tag) is None:
             raise _Silent(f"the engine has no image of {whose}")
         with (

@@ -10,7 +10,6 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from sheepvirt.config import versions
-from sheepvirt.core import paths
 from sheepvirt.core.errors import SourceError, SpecError
 from sheepvirt.spec import adjust, by_intent, own_patches
 from sheepvirt.spec.draft import Draft
@@ -120,9 +119,8 @@ def _own(package: Package, name: str) -> Path:
 
 def intents(package: Package) -> dict[str, Intent]:
     """Return the intents of a package, by feature; sheepvirt's own specs need none."""
-    folder = paths.PATCHES / package.name
     return {
-        f.name: by_intent.load_intent(folder / f"{f.intent}.toml")
+        f.name: by_intent.load_intent(package.patches / f"{f.intent}.toml")
         for f in package.features
         if f.intent
     }

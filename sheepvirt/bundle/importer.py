@@ -17,17 +17,18 @@ from sheepvirt.bundle.lockfile import FORMAT, REQUIREMENTS, ImageRow, SourceRow
 from sheepvirt.config import inventory
 from sheepvirt.core import locks, paths
 from sheepvirt.core.errors import BundleError
-from sheepvirt.engine.engine import Engine
+from sheepvirt.core.files import sha256
 from sheepvirt.images import recipes
 from sheepvirt.model.builds import Shelf, Source, Target
-from sheepvirt.rpm import rpms
 from sheepvirt.sources import git, store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sheepvirt.bundle.archive import Archive
-    from sheepvirt.core.progress import Progress, Stage
+    from sheepvirt.core.progress import Stage
+    from sheepvirt.core.settings import Settings
+    from sheepvirt.run import Run
 
 BUILDER = "builder"
 
@@ -41,13 +42,14 @@ class Offline:
     words: tuple[str, ...]
 
 
-def use(path: Path, target: str, progress: Progress) -> Offline:
+def use(run: Run, path: Path, target: str) -> Offline:
     """Verify the bundle ``path``, then import its images and sources; return them.
 
     It must be for ``target``, unless that is "". Raises BundleError (it is truncated or changed,
     and nothing was imported; or it is for another target; or its builder image has another recipe
     than this checkout's), EngineError.
     """
+    progress = run.progress
     with progress.stage(f"check {path.name}") as stage:
         bundle = archive.read(path)
         stage.note = f"{len(bundle.lock.members)} members, {size_of(path)}"
@@ -61,27 +63,26 @@ def use(path: Path, target: str, progress: Progress) -> Offline:
             f"{path} is for target {lock.target!r}, not for {target!r}",
             hint=f"remove --target, or make another bundle: `invoke bundle {target}`",
         )
-    chosen = inventory.load_target(lock.target)
-    _compare(bundle, chosen, progress)
-    with locks.lock(f"target-{chosen.name}", progress):
-        engine = Engine()
+    chosen = inventory.load_target(run.settings, lock.target)
+    _compare(run, bundle, chosen)
+    with locks.lock(run.settings, f"target-{chosen.name}", progress, clock=run.clock):
         for row in lock.images:
-            if row.tag == recipes.tag_of(chosen, row.kind):
-                _load(engine, bundle, row, progress)
+            if row.tag == recipes.tag_of(run.settings, chosen, row.kind):
+                _load(run, bundle, row)
         with (
             disk_errors("its sources cannot be kept"),
             progress.stage("import the sources") as stage,
         ):
             for source in lock.sources:
-                _unpack(bundle, source, stage)
+                _unpack(run.settings, bundle, source, stage)
             stage.note = f"{len(lock.sources)} sources"
     shelf = Shelf(name=path.name, holds=frozenset((s.pin, s.file) for s in lock.sources))
     return Offline(target=chosen, shelf=shelf, words=lock.words)
 
 
-def _compare(bundle: Archive, target: Target, progress: Progress) -> None:
+def _compare(run: Run, bundle: Archive, target: Target) -> None:
     """Report how bundle and checkout differ. Raises BundleError: its builder does not fit."""
-    lock = bundle.lock
+    lock, progress = bundle.lock, run.progress
     here = git.own_revision()
     made_at, used_at = (r[:12] or "an unknown revision" for r in (lock.revision, here))
     tags = {row.kind: row.tag for row in lock.images}
@@ -92,7 +93,7 @@ def _compare(bundle: Archive, target: Target, progress: Progress) -> None:
     if {row.kind for row in lock.images} - set(recipes.kinds(target)):
         progress.say("  it has images that this checkout does not know; they are not loaded")
     for kind in recipes.kinds(target):
-        wanted = recipes.tag_of(target, kind)
+        wanted = recipes.tag_of(run.settings, target, kind)
         if tags.get(kind) == wanted:
             continue
         what = f"its {kind} image is {tags[kind]}" if kind in tags else f"it has no {kind} image"
@@ -113,16 +114,17 @@ def _compare(bundle: Archive, target: Target, progress: Progress) -> None:
             f"  it was made at {made_at}; the specs of this checkout, at {used_at}, are used"
         )
     pinned = next((m.sha256 for m in lock.members if m.name == REQUIREMENTS), "")
-    if pinned != rpms.sha256(paths.LOCK):
+    if pinned != sha256(paths.LOCK):
         progress.say(f"  its {REQUIREMENTS} differs from this checkout's")
 
 
-def _load(engine: Engine, bundle: Archive, row: ImageRow, progress: Progress) -> None:
+def _load(run: Run, bundle: Archive, row: ImageRow) -> None:
     """Load an image under its tag, unless the same image has it already."""
+    engine = run.engine
     there = engine.image_id(row.tag)
     if there and engine.layers(there) == row.layers:
         return
-    with progress.stage(f"load the {row.kind} image") as stage:
+    with run.progress.stage(f"load the {row.kind} image") as stage:
         ident = engine.load(bundle.content(row.member))
         if engine.layers(ident) != row.layers:
             raise BundleError(
@@ -132,19 +134,19 @@ def _load(engine: Engine, bundle: Archive, row: ImageRow, progress: Progress) ->
         engine.tag(ident, row.tag)
         stage.note = row.tag
     if there:
-        progress.say(f"  {row.tag} was another image here, which has lost its tag: {there}")
+        run.progress.say(f"  {row.tag} was another image here, which has lost its tag: {there}")
 
 
-def _unpack(bundle: Archive, row: SourceRow, stage: Stage) -> None:
+def _unpack(settings: Settings, bundle: Archive, row: SourceRow, stage: Stage) -> None:
     stage.line(f"{row.file} ({row.pin})")
     if not row.git:
-        store.put(Source(file=row.file, sha256=row.pin), bundle.content(row.member))
+        store.put(settings, Source(file=row.file, sha256=row.pin), bundle.content(row.member))
         return
     with tempfile.TemporaryDirectory() as scratch:
         file = Path(scratch) / "pack"
         with file.open("wb") as out:
             out.writelines(bundle.content(row.member))
-        git.unpack(row.pin, file)
+        git.unpack(settings, row.pin, file)
 
 
 @contextmanager

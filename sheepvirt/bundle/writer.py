@@ -26,18 +26,18 @@ from sheepvirt.bundle.lockfile import (
 )
 from sheepvirt.core import locks, paths
 from sheepvirt.core.errors import BundleError
+from sheepvirt.core.files import sha256
 from sheepvirt.core.signals import terminate_as_exception
-from sheepvirt.engine.engine import Engine
 from sheepvirt.images import recipes
-from sheepvirt.rpm import rpms
 from sheepvirt.sources import git
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from sheepvirt.core.progress import Progress
+    from sheepvirt.core.settings import Settings
     from sheepvirt.engine.container import Container
     from sheepvirt.model.builds import BuildPlan, Target
+    from sheepvirt.run import Run
 
 FAST = 3  # of gzip: 5 % larger than 6, in half the time
 # The repo files and keys of apt, yum and dnf.
@@ -63,7 +63,7 @@ class _Packer:
 
     def add(self, name: str, file: Path) -> str:
         """Add ``file`` as member ``name``; return the name."""
-        self.members.append(Member(name=name, size=file.stat().st_size, sha256=rpms.sha256(file)))
+        self.members.append(Member(name=name, size=file.stat().st_size, sha256=sha256(file)))
         self.files.append(file)
         return name
 
@@ -72,26 +72,26 @@ class _Packer:
         return self.scratch / f"{len(self.files)}"
 
 
-def default_path(target: Target) -> Path:
+def default_path(settings: Settings, target: Target) -> Path:
     """Return the default path of the bundle of ``target``."""
-    return paths.dist() / f"sheepvirt-{target.name}.tar"
+    return settings.dist / f"sheepvirt-{target.name}.tar"
 
 
-def make(target: Target, words: Sequence[str], path: Path, progress: Progress) -> Path:
+def make(run: Run, target: Target, words: Sequence[str], path: Path) -> Path:
     """Write a bundle with everything that ``build_rpms`` needs for ``words`` to ``path``.
 
     Missing images are made and missing sources fetched; for ``words`` see ``plan.request``. Raises
     PreflightError, SourceError, EngineError, ConfigError, BundleError; a former bundle is then
     unchanged.
     """
-    started = time.monotonic()
-    preflight.require(target, preflight.examine(target))
-    with locks.lock(f"target-{target.name}", progress):
-        engine = Engine()
-        engine.reap(owner(target))
+    settings, progress = run.settings, run.progress
+    started = run.clock.monotonic()
+    preflight.require(target, preflight.examine(run, target))
+    with locks.lock(settings, f"target-{target.name}", progress, clock=run.clock):
+        run.engine.reap(owner(settings, target))
         kinds = recipes.kinds(target)
-        tags = {kind: recipes.ensure(engine, target, kind, progress) for kind in kinds}
-        planned = execute.make_plan(target, words, tags[BUILDER], {})
+        tags = {kind: recipes.ensure(run, target, kind) for kind in kinds}
+        planned = execute.make_plan(settings, target, words, tags[BUILDER], {})
         for choice in planned.choices:
             progress.say(f"  {choice.sentence}")
         with (
@@ -100,20 +100,20 @@ def make(target: Target, words: Sequence[str], path: Path, progress: Progress) -
             _scratch(path) as scratch,
         ):
             packer = _Packer(Path(scratch))
-            job = Job(engine, target, tags[BUILDER], packer.scratch, progress)
+            job = Job(run, target, tags[BUILDER], packer.scratch)
             lock = Lock(
                 target=target.name,
                 version=paths.version(),
                 revision=git.own_revision(),
-                made=time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()),
+                made=time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(run.clock.now())),
                 words=tuple(words),
-                sources=tuple(_pack_sources(planned, job, packer, progress)),
+                sources=tuple(_pack_sources(run, planned, job, packer)),
                 packages=tuple(
                     PackageRow(name=row.package.name, version=row.package.version, key=row.key)
                     for row in planned.builds
                 ),
-                installed=_pack_repos(engine, target, tags[BUILDER], packer, progress),
-                images=tuple(_pack_image(engine, k, tags[k], packer, progress) for k in kinds),
+                installed=_pack_repos(run, target, tags[BUILDER], packer),
+                images=tuple(_pack_image(run, k, tags[k], packer) for k in kinds),
                 members=tuple(packer.members),
             )
             with progress.stage("write the bundle") as stage:
@@ -121,7 +121,7 @@ def make(target: Target, words: Sequence[str], path: Path, progress: Progress) -
                 stage.note = size_of(path)
     progress.say(
         f"bundle: {path}: {len(lock.images)} images, {len(lock.sources)} sources, {size_of(path)}, "
-        f"in {time.monotonic() - started:.0f} s"
+        f"in {run.clock.monotonic() - started:.0f} s"
     )
     progress.say(f"  lock: sha256 {seal} (compare: `build-rpms --from-bundle` prints it, too)")
     return path
@@ -137,11 +137,9 @@ def _scratch(path: Path) -> Iterator[str]:
         yield folder
 
 
-def _pack_sources(
-    planned: BuildPlan, job: Job, packer: _Packer, progress: Progress
-) -> Iterable[SourceRow]:
+def _pack_sources(run: Run, planned: BuildPlan, job: Job, packer: _Packer) -> Iterable[SourceRow]:
     seen: set[str] = set()
-    with progress.stage("bundle the sources") as stage:
+    with run.progress.stage("bundle the sources") as stage:
         for row in planned.builds:
             for source in row.package.sources:
                 if source.pin in seen:
@@ -151,7 +149,7 @@ def _pack_sources(
                 file = job.fetch(source, stage)
                 if source.git:
                     file = packer.new()
-                    git.pack(source.git, file)
+                    git.pack(run.settings, source.git, file)
                 member = packer.add(member_name("sources", source.pin[:12], name), file)
                 yield SourceRow(
                     package=row.package.name,
@@ -164,12 +162,12 @@ def _pack_sources(
 
 
 def _pack_repos(
-    engine: Engine, target: Target, image: str, packer: _Packer, progress: Progress
+    run: Run, target: Target, image: str, packer: _Packer
 ) -> dict[str, tuple[str, ...]]:
     """Add the builder's repo files and keys; return the names of its installed packages."""
     with (
-        progress.stage("bundle repos, keys and requirements") as stage,
-        engine.container(image, owner=owner(target), network="none") as container,
+        run.progress.stage("bundle repos, keys and requirements") as stage,
+        run.engine.container(image, owner=owner(run.settings, target), network="none") as container,
     ):
         found = container.run(["find", *REPO_FILES, "-type", "f"]).stdout.splitlines()
         if not found:  # the exit code is useless: no image has all of them
@@ -194,13 +192,12 @@ def _names(container: Container, argv: Sequence[str]) -> tuple[str, ...]:
     return tuple(sorted(container.run(argv, check=True).stdout.split()))
 
 
-def _pack_image(
-    engine: Engine, kind: str, tag: str, packer: _Packer, progress: Progress
-) -> ImageRow:
+def _pack_image(run: Run, kind: str, tag: str, packer: _Packer) -> ImageRow:
+    engine = run.engine
     ident = engine.image_id(tag)
     if ident is None:
         raise BundleError(f"image {tag} is gone", hint="run the command again")
-    with progress.stage(f"bundle the {kind} image") as stage:
+    with run.progress.stage(f"bundle the {kind} image") as stage:
         file = packer.new()
         with (
             file.open("wb") as raw,

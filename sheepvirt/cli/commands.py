@@ -6,6 +6,7 @@ Thin: each task reads its arguments and calls ``sheepvirt``. The one place that 
 from __future__ import annotations
 
 import functools
+import os
 import subprocess
 import sys
 import time
@@ -17,14 +18,16 @@ from invoke import Collection, Context, Exit, Program, task
 from sheepvirt import pipeline
 from sheepvirt.bootstrap import rehearsal
 from sheepvirt.bootstrap import runner as bootstrapping
-from sheepvirt.builds import execute, preflight
+from sheepvirt.builds import execute, preflight, repo
 from sheepvirt.bundle import importer, writer
 from sheepvirt.cli import report
 from sheepvirt.config import catalog, inventory
-from sheepvirt.core import paths
+from sheepvirt.core import paths, settings
 from sheepvirt.core.errors import PreflightError, SheepvirtError, VerifyError
 from sheepvirt.core.progress import Progress
 from sheepvirt.engine import machine
+from sheepvirt.engine.engine import Engine
+from sheepvirt.run import Run
 from sheepvirt.verify import trace as tracing
 from sheepvirt.verify import verification as verifying
 from sheepvirt.verify.controls import control_runner
@@ -48,28 +51,32 @@ def command(function: Callable[..., Any]) -> Callable[..., Any]:
     return wrapper
 
 
-def _progress(name: str) -> Progress:
-    stamp = time.strftime("%Y%m%d-%H%M%S")
-    return Progress(log=paths.dist() / "logs" / f"{stamp}-{name}.log")
+def start(name: str) -> Run:
+    """Return what the command ``name`` works with. Only here is the environment read."""
+    chosen = settings.from_environment(os.environ)
+    log = chosen.logs / f"{time.strftime('%Y%m%d-%H%M%S')}-{name}.log"
+    progress = Progress(log=log, live="CI" not in os.environ)
+    return Run(settings=chosen, engine=Engine(), progress=progress)
 
 
 @task
 @command
 def engine(_c: Context) -> None:
     """Install and start the Docker Engine if it is not running (needs root)."""
-    machine.ensure(_progress("engine"))
+    run = start("engine")
+    machine.ensure(run.settings, run.progress, run.clock)
 
 
 @task(help={"target": "check only this target; without it, every target"}, positional=[])
 @command
 def doctor(_c: Context, target: str = "") -> None:
     """Check what each target needs of this machine and its network; print fixes."""
-    progress = _progress("doctor")
+    run = start("doctor")
     able = []
-    for name in [target] if target else catalog.target_names():
-        one = inventory.load_target(name)
-        found = preflight.examine(one)
-        report.findings(progress, one, found)
+    for name in [target] if target else catalog.target_names(run.settings):
+        one = inventory.load_target(run.settings, name)
+        found = preflight.examine(run, one)
+        report.findings(run.progress, one, found)
         able += [name] if all(finding.ok for finding in found) else []
     if not able:
         raise Exit(code=PreflightError.exit_code)
@@ -98,23 +105,24 @@ def build_rpms(
     from_bundle: str = "",
 ) -> None:
     """Patch the spec, prove it, build the RPMs in a container, publish the repo in dist/TARGET."""
-    progress = _progress("build-rpms")
+    run = start("build-rpms")
     if from_bundle:
-        offline = importer.use(Path(from_bundle), target, progress)
+        offline = importer.use(run, Path(from_bundle), target)
         chosen, shelf = offline.target, offline.shelf
-        pipeline.say_unproven(chosen, progress)
+        pipeline.say_unproven(chosen, run.progress)
         why = f"target {chosen.name}: {offline.shelf.name} is for it ({chosen.summary})"
         package = package or list(offline.words)
     else:
-        chosen, why = pipeline.choose_target(target, progress)
+        chosen, why = pipeline.choose_target(run, target)
         shelf = None
     if explain:
-        report.plan(progress, execute.explain(chosen, package, source, shelf))
+        planned = execute.explain(run.settings, chosen, package, source, shelf)
+        report.plan(run.progress, planned)
         return
-    records = execute.build_rpms(chosen, package, progress, source, shelf)
-    report.builds(progress, chosen, records)
-    progress.write_timings(paths.dist() / "timings.json")
-    progress.say(why)
+    records = execute.build_rpms(run, chosen, package, source, shelf)
+    report.builds(run.progress, chosen, repo.home(run.settings, chosen.name), records)
+    run.progress.write_timings(run.settings.timings)
+    run.progress.say(why)
 
 
 @task(
@@ -129,10 +137,10 @@ def build_rpms(
 @command
 def bundle(_c: Context, target: str, package: list[str], output: str = "") -> None:
     """Write images, sources, repos, keys and a lock to one file, for builds without a network."""
-    progress = _progress("bundle")
-    chosen, _ = pipeline.choose_target(target, progress)
-    path = Path(output) if output else writer.default_path(chosen)
-    writer.make(chosen, package, path, progress)
+    run = start("bundle")
+    chosen, _ = pipeline.choose_target(run, target)
+    path = Path(output) if output else writer.default_path(run.settings, chosen)
+    writer.make(run, chosen, package, path)
 
 
 @task(
@@ -145,13 +153,13 @@ def bundle(_c: Context, target: str, package: list[str], output: str = "") -> No
 @command
 def bootstrap(_c: Context, host: str, plan: bool = False) -> None:
     """Bring HOST to its desired state over SSH; a second run changes nothing."""
-    progress = _progress("bootstrap")
-    wanted = inventory.load_host(host)
-    pipeline.say_unproven(catalog.load_target(wanted.target), progress)
-    changes = bootstrapping.bootstrap(wanted, plan=plan, progress=progress)
-    report.changes(progress, wanted, changes, plan=plan)
+    run = start("bootstrap")
+    wanted = inventory.load_host(run.settings, host)
+    pipeline.say_unproven(catalog.load_target(run.settings, wanted.target), run.progress)
+    changes = bootstrapping.bootstrap(run, wanted, plan=plan)
+    report.changes(run.progress, wanted, changes, plan=plan)
     if not plan:
-        progress.write_timings(paths.dist() / "timings.json")
+        run.progress.write_timings(run.settings.timings)
 
 
 @task(
@@ -165,13 +173,13 @@ def bootstrap(_c: Context, host: str, plan: bool = False) -> None:
 @command
 def verify(_c: Context, host: str, reboot: bool = True, prove: bool = False) -> None:
     """Prove that HOST works with testinfra, before and after a reboot. Writes JUnit XML."""
-    progress = _progress("verify")
+    run = start("verify")
+    wanted = inventory.load_host(run.settings, host)
     if prove:
-        control_runner.prove(inventory.load_host(host), progress, report)
+        control_runner.prove(run, wanted, report)
         return
-    wanted = inventory.load_host(host)
-    pipeline.say_unproven(catalog.load_target(wanted.target), progress)
-    verifying.verify(wanted, reboot=reboot, progress=progress, display=report)
+    pipeline.say_unproven(catalog.load_target(run.settings, wanted.target), run.progress)
+    verifying.verify(run, wanted, reboot=reboot, display=report)
 
 
 @task(
@@ -181,9 +189,9 @@ def verify(_c: Context, host: str, reboot: bool = True, prove: bool = False) -> 
 @command
 def why(_c: Context, host: str, package: str) -> None:
     """Trace PACKAGE from the running HOST back to its RPMs, build, spec diff, sources and tests."""
-    progress = _progress("why")
-    links = tracing.trace(inventory.load_host(host), package)
-    report.chain(progress, f"why {package} on {host}", links)
+    run = start("why")
+    links = tracing.trace(run, inventory.load_host(run.settings, host), package)
+    report.chain(run.progress, f"why {package} on {host}", links)
     broken = [link.what for link in links if not link.ok]
     if broken:
         raise VerifyError(
@@ -192,11 +200,13 @@ def why(_c: Context, host: str, package: str) -> None:
         )
 
 
-def _everything(host: str, progress: Progress, from_bundle: Path | None = None) -> None:
-    done = pipeline.everything(host, progress, report, from_bundle)
-    report.builds(progress, done.target, done.records)
-    report.changes(progress, done.host, done.changes, plan=False)
-    report.summary(progress, done.target, done.host, done.records, done.outcome)
+def _everything(run: Run, host: str, from_bundle: Path | None = None) -> None:
+    done = pipeline.everything(run, host, report, from_bundle)
+    report.builds(
+        run.progress, done.target, repo.home(run.settings, done.target.name), done.records
+    )
+    report.changes(run.progress, done.host, done.changes, plan=False)
+    report.summary(run.progress, done.target, done.host, done.records, done.outcome)
 
 
 @task(
@@ -209,30 +219,32 @@ def _everything(host: str, progress: Progress, from_bundle: Path | None = None) 
 @command
 def everything(_c: Context, host: str = "tahiti", from_bundle: str = "") -> None:
     """Do the whole job, as `make` does: RPMs, repo, host, guest, verification, summary."""
-    _everything(host, _progress("all"), Path(from_bundle) if from_bundle else None)
+    _everything(start("all"), host, Path(from_bundle) if from_bundle else None)
 
 
 @task(help={"host": "a name of host/inventory.toml"})
 @command
 def nightly(_c: Context, host: str = "tahiti") -> None:
     """Do the whole job on a new rehearsal host; the artifacts are in dist/."""
-    wanted = inventory.load_host(host)
+    run = start("nightly")
+    wanted = inventory.load_host(run.settings, host)
     if wanted.rehearsal:
-        rehearsal.remove(wanted)
-    _everything(host, _progress("nightly"))
+        rehearsal.remove(run, wanted)
+    _everything(run, host)
 
 
 @task(positional=["host"], help={"host": "a rehearsal host of host/inventory.toml"})
 @command
 def destroy(_c: Context, host: str) -> None:
     """Remove a rehearsal host: its container, key and pinned host key."""
-    wanted = inventory.load_host(host)
+    run = start("destroy")
+    wanted = inventory.load_host(run.settings, host)
     if not wanted.rehearsal:
         raise Exit(f"error: {host} is a real machine; only rehearsal hosts are removed", code=2)
-    rehearsal.remove(wanted)
+    rehearsal.remove(run, wanted)
 
 
-def _run(*argv: str) -> None:
+def _in_checkout(*argv: str) -> None:
     """Run a program of this Python's environment in the checkout."""
     if not paths.IN_CHECKOUT:
         raise Exit("error: the tests are in the checkout alone; run this command there", code=2)
@@ -246,17 +258,17 @@ def _run(*argv: str) -> None:
 @task
 def check(_c: Context) -> None:
     """Run the fast part of the tests: format, lint, imports, strict types, unit tests."""
-    _run("ruff", "format", "--check", ".")
-    _run("ruff", "check", ".")
-    _run("lint-imports")
-    _run("mypy")
-    _run("pytest", "-q", "-n", "auto", "tests/unit")
+    _in_checkout("ruff", "format", "--check", ".")
+    _in_checkout("ruff", "check", ".")
+    _in_checkout("lint-imports")
+    _in_checkout("mypy")
+    _in_checkout("pytest", "-q", "-n", "auto", "tests/unit")
 
 
 @task(pre=[check])
 def test(_c: Context) -> None:
     """Run all tests, also the end-to-end tests (needs the engine)."""
-    _run("pytest", "-q", "--durations=10", "tests/pipeline")
+    _in_checkout("pytest", "-q", "--durations=10", "tests/pipeline")
 
 
 namespace = Collection(

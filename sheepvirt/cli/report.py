@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from sheepvirt.core import paths
 from sheepvirt.model import standin
 from sheepvirt.model.enums import CheckResult
 from sheepvirt.model.hosts import Change, Check, Host, Link, VerifyOutcome
@@ -17,6 +16,7 @@ from sheepvirt.sources import local
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
+    from pathlib import Path
 
     from sheepvirt.core.progress import Progress
     from sheepvirt.model.builds import BuildPlan, BuildRecord, Target
@@ -48,8 +48,8 @@ def plan(progress: Progress, planned: BuildPlan) -> None:
     progress.console.print(table)
 
 
-def builds(progress: Progress, target: Target, records: Sequence[BuildRecord]) -> None:
-    """Print the result of each package, and the evidence of every gate."""
+def builds(progress: Progress, target: Target, repo: Path, records: Sequence[BuildRecord]) -> None:
+    """Print the result of each package in ``repo``, and the evidence of every gate."""
     title = f"RPMs of {target.name} ({target.dist})"
     table = _table(title, "package", "version", "RPMs", "seconds", "note")
     for record in records:
@@ -68,7 +68,7 @@ def builds(progress: Progress, target: Target, records: Sequence[BuildRecord]) -
         package += UNPINNED if e.package in unpinned else ""
         _add(table, e.gate, package, e.feature, e.claim, observed, seen)
     progress.console.print(table)
-    progress.say(f"repo: {paths.dist() / target.name}")
+    progress.say(f"repo: {repo}")
     for line in local.sentences(records):
         progress.say(line)
 

@@ -17,15 +17,15 @@ from typing import TYPE_CHECKING
 
 from sheepvirt.builds import spec_proof
 from sheepvirt.config import catalog
-from sheepvirt.core import output, paths
+from sheepvirt.core import output, settings
 from sheepvirt.core.errors import NotProvenError, SheepvirtError, SpecError
 from sheepvirt.spec.by_intent import load_intent, patch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sheepvirt.model.builds import Target
-    from sheepvirt.spec.model import Intent, Patched
+    from sheepvirt.engine.engine import Engine
+    from sheepvirt.spec.model import Patched
 
 NOT_PROVEN = 3
 
@@ -35,14 +35,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = _arguments(arguments)
     name = "standard input" if given.file == Path("-") else given.file.name
     at = name
+    chosen = settings.from_environment(os.environ)
     try:
-        target = catalog.load_target(given.target)
-        intent = load_intent(paths.PATCHES / "libvirt" / "enable-sheepdog.toml")
+        target = catalog.load_target(chosen, given.target)
+        intent = load_intent(chosen.patches / "libvirt" / "enable-sheepdog.toml")
         at = name if given.file == Path("-") else str(given.file)
         text = _read_bytes(given.file).decode("utf-8", "surrogateescape")
         macros = {"_target_cpu": target.arch, **target.macros}
         patched = patch(text, intent, macros, name=name)
-        judged = _proof(patched, intent, target, name, required=given.require_proof)
+        judged = spec_proof.prove(chosen, _engine, patched.text, intent, target)
+        _judge(judged, patched, name, required=given.require_proof)
         output.write(patched.text.encode("utf-8", "surrogateescape"))
     except SheepvirtError as error:
         output.complain(f"error: {error}")
@@ -84,11 +86,15 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def _proof(
-    patched: Patched, intent: Intent, target: Target, name: str, *, required: bool
-) -> spec_proof.Proof:
-    """Prove the patched spec with rpm. Raises SpecError (rpm refutes it), NotProvenError."""
-    judged = spec_proof.prove(patched.text, intent, target)
+def _engine() -> Engine:
+    """Return the container engine. Its client loads slowly, and most specs need none."""
+    from sheepvirt.engine.engine import Engine
+
+    return Engine()
+
+
+def _judge(judged: spec_proof.Proof, patched: Patched, name: str, *, required: bool) -> None:
+    """Raise SpecError (rpm refutes the patched spec) or NotProvenError."""
     if judged.refuted:
         said = "; ".join(f"{one.claim}: {one.observed}" for one in judged.refuted)
         raise SpecError(
@@ -99,7 +105,6 @@ def _proof(
         raise NotProvenError(
             f"{name}: {judged.sentence}", hint="install rpmspec (Debian: `apt-get install rpm`)"
         )
-    return judged
 
 
 def _read_bytes(file: Path) -> bytes:

@@ -9,13 +9,14 @@ sheepvirt's RPMs: those in a repo of sheepvirt, and those built for a rehearsal.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sheepvirt.config import catalog
-from sheepvirt.core import output, paths
+from sheepvirt.core import output, paths, settings
 from sheepvirt.core.errors import ConfigError, SheepvirtError
 from sheepvirt.rpm import traits
 from sheepvirt.rpm.old_tools import check, check_metadata
@@ -35,8 +36,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--target", required=True, help="a folder of containers/")
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE_OR_REPO")
     given = parser.parse_args(arguments)
+    chosen = settings.from_environment(os.environ)
     try:
-        target = catalog.load_target(given.target)
+        target = catalog.load_target(chosen, given.target)
+        rehearsals = _rehearsals(chosen)
         if target.ceilings is None:
             raise ConfigError(
                 f"target {target.name!r} has no [ceilings]: its tools read every RPM built here",
@@ -45,17 +48,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SheepvirtError as error:
         output.complain(f"error: {error}")
         return 2
-    return max(_report(path, target) for path in given.files)
+    return max(_report(path, target, rehearsals) for path in given.files)
 
 
-def _report(path: Path, target: Target) -> int:
+def _report(path: Path, target: Target, rehearsals: tuple[str, ...]) -> int:
     """Print the violations of a file or repo; report broken files and continue."""
     code = 0
     parts: list[Callable[[], list[Violation]]] = []
     try:
-        ours = (path / paths.MANIFEST).is_file()
+        published = (path / paths.MANIFEST).is_file()
         for file in traits.rpm_files(path):
-            parts.append(partial(_check_file, file, target, ours=ours))
+            ends = ("",) if published else rehearsals
+            parts.append(partial(_check_file, file, target, ends))
     except SheepvirtError as error:
         output.complain(f"error: {error}")
         return 2
@@ -72,15 +76,15 @@ def _report(path: Path, target: Target) -> int:
     return code
 
 
-def _check_file(path: Path, target: Target, *, ours: bool) -> list[Violation]:
+def _check_file(path: Path, target: Target, own_ends: tuple[str, ...]) -> list[Violation]:
+    """Check one RPM. It is sheepvirt's own if its release has one of these ends."""
     rpm = traits.read(path)
-    return check(rpm, target, ours=ours or rpm.release.endswith(_rehearsals()))
+    return check(rpm, target, ours=rpm.release.endswith(own_ends))
 
 
-@cache
-def _rehearsals() -> tuple[str, ...]:
+def _rehearsals(chosen: settings.Settings) -> tuple[str, ...]:
     """Return the %dist of the targets that are no distribution: only sheepvirt builds for them."""
-    targets = map(catalog.load_target, catalog.target_names())
+    targets = (catalog.load_target(chosen, name) for name in catalog.target_names(chosen))
     return tuple(target.dist for target in targets if target.ceilings is None)
 
 

@@ -6,7 +6,6 @@ import re
 from typing import TYPE_CHECKING
 
 from sheepvirt.config import target_settings, versions
-from sheepvirt.core import paths
 from sheepvirt.core.errors import ConfigError, suggest
 from sheepvirt.core.tables import Table, pick, read_toml
 from sheepvirt.model.builds import (
@@ -24,7 +23,10 @@ from sheepvirt.model.enums import Init
 from sheepvirt.model.targets import Ceilings
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
+
+    from sheepvirt.core.settings import Settings
 
 # Only gzip, as in el6: yum 3.2.29 knows no other compression of metadata.
 CREATEREPO = ("createrepo_c", "--general-compress-type=gz", "--compatibility")
@@ -36,22 +38,22 @@ def _names(folder: Path, file: str) -> list[str]:
     return sorted(p.parent.name for p in folder.glob(f"*/{file}"))
 
 
-def target_names() -> list[str]:
+def target_names(settings: Settings) -> list[str]:
     """Return the names of all targets."""
-    return _names(paths.CONTAINERS, "target.toml")
+    return _names(settings.containers, "target.toml")
 
 
-def package_names() -> list[str]:
+def package_names(settings: Settings) -> list[str]:
     """Return the names of all packages."""
-    return _names(paths.SPECS, "package.toml")
+    return _names(settings.specs, "package.toml")
 
 
-def load_target(name: str) -> Target:
+def load_target(settings: Settings, name: str) -> Target:
     """Read ``containers/<name>/target.toml`` and the user's own settings of that target.
 
     Raises UnknownNameError, ConfigError.
     """
-    folder = paths.CONTAINERS / pick("target", name, target_names())
+    folder = settings.containers / pick("target", name, target_names(settings))
     table = read_toml(folder / "target.toml")
     keys = target_settings.keys(table)
     target = Target(
@@ -86,7 +88,7 @@ def load_target(name: str) -> Target:
             "release", "is missing, and so is 'suite'",
             hint="add release = …, the start of /etc/redhat-release in its image",
         )  # fmt: skip
-    return target_settings.with_user_settings(target, target_names())
+    return target_settings.with_user_settings(target, settings.user_config, target_names(settings))
 
 
 def _check_kernel_modules(target: Target, table: Table) -> None:
@@ -193,10 +195,10 @@ def _added_file(table: Table) -> AddedFile:
     return added
 
 
-def _macros(table: Table) -> dict[str, dict[str, str]]:
+def _macros(table: Table, targets: Sequence[str]) -> dict[str, dict[str, str]]:
     """Return ``[macros.<target>]``: a version's rpm macros, which override the target's."""
     group = table.table("macros")
-    rows = {pick("target", name, target_names()): group.macros(name) for name in group.names()}
+    rows = {pick("target", name, targets): group.macros(name) for name in group.names()}
     group.done()
     return rows
 
@@ -212,7 +214,7 @@ def _pattern(table: Table, key: str, groups: int = 0) -> str:
     return text
 
 
-def _feature(name: str, table: Table) -> Feature:
+def _feature(name: str, table: Table, targets: Sequence[str]) -> Feature:
     feature = Feature(
         name=name,
         intent=table.get("intent", str, ""),
@@ -224,7 +226,7 @@ def _feature(name: str, table: Table) -> Feature:
         rpm_requires_by=table.get("rpm_requires_by", str, ""),
         rpm_text=table.get("rpm_text", str, ""),
         host_line=table.get("host_line", str, ""),
-        targets=tuple(pick("target", t, target_names()) for t in table.strings("targets")),
+        targets=tuple(pick("target", t, targets) for t in table.strings("targets")),
     )
     table.done()
     if not feature.intent and not feature.spec_text:
@@ -237,31 +239,33 @@ def _feature(name: str, table: Table) -> Feature:
     return feature
 
 
-def load_package(name: str, version: str = "") -> Package:
+def load_package(settings: Settings, name: str, version: str = "") -> Package:
     """Read one version of a package from its folder; without ``version``, the default one.
 
     See config/versions.py. Raises UnknownNameError, ConfigError.
     """
-    folder = paths.SPECS / pick("package", name, package_names())
+    folder = settings.specs / pick("package", name, package_names(settings))
     version, table = versions.table(folder, version)
+    targets = target_names(settings)
     package = Package(
         name=name,
         version=table.get("version", str),
         spec=table.get("spec", str),
         spec_from=table.get("spec_from", str),
         sources=tuple(_source(t) for t in table.array("sources")),
-        features=tuple(_feature(n, t) for n, t in table.tables("features")),
+        features=tuple(_feature(n, t, targets) for n, t in table.tables("features")),
         needs=table.strings("needs"),
         targets=table.strings("targets"),
         rpmbuild_args=table.strings("rpmbuild_args"),
         install=table.strings("install"),
         stand_in=table.get("stand_in", str, ""),
         folder=folder,
+        patches=settings.patches / name,
         files=table.strings("files"),
         stands_in_for=table.get("stands_in_for", str, ""),
         adjust=_adjustment(table.table("adjust")),
         versions=versions.known(folder) or (version,),
-        macros=_macros(table),
+        macros=_macros(table, targets),
         init=table.one_of("init", Init, None, hint=INIT_HINT),
         unpack=table.strings("unpack"),
         kernel_module=table.get("kernel_module", str, ""),

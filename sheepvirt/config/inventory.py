@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sheepvirt.config import catalog
-from sheepvirt.core import paths
 from sheepvirt.core.errors import ConfigError
 from sheepvirt.core.tables import Table, pick, read_toml
 from sheepvirt.model.enums import Datapath, Disk, Init
@@ -16,8 +15,8 @@ from sheepvirt.model.hosts import Dependencies, Guest, Host
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
+    from sheepvirt.core.settings import Settings
     from sheepvirt.model.builds import Target
 
 DISK_HINT = "use 'sheepdog' (a VDI of the host's cluster) or 'file' (a raw file on the host)"
@@ -206,28 +205,28 @@ def _check_addresses(host: Host, table: Table) -> None:
             )
 
 
-def load_hosts(path: Path | None = None) -> dict[str, Host]:
+def load_hosts(settings: Settings) -> dict[str, Host]:
     """Read the inventory; return its hosts by name. Raises ConfigError."""
-    table = read_toml(path or paths.inventory())
+    table = read_toml(settings.inventory)
     hosts = {name: _host(name, t) for name, t in table.tables("hosts")}
     table.done()
     return hosts
 
 
-def load_host(name: str, path: Path | None = None) -> Host:
+def load_host(settings: Settings, name: str) -> Host:
     """Read one host of the inventory. Raises UnknownNameError, ConfigError."""
-    hosts = load_hosts(path)
+    hosts = load_hosts(settings)
     return hosts[pick("host", name, hosts)]
 
 
-def load_target(name: str) -> Target:
+def load_target(settings: Settings, name: str) -> Target:
     """Return a target with the macros that its hosts set (``host_macros`` of its target.toml).
 
     All hosts of a target get the same RPMs. Raises ConfigError (their values differ),
     UnknownNameError.
     """
-    target = catalog.load_target(name)
-    return for_hosts(target, load_hosts().values()) if target.host_macros else target
+    target = catalog.load_target(settings, name)
+    return for_hosts(target, load_hosts(settings).values()) if target.host_macros else target
 
 
 def for_hosts(target: Target, hosts: Iterable[Host]) -> Target:
@@ -248,9 +247,9 @@ def for_hosts(target: Target, hosts: Iterable[Host]) -> Target:
     return replace(target, macros={**target.macros, **given})
 
 
-def load_dependencies() -> Dependencies:
+def load_dependencies(settings: Settings) -> Dependencies:
     """Read ``host/dependencies.toml``. Raises ConfigError."""
-    table = read_toml(paths.HOST / "dependencies.toml")
+    table = read_toml(settings.host / "dependencies.toml")
     found = Dependencies(
         packages=table.strings("packages"),
         services=table.strings("services"),

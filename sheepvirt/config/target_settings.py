@@ -1,6 +1,6 @@
 """The base of a target (images, rootfs, repos, keys), and the user's own settings of it.
 
-The user's file (``paths.user_config``) has a table for each target, with the same keys as
+The user's file (``Settings.user_config``) has a table for each target, with the same keys as
 ``target.toml``. So nobody has to edit the checkout on a closed network::
 
     [el6]
@@ -17,7 +17,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sheepvirt.core import paths
 from sheepvirt.core.errors import ConfigError
 from sheepvirt.core.tables import Table, pick, read_toml
 from sheepvirt.model.targets import Image, Rootfs, RpmKey, YumRepo
@@ -109,13 +108,12 @@ def repos(table: Table, known: Mapping[str, RpmKey]) -> tuple[YumRepo, ...]:
     return tuple(found)
 
 
-def with_user_settings(target: Target, targets: Sequence[str]) -> Target:
-    """Return ``target`` with the settings of the user's file, if there is one.
+def with_user_settings(target: Target, path: Path, targets: Sequence[str]) -> Target:
+    """Return ``target`` with the settings of the user's file ``path``, if there is one.
 
     ``targets`` has the names of all targets; the file may have a table for each. Raises
     ConfigError.
     """
-    path = paths.user_config()
     if not path.exists():
         return target
     file = read_toml(path)

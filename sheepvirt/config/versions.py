@@ -15,7 +15,6 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from sheepvirt.core import paths
 from sheepvirt.core.errors import ConfigError, UnknownNameError, suggest
 from sheepvirt.core.tables import Table, read_data
 
@@ -82,7 +81,7 @@ def own_file(folder: Path, version: str, name: str) -> Path:
 
 def patches(package: Package) -> list[Path]:
     """Return the patches for a package's sources, in the order of application."""
-    folder = paths.PATCHES / package.name
+    folder = package.patches
     return [*sorted(folder.glob("*.patch")), *sorted((folder / package.version).glob("*.patch"))]
 
 
@@ -94,7 +93,7 @@ def files(package: Package) -> list[Path]:
     others = {v for v in package.versions if v != package.version}
     others |= {f"{v}.toml" for v in others}
     found: list[Path] = []
-    for folder in (package.folder, paths.PATCHES / package.name):
+    for folder in (package.folder, package.patches):
         for path in sorted(folder.rglob("*")):
             parts = path.relative_to(folder).parts
             left = parts[0] in others or any(p == "__pycache__" or p[0] == "." for p in parts)

@@ -8,50 +8,62 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from sheepvirt.core import paths
+from sheepvirt.core import files
+from sheepvirt.core.clock import SYSTEM, Clock
 from sheepvirt.core.errors import LockedError
+from sheepvirt.core.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from sheepvirt.core.progress import Progress
+    from sheepvirt.core.settings import Settings
 
 
-def path_of(name: str) -> Path:
+def path_of(settings: Settings, name: str) -> Path:
     """Return the file of lock ``name``."""
-    return paths.state() / "locks" / f"{name}.lock"
+    return settings.state / "locks" / f"{name}.lock"
 
 
 @contextmanager
-def lock(name: str, progress: Progress, *, wait: float = 1800.0) -> Iterator[None]:
+def lock(
+    settings: Settings,
+    name: str,
+    progress: Progress,
+    *,
+    wait: float = 1800.0,
+    clock: Clock = SYSTEM,
+) -> Iterator[None]:
     """Hold the machine-wide lock ``name`` (such as ``host-tahiti``).
 
     Waits at most ``wait`` seconds for another run and says who holds the lock; then raises
     LockedError. flock(2) frees the lock when its holder dies, so a killed run leaves no stale one.
     """
-    path = path_of(name)
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path = path_of(settings, name)
+    files.private_folder(path.parent)
     with path.open("a+", encoding="utf-8") as handle:
-        deadline = time.monotonic() + wait
-        said = False
-        while True:
+        said: list[str] = []
+
+        def take() -> bool:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
             except BlockingIOError:
-                holder = path.read_text(encoding="utf-8").strip() or "another run"
-                if time.monotonic() >= deadline:
-                    raise LockedError(
-                        f"{name} is in use by {holder}",
-                        hint="wait for that run to end, then run this command again",
-                    ) from None
                 if not said:
-                    progress.say(f"  waiting: {name} is in use by {holder}")
-                    said = True
-                time.sleep(0.5)
+                    said.append(path.read_text(encoding="utf-8").strip() or "another run")
+                    progress.say(f"  waiting: {name} is in use by {said[0]}")
+                return False
+            return True
+
+        if not wait_until(take, bool, clock=clock, seconds=wait, every=0.5):
+            holder = path.read_text(encoding="utf-8").strip() or "another run"
+            raise LockedError(
+                f"{name} is in use by {holder}",
+                hint="wait for that run to end, then run this command again",
+            )
+        since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(clock.now()))
         handle.truncate(0)
-        handle.write(f"process {os.getpid()}, started {time.strftime('%Y-%m-%d %H:%M:%S')}\n")
+        handle.write(f"process {os.getpid()}, started {since}\n")
         handle.flush()
         try:
             yield

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from contextlib import contextmanager
@@ -14,6 +13,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.syntax import Syntax
 from rich.text import Text
+
+from sheepvirt.core import files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,9 +56,13 @@ class Stage:
 class Progress:
     """Runs stages, nested or in sequence, and records the duration of each."""
 
-    def __init__(self, log: Path | None = None, console: Console | None = None) -> None:
+    def __init__(
+        self, log: Path | None = None, console: Console | None = None, *, live: bool = True
+    ) -> None:
+        """Write to ``log``, if given; with ``live``, show a live line on a terminal."""
         self.console = console or Console(highlight=False, soft_wrap=True)
         self.timings: list[Timing] = []
+        self._live = live and self.console.is_terminal
         self._depth = 0
         self._log = None
         self.path = log  # of the log file
@@ -84,7 +89,7 @@ class Progress:
     def stage(self, name: str) -> Iterator[Stage]:
         """Time a stage; set ``stage.note`` inside to describe its result. Stages may nest."""
         stage = Stage(name, self)
-        live = self.console.is_terminal and self._depth == 0 and "CI" not in os.environ
+        live = self._live and self._depth == 0
         if not live and self._depth == 0:
             self.console.print(f"  … {name}", markup=False)
         self._depth += 1
@@ -109,11 +114,8 @@ class Progress:
 
     def write_timings(self, path: Path) -> None:
         """Write ``[{stage, seconds, note}]`` to ``path``, atomically."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(".tmp")
         rows = [{"stage": t.stage, "seconds": t.seconds, "note": t.note} for t in self.timings]
-        temporary.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
-        temporary.replace(path)
+        files.write_whole(path, json.dumps(rows, indent=2) + "\n")
 
 
 def quiet() -> Progress:

@@ -5,10 +5,11 @@ Source of the calls: https://docker-py.readthedocs.io/
 
 from __future__ import annotations
 
+import functools
 import os
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import docker
 import docker.errors
@@ -31,10 +32,23 @@ class ImageStore:
     """The engine's images. Raises EngineUnavailableError: no engine answers."""
 
     def __init__(self, seconds: int = 1800) -> None:
-        """Connect; ``seconds`` is the time limit for one answer of the engine."""
+        """Set the time limit for one answer of the engine. The first use connects."""
+        self._seconds = seconds
+
+    def within(self, seconds: int) -> Self:
+        """Return the same engine with another time limit for one answer."""
+        return type(self)(seconds)
+
+    def connect(self) -> None:
+        """Check that the engine answers. Raises EngineUnavailableError."""
+        self._client.ping()
+
+    @functools.cached_property
+    def _client(self) -> docker.DockerClient:
         try:
-            self._client = docker.from_env(timeout=seconds)
-            self._client.ping()
+            client = docker.from_env(timeout=self._seconds)
+            client.ping()
+            return client
         except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
             raise EngineUnavailableError(
                 "no container engine answers on this machine",

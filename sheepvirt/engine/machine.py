@@ -11,15 +11,17 @@ import re
 import shutil
 import socket
 import subprocess
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sheepvirt.core import paths
+from sheepvirt.core import files
+from sheepvirt.core.clock import SYSTEM, Clock
 from sheepvirt.core.errors import EngineUnavailableError
+from sheepvirt.core.waiting import wait_until
 
 if TYPE_CHECKING:
     from sheepvirt.core.progress import Progress
+    from sheepvirt.core.settings import Settings
 
 # Program to its Debian package.
 PROGRAMS = {
@@ -28,6 +30,7 @@ PROGRAMS = {
     "ssh": "openssh-client",
     "git": "git",
 }
+START_SECONDS = 60.0
 SOCKET = Path("/var/run/docker.sock")
 MAPS, CMDLINE, MEMINFO = Path("/proc/self/maps"), Path("/proc/cmdline"), Path("/proc/meminfo")
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -55,7 +58,7 @@ def missing_packages() -> list[str]:
     return sorted({p for name, p in needed.items() if not shutil.which(name, path=PATH)})
 
 
-def ensure(progress: Progress) -> None:
+def ensure(settings: Settings, progress: Progress, clock: Clock = SYSTEM) -> None:
     """Install missing packages and start the engine, if needed.
 
     Raises EngineUnavailableError: not root (with the two commands for an administrator), a failed
@@ -76,8 +79,7 @@ def ensure(progress: Progress) -> None:
             _install(missing)
     if not engine_answers():
         with progress.stage("start the Docker Engine") as stage:
-            _start()
-            stage.note = f"log: {paths.state() / 'dockerd.log'}"
+            stage.note = f"log: {_start(settings, clock)}"
 
 
 def _install(packages: list[str]) -> None:
@@ -95,12 +97,14 @@ def _install(packages: list[str]) -> None:
             )
 
 
-def _start() -> None:
-    """Start dockerd detached: it outlives this command and keeps no terminal or pipe open.
+def _start(settings: Settings, clock: Clock) -> Path:
+    """Start dockerd detached, and return its log.
+
+    It outlives this command and keeps no terminal or pipe open.
 
     It is started directly, because its init script gives up if cgroups cannot be remounted.
     """
-    path = paths.state() / "dockerd.log"
+    path = files.private_folder(settings.state) / "dockerd.log"
     with path.open("ab") as log:
         subprocess.run(
             ["setsid", "--fork", "dockerd"],
@@ -111,15 +115,13 @@ def _start() -> None:
             stderr=log,
             check=True,
         )
-    deadline = time.monotonic() + 60
-    while not engine_answers():
-        if time.monotonic() > deadline:
-            tail = "\n".join(path.read_text(errors="replace").splitlines()[-3:])
-            raise EngineUnavailableError(
-                f"dockerd did not come up within 60 s; its last lines:\n{tail}",
-                hint=f"read {path}",
-            )
-        time.sleep(0.3)
+    if not wait_until(engine_answers, bool, clock=clock, seconds=START_SECONDS, every=0.3):
+        tail = "\n".join(path.read_text(errors="replace").splitlines()[-3:])
+        raise EngineUnavailableError(
+            f"dockerd did not come up within {START_SECONDS:.0f} s; its last lines:\n{tail}",
+            hint=f"read {path}",
+        )
+    return path
 
 
 def vsyscall_mode(maps: str, cmdline: str) -> str:

@@ -11,19 +11,21 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sheepvirt.core import paths, web
+from sheepvirt.core import web
 from sheepvirt.core.errors import EngineError, RegistryError, SourceError, SourceHashError
+from sheepvirt.core.files import sha256
 from sheepvirt.engine import machine, registry
 from sheepvirt.engine.image_store import LABEL
 from sheepvirt.images.base_proof import prove
 from sheepvirt.model.builds import Source, Target
-from sheepvirt.rpm.rpms import sha256
 from sheepvirt.sources import store
 
 if TYPE_CHECKING:
-    from sheepvirt.core.progress import Progress, Stage
+    from sheepvirt.core.progress import Stage
+    from sheepvirt.core.settings import Settings
     from sheepvirt.engine.engine import Engine
     from sheepvirt.model.targets import Image, Rootfs
+    from sheepvirt.run import Run
 
 # Use only the plain suite: bullseye's -security pool lists files that answer 404, and a base with
 # newer libraries from it cannot install the rest (perl-base against perl).
@@ -47,20 +49,21 @@ def recipe(target: Target) -> str:
     return " ".join(i.name for i in usable_images(target, machine.vsyscall()))
 
 
-def make(engine: Engine, target: Target, tag: str, progress: Progress) -> None:
+def make(run: Run, target: Target, tag: str) -> None:
     """Make the base image ``tag`` of ``target``.
 
     Raises EngineError (mmdebstrap, import or every pull failed, or a base is not the right one),
     SourceError (an archive does not exist, is truncated or is not the pinned one).
     """
-    paths.cache().mkdir(parents=True, exist_ok=True)
+    cache, engine, progress = run.settings.cache, run.engine, run.progress
+    cache.mkdir(parents=True, exist_ok=True)
     if target.rootfs:
         with progress.stage(f"base image (from {target.rootfs.place})") as stage:
-            stage.note = _import(engine, target, target.rootfs, tag, stage)
+            stage.note = _import(run, target, target.rootfs, tag, stage)
     elif target.suite:
         with (
             progress.stage(f"base image ({target.suite})") as stage,
-            tempfile.TemporaryDirectory(dir=paths.cache()) as scratch,
+            tempfile.TemporaryDirectory(dir=cache) as scratch,
         ):
             tar = Path(scratch) / "base.tar"
             _mmdebstrap(target.suite, tar, stage)
@@ -100,10 +103,10 @@ def _pull(engine: Engine, target: Target, tag: str, stage: Stage) -> str:
 # ---- an archive -------------------------------------------------------------------------------
 
 
-def _import(engine: Engine, target: Target, rootfs: Rootfs, tag: str, stage: Stage) -> str:
+def _import(run: Run, target: Target, rootfs: Rootfs, tag: str, stage: Stage) -> str:
     """Make the base from an archive of a root file system; return its origin."""
-    with tempfile.TemporaryDirectory(dir=paths.cache()) as scratch:
-        path = _archive(rootfs, Path(scratch), stage)
+    with tempfile.TemporaryDirectory(dir=run.settings.cache) as scratch:
+        path = _archive(run.settings, rootfs, Path(scratch), stage)
         digest = sha256(path)
         if rootfs.sha256 and digest != rootfs.sha256:
             raise SourceHashError(
@@ -117,13 +120,13 @@ def _import(engine: Engine, target: Target, rootfs: Rootfs, tag: str, stage: Sta
                 f"{rootfs.place} {fault}",
                 hint="download or make it again; `tar -tf` must list it without an error",
             )
-        engine.import_tar(path, _unproven(tag))
+        run.engine.import_tar(path, _unproven(tag))
     origin = f"{rootfs.place} ({'' if rootfs.sha256 else 'unpinned: '}sha256 {digest})"
-    _adopt(engine, target, rootfs.place, tag, origin)
+    _adopt(run.engine, target, rootfs.place, tag, origin)
     return origin
 
 
-def _archive(rootfs: Rootfs, scratch: Path, stage: Stage) -> Path:
+def _archive(settings: Settings, rootfs: Rootfs, scratch: Path, stage: Stage) -> Path:
     """Return the archive as a local file; a pinned one is downloaded once."""
     name = rootfs.place.rpartition("/")[2] or "rootfs"
     if not rootfs.remote:
@@ -134,7 +137,8 @@ def _archive(rootfs: Rootfs, scratch: Path, stage: Stage) -> Path:
             )
         return path
     if rootfs.sha256:
-        return store.fetch(Source(file=name, sha256=rootfs.sha256, urls=(rootfs.place,)), stage)
+        source = Source(file=name, sha256=rootfs.sha256, urls=(rootfs.place,))
+        return store.fetch(settings, source, stage)
     stage.line(f"{rootfs.place}: no rootfs_sha256, so its content is not pinned")
     return web.download(rootfs.place, scratch / name)
 

@@ -13,35 +13,33 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sheepvirt.config import catalog
-from sheepvirt.core import paths
 from sheepvirt.core.errors import ConfigError
-from sheepvirt.engine.engine import Engine
 from sheepvirt.images import recipes
 from sheepvirt.model.enums import Disk
 
 if TYPE_CHECKING:
-    from sheepvirt.core.progress import Progress
+    from sheepvirt.core.settings import Settings
     from sheepvirt.model.hosts import Guest
+    from sheepvirt.run import Run
 
 
-def ensure_image(guest: Guest, progress: Progress) -> Path:
+def ensure_image(run: Run, guest: Guest) -> Path:
     """Return the raw disk image of ``guest`` in ``dist/guests/``; make it if absent.
 
     Its name has a hash over the recipe and the console marker, so the same input needs no work.
     Raises ConfigError (a marker that a console cannot show as one line), EngineError (a step
     failed).
     """
-    target = catalog.load_target("rehearsal")
-    path = paths.dist() / "guests" / image_name(guest)
+    path = run.settings.dist / "guests" / image_name(run.settings, guest)
     if path.exists():
         return path
-    engine = Engine()
-    parts = recipes.ensure(engine, target, "guest", progress)
+    target = catalog.load_target(run.settings, "rehearsal")
+    parts = recipes.ensure(run, target, "guest")
     path.parent.mkdir(parents=True, exist_ok=True)
     with (
-        progress.stage(f"guest image of {guest.name}") as stage,
+        run.progress.stage(f"guest image of {guest.name}") as stage,
         tempfile.TemporaryDirectory(dir=path.parent) as scratch,
-        engine.container(parts, network="none") as container,
+        run.engine.container(parts, network="none") as container,
     ):
         container.write("/guest/line", guest.console_marker + "\n")
         container.run(
@@ -54,14 +52,14 @@ def ensure_image(guest: Guest, progress: Progress) -> Path:
     return path
 
 
-def image_name(guest: Guest) -> str:
+def image_name(settings: Settings, guest: Guest) -> str:
     """Return the file name of ``guest``'s image, with a hash of its recipe.
 
     Only the guest's console marker is on the disk, so only that is in the hash. Raises
     ConfigError: the marker is not one line.
     """
     check_console_marker(guest)
-    recipe = recipes.tag_of(catalog.load_target("rehearsal"), "guest")
+    recipe = recipes.tag_of(settings, catalog.load_target(settings, "rehearsal"), "guest")
     key = hashlib.sha256(f"{recipe}\0{guest.console_marker}".encode()).hexdigest()
     return f"{re.sub(r'[^A-Za-z0-9._-]', '_', guest.name)}-{key[:16]}.img"
 

@@ -26,9 +26,9 @@ from sheepvirt.core.errors import EngineError
 from sheepvirt.images import bases, rpm_keys
 
 if TYPE_CHECKING:
-    from sheepvirt.core.progress import Progress
-    from sheepvirt.engine.engine import Engine
+    from sheepvirt.core.settings import Settings
     from sheepvirt.model.builds import Target
+    from sheepvirt.run import Run
 
 PKI = "pki"
 
@@ -45,7 +45,7 @@ def kinds(target: Target) -> list[str]:
     return [kind for kind in found if parent(kind) == "base"]
 
 
-def tag_of(target: Target, kind: str) -> str:
+def tag_of(settings: Settings, target: Target, kind: str) -> str:
     """Return the tag of ``target``'s image ``kind``, from its recipe.
 
     The image need not exist; neither the engine nor the network is used.
@@ -53,16 +53,16 @@ def tag_of(target: Target, kind: str) -> str:
     if kind == "base":
         recipe = hashlib.sha256(bases.recipe(target).encode())
     else:
-        recipe = hashlib.sha256(tag_of(target, parent(kind)).encode())
+        recipe = hashlib.sha256(tag_of(settings, target, parent(kind)).encode())
         for path in _files(target.folder / kind):
             name = path.relative_to(target.folder).as_posix()
             recipe.update(name.encode() + b"\0" + path.read_bytes())
         if target.repos:
-            recipe.update(template_values(target).encode())
+            recipe.update(template_values(settings, target).encode())
     return f"sheepvirt/{target.name}-{kind}:{recipe.hexdigest()[:16]}"
 
 
-def template_values(target: Target) -> str:
+def template_values(settings: Settings, target: Target) -> str:
     """Return the values that templates are filled with, as the text that a tag is a hash of.
 
     The text is JSON: named fields in the order below, macros in that of target.toml, which
@@ -81,7 +81,7 @@ def template_values(target: Target) -> str:
             for key in target.keys
         ],
         "macros": dict(target.macros),
-        "host_packages": _host_packages(),
+        "host_packages": _host_packages(settings),
     }
     return json.dumps(values)
 
@@ -94,34 +94,34 @@ def _files(folder: Path) -> list[Path]:
     return sorted(path for path in found if path.is_file() and path.suffix != ".pyc")
 
 
-def ensure(engine: Engine, target: Target, kind: str, progress: Progress) -> str:
+def ensure(run: Run, target: Target, kind: str) -> str:
     """Return the tag of ``target``'s image ``kind`` ("base", "builder", "host"); make it if absent.
 
     Raises EngineError (the target has no such image or no base, or a build step fails),
     SourceError (an archive or a key is not the pinned one).
     """
-    tag = tag_of(target, kind)
-    if engine.image_id(tag) is not None:
+    tag = tag_of(run.settings, target, kind)
+    if run.engine.image_id(tag) is not None:
         return tag
     if kind == "base":
-        bases.make(engine, target, tag, progress)
+        bases.make(run, target, tag)
         return tag
     if not (target.folder / kind / "Containerfile.j2").is_file():
         raise EngineError(
             f"target {target.name!r} has no {kind} image", hint=f"see {target.folder}"
         )
-    base = ensure(engine, target, parent(kind), progress)
-    with progress.stage(f"{kind} image") as stage, tempfile.TemporaryDirectory() as scratch:
+    base = ensure(run, target, parent(kind))
+    with run.progress.stage(f"{kind} image") as stage, tempfile.TemporaryDirectory() as scratch:
         context = Path(scratch) / "context"
-        write_context(target, kind, base, context)
+        write_context(run.settings, target, kind, base, context)
         if target.repos:
-            _write_pki(engine, target, base, context / PKI)
-        engine.build(context, tag, stage.line)
+            _write_pki(run, target, base, context / PKI)
+        run.engine.build(context, tag, stage.line)
         stage.note = tag
     return tag
 
 
-def write_context(target: Target, kind: str, base: str, context: Path) -> None:
+def write_context(settings: Settings, target: Target, kind: str, base: str, context: Path) -> None:
     """Make the folder ``context``: the files of image ``kind``, with its templates rendered."""
     shutil.copytree(target.folder / kind, context)
     templates = jinja2.Environment(
@@ -129,16 +129,16 @@ def write_context(target: Target, kind: str, base: str, context: Path) -> None:
     )
     for path in sorted(context.rglob("*.j2")):
         template = templates.from_string(path.read_text(encoding="utf-8"))
-        text = template.render(base=base, target=target, host_packages=_host_packages())
+        text = template.render(base=base, target=target, host_packages=_host_packages(settings))
         path.with_suffix("").write_text(text, encoding="utf-8")
         path.unlink()
 
 
-def _host_packages() -> tuple[str, ...]:
-    return inventory.load_dependencies().packages
+def _host_packages(settings: Settings) -> tuple[str, ...]:
+    return inventory.load_dependencies(settings).packages
 
 
-def _write_pki(engine: Engine, target: Target, base: str, folder: Path) -> None:
+def _write_pki(run: Run, target: Target, base: str, folder: Path) -> None:
     folder.mkdir()
     bundle = web.ca_bundle()
     if bundle is None:
@@ -148,5 +148,5 @@ def _write_pki(engine: Engine, target: Target, base: str, folder: Path) -> None:
         )
     shutil.copyfile(bundle, folder / "ca-bundle.crt")
     for key in target.keys:
-        content = engine.read_file(base, rpm_keys.path_of(key)) if not key.urls else None
-        (folder / key.file).write_bytes(rpm_keys.checked(key, content))
+        content = run.engine.read_file(base, rpm_keys.path_of(key)) if not key.urls else None
+        (folder / key.file).write_bytes(rpm_keys.checked(key, content, run.clock.now()))

@@ -19,8 +19,10 @@ def path_of(key: RpmKey) -> str:
     return f"{FOLDER}/{key.file}"
 
 
-def checked(key: RpmKey, content: bytes | None) -> bytes:
+def checked(key: RpmKey, content: bytes | None, now: float) -> bytes:
     """Return the file of ``key``: ``content`` from the base image, or else fetched.
+
+    It must be valid at ``now`` (seconds since 1970).
 
     Raises SourceError (absent, unreachable, expired) and SourceHashError (another fingerprint).
     """
@@ -31,7 +33,7 @@ def checked(key: RpmKey, content: bytes | None) -> bytes:
                 hint="use a complete system, or give the key `urls` in target.toml",
             )
         content = fetch(key)
-    found = judge(key, content)
+    found = judge(key, content, now)
     if not found.ok:
         raise SourceHashError(found.sentence, hint=found.fix)
     return content
@@ -52,9 +54,8 @@ def fetch(key: RpmKey) -> bytes:
     )
 
 
-def judge(key: RpmKey, content: bytes, now: float | None = None) -> Finding:
-    """Judge whether ``content`` is ``key`` and valid at ``now`` (Unix time; None: now)."""
-    now = time.time() if now is None else now
+def judge(key: RpmKey, content: bytes, now: float) -> Finding:
+    """Judge whether ``content`` is ``key`` and valid at ``now`` (seconds since 1970). Pure."""
     what = f"key {key.file}"
     try:
         found = openpgp.public_key(content)

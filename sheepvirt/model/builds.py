@@ -130,6 +130,7 @@ class Package:
     install: tuple[str, ...]  # names of the binary packages to install on a host
     stand_in: str  # for a stand-in, the sentence that says so; else empty
     folder: Path
+    patches: Path  # folder of its intents and patches; may be absent
     files: tuple[str, ...] = ()  # next to package.toml; packed as Source0, <name>-<version>.tar
     stands_in_for: str = ""  # the package that it is a stand-in for, on its targets
     adjust: Adjustment | None = None

@@ -7,7 +7,6 @@ so they are compared with the file's size first.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 import struct
@@ -18,6 +17,7 @@ import rpmfile
 from rpmfile.errors import RPMError
 
 from sheepvirt.core.errors import BuildError
+from sheepvirt.core.files import sha256
 from sheepvirt.model.builds import Rpm
 
 if TYPE_CHECKING:
@@ -195,12 +195,6 @@ def read_folder(path: Path, folder: str) -> dict[str, bytes]:
         raise BuildError(
             f"{path.name} is not a readable RPM: {error}", hint="build the package again"
         ) from error
-
-
-def sha256(path: Path) -> str:
-    """Return the sha256 of a file, in hex."""
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 def _text(value: Any) -> str:

@@ -22,6 +22,7 @@ from sheepvirt.model.builds import TARBALL_SUFFIXES, Availability, GitSource
 
 if TYPE_CHECKING:
     from sheepvirt.core.progress import Stage
+    from sheepvirt.core.settings import Settings
 
 ASK = 10.0  # seconds for a server's answer
 FETCH = 600.0  # seconds for a whole fetch
@@ -33,17 +34,18 @@ ELSEWHERE = {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GI
              "GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES"}  # fmt: skip
 
 
-def home(git: GitSource) -> Path:
+def home(settings: Settings, git: GitSource) -> Path:
     """Return where the bare repository of ``git`` is cached, or would be."""
-    return paths.cache() / "sources" / "git" / f"{git.commit}.git"
+    return settings.sources / "git" / f"{git.commit}.git"
 
 
-def availability(git: GitSource) -> Availability:
+def availability(settings: Settings, git: GitSource) -> Availability:
     """Tell whether ``git`` is available now: intact in the cache, or its server answers in time.
 
     The cached repository may be incomplete after a killed run or a full disk.
     """
-    if _holds(home(git), git.commit) and not _damage(home(git)):
+    repository = home(settings, git)
+    if _holds(repository, git.commit) and not _damage(repository):
         return Availability(True, "its source is in the cache")
     said = _git("ls-remote", "--quiet", git.url, "HEAD", seconds=ASK)
     if said.returncode:
@@ -51,14 +53,16 @@ def availability(git: GitSource) -> Availability:
     return Availability(True, f"{git.url} answers")
 
 
-def tarball(git: GitSource, file: str, stage: Stage, *, fetch: bool = True) -> Path:
+def tarball(
+    settings: Settings, git: GitSource, file: str, stage: Stage, *, fetch: bool = True
+) -> Path:
     """Export the pinned tree to a tarball ``file``; its top folder is ``file``'s stem.
 
     Raises SourceUnreachableError (git could not fetch, with its message; or ``fetch`` is off and
     the cache does not have it), SourceError (the repository has no such commit, or its content is
     damaged).
     """
-    repository = home(git)
+    repository = home(settings, git)
     if _holds(repository, git.commit) and not _damage(repository):
         stage.line(f"{file}: commit {git.commit} is in the cache")
     elif not fetch:
@@ -69,7 +73,7 @@ def tarball(git: GitSource, file: str, stage: Stage, *, fetch: bool = True) -> P
     else:
         stage.line(f"{file}: commit {git.commit} from {git.url}")
         _fetch(git, repository)
-    folder = paths.cache() / "sources" / git.commit
+    folder = settings.sources / git.commit
     folder.mkdir(parents=True, exist_ok=True)
     suffix = next(kind for kind in TARBALL_SUFFIXES if file.endswith(kind))
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
@@ -119,12 +123,12 @@ def _keep(new: Path, repository: Path) -> None:
     new.replace(repository)
 
 
-def pack(git: GitSource, file: Path) -> None:
+def pack(settings: Settings, git: GitSource, file: Path) -> None:
     """Write the objects of the cached commit, without its history, to ``file`` as a git pack.
 
     Raises SourceError: git failed.
     """
-    repository = home(git)
+    repository = home(settings, git)
     listed = _git("rev-list", "--objects", "--no-walk", git.commit, repository=repository)
     _require(listed, f"{git.commit}: git rev-list failed")
     objects = "".join(f"{line.split()[0]}\n" for line in listed.stdout.splitlines())
@@ -134,12 +138,12 @@ def pack(git: GitSource, file: Path) -> None:
         next(Path(scratch).glob("*.pack")).replace(file)
 
 
-def unpack(commit: str, file: Path) -> None:
+def unpack(settings: Settings, commit: str, file: Path) -> None:
     """Add ``commit`` from a pack made by ``pack`` to the cache; git hashes every object.
 
     Raises SourceError: the pack is damaged, or the commit in it is incomplete.
     """
-    repository = home(GitSource(url="", commit=commit))
+    repository = home(settings, GitSource(url="", commit=commit))
     if _holds(repository, commit) and not _damage(repository):
         return
     repository.parent.mkdir(parents=True, exist_ok=True)

@@ -15,14 +15,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sheepvirt.core import paths, web
+from sheepvirt.core import web
 from sheepvirt.core.errors import SheepvirtError, SourceHashError, SourceUnreachableError, WebError
+from sheepvirt.core.files import sha256
 from sheepvirt.model.builds import Availability, DebianSource, Shelf, Source
-from sheepvirt.rpm.rpms import sha256
 from sheepvirt.sources import git
 
 if TYPE_CHECKING:
     from sheepvirt.core.progress import Stage
+    from sheepvirt.core.settings import Settings
 
 # Fetches Debian's file to a folder; returns its path.
 DebianFetcher = Callable[[DebianSource, Path], Path]
@@ -30,15 +31,15 @@ DebianFetcher = Callable[[DebianSource, Path], Path]
 Get = Callable[[Path], Path]
 
 
-def cached(source: Source) -> Path | None:
+def cached(settings: Settings, source: Source) -> Path | None:
     """Return the cached file of ``source`` if its hash is right, else None."""
-    path = _home(source)
+    path = _home(settings, source)
     if path.is_file() and sha256(path) == source.sha256:
         return path
     return None
 
 
-def availability(source: Source, shelf: Shelf | None = None) -> Availability:
+def availability(settings: Settings, source: Source, shelf: Shelf | None = None) -> Availability:
     """Tell whether ``source`` is available now: it is cached, or one of its locations answers.
 
     With a ``shelf`` (a bundle's sources) it must be among those.
@@ -49,8 +50,8 @@ def availability(source: Source, shelf: Shelf | None = None) -> Availability:
         there = shelf.has(source)
         return Availability(there, f"its source is {'' if there else 'not '}in {shelf.name}")
     if source.git:
-        return git.availability(source.git)
-    if cached(source):
+        return git.availability(settings, source.git)
+    if cached(settings, source):
         return Availability(True, "its source is in the cache")
     refused = "it has no URL"
     for url in source.urls:
@@ -62,14 +63,17 @@ def availability(source: Source, shelf: Shelf | None = None) -> Availability:
     return Availability(False, refused)
 
 
-def availability_of_all(sources: Sequence[Source], shelf: Shelf | None = None) -> Availability:
+def availability_of_all(
+    settings: Settings, sources: Sequence[Source], shelf: Shelf | None = None
+) -> Availability:
     """Tell whether all of a package's sources are available; the first missing one says why."""
-    found = [availability(source, shelf) for source in sources]
+    found = [availability(settings, source, shelf) for source in sources]
     missing = next((one for one in found if not one.ok), None)
     return missing or next(iter(found), Availability(True, "all its files are in this checkout"))
 
 
 def fetch(
+    settings: Settings,
     source: Source,
     stage: Stage,
     *,
@@ -90,8 +94,8 @@ def fetch(
     if shelf:
         require([source], shelf)
     if source.git:
-        return git.tarball(source.git, source.file, stage, fetch=not shelf)
-    found = cached(source)
+        return git.tarball(settings, source.git, source.file, stage, fetch=not shelf)
+    found = cached(settings, source)
     if found:
         stage.line(f"{source.file}: {f'from {shelf.name}' if shelf else 'in the cache'}")
         return found
@@ -100,7 +104,7 @@ def fetch(
             f"{source.file} is no longer in the cache, and the network is off",
             hint="run the command again: the bundle has it",
         )
-    home = _home(source)
+    home = _home(settings, source)
     home.parent.mkdir(parents=True, exist_ok=True)
     refused: list[str] = []
     wrong: list[str] = []
@@ -145,11 +149,11 @@ def require(sources: Iterable[Source], shelf: Shelf) -> None:
         )
 
 
-def put(source: Source, content: Iterable[bytes]) -> None:
+def put(settings: Settings, source: Source, content: Iterable[bytes]) -> None:
     """Put a source's content into the cache. Raises SourceHashError: the hash is wrong."""
-    if cached(source):
+    if cached(settings, source):
         return
-    home = _home(source)
+    home = _home(settings, source)
     home.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=home.parent) as scratch:
         temporary = Path(scratch) / "file"
@@ -164,8 +168,8 @@ def put(source: Source, content: Iterable[bytes]) -> None:
         temporary.replace(home)
 
 
-def _home(source: Source) -> Path:
-    return paths.cache() / "sources" / source.sha256 / source.file
+def _home(settings: Settings, source: Source) -> Path:
+    return settings.sources / source.sha256 / source.file
 
 
 def _places(source: Source, debian: DebianFetcher | None) -> Iterator[tuple[str, Get]]:

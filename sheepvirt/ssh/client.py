@@ -10,22 +10,24 @@ import shlex
 import subprocess
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Protocol
 
+from sheepvirt.core.clock import SYSTEM, Clock
 from sheepvirt.core.errors import (
     HostKeyChangedError,
     HostUnreachableError,
     RemoteCommandError,
     SshError,
 )
+from sheepvirt.core.waiting import wait_until
 from sheepvirt.ssh import hostkeys
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from sheepvirt.core.settings import Settings
     from sheepvirt.model.hosts import Host
 
 OnLine = Callable[[str], None]
@@ -78,8 +80,12 @@ def quote(argv: Sequence[str]) -> str:
 class Connection:
     """A host on which commands are run over the shared connection."""
 
-    def __init__(self, host: Host, config: Path, runner: Runner) -> None:
+    def __init__(
+        self, settings: Settings, host: Host, config: Path, runner: Runner, clock: Clock = SYSTEM
+    ) -> None:
         self.host = host
+        self._settings = settings
+        self._clock = clock
         self._config = config
         self._runner = runner
 
@@ -109,7 +115,7 @@ class Connection:
             result = self._runner(command, stdin, on_line)
         # 255 may be the command's exit code. It is ssh's if the shared connection is gone as well.
         if result.code == SSH_FAILED and not self._alive():
-            raise explain(self.host, result.stderr)
+            raise explain(self._settings, self.host, result.stderr)
         if check and result.code:
             raise _failed(self.host, argv, result)
         return result
@@ -184,7 +190,7 @@ class Connection:
             errors.seek(0)
             said = errors.read().decode(errors="replace")
         if code:
-            raise explain(self.host, said)
+            raise explain(self._settings, self.host, said)
 
     def close(self) -> None:
         """End the shared connection, if there is one."""
@@ -192,14 +198,15 @@ class Connection:
 
     def wait(self, seconds: float = 60.0) -> None:
         """Wait until the host answers. Raises the last HostUnreachableError: it does not."""
-        deadline = time.monotonic() + seconds
-        while True:
-            try:
-                return self.open()
-            except HostUnreachableError:
-                if time.monotonic() >= deadline:
-                    raise
-            time.sleep(0.3)
+
+        def connected() -> bool:
+            self.open()
+            return True
+
+        wait_until(
+            connected, bool, clock=self._clock, seconds=seconds, every=0.3,
+            tolerate=(HostUnreachableError,),
+        )  # fmt: skip
 
     def _alive(self) -> bool:
         return self._control("check") == 0
@@ -214,17 +221,17 @@ class Connection:
         return ["ssh", "-F", str(self._config), *words]
 
 
-def write_config(host: Host) -> Path:
+def write_config(settings: Settings, host: Host) -> Path:
     """Write an OpenSSH configuration with the alias ``host.name`` for ``host``; return its path.
 
     Raises HostKeyUnknownError, HostUnreachableError (see hostkeys.write_config).
     """
-    return hostkeys.write_config(host)
+    return hostkeys.write_config(settings, host)
 
 
-def connect(host: Host) -> Connection:
+def connect(settings: Settings, host: Host, clock: Clock = SYSTEM) -> Connection:
     """Return a connection to ``host``; its first command opens it. Raises as write_config."""
-    return Connection(host, hostkeys.write_config(host), execute)
+    return Connection(settings, host, hostkeys.write_config(settings, host), execute, clock)
 
 
 def execute(argv: Sequence[str], stdin: IO[bytes] | None, on_line: OnLine | None) -> Result:
@@ -258,17 +265,18 @@ def _drain(stream: IO[bytes], sink: bytearray, on_line: OnLine | None) -> None:
             on_line(line.decode(errors="replace").rstrip("\n"))
 
 
-def explain(host: Host, said: str) -> SshError:
+def explain(settings: Settings, host: Host, said: str) -> SshError:
     """Turn ssh's standard error into an error with a hint."""
     where = f"{host.name} ({host.user}@{host.address})"
+    known = hostkeys.folder(settings, host) / "known_hosts"
     last = said.strip().splitlines()[-1] if said.strip() else "ssh printed nothing"
     if "host key is known for" in said:
-        return hostkeys.unknown(host)
+        return hostkeys.unknown(settings, host)
     if "IDENTIFICATION HAS CHANGED" in said or "Host key verification failed" in said:
         return HostKeyChangedError(
             f"{where} presents another host key than the pinned one, so nothing was sent to it",
             hint="find out whether another machine answers at this address. If the host was "
-            f"reinstalled, remove {hostkeys.folder(host) / 'known_hosts'} and run this again",
+            f"reinstalled, remove {known} and run this again",
         )
     if "Unable to negotiate" in said:
         hint = (
@@ -284,7 +292,7 @@ def explain(host: Host, said: str) -> SshError:
         return SshError(
             f"{where} refused sheepvirt's key: {last}",
             hint=f"append this line to ~{host.user}/.ssh/authorized_keys there: "
-            f"{hostkeys.public_key(host)}",
+            f"{hostkeys.public_key(settings, host)}",
         )
     for sign, what, hint in UNREACHABLE:
         if sign in said:

@@ -15,10 +15,11 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sheepvirt.core import paths
+from sheepvirt.core import files
 from sheepvirt.core.errors import HostKeyUnknownError, HostUnreachableError, SshError
 
 if TYPE_CHECKING:
+    from sheepvirt.core.settings import Settings
     from sheepvirt.model.hosts import Host
 
 # An idle connection stays this long for the next command.
@@ -39,11 +40,9 @@ OLD_SSH = (
 UNTOLD = re.compile(r'["\x00-\x1f]|\\[\\\']|\$\{')
 
 
-def folder(host: Host) -> Path:
-    """Return the host's state folder; make it if absent."""
-    path = paths.state() / "hosts" / host.name
-    path.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return path
+def folder(settings: Settings, host: Host) -> Path:
+    """Return the path of the host's state folder."""
+    return settings.state / "hosts" / host.name
 
 
 def key_name(host: Host) -> str:
@@ -51,12 +50,12 @@ def key_name(host: Host) -> str:
     return "id_rsa" if host.old_ssh else "id_ed25519"
 
 
-def ensure_key(host: Host) -> Path:
+def ensure_key(settings: Settings, host: Host) -> Path:
     """Return the private key for ``host``; generate it if absent. Raises SshError.
 
     An sshd before 6.5 does not know ed25519, so el6's gets an RSA key.
     """
-    key = folder(host) / key_name(host)
+    key = files.private_folder(folder(settings, host)) / key_name(host)
     kind = ["rsa", "-b", "3072"] if host.old_ssh else ["ed25519"]
     if not key.exists():
         # Written under another name and renamed, so an existing key is complete.
@@ -78,20 +77,20 @@ def ensure_key(host: Host) -> Path:
     return key
 
 
-def public_key(host: Host) -> str:
+def public_key(settings: Settings, host: Host) -> str:
     """Return the line for the host's authorized_keys."""
-    return ensure_key(host).with_suffix(".pub").read_text(encoding="ascii").strip()
+    return ensure_key(settings, host).with_suffix(".pub").read_text(encoding="ascii").strip()
 
 
-def pin(host: Host, port: int, public_host_key: str) -> None:
+def pin(settings: Settings, host: Host, port: int, public_host_key: str) -> None:
     """Pin ``public_host_key`` (``ssh-ed25519 AAAA…``), which was read on the host itself."""
     kind, data = public_host_key.split()[:2]
     line = f"{_known_as(host.address, port)} {kind} {data}\n"
-    _write(folder(host) / "known_hosts", line)
-    _write(folder(host) / "port", f"{port}\n")
+    _write(settings, host, "known_hosts", line)
+    _write(settings, host, "port", f"{port}\n")
 
 
-def port(host: Host) -> int:
+def port(settings: Settings, host: Host) -> int:
     """Return the TCP port of ``host``. Raises HostUnreachableError: it is unknown.
 
     The engine chooses the port of a rehearsal host, unless the inventory sets one.
@@ -99,7 +98,7 @@ def port(host: Host) -> int:
     if not host.rehearsal:
         return host.port
     try:
-        return int((folder(host) / "port").read_text(encoding="ascii"))
+        return int((folder(settings, host) / "port").read_text(encoding="ascii"))
     except (OSError, ValueError) as error:
         raise HostUnreachableError(
             f"the rehearsal host {host.name} does not exist",
@@ -107,13 +106,13 @@ def port(host: Host) -> int:
         ) from error
 
 
-def forget(host: Host) -> None:
+def forget(settings: Settings, host: Host) -> None:
     """Remove the keys, the pinned host key and all other state of ``host``."""
-    control_path(host).unlink(missing_ok=True)
-    shutil.rmtree(folder(host), ignore_errors=True)
+    control_path(settings, host).unlink(missing_ok=True)
+    shutil.rmtree(folder(settings, host), ignore_errors=True)
 
 
-def write_config(host: Host) -> Path:
+def write_config(settings: Settings, host: Host) -> Path:
     """Write an OpenSSH configuration with the alias ``host.name`` for the host; return its path.
 
     Source of the keys: ssh_config(5). Raises HostKeyUnknownError (no host key is pinned; with the
@@ -121,11 +120,12 @@ def write_config(host: Host) -> Path:
     """
     if shutil.which("ssh") is None:
         raise SshError("there is no ssh on this machine", hint="run `make engine` to install it")
-    known = folder(host) / "known_hosts"
-    number = port(host)
-    key = ensure_key(host)
+    known = folder(settings, host) / "known_hosts"
+    number = port(settings, host)
+    key = ensure_key(settings, host)
     if not known.exists():
-        raise unknown(host)
+        raise unknown(settings, host)
+    _make_sockets_folder(settings)
     lines = [
         f"Host {host.name}",
         f"  HostName {_plain(host.address)}",
@@ -146,42 +146,49 @@ def write_config(host: Host) -> Path:
         "  ServerAliveCountMax 3",
         "  LogLevel ERROR",
         "  ControlMaster auto",
-        f"  ControlPath {_quoted(control_path(host))}",
+        f"  ControlPath {_quoted(control_path(settings, host))}",
         f"  ControlPersist {PERSIST_SECONDS}",
         *(OLD_SSH if host.old_ssh else ()),
     ]
-    path = folder(host) / "ssh_config"
-    _write(path, "\n".join(lines) + "\n")
-    return path
+    return _write(settings, host, "ssh_config", "\n".join(lines) + "\n")
 
 
-def control_path(host: Host) -> Path:
-    """Return the path of the shared connection's socket. Raises SshError: its folder is not safe.
+def control_path(settings: Settings, host: Host) -> Path:
+    """Return the path of the shared connection's socket.
 
     A socket's path may have about 100 bytes, and a state folder's path may be longer. So it is a
     hash, in a short folder that only this user can enter. The hash covers the pinned key, so a
     recreated host does not get the former host's connection.
     """
-    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
-    usable = 0 < len(runtime) < 40 and os.access(runtime, os.W_OK)
-    home = Path(runtime if usable else "/tmp") / f"sheepvirt-{os.getuid()}"
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    known = folder(settings, host) / "known_hosts"
+    text = known.read_text(encoding="utf-8") if known.exists() else ""
+    identity = f"{known}\0{host.user}@{host.address}\0{host.port}\0{host.old_ssh}\0{text}"
+    return _sockets(settings) / hashlib.sha256(identity.encode()).hexdigest()[:16]
+
+
+def _sockets(settings: Settings) -> Path:
+    runtime = settings.runtime
+    usable = runtime and len(str(runtime)) < 40 and os.access(runtime, os.W_OK)
+    return (runtime if runtime and usable else Path("/tmp")) / f"sheepvirt-{os.getuid()}"
+
+
+def _make_sockets_folder(settings: Settings) -> None:
+    """Make the folder of the sockets. Raises SshError: somebody else may enter it."""
+    home = _sockets(settings)
+    home.mkdir(mode=0o700, exist_ok=True)
     status = home.lstat()
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:
         raise SshError(
             f"{home} is not a folder that only you can enter",
             hint=f"remove it, or make it yours: chmod 700 {home}",
         )
-    known = folder(host) / "known_hosts"
-    text = known.read_text(encoding="utf-8") if known.exists() else ""
-    identity = f"{known}\0{host.user}@{host.address}\0{host.port}\0{host.old_ssh}\0{text}"
-    return home / hashlib.sha256(identity.encode()).hexdigest()[:16]
 
 
-def unknown(host: Host) -> HostKeyUnknownError:
+def unknown(settings: Settings, host: Host) -> HostKeyUnknownError:
     """Return the error for a first contact: the host's current key, and how to pin it."""
-    known = folder(host) / "known_hosts"
-    scan = ["ssh-keyscan", "-T", "5", "-p", str(port(host)), host.address]
+    known = folder(settings, host) / "known_hosts"
+    number = port(settings, host)
+    scan = ["ssh-keyscan", "-T", "5", "-p", str(number), host.address]
     seen = subprocess.run(scan, stdin=subprocess.DEVNULL, capture_output=True, text=True).stdout
     prints = subprocess.run(
         ["ssh-keygen", "-l", "-f", "-"], input=seen, capture_output=True, text=True
@@ -189,12 +196,12 @@ def unknown(host: Host) -> HostKeyUnknownError:
     if not seen.strip() or not prints:
         return HostKeyUnknownError(
             f"no host key of {host.name} is pinned, and nothing answers at "
-            f"{host.address} port {port(host)}",
+            f"{host.address} port {number}",
             hint="check that the machine is up, and its address in the inventory",
         )
     pins = f"{' '.join(scan)} >> {shlex.quote(str(known))}"
     return HostKeyUnknownError(
-        f"no host key of {host.name} is pinned. {host.address} port {port(host)} presents now:\n"
+        f"no host key of {host.name} is pinned. {host.address} port {number} presents now:\n"
         f"{prints}",
         hint="compare that on the host's own console (for f in /etc/ssh/ssh_host_*_key.pub; do "
         f"ssh-keygen -lf $f; done); if it is the same, run `{pins}`",
@@ -223,8 +230,7 @@ def _quoted(path: Path) -> str:
     return f'"{_plain(str(path))}"'
 
 
-def _write(path: Path, text: str) -> None:
-    temporary = path.with_name(f"{path.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.chmod(0o600)
-    temporary.replace(path)
+def _write(settings: Settings, host: Host, name: str, text: str) -> Path:
+    path = files.private_folder(folder(settings, host)) / name
+    files.write_whole(path, text, mode=0o600)
+    return path

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sheepvirt.bootstrap.services import commands
+from sheepvirt.bootstrap.service_commands import commands
 from sheepvirt.model.enums import Disk
 
 if TYPE_CHECKING:

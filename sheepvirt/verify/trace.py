@@ -8,21 +8,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sheepvirt.bootstrap import parsers
+from sheepvirt.bootstrap import installed_rpms
 from sheepvirt.builds import repo
-from sheepvirt.core import paths, tables
+from sheepvirt.core import tables
+from sheepvirt.core.files import sha256
 from sheepvirt.model.enums import CheckResult
 from sheepvirt.model.hosts import Host, Link
 from sheepvirt.model.inputs import source_name
-from sheepvirt.rpm.rpms import sha256
-from sheepvirt.ssh import client
 from sheepvirt.verify import verification
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from sheepvirt.core.settings import Settings
     from sheepvirt.model.builds import BuildRecord
+    from sheepvirt.run import Run
     from sheepvirt.ssh.client import Connection
 
 # Prints "package<TAB>program" for every running program from an RPM. "(deleted)" is kept: such a
@@ -36,30 +37,32 @@ done
 """
 
 
-def trace(host: Host, package: str) -> tuple[Link, ...]:
+def trace(run: Run, host: Host, package: str) -> tuple[Link, ...]:
     """Return the chain from the programs on ``host`` back to the inputs of ``package``.
 
     Raises UnknownNameError (no such package is published), ConfigError, SshError.
     """
-    folder = paths.dist() / host.target
+    folder = repo.home(run.settings, host.target)
     records = {r.package: r for r in repo.read_manifest(folder)}
     record = records[tables.pick("published package", package, records)]
-    connection = client.connect(host)
+    connection = run.connect(host)
     return (
         *_on_host(connection, record),
         *_in_repo(folder, record),
         *_built_from(record, records, folder),
         *_seen(record),
-        *_verified(host, (folder / repo.MANIFEST).stat().st_mtime),
+        *_verified(run.settings, host, (folder / repo.MANIFEST).stat().st_mtime),
     )
 
 
 def _on_host(connection: Connection, record: BuildRecord) -> list[Link]:
     name = connection.host.name
-    installed = parsers.installed(connection.run(["rpm", "-qa", "--qf", parsers.INSTALLED]).stdout)
+    installed = installed_rpms.installed(
+        connection.run(["rpm", "-qa", "--qf", installed_rpms.INSTALLED]).stdout
+    )
     ours = {r.name: (r.nevra, r.header_sha1) for r in record.rpms if not r.nevra.endswith(".src")}
     there = sorted(ours.keys() & installed.keys())
-    wrong = parsers.differing(ours, installed)
+    wrong = installed_rpms.differing(ours, installed)
     listing = connection.run(["sh", "-s"], stdin=RUNNING.encode()).stdout
     rows = [row.split("\t") for row in listing.splitlines() if "\t" in row]
     links = [
@@ -134,9 +137,9 @@ def _seen(record: BuildRecord) -> list[Link]:
     ]
 
 
-def _verified(host: Host, published: float) -> list[Link]:
+def _verified(settings: Settings, host: Host, published: float) -> list[Link]:
     links = []
-    for path in sorted((paths.dist() / "verify" / host.name).glob("*.xml")):
+    for path in sorted((settings.dist / "verify" / host.name).glob("*.xml")):
         checks = verification.read_junit(path, host)
         good = sum(c.result != CheckResult.FAILED for c in checks)
         older = path.stat().st_mtime < published

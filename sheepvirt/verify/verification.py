@@ -8,24 +8,26 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
-from sheepvirt.bootstrap import parsers
 from sheepvirt.bootstrap.steps import reboot as rebooting
 from sheepvirt.core import locks, paths
 from sheepvirt.core.errors import BootstrapError, VerifyError
+from sheepvirt.core.waiting import wait_until
 from sheepvirt.model.enums import CheckResult
 from sheepvirt.model.hosts import Check, Host, VerifyOutcome
 from sheepvirt.ssh import client
+from sheepvirt.verify import junit_reports
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from sheepvirt.core.progress import Progress, Stage
+    from sheepvirt.core.progress import Stage
+    from sheepvirt.core.settings import Settings
+    from sheepvirt.run import Run
     from sheepvirt.verify.display import Display
 
 BEFORE = "1-before-reboot.xml"
@@ -42,7 +44,7 @@ class Ended:
     tail: str
 
 
-def verify(host: Host, *, reboot: bool, progress: Progress, display: Display) -> VerifyOutcome:
+def verify(run: Run, host: Host, *, reboot: bool, display: Display) -> VerifyOutcome:
     """Verify ``host``; with ``reboot``, reboot it and verify it again. JUnit in ``dist/verify/``.
 
     ``display`` shows each pass. Before the reboot the guests are destroyed, as by a power cut;
@@ -50,22 +52,23 @@ def verify(host: Host, *, reboot: bool, progress: Progress, display: Display) ->
     run itself did: a crash or a run without checks never passes), SshError (the host is
     unreachable), LockedError.
     """
-    folder = paths.dist() / "verify" / host.name
+    progress = run.progress
+    folder = run.settings.dist / "verify" / host.name
     folder.mkdir(parents=True, exist_ok=True)
-    with locks.lock(f"host-{host.name}", progress):
+    with locks.lock(run.settings, f"host-{host.name}", progress, clock=run.clock):
         for old in folder.glob("*.xml"):
             old.unlink()
         title = f"verify {host.name}"
-        checks = _verify_once(host, folder / BEFORE, title, progress, display)
+        checks = _verify_once(run, host, folder / BEFORE, title, display)
         if reboot:
             with progress.stage(f"destroy the guests of {host.name}") as stage:
-                stage.note = destroy_guests(host)
+                stage.note = destroy_guests(run, host)
             with progress.stage(f"reboot {host.name}") as stage:
-                stage.note = reboot_host(host, stage)
+                stage.note = reboot_host(run, host, stage)
             with progress.stage(f"guests of {host.name} come back by themselves") as stage:
-                stage.note = wait_for_guests(host, stage)
+                stage.note = wait_for_guests(run, host, stage)
             title = f"verify {host.name} after the reboot"
-            checks = (*checks, *_verify_once(host, folder / AFTER, title, progress, display))
+            checks = (*checks, *_verify_once(run, host, folder / AFTER, title, display))
             progress.say(data_proof(folder))
     return VerifyOutcome(
         passed=sum(c.result == CheckResult.PASSED for c in checks),
@@ -75,14 +78,14 @@ def verify(host: Host, *, reboot: bool, progress: Progress, display: Display) ->
 
 
 def _verify_once(
-    host: Host, junit: Path, title: str, progress: Progress, display: Display
+    run: Run, host: Host, junit: Path, title: str, display: Display
 ) -> tuple[Check, ...]:
     after = junit.name == AFTER
     before = junit.with_name(BEFORE) if after else None
-    checks = one_pass(host, junit, title, progress, before=before)
+    checks = one_pass(run, host, junit, title, before=before)
     failed = [c for c in checks if c.result == CheckResult.FAILED]
-    display.checks(progress, title, checks)
-    display.edited(progress, host, _edited(junit, before))
+    display.checks(run.progress, title, checks)
+    display.edited(run.progress, host, _edited(junit, before))
     if failed:
         lines = "\n".join(f"  {c.title}: {c.message}" for c in failed)
         hint = f"run `invoke bootstrap {host.name}`, then verify again"
@@ -98,17 +101,19 @@ def _verify_once(
 
 def _edited(junit: Path, before: Path | None) -> list[str]:
     """Return the edited configuration that a pass reports and the pass before did not."""
-    former = parsers.edited(before.read_text(encoding="utf-8")) if before else []
+    former = junit_reports.edited(before.read_text(encoding="utf-8")) if before else []
     return [
-        text for text in parsers.edited(junit.read_text(encoding="utf-8")) if text not in former
+        text
+        for text in junit_reports.edited(junit.read_text(encoding="utf-8"))
+        if text not in former
     ]
 
 
 def one_pass(
+    run: Run,
     host: Host,
     junit: Path,
     title: str,
-    progress: Progress,
     *,
     before: Path | None = None,
     nodes: Sequence[str] = (),
@@ -118,14 +123,14 @@ def one_pass(
     ``before`` is the report of a pass before a reboot; with ``nodes`` only these run. Raises
     VerifyError (the run itself failed), SshError (the host is unreachable).
     """
-    config = client.write_config(host)
-    with progress.stage(title) as stage:
+    config = client.write_config(run.settings, host)
+    with run.progress.stage(title) as stage:
         # Connect first: an unreachable host is then reported once, and not by each check.
-        client.connect(host).open()
+        run.connect(host).open()
         argv = [*pytest_argv(host, config, junit), *(nodes or [str(paths.CHECKS)])]
         if before:
             argv.append(f"--before={before}")
-        ended = run_pytest(argv, stage)
+        ended = run_pytest(run.settings, argv, stage)
         checks = judge(host, junit, ended)
         failed = sum(c.result == CheckResult.FAILED for c in checks)
         stage.note = (
@@ -136,9 +141,9 @@ def one_pass(
     return checks
 
 
-def destroy_guests(host: Host) -> str:
+def destroy_guests(run: Run, host: Host) -> str:
     """Destroy every guest of ``host``, without a shutdown. Raises VerifyError."""
-    connection = client.connect(host)
+    connection = run.connect(host)
     for guest in host.guests:
         argv = ["timeout", "60", "virsh", "destroy", "--domain", guest.name]
         done = connection.run(argv, check=False)
@@ -153,7 +158,7 @@ def destroy_guests(host: Host) -> str:
 def data_proof(folder: Path) -> str:
     """Return a line for each guest: its marker and boot count before and after the reboot."""
     before, after = (
-        parsers.boot_records((folder / name).read_text(encoding="utf-8"))
+        junit_reports.boot_records((folder / name).read_text(encoding="utf-8"))
         for name in (BEFORE, AFTER)
     )
     return "\n".join(
@@ -164,28 +169,34 @@ def data_proof(folder: Path) -> str:
     )
 
 
-def reboot_host(host: Host, stage: Stage) -> str:
+def reboot_host(run: Run, host: Host, stage: Stage) -> str:
     """Reboot ``host`` and return the proof. Raises VerifyError: it did not come back."""
     try:
-        return rebooting.reboot(client.connect(host), stage.line)
+        return rebooting.reboot(run.connect(host), stage.line, clock=run.clock)
     except BootstrapError as error:
         raise VerifyError(error.message, hint=error.hint) from error
 
 
-def wait_for_guests(host: Host, stage: Stage, seconds: float = GUEST_SECONDS) -> str:
+def wait_for_guests(run: Run, host: Host, stage: Stage, seconds: float = GUEST_SECONDS) -> str:
     """Wait at most ``seconds`` until every guest of ``host`` runs; return their states.
 
     Nothing starts them, and a guest that does not run is no error here: the checks report it.
     """
-    connection = client.connect(host)
-    deadline = time.monotonic() + seconds
-    while True:
+    connection = run.connect(host)
+
+    def ask() -> dict[str, str]:
         states = {g.name: _state(connection, g.name) for g in host.guests}
-        said = ", ".join(f"{name} {state}" for name, state in states.items())
-        stage.line(said)
-        if set(states.values()) <= {"running"} or time.monotonic() > deadline:
-            return said
-        time.sleep(1)
+        stage.line(_listed(states))
+        return states
+
+    def all_run(states: Mapping[str, str]) -> bool:
+        return set(states.values()) <= {"running"}
+
+    return _listed(wait_until(ask, all_run, clock=run.clock, seconds=seconds, every=1.0))
+
+
+def _listed(states: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} {state}" for name, state in states.items())
 
 
 def _state(connection: client.Connection, guest: str) -> str:
@@ -202,16 +213,13 @@ def pytest_argv(host: Host, config: Path, junit: Path) -> list[str]:
     ]  # fmt: skip
 
 
-def run_pytest(argv: Sequence[str], stage: Stage, seconds: float = PASS_SECONDS) -> Ended:
+def run_pytest(
+    settings: Settings, argv: Sequence[str], stage: Stage, seconds: float = PASS_SECONDS
+) -> Ended:
     """Run pytest and show its output line by line; kill it and its children after ``seconds``."""
     # sheepvirt's tests run this inside another pytest, whose options are not for this one.
     env = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
-    # It runs in another folder, and what the user has set may be relative to this one.
-    env |= {
-        "SHEEPVIRT_DIST": str(paths.dist()),
-        "SHEEPVIRT_STATE": str(paths.state()),
-        "SHEEPVIRT_INVENTORY": str(paths.inventory()),
-    }
+    env |= settings.environment()
     tail: list[str] = []
     with subprocess.Popen(
         list(argv), cwd=paths.ROOT, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,

@@ -5,16 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from world import INVENTORY, RUN
+
 from sheepvirt.core import paths
-from sheepvirt.ssh.client import connect
 
 if TYPE_CHECKING:
     from sheepvirt.model.hosts import Host
-
-INVENTORY = Path(__file__).parent / "inventory.toml"
 
 
 def start(*args: str) -> subprocess.Popen[str]:
@@ -41,4 +39,4 @@ def invoke(*args: str, code: int = 0) -> str:
 
 def shell(host: Host, script: str) -> str:
     """Run a line of shell on a host, over the SSH that bootstrap uses; return what it printed."""
-    return connect(host).run(["sh", "-c", script]).stdout.strip()
+    return RUN.connect(host).run(["sh", "-c", script]).stdout.strip()

@@ -7,22 +7,21 @@ what the user has published.
 from __future__ import annotations
 
 import functools
-import os
 
 import pytest
+from world import SETTINGS
 
 from sheepvirt.config import catalog
-from sheepvirt.core import paths
 from sheepvirt.sources import store
 
-os.environ.setdefault("SHEEPVIRT_DIST", str(paths.ROOT / "dist" / "tests" / "stand-in"))
 REAL = "real_sheepdog"
 
 
 @functools.cache
 def out_of_reach() -> str:
     """Return why sheepdog's source cannot be fetched here, or "". Asked once a session."""
-    found = store.availability_of_all(catalog.load_package("sheepdog").sources)
+    package = catalog.load_package(SETTINGS, "sheepdog")
+    found = store.availability_of_all(SETTINGS, package.sources)
     return "" if found.ok else found.why
 
 

@@ -28,9 +28,9 @@ from sheepvirt.config import catalog
 from sheepvirt.images import recipes
 
 if TYPE_CHECKING:
-    from sheepvirt.core.progress import Progress
     from sheepvirt.engine.container import Container
     from sheepvirt.engine.engine import Engine
+    from sheepvirt.run import Run
 
 STORE = "/var/lib/docker-registry"
 COMMANDS = ("cat", "rm", "touch", "mkdir")
@@ -38,11 +38,11 @@ SCHEMA_2 = "application/vnd.docker.distribution.manifest.v2+json"
 PARTS = "application/vnd.docker."
 
 
-def image(engine: Engine, progress: Progress) -> str:
+def image(run: Run) -> str:
     """Return the image with the registry and a static busybox; make it if absent."""
-    base = recipes.ensure(engine, catalog.load_target("rehearsal"), "base", progress)
+    base = recipes.ensure(run, catalog.load_target(run.settings, "rehearsal"), "base")
     tag = f"sheepvirt/test-registry:{base.rpartition(':')[2]}"
-    if engine.image_id(tag) is None:
+    if run.engine.image_id(tag) is None:
         with tempfile.TemporaryDirectory() as context:
             (Path(context) / "Containerfile").write_text(
                 f"FROM {base}\nENV DEBIAN_FRONTEND noninteractive\nRUN apt-get update -q \\\n"
@@ -50,7 +50,7 @@ def image(engine: Engine, progress: Progress) -> str:
                 "    docker-registry busybox-static bash-static\n",
                 encoding="utf-8",
             )
-            engine.build(Path(context), tag, lambda _: None)
+            run.engine.build(Path(context), tag, lambda _: None)
     return tag
 
 

@@ -5,6 +5,7 @@ The package is a small one of the test's own, so that each case takes seconds.
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import docker
 import pytest
+from world import run_with, within
 
 from sheepvirt.builds import execute, repo
 from sheepvirt.builds.buildroot import owner
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 
     from docker.models.containers import Container
 
+    from sheepvirt.core.settings import Settings
     from sheepvirt.model.builds import BuildRecord, Target
 
 pytestmark = pytest.mark.engine
@@ -60,17 +63,23 @@ date > %{{buildroot}}%{{_datadir}}/tiny/date
 %{{_datadir}}/tiny
 """
 RUN = """\
+import os
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
-from sheepvirt.config import catalog
-from sheepvirt.core import paths
 from sheepvirt.builds import execute
+from sheepvirt.config import catalog
+from sheepvirt.core import settings
 from sheepvirt.core.progress import Progress
+from sheepvirt.engine.engine import Engine
+from sheepvirt.run import Run
 # What a shell starts in the background ignores SIGINT, and so would this run of the test's.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-paths.SPECS = paths.PATCHES = Path(sys.argv[1])
-execute.build_rpms(catalog.load_target("rehearsal"), [], Progress(Path(sys.argv[1]) / "run.log"))
+folder = Path(sys.argv[1])
+own = replace(settings.from_environment(os.environ), specs=folder, patches=folder)
+run = Run(settings=own, engine=Engine(), progress=Progress(folder / "run.log"))
+execute.build_rpms(run, catalog.load_target(own, "rehearsal"), [])
 """
 
 
@@ -79,6 +88,7 @@ class World:
     """A checkout's data folders and results, of one test alone."""
 
     folder: Path
+    settings: Settings
     target: Target
 
     def write(self, *, build: str = ":", more: str = "", package: str = PACKAGE) -> None:
@@ -90,19 +100,24 @@ class World:
 
     def build(self, progress: Progress | None = None) -> list[BuildRecord]:
         """Build what is there now."""
-        return execute.build_rpms(self.target, [], progress or quiet())
+        return execute.build_rpms(run_with(self.settings, progress), self.target, [])
 
     def start(self) -> subprocess.Popen[str]:
         """Build in a process of its own, which can be ended."""
         return subprocess.Popen(
             [sys.executable, "-c", RUN, str(self.folder)], cwd=paths.ROOT, text=True,
+            env={**os.environ, **self.settings.environment()},
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
 
     def containers(self) -> list[Container]:
         """Return the build containers that are there, running or not."""
-        label = f"sheepvirt.owner={owner(self.target)}"
+        label = f"sheepvirt.owner={owner(self.settings, self.target)}"
         return docker.from_env().containers.list(all=True, filters={"label": label})
+
+    def published(self) -> dict[str, BuildRecord]:
+        """Return what is published, by package."""
+        return repo.published(self.settings, self.target.name)
 
     def wait(self, done: Callable[[], bool]) -> None:
         """Wait until ``done``, at most two minutes."""
@@ -118,22 +133,20 @@ class World:
 
 
 @pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+def world(tmp_path: Path) -> World:
     folder = tmp_path / "specs"
     folder.mkdir()
-    for name in ("DIST", "CACHE", "STATE"):
-        monkeypatch.setenv(f"SHEEPVIRT_{name}", str(tmp_path / name.lower()))
-    monkeypatch.setattr(paths, "SPECS", folder)
-    monkeypatch.setattr(paths, "PATCHES", folder)
-    return World(folder, catalog.load_target("rehearsal"))
+    settings = within(tmp_path, specs=folder, patches=folder)
+    return World(folder, settings, catalog.load_target(settings, "rehearsal"))
 
 
 def test_a_build_is_published_and_not_repeated(world: World) -> None:
     world.write()
     (record,) = world.build()
     assert [r.name for r in record.rpms] == ["tiny", "tiny"]
-    assert all((repo.home(world.target) / r.file).is_file() for r in record.rpms)
-    index = (repo.home(world.target) / "repodata" / "repomd.xml").read_text()
+    home = repo.home(world.settings, "rehearsal")
+    assert all((home / r.file).is_file() for r in record.rpms)
+    index = (home / "repodata" / "repomd.xml").read_text()
     assert ".gz" in index
     assert world.build() == [record]
     world.write(build="echo other")
@@ -157,7 +170,7 @@ def test_a_compile_error_names_the_error_the_log_and_a_shell(world: World) -> No
     shell = [word for word in command if word != "-it"]
     done = subprocess.run([*shell, "-c", "cat a.c"], capture_output=True, text=True)
     assert "int main" in done.stdout
-    assert list(repo.published(world.target).values()) == before
+    assert list(world.published().values()) == before
     assert not world.containers()
     world.write()
     assert world.build() == before
@@ -179,7 +192,7 @@ def test_a_feature_without_evidence_is_not_published(world: World) -> None:
     world.write(package=PACKAGE + feature)
     with pytest.raises(RuleMismatchError, match="nothing defines with_storage_sheepdog"):
         world.build()
-    assert repo.published(world.target) == {}
+    assert world.published() == {}
     assert not world.containers()
 
 
@@ -194,7 +207,7 @@ def test_a_patch_is_staged_and_one_that_the_spec_forgets_is_caught(world: World)
     (world.folder / "tiny" / "0002-more.patch").write_text(f"Reason: another.\n\n{change}")
     with pytest.raises(ContractError, match=r"0002-more\.patch is applied: %prep does not name"):
         world.build()
-    assert list(repo.published(world.target).values()) == [record]
+    assert list(world.published().values()) == [record]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -208,8 +221,8 @@ def test_an_interrupted_build_leaves_nothing_half(world: World, number: signal.S
     process.communicate(timeout=60)
     assert process.returncode != 0
     assert not world.containers()
-    assert list(repo.published(world.target).values()) == before
-    assert len(list((paths.dist() / ".repos" / "rehearsal").iterdir())) == 1
+    assert list(world.published().values()) == before
+    assert len(list((world.settings.dist / ".repos" / "rehearsal").iterdir())) == 1
 
 
 def test_what_a_killed_run_left_is_removed_by_the_next(world: World) -> None:
@@ -247,7 +260,7 @@ def test_a_builder_that_dies_is_named_as_such(world: World) -> None:
 
 def test_a_second_run_waits_and_says_for_whom(world: World) -> None:
     world.write()
-    with lock("target-rehearsal", quiet()):
+    with lock(world.settings, "target-rehearsal", quiet()):
         process = world.start()
         time.sleep(3)
         assert process.poll() is None

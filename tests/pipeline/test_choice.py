@@ -7,20 +7,21 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
+from world import run_with, within
 
 from sheepvirt.builds import execute, repo
 from sheepvirt.config import catalog
-from sheepvirt.core import paths
 from sheepvirt.core.errors import ContractError, SourceUnreachableError
-from sheepvirt.core.progress import quiet
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sheepvirt.model.builds import BuildRecord, Target
+    from sheepvirt.core.settings import Settings
+    from sheepvirt.model.builds import BuildRecord
 
 pytestmark = pytest.mark.engine
 URL = "https://upstream.invalid/flock.git"
@@ -99,17 +100,37 @@ def ours(folder: Path, name: str, toml: str, more: str) -> None:
     (folder / name / f"{name}.spec").write_text(SPEC.format(name=name, more=more))
 
 
-@pytest.fixture
-def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+@dataclass
+class World:
     """A checkout of three packages, and the folder that git is told has the upstream of one."""
-    for name in ("DIST", "CACHE", "STATE"):
-        monkeypatch.setenv(f"SHEEPVIRT_{name}", str(tmp_path / name.lower()))
-    settings = tmp_path / "gitconfig"
-    settings.write_text(
+
+    settings: Settings
+    mirror: Path
+
+    def published(self) -> dict[str, BuildRecord]:
+        """Return what is published, by package."""
+        return repo.published(self.settings, "rehearsal")
+
+    def build(self, *words: str) -> dict[str, BuildRecord]:
+        """Build and publish; the repo is what the build returns."""
+        target = catalog.load_target(self.settings, "rehearsal")
+        built = execute.build_rpms(run_with(self.settings), target, words)
+        found = {r.package: r for r in built}
+        assert found == self.published()
+        home = repo.home(self.settings, "rehearsal")
+        folders = {p.name for p in home.iterdir() if p.is_dir()}
+        assert folders == {*found, "repodata"}
+        return found
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    config = tmp_path / "gitconfig"
+    config.write_text(
         f'[user]\nname = A\nemail = a@b.invalid\n[url "{tmp_path}/mirror/"]\n'
         "insteadOf = https://upstream.invalid/\n"
     )
-    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(settings))
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(config))
     tree = tmp_path / "mirror" / "flock.git"
     tree.mkdir(parents=True)
     for name, text in TREE.items():
@@ -125,27 +146,16 @@ def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     toml = 'targets = ["rehearsal"]\nstand_in = "it says so"\nstands_in_for = "flock"\n'
     ours(specs, "pocketflock", toml, "Provides: flock")
     ours(specs, "guest", 'needs = ["flock"]\n', "BuildRequires: flock")
-    monkeypatch.setattr(paths, "SPECS", specs)
-    monkeypatch.setattr(paths, "PATCHES", specs)
-    return tmp_path / "mirror"
-
-
-def run(target: Target, *words: str) -> dict[str, BuildRecord]:
-    found = {r.package: r for r in execute.build_rpms(target, words, quiet())}
-    assert found == repo.published(target)
-    folders = {p.name for p in repo.home(target).iterdir() if p.is_dir()}
-    assert folders == {*found, "repodata"}
-    return found
+    return World(within(tmp_path, specs=specs, patches=specs), tmp_path / "mirror")
 
 
 def test_the_real_one_its_stand_in_and_back(
-    mirror: Path, capsys: pytest.CaptureFixture[str]
+    world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    target = catalog.load_target("rehearsal")
-    real = run(target)
+    real = world.build()
     assert real.keys() == {"flock", "guest"}
     assert f"flock: the real one: {URL} answers" in capsys.readouterr().err
-    folder = repo.home(target) / "flock"
+    folder = repo.home(world.settings, "rehearsal") / "flock"
     assert "configure: " in (folder / "build.log").read_text()
     assert "--disable-corosync --enable-zookeeper" in (folder / "build.log").read_text()
     assert "-Requires: corosync %{_requires}" in (folder / "spec.diff").read_text()
@@ -155,32 +165,31 @@ def test_the_real_one_its_stand_in_and_back(
         "flock-1.2-1.rehearsal.x86_64"
     ]
 
-    mirror.rename(mirror.with_name("gone"))
-    assert run(target) == real
+    world.mirror.rename(world.mirror.with_name("gone"))
+    assert world.build() == real
     assert "flock: the real one: the published repo has it" in capsys.readouterr().err
-    assert run(target, "flock=real") == real
+    assert world.build("flock=real") == real
     assert "asked for; its source is in the cache" in capsys.readouterr().err
 
-    other = run(target, "flock=stand-in")
+    other = world.build("flock=stand-in")
     assert other.keys() == {"pocketflock", "guest"}
     assert other["pocketflock"].stand_in == "it says so"
     assert other["guest"].key != real["guest"].key
     assert "guest 1: changed: package flock, package pocketflock" in capsys.readouterr().err
 
-    shutil.rmtree(paths.cache() / "sources")
-    assert run(target) == other
+    shutil.rmtree(world.settings.sources)
+    assert world.build() == other
     assert "flock: the stand-in pocketflock: the published repo" in capsys.readouterr().err
     with pytest.raises(SourceUnreachableError):
-        run(target, "flock=real")
-    assert repo.published(target) == other
+        world.build("flock=real")
+    assert world.published() == other
 
 
-def test_a_dependency_that_comes_back_by_a_macro_is_seen_by_rpm(mirror: Path) -> None:
-    path = paths.SPECS / "flock" / "package.toml"
+def test_a_dependency_that_comes_back_by_a_macro_is_seen_by_rpm(world: World) -> None:
+    path = world.settings.specs / "flock" / "package.toml"
     path.write_text(path.read_text().replace('"corosynclib-devel", ', "").replace(
         'optflags = "', '_requires = "corosync", optflags = "').replace(', "%{_requires}"]', "]")
     )  # fmt: skip
-    target = catalog.load_target("rehearsal")
     with pytest.raises(ContractError, match=r"nothing asks for corosync: Requires: corosync"):
-        run(target)
-    assert repo.published(target) == {}
+        world.build()
+    assert world.published() == {}

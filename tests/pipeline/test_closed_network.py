@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import docker
 import pytest
+from world import RUN, SETTINGS, run_with, within
 
 from sheepvirt import rpm_compare
 from sheepvirt.builds import execute, repo
@@ -25,15 +26,15 @@ from sheepvirt.bundle import archive, importer, writer
 from sheepvirt.config import catalog
 from sheepvirt.core import paths
 from sheepvirt.core.errors import BundleError
-from sheepvirt.core.progress import quiet
-from sheepvirt.engine.engine import Engine
 from sheepvirt.images import recipes
 from sheepvirt.sources import git
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from sheepvirt.core.settings import Settings
     from sheepvirt.model.builds import Target
+    from sheepvirt.run import Run
 
 pytestmark = pytest.mark.engine
 URL = "https://upstream.invalid/flock.git"
@@ -64,22 +65,28 @@ install -D -p -m 644 {name}.c %{{buildroot}}%{{_datadir}}/{name}/{name}.c
 SOURCE = '#include <stdio.h>\nint main(void) { puts(__DATE__ " " __TIME__); return 0; }\n'
 HEAD = 'version = "1"\nspec = "{name}.spec"\nspec_from = "here"\ninstall = ["{name}"]\n'
 # What --from-bundle does, in a process that can be put into a namespace without a network.
-RUN = """\
-import socket, sys
+SCRIPT = """\
+import os, socket, sys
+from dataclasses import replace
 from pathlib import Path
-from sheepvirt.core import paths
 from sheepvirt.builds import execute
 from sheepvirt.bundle import importer
+from sheepvirt.core import settings
 from sheepvirt.core.errors import SheepvirtError
 from sheepvirt.core.progress import quiet
-paths.SPECS, paths.CONTAINERS = Path(sys.argv[2]), Path(sys.argv[3])
+from sheepvirt.engine.engine import Engine
+from sheepvirt.run import Run
+own = replace(
+    settings.from_environment(os.environ), specs=Path(sys.argv[2]), containers=Path(sys.argv[3])
+)
+run = Run(settings=own, engine=Engine(), progress=quiet())
 try:
     socket.create_connection(("192.0.2.1", 80), timeout=5)
 except OSError as error:
     print("network:", error.strerror)
 try:
-    offline = importer.use(Path(sys.argv[1]), "", quiet())
-    execute.build_rpms(offline.target, offline.words, quiet(), shelf=offline.shelf)
+    offline = importer.use(run, Path(sys.argv[1]), "")
+    execute.build_rpms(run, offline.target, offline.words, shelf=offline.shelf)
 except SheepvirtError as error:
     sys.exit(f"{type(error).__name__}: {error}")
 """
@@ -90,6 +97,7 @@ class World:
     """A checkout's data, what is upstream, and the two sides."""
 
     folder: Path
+    settings: Settings  # of the open side
     target: Target
     file: Path
     commit: str
@@ -102,49 +110,56 @@ class World:
     @property
     def tag(self) -> str:
         """The tag of the test's own builder image."""
-        return recipes.tag_of(self.target, "builder")
+        return recipes.tag_of(self.settings, self.target, "builder")
+
+    @property
+    def run(self) -> Run:
+        """A run on the open side."""
+        return run_with(self.settings)
+
+    @property
+    def other(self) -> Settings:
+        """The settings of the closed side: the same checkout, nothing else."""
+        own = self.settings
+        return within(self.folder / "closed", specs=own.specs, containers=own.containers)
 
     def closed(self, file: Path | None = None) -> subprocess.CompletedProcess[str]:
         """Build on the closed side."""
-        side = {
-            f"SHEEPVIRT_{n}": str(self.folder / "closed" / n) for n in ("DIST", "CACHE", "STATE")
-        }
-        argv = ["unshare", "--net", sys.executable, "-c", RUN, str(file or self.bundle),
-                str(paths.SPECS), str(paths.CONTAINERS)]  # fmt: skip
-        return subprocess.run(
-            argv, cwd=paths.ROOT, env={**os.environ, **side}, capture_output=True, text=True
-        )
+        other = self.other
+        argv = ["unshare", "--net", sys.executable, "-c", SCRIPT, str(file or self.bundle),
+                str(other.specs), str(other.containers)]  # fmt: skip
+        env = {**os.environ, **other.environment()}
+        return subprocess.run(argv, cwd=paths.ROOT, env=env, capture_output=True, text=True)
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     folder = tmp_path_factory.mktemp("bundle")
-    engine = Engine()
-    real = recipes.ensure(engine, catalog.load_target("rehearsal"), "builder", quiet())
+    real = recipes.ensure(RUN, catalog.load_target(SETTINGS, "rehearsal"), "builder")
     with pytest.MonkeyPatch.context() as patch:
         # An image of the test's own, so that it can be taken away: the real one, labelled.
         containers = folder / "containers" / "rehearsal"
         (containers / "builder").mkdir(parents=True)
-        shutil.copyfile(paths.CONTAINERS / "rehearsal" / "target.toml", containers / "target.toml")
+        shutil.copyfile(
+            SETTINGS.containers / "rehearsal" / "target.toml", containers / "target.toml"
+        )
         text = f"FROM {real}\nLABEL test={folder}\nRUN echo {folder} > /etc/test\n"
         (containers / "builder" / "Containerfile.j2").write_text(text)
         specs = folder / "specs"
         for name in ("sheepdog", "pocketsheep"):
-            shutil.copytree(paths.SPECS / name, specs / name)
-        patch.setattr(paths, "CONTAINERS", containers.parent)
-        patch.setattr(paths, "SPECS", specs)
-        for name in ("DIST", "CACHE", "STATE"):
-            patch.setenv(f"SHEEPVIRT_{name}", str(folder / "open" / name))
+            shutil.copytree(SETTINGS.specs / name, specs / name)
+        settings = within(folder / "open", specs=specs, containers=containers.parent)
         _package(specs, "tiny", _tarball(folder), "")
         commit = _repository(folder, patch)
         _package(
             specs, "flock", "flock-1.tar.gz", f'git = {{ url = "{URL}", commit = "{commit}" }}'
         )
-        one = World(folder, catalog.load_target("rehearsal"), folder / "tiny-1.tar.gz", commit)
+        target = catalog.load_target(settings, "rehearsal")
+        one = World(folder, settings, target, folder / "tiny-1.tar.gz", commit)
         try:
             yield one
         finally:
-            engine.remove_image(one.tag)
+            RUN.engine.remove_image(one.tag)
 
 
 def _package(specs: Path, name: str, source: str | Path, pin: str) -> None:
@@ -168,12 +183,12 @@ def _tarball(folder: Path) -> Path:
 
 
 def _repository(folder: Path, patch: pytest.MonkeyPatch) -> str:
-    settings = folder / "gitconfig"
-    settings.write_text(
+    config = folder / "gitconfig"
+    config.write_text(
         f'[user]\nname = A\nemail = a@b.invalid\n[url "{folder}/upstream/"]\n'
         "insteadOf = https://upstream.invalid/\n"
     )
-    patch.setenv("GIT_CONFIG_GLOBAL", str(settings))
+    patch.setenv("GIT_CONFIG_GLOBAL", str(config))
     tree = folder / "upstream" / "flock.git"
     tree.mkdir(parents=True)
     (tree / "flock.c").write_text(SOURCE)
@@ -183,17 +198,16 @@ def _repository(folder: Path, patch: pytest.MonkeyPatch) -> str:
 
 
 def test_a_build_root_has_no_route_and_the_check_would_see_one(world: World) -> None:
-    engine = Engine()
-    image = recipes.ensure(engine, world.target, "builder", quiet())
+    image = recipes.ensure(world.run, world.target, "builder")
     for network, code in (("none", 0), ("bridge", 1)):
-        with engine.container(image, network=network) as container:
+        with RUN.engine.container(image, network=network) as container:
             assert container.run(["sh", "-c", NO_ROUTE]).code == code
 
 
 def test_from_a_bundle_without_network_come_the_same_rpms(world: World) -> None:
-    writer.make(world.target, ["sheepdog=stand-in"], world.bundle, quiet())
-    execute.build_rpms(world.target, ["sheepdog=stand-in"], quiet())
-    opened = repo.home(world.target)
+    writer.make(world.run, world.target, ["sheepdog=stand-in"], world.bundle)
+    execute.build_rpms(world.run, world.target, ["sheepdog=stand-in"])
+    opened = repo.home(world.settings, "rehearsal")
 
     # Over there: no image, no upstream, no cache, no network.
     docker.from_env().images.remove(world.tag, force=True)
@@ -203,12 +217,12 @@ def test_from_a_bundle_without_network_come_the_same_rpms(world: World) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[0] == "network: Network is unreachable"
 
-    found = rpm_compare.compare_all(opened, world.folder / "closed" / "DIST" / "rehearsal")
+    found = rpm_compare.compare_all(opened, repo.home(world.other, "rehearsal"))
     assert {row.name.partition("-")[0] for row in found} == {"tiny", "flock", "pocketsheep"}
     assert len(found) == 6
     assert [row for row in found if row.verdict != rpm_compare.IDENTICAL] == []
     # That it is on the other side's own engine again is the bundle's doing.
-    assert Engine().image_id(world.tag) is not None
+    assert RUN.engine.image_id(world.tag) is not None
 
 
 def test_the_lock_says_what_the_bundle_is_made_of(world: World) -> None:
@@ -237,14 +251,15 @@ def test_a_changed_bundle_is_refused_before_anything_of_it_is_used(world: World)
     done = world.closed(evil)
     assert done.returncode == 1
     assert f"BundleError: {evil}: images/builder.tar.gz was changed" in done.stderr
-    assert Engine().image_id(world.tag) is None
-    assert not (world.folder / "closed" / "CACHE").exists()
+    assert RUN.engine.image_id(world.tag) is None
+    assert not world.other.cache.exists()
 
 
 def test_what_the_bundle_lacks_is_named_and_not_looked_for(world: World) -> None:
-    text = (paths.SPECS / "tiny" / "package.toml").read_text()
+    path = world.settings.specs / "tiny" / "package.toml"
+    text = path.read_text()
     other = hashlib.sha256(b"other").hexdigest()
-    (paths.SPECS / "tiny" / "package.toml").write_text(
+    path.write_text(
         f'{text}[[sources]]\nfile = "more.tar"\nsha256 = "{other}"\nurls = ["file:///etc/passwd"]\n'
     )
     done = world.closed()
@@ -254,10 +269,8 @@ def test_what_the_bundle_lacks_is_named_and_not_looked_for(world: World) -> None
     assert "tiny-1.tar.gz" not in done.stderr
 
 
-def test_a_checkout_with_another_recipe_is_told_apart(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    recipe = paths.CONTAINERS / "rehearsal" / "builder" / "Containerfile.j2"
+def test_a_checkout_with_another_recipe_is_told_apart(world: World) -> None:
+    recipe = world.settings.containers / "rehearsal" / "builder" / "Containerfile.j2"
     recipe.write_text(recipe.read_text() + "RUN true\n")
     with pytest.raises(BundleError, match="does not fit this checkout: its builder image is"):
-        importer.use(world.bundle, "rehearsal", quiet())
+        importer.use(world.run, world.bundle, "rehearsal")

@@ -12,15 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from commands import INVENTORY, invoke, start
+from commands import invoke, start
+from world import RUN, SETTINGS
 
 from sheepvirt.bootstrap import rehearsal, runner
 from sheepvirt.bootstrap.steps import undo
 from sheepvirt.config import inventory
-from sheepvirt.core import paths
-from sheepvirt.core.progress import quiet
-from sheepvirt.engine.engine import Engine
-from sheepvirt.ssh.client import connect, write_config
+from sheepvirt.ssh.client import write_config
 from sheepvirt.verify.controls import control_runner
 
 if TYPE_CHECKING:
@@ -32,31 +30,31 @@ pytestmark = pytest.mark.engine
 
 
 def moorea() -> Host:
-    return inventory.load_host("moorea", INVENTORY)
+    return inventory.load_host(SETTINGS, "moorea")
 
 
 @pytest.fixture(scope="module", autouse=True)
 def host() -> Iterator[None]:
-    rehearsal.remove(moorea())
+    rehearsal.remove(RUN, moorea())
     yield
-    rehearsal.remove(moorea())
+    rehearsal.remove(RUN, moorea())
 
 
 def on_host(*argv: str) -> str:
     """Run a command on the test host, over the same SSH that the bootstrap uses."""
-    return connect(moorea()).run(list(argv)).stdout
+    return RUN.connect(moorea()).run(list(argv)).stdout
 
 
 def inside(*argv: str) -> str:
     """Run a command on the test host without SSH, as on a machine's own console."""
-    container = Engine().find(rehearsal.container_name(moorea()))
+    container = RUN.engine.find(rehearsal.container_name(moorea()))
     assert container is not None
     return container.run(list(argv), check=True).stdout
 
 
 def test_build_publishes_a_repo_with_its_evidence() -> None:
     out = invoke("build-rpms", "--target", "rehearsal", "--package", "sheepdog=stand-in")
-    repo = paths.dist() / "rehearsal"
+    repo = SETTINGS.dist / "rehearsal"
     assert (repo / "repodata" / "repomd.xml").is_file()
     names = [p.name for p in repo.rglob("libvirt-*.rpm")]
     assert len(names) > 20
@@ -66,7 +64,7 @@ def test_build_publishes_a_repo_with_its_evidence() -> None:
 
 
 def test_build_again_rebuilds_nothing() -> None:
-    manifest = paths.dist() / "rehearsal" / "manifest.json"
+    manifest = SETTINGS.dist / "rehearsal" / "manifest.json"
     before = manifest.read_bytes()
     out = invoke("build-rpms", "--target", "rehearsal")
     assert "sheepdog: the stand-in pocketsheep: the published repo has it" in out
@@ -76,7 +74,7 @@ def test_build_again_rebuilds_nothing() -> None:
 def test_plan_of_an_absent_host_touches_nothing() -> None:
     out = invoke("bootstrap", "moorea", "--plan")
     assert "would" in out
-    assert not rehearsal.exists(moorea())
+    assert not rehearsal.exists(RUN.engine, moorea())
 
 
 def test_a_bootstrap_that_is_killed_is_finished_by_the_next() -> None:
@@ -108,7 +106,7 @@ def test_values_of_the_inventory_were_never_run_by_a_shell() -> None:
 def test_verify_passes_before_and_after_a_reboot() -> None:
     out = invoke("verify", "moorea")
     assert "reboot" in out
-    reports = sorted((paths.dist() / "verify" / "moorea").glob("*.xml"))
+    reports = sorted((SETTINGS.dist / "verify" / "moorea").glob("*.xml"))
     assert len(reports) == 2
     assert all('failures="0"' in r.read_text() for r in reports)
 
@@ -116,7 +114,7 @@ def test_verify_passes_before_and_after_a_reboot() -> None:
 def test_the_guest_lives_on_sheepdog_and_its_data_outlives_it() -> None:
     xml = on_host("virsh", "dumpxml", "papeete")
     assert "protocol='sheepdog' name='papeete'" in xml
-    report = (paths.dist() / "verify" / "moorea" / "2-after-reboot.xml").read_text()
+    report = (SETTINGS.dist / "verify" / "moorea" / "2-after-reboot.xml").read_text()
     case = report.partition("test_data_outlives_destruction_and_reboot")[2].partition("<testcase")[
         0
     ]
@@ -159,15 +157,15 @@ def test_edited_configuration_is_told_and_no_damage() -> None:
     assert f"{public} (size, content, time)" in out
     assert "+# edited" in out
     assert f"{closed} (size, content, time); no diff: not everyone may read it" in out
-    reports = (paths.dist() / "verify" / "moorea").glob("*.xml")
+    reports = (SETTINGS.dist / "verify" / "moorea").glob("*.xml")
     assert not any("sesame" in text for text in (out, *(r.read_text() for r in reports)))
 
 
 @pytest.mark.parametrize("what", ["virsh without", "backend_sheepdog.so removed", "data of"])
 def test_a_control_that_was_cut_off_is_undone_by_the_next_bootstrap(what: str) -> None:
-    trial = control_runner.Trial(runner.desired_state(moorea()), quiet())
+    trial = control_runner.Trial(RUN, runner.desired_state(RUN, moorea()))
     control = next(c for c in trial.controls() if what in c.name)
-    connect(moorea()).write(undo.SCRIPT, control_runner.undo_script(control))
+    RUN.connect(moorea()).write(undo.SCRIPT, control_runner.undo_script(control))
     for command in control.breaks:  # and nobody comes back to repair it
         on_host(*command.argv)
     assert "undo: what a control" in invoke("bootstrap", "moorea", "--plan")
@@ -194,7 +192,7 @@ def test_two_runs_at_once_do_not_meet() -> None:
 
 def test_the_host_speaks_japanese() -> None:
     assert "ja_JP.UTF-8" in inside("cat", "/etc/default/locale")
-    config = str(write_config(moorea()))
+    config = str(write_config(SETTINGS, moorea()))
     said = subprocess.run(
         ["ssh", "-F", config, "moorea", "virsh net-list --all"], capture_output=True, text=True
     ).stdout
@@ -207,7 +205,7 @@ def test_a_changed_host_key_stops_everything() -> None:
     inside("cp", "-a", key, "/root/kept")
     inside("cp", "-a", f"{key}.pub", "/root/kept.pub")
     inside("sh", "-c", f"rm {key}; ssh-keygen -q -t ed25519 -N '' -f {key}; systemctl restart ssh")
-    connect(moorea()).close()
+    RUN.connect(moorea()).close()
     try:
         for command in ("bootstrap", "verify"):
             out = invoke(command, "moorea", code=8)
@@ -222,7 +220,7 @@ def test_a_changed_host_key_stops_everything() -> None:
 
 def test_a_host_without_sshd_is_named() -> None:
     inside("systemctl", "stop", "ssh.socket", "ssh.service")
-    connect(moorea()).close()
+    RUN.connect(moorea()).close()
     try:
         out = invoke("verify", "moorea", code=8)
         assert "moorea (root@127.0.0.1)" in out
@@ -234,7 +232,7 @@ def test_a_host_without_sshd_is_named() -> None:
 
 def test_a_key_that_is_not_let_in_is_named() -> None:
     inside("mv", "/root/.ssh/authorized_keys", "/root/keys")
-    connect(moorea()).close()
+    RUN.connect(moorea()).close()
     try:
         out = invoke("bootstrap", "moorea", code=8)
         assert "refused sheepvirt's key" in out
@@ -244,7 +242,7 @@ def test_a_key_that_is_not_let_in_is_named() -> None:
 
 
 def test_timings_are_written() -> None:
-    rows = json.loads((paths.dist() / "timings.json").read_text())
+    rows = json.loads(SETTINGS.timings.read_text())
     assert rows
     assert all(row["seconds"] >= 0 for row in rows)
 

@@ -17,19 +17,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from commands import INVENTORY, invoke
+from commands import invoke
+from world import RUN, SETTINGS
 
 from sheepvirt.bootstrap import rehearsal
 from sheepvirt.config import catalog, inventory
-from sheepvirt.core.progress import quiet
-from sheepvirt.engine.engine import Engine
 from sheepvirt.images import recipes
-from sheepvirt.ssh.client import Result, connect
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sheepvirt.model.hosts import Host
+    from sheepvirt.ssh.client import Result
 
 pytestmark = pytest.mark.engine
 GUEST = "uturoa"
@@ -68,11 +67,11 @@ BLOCKS, BLOCK, STRIDE, ROUNDS, KILLS = 64, 64 << 10, 448 << 10, 200, 12
 
 
 def raiatea() -> Host:
-    return inventory.load_host("raiatea", INVENTORY)
+    return inventory.load_host(SETTINGS, "raiatea")
 
 
 def on_host(*argv: str, check: bool = True) -> Result:
-    return connect(raiatea()).run(["env", "LC_ALL=C", *argv], check=check)
+    return RUN.connect(raiatea()).run(["env", "LC_ALL=C", *argv], check=check)
 
 
 def virsh(*argv: str, check: bool = True) -> Result:
@@ -82,12 +81,12 @@ def virsh(*argv: str, check: bool = True) -> Result:
 @pytest.fixture(scope="module", autouse=True)
 def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """A host whose guest obeys, and whose sheepdog keeps its store on a disk that is small."""
-    rehearsal.remove(raiatea())
+    rehearsal.remove(RUN, raiatea())
     invoke("bootstrap", "raiatea")
     virsh("destroy", GUEST)
     disk = obedient_disk(tmp_path_factory.mktemp("disk"))
     with disk.open("rb") as content:
-        connect(raiatea()).run(
+        RUN.connect(raiatea()).run(
             ["dog", "vdi", "write", GUEST, "0", str(disk.stat().st_size)], stdin=content
         )
     move = f"""
@@ -102,18 +101,17 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     on_host("sh", "-c", move)
     virsh("start", GUEST)
     yield
-    rehearsal.remove(raiatea())
+    rehearsal.remove(RUN, raiatea())
 
 
 def obedient_disk(folder: Path) -> Path:
     """Make a disk as bootstrap makes a guest's, with another first process."""
-    engine = Engine()
-    parts = recipes.ensure(engine, catalog.load_target("rehearsal"), "guest", quiet())
+    parts = recipes.ensure(RUN, catalog.load_target(SETTINGS, "rehearsal"), "guest")
     with tempfile.TemporaryDirectory() as scratch:
         over = Path(scratch) / "over"
         over.mkdir()
         (over / "init").write_text(INIT)
-        with engine.container(parts, network="none") as container:
+        with RUN.engine.container(parts, network="none") as container:
             container.put(over, "/guest")
             container.write("/guest/line", "none\n")
             container.run(["sh", "-c", ASSEMBLE], check=True)
@@ -215,7 +213,7 @@ def test_what_is_written_once_there_is_space_again_stays() -> None:
 def test_a_disk_outlives_its_server_being_killed_under_load() -> None:
     """QEMU's driver connects again and asks again; the guest beside the load lives on."""
     on_host("dog", "vdi", "create", "load", f"{BLOCKS * STRIDE}")
-    connect(raiatea()).write("/root/load", load().encode())
+    RUN.connect(raiatea()).write("/root/load", load().encode())
     script = f"""
         cd /root
         timeout 240 qemu-io -f raw sheepdog:127.0.0.1:7000:load < load > said 2>&1 &
@@ -254,7 +252,7 @@ def test_a_guest_whose_volume_is_unknown_does_not_start_and_says_which() -> None
     nowhere = nowhere.replace(f"<name>{GUEST}<", "<name>nowhere<").replace(
         f"name='{GUEST}'", "name='nowhere'"
     )
-    connect(raiatea()).write("/root/nowhere.xml", nowhere.encode())
+    RUN.connect(raiatea()).write("/root/nowhere.xml", nowhere.encode())
     virsh("define", "/root/nowhere.xml")
     done = virsh("start", "nowhere", check=False)
     virsh("undefine", "nowhere")

@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from local_registry import (
@@ -26,6 +27,7 @@ from local_registry import (
     running,
     tools,
 )
+from world import RUN, SETTINGS
 
 from sheepvirt.builds import preflight
 from sheepvirt.config import catalog
@@ -37,17 +39,18 @@ from sheepvirt.core.errors import (
     SourceError,
     SourceHashError,
 )
-from sheepvirt.core.progress import Progress
+from sheepvirt.core.files import sha256
 from sheepvirt.engine import image_store
-from sheepvirt.engine.engine import Engine
 from sheepvirt.engine.registry import reference, refusal, repository_and_tag
 from sheepvirt.images import base_proof, bases, recipes, rpm_keys
 from sheepvirt.model.builds import Target
 from sheepvirt.model.targets import Image, Rootfs, RpmKey
-from sheepvirt.rpm import rpms
+
+if TYPE_CHECKING:
+    from sheepvirt.engine.engine import Engine
 
 pytestmark = pytest.mark.engine
-EL6 = catalog.load_target("el6")
+EL6 = catalog.load_target(SETTINGS, "el6")
 KEYS = Path(__file__).parent.parent / "unit" / "data" / "keys"
 LASTING, EXPIRED = (
     "a0d1c0776973771ad29c3b3b598966c5b1364278",
@@ -64,12 +67,12 @@ TAG = "sheepvirt/test-base:1"
 
 @pytest.fixture(scope="module")
 def engine() -> Engine:
-    return Engine()
+    return RUN.engine
 
 
 @pytest.fixture(scope="module")
 def served(engine: Engine) -> Iterator[Registry]:
-    with running(engine, image(engine, Progress())) as one:
+    with running(engine, image(RUN)) as one:
         yield one
 
 
@@ -123,10 +126,10 @@ def test_a_pinned_image_is_pulled_from_the_mirror_and_proven(
     marked = {**CENTOS, "etc/motd": "pinned"}
     digest = served.push("library/centos", "6", rootfs(served.container, marked))
     target = mirrored(f"centos:6@{digest}")
-    found = {f.what: f for f in preflight.examine(replace(target, repos=(), keys=()))}
+    found = {f.what: f for f in preflight.examine(RUN, replace(target, repos=(), keys=()))}
     assert found["base image"].ok
     assert served.address in found["base image"].detail
-    bases.make(engine, target, tag, Progress())
+    bases.make(RUN, target, tag)
     assert engine.labels(tag)[bases.ORIGIN] == f"{served.address}/library/centos:6@{digest}"
     assert engine.read_file(tag, "/etc/redhat-release") == b"CentOS release 6.10 (Final)\n"
 
@@ -137,7 +140,7 @@ def test_the_next_image_is_taken_and_its_digest_told(
     marked = {**CENTOS, "etc/motd": "second"}
     digest = served.push("centos/centos", "6", rootfs(served.container, marked))
     target = mirrored(f"centos:6@sha256:{'a' * 64}", "quay.io/centos/centos:6")
-    bases.make(engine, target, tag, Progress())
+    bases.make(RUN, target, tag)
     origin = engine.labels(tag)[bases.ORIGIN]
     assert origin == f"{served.address}/centos/centos:6 (unpinned: {digest})"
 
@@ -153,7 +156,7 @@ def test_only_the_files_of_an_image_are_taken(
     marked = {**CENTOS, "etc/motd": "settings"}
     digest = served.push("library/centos", "6", rootfs(served.container, marked), settings)
     target = mirrored(f"centos:6@{digest}")
-    bases.make(engine, target, tag, Progress())
+    bases.make(RUN, target, tag)
     with engine.container(tag, network="none") as container:
         script = 'echo "$PATH|$LD_LIBRARY_PATH|$QUOTED|$UID|$(ulimit -Sn)"'
         said = container.run(["sh", "-c", script], check=True)
@@ -170,7 +173,7 @@ def test_a_truncated_image_is_said_to_be_that(
     served.container.run(["truncate", "-s", "1000000", layer], check=True)
     target = mirrored(f"centos:6@{digest}")
     with pytest.raises(EngineError, match="truncated or altered") as caught:
-        bases.make(engine, target, tag, Progress())
+        bases.make(RUN, target, tag)
     assert served.address in caught.value.message
     assert "damaged" in caught.value.hint
     assert engine.image_id(tag) is None
@@ -181,10 +184,10 @@ def test_what_a_mirror_has_not_is_named(
 ) -> None:
     target = mirrored(f"nothing:6@sha256:{'b' * 64}")
     with pytest.raises(EngineError, match="the registry has no such image"):
-        bases.make(engine, target, tag, Progress())
+        bases.make(RUN, target, tag)
     with pytest.raises(RegistryError):
         engine.manifest(f"{served.address}/library/nothing:6")
-    found = {f.what: f for f in preflight.examine(replace(target, repos=(), keys=()))}
+    found = {f.what: f for f in preflight.examine(RUN, replace(target, repos=(), keys=()))}
     assert not found["base image"].ok
     assert found["base image"].fix
 
@@ -224,7 +227,7 @@ def test_an_archive_of_something_else_is_named_for_what_it_is(
 ) -> None:
     path = pack(files)
     with pytest.raises(EngineError) as caught:
-        bases.make(engine, replace(EL6, rootfs=Rootfs(str(path))), tag, Progress())
+        bases.make(RUN, replace(EL6, rootfs=Rootfs(str(path))), tag)
     assert word in caught.value.message
     assert str(path) in caught.value.message
     assert caught.value.hint
@@ -233,7 +236,7 @@ def test_an_archive_of_something_else_is_named_for_what_it_is(
 
 
 def test_the_rehearsals_own_base_is_no_centos(engine: Engine) -> None:
-    base = recipes.ensure(engine, catalog.load_target("rehearsal"), "base", Progress())
+    base = recipes.ensure(RUN, catalog.load_target(SETTINGS, "rehearsal"), "base")
     with pytest.raises(EngineError, match=r"it is 'Debian GNU/Linux 11 \(bullseye\)'"):
         base_proof.prove(engine, EL6, base, base)
 
@@ -242,15 +245,15 @@ def test_an_archive_is_imported_by_its_hash_and_said_to_be_unpinned_without(
     engine: Engine, tag: str, pack: Pack
 ) -> None:
     path = pack(CENTOS)
-    digest = rpms.sha256(path)
-    bases.make(engine, replace(EL6, rootfs=Rootfs(str(path), digest)), tag, Progress())
+    digest = sha256(path)
+    bases.make(RUN, replace(EL6, rootfs=Rootfs(str(path), digest)), tag)
     assert engine.labels(tag)[bases.ORIGIN] == f"{path} (sha256 {digest})"
     engine.remove_image(tag)
-    bases.make(engine, replace(EL6, rootfs=Rootfs(str(path))), tag, Progress())
+    bases.make(RUN, replace(EL6, rootfs=Rootfs(str(path))), tag)
     assert engine.labels(tag)[bases.ORIGIN] == f"{path} (unpinned: sha256 {digest})"
     engine.remove_image(tag)
     with pytest.raises(SourceHashError, match="is not the pinned archive"):
-        bases.make(engine, replace(EL6, rootfs=Rootfs(str(path), "a" * 64)), tag, Progress())
+        bases.make(RUN, replace(EL6, rootfs=Rootfs(str(path), "a" * 64)), tag)
     assert engine.image_id(tag) is None
 
 
@@ -263,11 +266,11 @@ def test_a_truncated_archive_is_named(
     content = compressed(pack(CENTOS).read_bytes(), ending)
     path = tmp_path / f"c6.tar{ending}"
     path.write_bytes(content)
-    bases.make(engine, replace(EL6, rootfs=Rootfs(str(path))), tag, Progress())
+    bases.make(RUN, replace(EL6, rootfs=Rootfs(str(path))), tag)
     engine.remove_image(tag)
     path.write_bytes(content[: len(content) // 2])
     with pytest.raises(kind) as caught:
-        bases.make(engine, replace(EL6, rootfs=Rootfs(str(path))), tag, Progress())
+        bases.make(RUN, replace(EL6, rootfs=Rootfs(str(path))), tag)
     assert "truncated" in str(caught.value)
     assert str(path) in caught.value.message
     assert engine.image_id(tag) is None
@@ -311,7 +314,7 @@ def test_a_builder_is_made_as_its_recipe_says(
     engine: Engine, pack: Pack, page: str, *, name: str, release: str, rpm: str, yum: str
 ) -> None:
     """The real Containerfile, on a base whose rpm and yum only write down how they are called."""
-    target = catalog.load_target(name)
+    target = catalog.load_target(SETTINGS, name)
     ours, epel = target.keys
     path = pack(
         {
@@ -329,9 +332,9 @@ def test_a_builder_is_made_as_its_recipe_says(
             replace(epel, fingerprint=LASTING, mirrors=(f"{page}/lasting.asc",)),
         ),
     )
-    base = recipes.tag_of(target, "base")
+    base = recipes.tag_of(SETTINGS, target, "base")
     try:
-        builder = recipes.ensure(engine, target, "builder", Progress())
+        builder = recipes.ensure(RUN, target, "builder")
         with engine.container(builder, network="none") as container:  # as a build root
             log = container.run(["cat", "/log"], check=True).stdout.splitlines()
         assert f"rpm --import {' '.join(rpm_keys.path_of(k) for k in target.keys)}" in log
@@ -348,7 +351,7 @@ def test_a_builder_is_made_as_its_recipe_says(
         assert bundle is not None
         assert engine.read_file(builder, "/etc/pki/tls/certs/ca-bundle.crt") == bundle.read_bytes()
     finally:
-        engine.remove_image(recipes.tag_of(target, "builder"))
+        engine.remove_image(recipes.tag_of(SETTINGS, target, "builder"))
         engine.remove_image(base)
 
 
@@ -375,15 +378,15 @@ def test_a_key_that_is_not_good_stops_the_builder(
     target = replace(EL6, rootfs=Rootfs(str(path)), keys=(key,))
     try:
         with pytest.raises(SourceError) as caught:
-            recipes.ensure(engine, target, "builder", Progress())
+            recipes.ensure(RUN, target, "builder")
         assert word in caught.value.message
         assert caught.value.hint
         if key.urls:  # preflight sees it before anything is pulled or imported
-            found = {f.what: f for f in preflight.examine(target)}
+            found = {f.what: f for f in preflight.examine(RUN, target)}
             assert not found["key K"].ok
             assert word in found["key K"].detail
     finally:
-        engine.remove_image(recipes.tag_of(target, "base"))
+        engine.remove_image(recipes.tag_of(SETTINGS, target, "base"))
 
 
 def doctor(config_file: Path, *words: str) -> subprocess.CompletedProcess[str]:
@@ -407,5 +410,5 @@ def test_doctor_says_what_is_missing_and_what_to_do(tmp_path: Path) -> None:
     assert "LACKS" not in able.stdout
     both = doctor(own)
     assert both.returncode == 0
-    for name in catalog.target_names():
+    for name in catalog.target_names(SETTINGS):
         assert f"target {name} can" in both.stdout

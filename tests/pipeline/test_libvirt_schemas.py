@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from world import SETTINGS, run_with
 
-from sheepvirt.bootstrap import schemas
-from sheepvirt.bootstrap.steps.templates import render
+from sheepvirt.bootstrap import host_files, schemas
 from sheepvirt.builds import execute, repo
 from sheepvirt.config import catalog
 from sheepvirt.core.errors import BootstrapError
-from sheepvirt.core.progress import quiet
 from sheepvirt.model.enums import Disk
 from sheepvirt.model.hosts import Guest
 
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from sheepvirt.bootstrap.schemas import Schemas
 
 pytestmark = pytest.mark.engine
+FILES = host_files.load(SETTINGS.host)
 TITLE = 'it\'s "quoted" <b>&amp; $(touch /tmp/pwned) `x` 日本語'
 GUEST = Guest(
     name="papeete",
@@ -37,20 +37,20 @@ VISIBLE = st.text(st.characters(exclude_categories=["Cs", "Cc", "Cn"]), min_size
 
 @pytest.fixture(scope="module")
 def libvirts() -> Schemas:
-    target = catalog.load_target("rehearsal")
-    records = execute.build_rpms(target, ["sheepdog=stand-in"], quiet())
-    return schemas.load(repo.home(target), records)
+    target = catalog.load_target(SETTINGS, "rehearsal")
+    records = execute.build_rpms(run_with(SETTINGS), target, ["sheepdog=stand-in"])
+    return schemas.load(SETTINGS.cache / "schemas", repo.home(SETTINGS, target.name), records)
 
 
 def domain(guest: Guest = GUEST) -> str:
-    return render(
+    return FILES.render(
         "domain.xml.j2", guest=guest, type="kvm", bridge="ovsbr0", file="/disk.img",
         address="127.0.0.1", port=7000, cache="none", uuid="", mac="", interfaceid="",
     )  # fmt: skip
 
 
-POOL = render("pool.xml.j2", pool="sheepdog", address="127.0.0.1", port=7000, uuid="")
-NETWORK = render("network.xml.j2", network="ovsbr0", bridge="ovsbr0", uuid="")
+POOL = FILES.render("pool.xml.j2", pool="sheepdog", address="127.0.0.1", port=7000, uuid="")
+NETWORK = FILES.render("network.xml.j2", network="ovsbr0", bridge="ovsbr0", uuid="")
 
 
 def test_what_we_send_is_valid(libvirts: Schemas) -> None:

@@ -10,23 +10,23 @@ from __future__ import annotations
 
 import shutil
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from commands import INVENTORY, invoke, shell
+from commands import invoke, shell
+from world import RUN, SETTINGS
 
 from sheepvirt.bootstrap import rehearsal
 from sheepvirt.builds import repo
 from sheepvirt.config import catalog, inventory
-from sheepvirt.core import paths
-from sheepvirt.core.progress import quiet
-from sheepvirt.engine.engine import Engine
 from sheepvirt.images import recipes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from sheepvirt.core.settings import Settings
     from sheepvirt.model.hosts import Host
 
 pytestmark = pytest.mark.engine
@@ -51,7 +51,7 @@ POOL_RUNS = "LC_ALL=C virsh -q pool-info sheepdog | grep -q '^State: *running'"
 
 
 def rimatara() -> Host:
-    return inventory.load_host("rimatara", INVENTORY)
+    return inventory.load_host(SETTINGS, "rimatara")
 
 
 def on_host(script: str) -> str:
@@ -59,23 +59,21 @@ def on_host(script: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def published(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The published results, of which these tests have a copy of their own; returns the former."""
+def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """A copy of the published results, which is these tests' own; returns its settings."""
     words = ("--package", "sheepdog=stand-in")
     invoke("build-rpms", "--target", "rehearsal", *words)  # no work where it is published already
-    former = paths.dist()
-    copy = tmp_path_factory.mktemp("old") / "dist"
-    shutil.copytree(former, copy, symlinks=True)
-    rehearsal.remove(rimatara())
+    settings = replace(SETTINGS, dist=tmp_path_factory.mktemp("old") / "dist")
+    shutil.copytree(SETTINGS.dist, settings.dist, symlinks=True)
+    rehearsal.remove(RUN, rimatara())
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SHEEPVIRT_DIST", str(copy))
-        yield former
-    rehearsal.remove(rimatara())
+        patch.setenv("SHEEPVIRT_DIST", str(settings.dist))
+        yield settings
+    rehearsal.remove(RUN, rimatara())
 
 
-def packed(folder: Path) -> Path:
+def packed(settings: Settings, folder: Path) -> Path:
     """Pack a tarball in 1.0.3's shape, the published libvirt in it."""
-    target = catalog.load_target("rehearsal")
     tree = folder / "libvirt-1.0.3"
     shutil.copytree(HERE / "miniature", tree)
     for script in (HERE / "old_host").glob("*.init"):
@@ -85,10 +83,9 @@ def packed(folder: Path) -> Path:
     spec.write_text(head + (HERE / "old_host" / "tail.spec").read_text())
     rules = make.read_text().partition("install:\n")[0]
     make.write_text(rules + (HERE / "old_host" / "install.mk").read_text())
-    engine = Engine()
-    image = recipes.ensure(engine, target, "builder", quiet())
-    mounts = {repo.home(target).resolve(): ("/repo", "ro")}
-    with engine.container(image, mounts=mounts, network="none") as root:
+    image = recipes.ensure(RUN, catalog.load_target(settings, "rehearsal"), "builder")
+    mounts = {repo.home(settings, "rehearsal").resolve(): ("/repo", "ro")}
+    with RUN.engine.container(image, mounts=mounts, network="none") as root:
         root.run(["sh", "-c", UNPACK], check=True)
         root.get("/payload", tree)
     path = folder / "mine.tar.gz"
@@ -97,8 +94,8 @@ def packed(folder: Path) -> Path:
     return path
 
 
-def test_thirteen_rpms_of_2013s_kind_bring_a_host_up(published: Path, tmp_path: Path) -> None:
-    file = packed(tmp_path)
+def test_thirteen_rpms_of_2013s_kind_bring_a_host_up(own: Settings, tmp_path: Path) -> None:
+    file = packed(own, tmp_path)
     invoke("build-rpms", "--target", "rehearsal", "--package", "libvirt=1.0.3",
            "--source", f"libvirt={file}")  # fmt: skip
     out = invoke("bootstrap", "rimatara")
@@ -110,7 +107,7 @@ def test_thirteen_rpms_of_2013s_kind_bring_a_host_up(published: Path, tmp_path: 
     assert "no change" in invoke("bootstrap", "rimatara")
 
 
-def test_what_its_scripts_and_its_daemon_do_is_no_difference(published: Path) -> None:
+def test_what_its_scripts_and_its_daemon_do_is_no_difference(own: Settings) -> None:
     """A mac in every network at an upgrade; UUIDs in filters; other modes; virtlockd's script."""
     on_host("dnf -y reinstall libvirt-daemon")
     # Its %post restarts libvirtd, which forgets its pools; our script on the host looks for that.
@@ -125,8 +122,8 @@ def test_what_its_scripts_and_its_daemon_do_is_no_difference(published: Path) ->
     assert "none failed" in invoke("verify", "rimatara")
 
 
-def test_the_way_back_is_a_new_host(published: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SHEEPVIRT_DIST", str(published))
+def test_the_way_back_is_a_new_host(own: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHEEPVIRT_DIST", str(SETTINGS.dist))
     for plan in ([], ["--plan"]):
         out = invoke("bootstrap", "rimatara", *plan, code=2)
         assert "rimatara was made with sysv" in out

@@ -14,19 +14,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from world import SETTINGS, run_with, within
 
 from sheepvirt.builds import execute, repo
 from sheepvirt.config import catalog
-from sheepvirt.core import paths
 from sheepvirt.core.errors import BuildError, ContractError, SourceUnreachableError, SpecError
-from sheepvirt.core.progress import quiet
-from sheepvirt.engine.engine import Engine
 from sheepvirt.images import recipes
 from sheepvirt.rpm import rpms
 from sheepvirt.verify.controls import claim_controls, gate_controls
 
 if TYPE_CHECKING:
-    from sheepvirt.model.builds import BuildRecord, Target
+    from sheepvirt.model.builds import BuildRecord
+    from sheepvirt.run import Run
 
 pytestmark = pytest.mark.engine
 MINIATURE = Path(__file__).parent / "miniature"
@@ -56,12 +55,10 @@ touch %{buildroot}%{_bindir}/qemu-img
 
 
 @pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def run(tmp_path: Path) -> Run:
     """A checkout with the real recipes of libvirt and sheepdog, and a QEMU that is only a path."""
-    for name in ("DIST", "CACHE", "STATE"):
-        monkeypatch.setenv(f"SHEEPVIRT_{name}", str(tmp_path / name.lower()))
     for name in ("libvirt", "sheepdog", "pocketsheep"):
-        shutil.copytree(paths.SPECS / name, tmp_path / "specs" / name)
+        shutil.copytree(SETTINGS.specs / name, tmp_path / "specs" / name)
     old = tmp_path / "specs" / "libvirt" / "1.0.3.toml"
     lines = old.read_text().splitlines(keepends=True)
     old.write_text("".join(line for line in lines if not line.startswith("urls = ")))
@@ -71,38 +68,40 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         'version = "1"\nspec = "qemu.spec"\nspec_from = "here"\ninstall = ["qemu"]\n'
     )
     (home / "qemu.spec").write_text(TOOLS)
-    monkeypatch.setattr(paths, "SPECS", tmp_path / "specs")
-    return tmp_path
+    return run_with(within(tmp_path, specs=tmp_path / "specs"))
 
 
-def packed(world: Path, **changes: str) -> Path:
+def packed(folder: Path, **changes: str) -> Path:
     """Pack the miniature as a tarball, with the content of some files changed."""
-    tree = world / "tree" / "libvirt-1.0.3"
+    tree = folder / "tree" / "libvirt-1.0.3"
     shutil.copytree(MINIATURE, tree, dirs_exist_ok=True)
     for name, text in changes.items():
         path = tree / {"spec": "libvirt.spec", "bridge": "src/util/virnetdevbridge.c"}[name]
         path.write_text(text)
-    path = world / "mine.tar.gz"
+    path = folder / "mine.tar.gz"
     with tarfile.open(path, "w:gz") as archive:
         archive.add(tree, tree.name)
     return path
 
 
-def run(target: Target, file: Path | None) -> dict[str, BuildRecord]:
+def build(run: Run, file: Path | None) -> dict[str, BuildRecord]:
+    target = catalog.load_target(run.settings, "rehearsal")
     words = ["libvirt=1.0.3", "qemu", "sheepdog=stand-in"]
     given = [f"libvirt={file}"] if file else []
-    return {r.package: r for r in execute.build_rpms(target, words, quiet(), given)}
+    return {r.package: r for r in execute.build_rpms(run, target, words, given)}
 
 
-def test_the_thirteen_of_nineteen_go_onto_a_host_in_one_transaction(world: Path) -> None:
-    target = catalog.load_target("rehearsal")
-    record = run(target, packed(world))["libvirt"]
+def test_the_thirteen_of_nineteen_go_onto_a_host_in_one_transaction(
+    run: Run, tmp_path: Path
+) -> None:
+    target = catalog.load_target(run.settings, "rehearsal")
+    record = build(run, packed(tmp_path))["libvirt"]
     binary = [r for r in record.rpms if not r.nevra.endswith(".src")]
     assert {r.name for r in binary} == {f"libvirt{name}" for name in SUBPACKAGES}
     assert len(binary) == 19
     assert all(r.nevra.endswith("-1.0.3-1.unpinned.rehearsal.x86_64") for r in binary)
 
-    folder = repo.home(target)
+    folder = repo.home(run.settings, "rehearsal")
     manifest = json.loads((folder / "manifest.json").read_text())
     kept = next(row for row in manifest["packages"] if row["package"] == "libvirt")
     assert "mine.tar.gz" in kept["unpinned"]
@@ -120,11 +119,10 @@ def test_the_thirteen_of_nineteen_go_onto_a_host_in_one_transaction(world: Path)
     python = next(r for r in binary if r.name == "libvirt-python")
     assert "/usr/lib64/python2.7/site-packages/libvirt.py" in rpms.read(folder / python.file).files
 
-    engine = Engine()
-    image = recipes.ensure(engine, target, "host-sysv", quiet())
+    image = recipes.ensure(run, target, "host-sysv")
     assert len(record.install) == 13
     argv = ["dnf", "-y", "--nogpgcheck", "--repofrompath=ours,/repo", "install", *record.install]
-    with engine.container(
+    with run.engine.container(
         image, mounts={folder.resolve(): ("/repo", "ro")}, network="none"
     ) as host:
         done = host.run(argv, env={"LC_ALL": "C"})
@@ -140,28 +138,27 @@ def test_the_thirteen_of_nineteen_go_onto_a_host_in_one_transaction(world: Path)
             "this is not libvirt: device "
         )
 
-    controls = gate_controls.run(target, quiet())
+    controls = gate_controls.try_each(run, target)
     assert len(controls) == 3
-    published = repo.read_manifest(repo.home(target))
-    controls += claim_controls.run(target, published, quiet())
+    published = repo.read_manifest(folder)
+    controls += claim_controls.try_each(run, target, published)
     assert [
         c for c, reason in claim_controls.untried(published, controls).items() if not reason
     ] == []
     assert [c.control for c in controls if not c.ok] == []
 
     with pytest.raises(SourceUnreachableError, match=r"no location has libvirt-1\.0\.3\.tar\.gz"):
-        run(target, None)  # nothing unpinned is taken for the pinned source
-    assert repo.published(target)["libvirt"] == record
+        build(run, None)  # nothing unpinned is taken for the pinned source
+    assert repo.published(run.settings, "rehearsal")["libvirt"] == record
 
 
-def test_what_does_not_fit_the_recipe_is_named(world: Path) -> None:
-    target = catalog.load_target("rehearsal")
+def test_what_does_not_fit_the_recipe_is_named(run: Run, tmp_path: Path) -> None:
     spec = (MINIATURE / "libvirt.spec").read_text()
     with pytest.raises(ContractError, match=r"it is version 1\.0\.3: its spec says 1\.0\.4"):
-        run(target, packed(world, spec=spec.replace("Version: 1.0.3", "Version: 1.0.4")))
+        build(run, packed(tmp_path, spec=spec.replace("Version: 1.0.3", "Version: 1.0.4")))
     with pytest.raises(SpecError, match="no %setup"):
-        run(target, packed(world, spec=spec.replace("%setup -q", ":")))
+        build(run, packed(tmp_path, spec=spec.replace("%setup -q", ":")))
     with pytest.raises(BuildError, match=r"hunk FAILED.*src/util/virnetdevbridge\.c"):
-        run(target, packed(world, bridge="/* moved */\n"))
-    Engine().remove_image("sheepvirt/rehearsal-failed:libvirt")
-    assert repo.published(target) == {}
+        build(run, packed(tmp_path, bridge="/* moved */\n"))
+    run.engine.remove_image("sheepvirt/rehearsal-failed:libvirt")
+    assert repo.published(run.settings, "rehearsal") == {}

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from world import RUN, SETTINGS
 
 from sheepvirt.builds import expansion
 from sheepvirt.builds.buildroot import defines, environment
 from sheepvirt.config import catalog
-from sheepvirt.core.progress import quiet
-from sheepvirt.engine.engine import Engine
 from sheepvirt.images import recipes
 from sheepvirt.spec.lines import by_section
 
@@ -53,14 +52,14 @@ echo %{?rhel} is the release
 
 
 def test_an_old_rpm_shows_the_same_as_rpmspec(tmp_path: Path) -> None:
-    engine, target = Engine(), catalog.load_target("rehearsal")
+    target = catalog.load_target(SETTINGS, "rehearsal")
     env = environment(target)
-    words = defines(target, catalog.load_package("pocketsheep"))
-    image = recipes.ensure(engine, target, "builder", quiet())
+    words = defines(target, catalog.load_package(SETTINGS, "pocketsheep"))
+    image = recipes.ensure(RUN, target, "builder")
     path = tmp_path / "flock.spec"
     path.write_text(SPEC)
     shown = []
-    with engine.container(image, network="none") as container:
+    with RUN.engine.container(image, network="none") as container:
         container.run(["mkdir", "-p", "/build/SPECS"], check=True)
         container.put(path, "/build/SPECS")
         # Newer rpms run rpmspec for `rpm -q --specfile` by its path: it is hidden, not removed.

@@ -13,11 +13,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from world import RUN, SETTINGS
 
 from sheepvirt.config import catalog
 from sheepvirt.core.errors import HostKeyChangedError, HostUnreachableError, SshError
-from sheepvirt.core.progress import quiet
-from sheepvirt.engine.engine import Engine
 from sheepvirt.images import recipes
 from sheepvirt.model.hosts import Host
 from sheepvirt.ssh import client, hostkeys
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from sheepvirt.core.settings import Settings
     from sheepvirt.engine.container import Container
 
 pytestmark = pytest.mark.engine
@@ -43,25 +43,29 @@ SSHD = "ssh-keygen -A && mkdir -p /run/sshd && exec /usr/sbin/sshd -D -e "
 
 @pytest.fixture(scope="module")
 def sshd() -> Iterator[Container]:
-    engine = Engine()
-    tag = recipes.ensure(engine, catalog.load_target("rehearsal"), "host", quiet())
+    tag = recipes.ensure(RUN, catalog.load_target(SETTINGS, "rehearsal"), "host")
     options = " ".join(f"-o {key}={value}" for key, value in OLD.items())
     name = f"sheepvirt-test-old-ssh-{os.getpid()}"
     port = 20000 + os.getpid() % 20000
-    container = engine.start_host(
+    container = RUN.engine.start_host(
         name, tag, command=["sh", "-c", SSHD + options], hostname="papara", environment={},
         publish={PORT: port}, labels={},
     )  # fmt: skip
     try:
         yield container
     finally:
-        engine.remove(name)
+        RUN.engine.remove(name)
 
 
 @pytest.fixture
-def papara(sshd: Container, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
+def own(tmp_path: Path) -> Settings:
+    """Settings with keys of a test's own."""
+    return replace(SETTINGS, state=tmp_path)
+
+
+@pytest.fixture
+def papara(sshd: Container, own: Settings) -> Host:
     """The host as the inventory has it for an el6 machine; its key was read on its own console."""
-    monkeypatch.setenv("SHEEPVIRT_STATE", str(tmp_path))
     port = sshd.published_port(PORT)
     host = Host(
         name="papara",
@@ -76,17 +80,17 @@ def papara(sshd: Container, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     )
     host = replace(host, old_ssh=True)
     sshd.run(["install", "-d", "-m", "700", "/root/.ssh"], check=True)
-    keys = [hostkeys.public_key(h) for h in (host, replace(host, old_ssh=False))]
+    keys = [hostkeys.public_key(own, h) for h in (host, replace(host, old_ssh=False))]
     sshd.write("/root/.ssh/authorized_keys", "\n".join([*keys, ""]), mode=0o600)
     deadline = time.monotonic() + 30  # it makes its keys first
     while sshd.run(["test", "-e", OLD["HostKey"] + ".pub"]).code and time.monotonic() < deadline:
         time.sleep(0.1)
-    hostkeys.pin(host, port, sshd.run(["cat", OLD["HostKey"] + ".pub"], check=True).stdout)
+    hostkeys.pin(own, host, port, sshd.run(["cat", OLD["HostKey"] + ".pub"], check=True).stdout)
     return host
 
 
-def test_an_old_sshd_is_reached_with_old_ssh(papara: Host) -> None:
-    connection = client.connect(papara)
+def test_an_old_sshd_is_reached_with_old_ssh(own: Settings, papara: Host) -> None:
+    connection = client.connect(own, papara)
     connection.wait(30)
     try:
         assert connection.run(["hostname"]).stdout == "papara\n"
@@ -94,21 +98,21 @@ def test_an_old_sshd_is_reached_with_old_ssh(papara: Host) -> None:
         connection.close()
 
 
-def test_without_it_the_error_names_the_key_of_the_inventory(papara: Host) -> None:
-    client.connect(papara).wait(30)
-    client.connect(papara).close()
+def test_without_it_the_error_names_the_key_of_the_inventory(own: Settings, papara: Host) -> None:
+    client.connect(own, papara).wait(30)
+    client.connect(own, papara).close()
     with pytest.raises(SshError, match="no algorithm in common") as caught:
-        client.connect(replace(papara, old_ssh=False)).open()
+        client.connect(own, replace(papara, old_ssh=False)).open()
     assert not isinstance(caught.value, HostUnreachableError)  # waiting would not help
     assert "`old_ssh = true` for papara" in caught.value.hint
 
 
-def test_its_key_is_pinned_all_the_same(papara: Host) -> None:
-    client.connect(papara).wait(30)
-    client.connect(papara).close()
-    known = hostkeys.folder(papara) / "known_hosts"
+def test_its_key_is_pinned_all_the_same(own: Settings, papara: Host) -> None:
+    client.connect(own, papara).wait(30)
+    client.connect(own, papara).close()
+    known = hostkeys.folder(own, papara) / "known_hosts"
     address, kind, _ = known.read_text(encoding="ascii").split()
-    other = hostkeys.public_key(papara).split()[1]  # a key of the same kind, not the host's
+    other = hostkeys.public_key(own, papara).split()[1]  # a key of the same kind, not the host's
     known.write_text(f"{address} {kind} {other}\n", encoding="ascii")
     with pytest.raises(HostKeyChangedError):
-        client.connect(papara).open()
+        client.connect(own, papara).open()

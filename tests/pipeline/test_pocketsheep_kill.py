@@ -19,11 +19,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pytest
+from world import SETTINGS
 
 from pocketsheep import wire
 from pocketsheep.client import Connection, Refused
 from pocketsheep.wire import FLAG_CACHE, FLAG_WRITE, HEADER, Kind, ObjectArgs, ObjectId, Op, Request
-from sheepvirt.core import paths
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -54,7 +54,7 @@ class Sheep:
         self._process: subprocess.Popen[str] | None = None
 
     def start(self) -> None:
-        environment = {**os.environ, "PYTHONPATH": str(paths.SPECS / "pocketsheep")}
+        environment = {**os.environ, "PYTHONPATH": str(SETTINGS.specs / "pocketsheep")}
         self._process = subprocess.Popen(
             self._argv, env=environment, stderr=subprocess.PIPE, text=True
         )

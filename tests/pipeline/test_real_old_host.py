@@ -8,11 +8,11 @@ in file order.
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from commands import INVENTORY, invoke, shell
+from commands import invoke, shell
+from world import RUN, SETTINGS
 
 from sheepvirt.bootstrap import rehearsal
 from sheepvirt.config import catalog, inventory
@@ -24,12 +24,11 @@ if TYPE_CHECKING:
     from sheepvirt.model.hosts import Host
 
 pytestmark = [pytest.mark.engine, pytest.mark.real_sheepdog]
-STAND_IN = Path(os.environ["SHEEPVIRT_DIST"])
 GIVEN = os.environ.get("SHEEPVIRT_TEST_LIBVIRT", "")
 
 
 def rurutu() -> Host:
-    return inventory.load_host("rurutu", INVENTORY)
+    return inventory.load_host(SETTINGS, "rurutu")
 
 
 def on_host(script: str) -> str:
@@ -39,14 +38,15 @@ def on_host(script: str) -> str:
 @pytest.fixture(scope="module", autouse=True)
 def world() -> Iterator[None]:
     """A repo and a host of this world's own, where libvirt's source is in reach."""
-    found = store.availability_of_all(catalog.load_package("libvirt", "1.0.3").sources)
+    package = catalog.load_package(SETTINGS, "libvirt", "1.0.3")
+    found = store.availability_of_all(SETTINGS, package.sources)
     if not GIVEN and not found.ok:
         pytest.skip(f"libvirt 1.0.3 cannot be built here: {found.why}")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SHEEPVIRT_DIST", str(STAND_IN.with_name("real-1.0.3")))
-        rehearsal.remove(rurutu())
+        patch.setenv("SHEEPVIRT_DIST", str(SETTINGS.dist.with_name("real-1.0.3")))
+        rehearsal.remove(RUN, rurutu())
         yield
-        rehearsal.remove(rurutu())
+        rehearsal.remove(RUN, rurutu())
 
 
 def test_the_rpms_of_the_how_to_are_built() -> None:

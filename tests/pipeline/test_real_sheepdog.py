@@ -6,27 +6,27 @@ The tests build on one another, in file order: RPMs, a host, what may go wrong o
 from __future__ import annotations
 
 import os
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from commands import INVENTORY, invoke, shell
+from commands import invoke, shell
+from world import RUN, SETTINGS
 
 from sheepvirt.bootstrap import rehearsal
 from sheepvirt.builds import repo
 from sheepvirt.config import catalog, inventory
-from sheepvirt.core import paths
-from sheepvirt.core.progress import quiet
-from sheepvirt.engine.engine import Engine
+from sheepvirt.core import settings
 from sheepvirt.images import recipes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from sheepvirt.model.hosts import Host
 
 pytestmark = [pytest.mark.engine, pytest.mark.real_sheepdog]
-STAND_IN = Path(os.environ["SHEEPVIRT_DIST"])
+OWN = replace(SETTINGS, dist=SETTINGS.dist.with_name("real"))
 # Installed, installed once more, upgraded to itself, erased: each scriptlet of the RPM runs.
 SCRIPTLETS = """
 set -e
@@ -51,7 +51,7 @@ VERSION_AT = 30
 
 
 def huahine() -> Host:
-    return inventory.load_host("huahine", INVENTORY)
+    return inventory.load_host(SETTINGS, "huahine")
 
 
 def on_host(script: str) -> str:
@@ -62,16 +62,16 @@ def on_host(script: str) -> str:
 def world() -> Iterator[None]:
     """A repo and a host of this world's own."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SHEEPVIRT_DIST", str(STAND_IN.with_name("real")))
-        rehearsal.remove(huahine())
+        patch.setenv("SHEEPVIRT_DIST", str(OWN.dist))
+        rehearsal.remove(RUN, huahine())
         yield
-        rehearsal.remove(huahine())
+        rehearsal.remove(RUN, huahine())
 
 
 def test_the_rpms_are_built_on_the_real_sheepdog() -> None:
     out = invoke("build-rpms", "--target", "rehearsal", "--package", "sheepdog=real")
     assert "sheepdog: the real one: asked for" in out
-    records = repo.published(catalog.load_target("rehearsal"))
+    records = repo.published(OWN, "rehearsal")
     assert "pocketsheep" not in records
     assert not records["sheepdog"].stand_in
     seen = {(e.feature, e.claim) for e in records["sheepdog"].evidence if e.ok}
@@ -85,7 +85,7 @@ def test_a_network_that_goes_away_rebuilds_nothing(
     nowhere = tmp_path / "gitconfig"
     nowhere.write_text('[url "/nowhere/"]\ninsteadOf = https://github.com/\n')
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(nowhere))
-    manifest = repo.home(catalog.load_target("rehearsal")) / repo.MANIFEST
+    manifest = repo.home(OWN, "rehearsal") / repo.MANIFEST
     before = manifest.read_bytes()
     out = invoke("build-rpms", "--target", "rehearsal")
     assert "sheepdog: the real one: the published repo has it" in out
@@ -94,11 +94,9 @@ def test_a_network_that_goes_away_rebuilds_nothing(
 
 @pytest.mark.parametrize("script", [SCRIPTLETS, WAITING], ids=["scriptlets", "waiting"])
 def test_its_scripts_end_well(script: str) -> None:
-    target = catalog.load_target("rehearsal")
-    engine = Engine()
-    image = recipes.ensure(engine, target, "builder", quiet())
-    rpms = (repo.home(target) / "sheepdog").resolve()
-    with engine.container(image, mounts={rpms: ("/rpms", "ro")}, network="none") as root:
+    image = recipes.ensure(RUN, catalog.load_target(SETTINGS, "rehearsal"), "builder")
+    rpms = (repo.home(OWN, "rehearsal") / "sheepdog").resolve()
+    with RUN.engine.container(image, mounts={rpms: ("/rpms", "ro")}, network="none") as root:
         root.run(["sh", "-c", script], check=True)
 
 
@@ -168,10 +166,10 @@ def test_a_store_of_an_older_sheepdog_is_left_alone_and_said_so() -> None:
 
 
 def test_a_host_of_the_other_maker_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SHEEPVIRT_DIST", str(STAND_IN))
+    monkeypatch.setenv("SHEEPVIRT_DIST", str(SETTINGS.dist))
     invoke("build-rpms", "--target", "rehearsal", "--package", "sheepdog=stand-in")
     for plan in ([], ["--plan"]):
         out = invoke("bootstrap", "huahine", *plan, code=9)
         assert "the published repo has pocketsheep in its place" in out
         assert "invoke destroy huahine" in out
-    assert paths.dist() == STAND_IN
+    assert settings.from_environment(os.environ).dist == SETTINGS.dist

@@ -9,25 +9,26 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+from world import SETTINGS, run_with, within
 
-from sheepvirt.bootstrap import facts
-from sheepvirt.bootstrap.schemas import Schemas
+from sheepvirt.bootstrap import host_files
+from sheepvirt.bootstrap.facts import gather
 from sheepvirt.bootstrap.steps import packages
 from sheepvirt.bootstrap.steps.base import DesiredState
 from sheepvirt.builds import execute, repo
 from sheepvirt.config import catalog
-from sheepvirt.core import paths
 from sheepvirt.core.progress import quiet
-from sheepvirt.engine.engine import Engine
 from sheepvirt.images import recipes
 from sheepvirt.model.hosts import Dependencies, Host
 
 if TYPE_CHECKING:
+    from sheepvirt.bootstrap.schemas import Schemas
     from sheepvirt.engine.container import Container
-    from sheepvirt.model.builds import BuildRecord, Target
+    from sheepvirt.model.builds import BuildRecord
+    from sheepvirt.run import Run
 
 pytestmark = pytest.mark.engine
 HOST = Host(
@@ -69,9 +70,7 @@ What the older version has in its main package.
 
 
 @pytest.fixture
-def target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Target:
-    for name in ("DIST", "CACHE", "STATE"):
-        monkeypatch.setenv(f"SHEEPVIRT_{name}", str(tmp_path / name.lower()))
+def run(tmp_path: Path) -> Run:
     home = tmp_path / "specs" / "tiny"
     home.mkdir(parents=True)
     (home / "package.toml").write_text(
@@ -82,15 +81,14 @@ def target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Target:
         (home / version).mkdir()
         text = SPEC.format(version=version, more=more, files=files)
         (home / version / "tiny.spec").write_text(text)
-    monkeypatch.setattr(paths, "SPECS", tmp_path / "specs")
-    monkeypatch.setattr(paths, "PATCHES", tmp_path / "none")
-    return catalog.load_target("rehearsal")
+    return run_with(within(tmp_path, specs=tmp_path / "specs", patches=tmp_path / "none"))
 
 
-def published(target: Target, version: str, shelf: Path) -> tuple[BuildRecord, ...]:
+def published(run: Run, version: str, shelf: Path) -> tuple[BuildRecord, ...]:
     """Build a version; copy its repo to ``shelf``, which the host has."""
-    records = execute.build_rpms(target, [f"tiny={version}"], quiet())
-    shutil.copytree(repo.home(target), shelf / version)
+    target = catalog.load_target(run.settings, "rehearsal")
+    records = execute.build_rpms(run, target, [f"tiny={version}"])
+    shutil.copytree(repo.home(run.settings, target.name), shelf / version)
     return tuple(records)
 
 
@@ -106,13 +104,14 @@ def switch(host: Container, records: tuple[BuildRecord, ...], folder: str) -> li
         repomd="",
         records=records,
         images={},
-        schemas=Schemas(Path()),
+        schemas=cast("Schemas", None),  # the step makes no XML
+        host_files=host_files.load(SETTINGS.host),
     )
     listed = "%{NAME}\\t%{NEVRA}\\t%{SHA1HEADER}\\t%{SOURCERPM}\\n"
 
     def look() -> Any:
         rows = host.run(["rpm", "-qa", "--qf", listed], check=True).stdout
-        return facts.parse({"packages": rows, "installer": "dnf", "boot": "b"})
+        return gather.parse({"packages": rows, "installer": "dnf", "boot": "b"})
 
     def write(path: str, content: bytes) -> None:
         host.run(["mkdir", "-p", str(Path(path).parent)], check=True)
@@ -130,12 +129,11 @@ def switch(host: Container, records: tuple[BuildRecord, ...], folder: str) -> li
     return said
 
 
-def test_there_and_back(target: Target, tmp_path: Path) -> None:
+def test_there_and_back(run: Run, tmp_path: Path) -> None:
     shelf = tmp_path / "shelf"
-    new, old = (published(target, version, shelf) for version in ("2", "1"))
-    engine = Engine()
-    image = recipes.ensure(engine, target, "host", quiet())
-    with engine.container(image, mounts={shelf: ("/shelf", "ro")}, network="none") as host:
+    new, old = (published(run, version, shelf) for version in ("2", "1"))
+    image = recipes.ensure(run, catalog.load_target(run.settings, "rehearsal"), "host")
+    with run.engine.container(image, mounts={shelf: ("/shelf", "ro")}, network="none") as host:
         switch(host, new, "/shelf/2")
         asked = switch(host, old, "/shelf/1")
         assert asked == [

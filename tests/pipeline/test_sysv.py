@@ -14,14 +14,14 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from commands import INVENTORY, invoke, shell
+from commands import invoke, shell
+from world import INVENTORY, RUN, SETTINGS
 
-from sheepvirt.bootstrap import rehearsal
+from sheepvirt.bootstrap import rehearsal, runner
 from sheepvirt.bootstrap.steps import guard, ifcfg, reboot, units
 from sheepvirt.config import inventory
 from sheepvirt.core import paths
 from sheepvirt.core.errors import SshError
-from sheepvirt.ssh.client import connect
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,14 +34,14 @@ OVERRIDE = "/etc/chkconfig.d/libvirtd"
 
 
 def maupiti() -> Host:
-    return inventory.load_host("maupiti", INVENTORY)
+    return inventory.load_host(SETTINGS, "maupiti")
 
 
 @pytest.fixture(scope="module", autouse=True)
 def host() -> Iterator[None]:
-    rehearsal.remove(maupiti())
+    rehearsal.remove(RUN, maupiti())
     yield
-    rehearsal.remove(maupiti())
+    rehearsal.remove(RUN, maupiti())
 
 
 def on_host(script: str) -> str:
@@ -49,7 +49,7 @@ def on_host(script: str) -> str:
 
 
 def test_a_bare_host_is_bootstrapped_without_systemd() -> None:
-    if not (paths.dist() / "rehearsal").is_dir():
+    if not (SETTINGS.dist / "rehearsal").is_dir():
         invoke("build-rpms", "--target", "rehearsal", "--package", "sheepdog=stand-in")
     out = invoke("bootstrap", "maupiti")
     assert "are stand-ins" in out
@@ -67,7 +67,8 @@ def test_what_was_switched_on_is_linked_in_order() -> None:
 
 def test_the_bridge_came_up_at_boot_by_its_files_with_an_address_of_its_own() -> None:
     text = on_host(f"cat {ifcfg.path('ovsbr0')}")
-    assert text + "\n" == ifcfg.files(maupiti())[ifcfg.path("ovsbr0")]
+    wanted = runner.desired_state(RUN, maupiti())
+    assert text + "\n" == ifcfg.files(wanted)[ifcfg.path("ovsbr0")]
     assert on_host("ovs-vsctl port-to-br up0") == "ovsbr0"
     assert "192.0.2." in on_host("ip -o -4 addr show dev ovsbr0")
 
@@ -109,7 +110,7 @@ def test_network_files_that_nobody_could_reach_the_host_with_are_put_back() -> N
     file = ifcfg.path("up0")
     assert on_host(f"ls {guard.KEPT}/pending 2>/dev/null || echo none") == "none"  # it is disarmed
     before = on_host(f"cat {file}")
-    connection = connect(maupiti())
+    connection = RUN.connect(maupiti())
     connection.run(["sh", "-c", "echo seconds=2 >/etc/sysconfig/sheepvirt-network-guard"])
     connection.run(["sh", "-c", guard.SET, "sh", guard.PENDING, "some boot", file])
     connection.write(file, b"ONBOOT=no\n")

@@ -9,18 +9,22 @@ from functools import partial
 from pathlib import Path
 from xml.etree import ElementTree
 
+from sheepvirt.bootstrap import host_files
 from sheepvirt.bootstrap.schemas import Schemas
 from sheepvirt.bootstrap.steps.base import DesiredState
 from sheepvirt.model.builds import BuildRecord, Evidence, Package, PublishedRpm, Rpm, Target
 from sheepvirt.model.enums import CheckResult, Gate
 from sheepvirt.model.hosts import Check, Dependencies, Guest, Host
 from sheepvirt.model.inputs import BuildInputs
+from tests.here import SETTINGS
 
 NOWHERE = Path("/nowhere")
 
 
 class AnyXml(Schemas):
     """Accepts any XML: test_schemas.py tests what libvirt's schemas refuse."""
+
+    def __init__(self) -> None: ...
 
     def validate(self, kind: str, text: str, what: str) -> None:
         ElementTree.fromstring(text)
@@ -40,6 +44,7 @@ package = partial(
     install=(),
     stand_in="",
     folder=NOWHERE,
+    patches=NOWHERE,
 )
 target = partial(
     Target,
@@ -117,7 +122,8 @@ desired_state = partial(
     repomd="",
     records=(),
     images={},
-    schemas=AnyXml(Path("/none")),
+    schemas=AnyXml(),
+    host_files=host_files.load(SETTINGS.host),
 )
 check = partial(
     Check,

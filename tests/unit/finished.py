@@ -1,7 +1,6 @@
 """A finished host and a recorder to play it, for the tests of the steps."""
 
 import hashlib
-import io
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,21 +8,18 @@ from typing import IO
 
 import factories
 import pytest
-from rich.console import Console
 
+from sheepvirt.bootstrap.facts.bridges import BridgeState
+from sheepvirt.bootstrap.facts.facts import Facts
+from sheepvirt.bootstrap.facts.libvirt import Definition
+from sheepvirt.bootstrap.facts.services import ServiceState
+from sheepvirt.bootstrap.facts.sheepdog import ClusterState
 from sheepvirt.bootstrap.steps import repository, units
 from sheepvirt.bootstrap.steps.base import DesiredState, Step, StepContext
-from sheepvirt.core.progress import Progress
 from sheepvirt.model.enums import Datapath, Init
-from sheepvirt.model.hosts import (
-    BridgeState,
-    ClusterState,
-    Definition,
-    Dependencies,
-    Facts,
-    ServiceState,
-)
+from sheepvirt.model.hosts import Dependencies
 from sheepvirt.ssh import client
+from tests.here import SETTINGS, run_in
 
 DATA = Path(__file__).parent / "data" / "libvirt-7.0.0"
 DOMAIN = (DATA / "domain-sheepdog.xml").read_text(encoding="utf-8")
@@ -50,6 +46,7 @@ WANTED = factories.desired_state(
     records=(RECORD,),
     images={"papeete": "papeete-1.img"},
 )
+HOST_FILES = WANTED.host_files
 UP = ServiceState(active=True, enabled=True)
 
 
@@ -83,7 +80,7 @@ def done() -> Facts:
         hashes={
             repository.REPOMD: WANTED.repomd,
             repository.REPO_FILE: hashlib.sha256(text).hexdigest(),
-            **{p: hashlib.sha256(c).hexdigest() for p, c in units.wanted_files().items()},
+            **{p: hashlib.sha256(c).hexdigest() for p, c in units.wanted_files(HOST_FILES).items()},
         },
     )
 
@@ -115,9 +112,9 @@ def context(
     monkeypatch: pytest.MonkeyPatch, *plan: tuple[str, int, str]
 ) -> tuple[StepContext, Planned]:
     """Return what a step works with, on a host that answers ``plan`` (words, exit code, output)."""
+    run = run_in()
     planned = Planned(*plan)
-    connection = client.Connection(HOST, Path("/config"), planned)
+    connection = client.Connection(SETTINGS, HOST, Path("/config"), planned, run.clock)
     monkeypatch.setattr(connection, "_alive", lambda: True)
-    progress = Progress(console=Console(file=io.StringIO()))
-    with progress.stage("test") as stage:
-        return StepContext(connection, progress, stage), planned
+    with run.progress.stage("test") as stage:
+        return StepContext(run, connection, stage), planned

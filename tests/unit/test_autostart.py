@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sheepvirt.core import paths
+from tests.here import SETTINGS
 
 # What they know is in files: lists of what is off, and how often dog is to say no.
 VIRSH = r"""#!/bin/sh
@@ -51,12 +51,12 @@ class Machine:
         return (self.folder / name).read_text()
 
     def run(self, seconds: int = 5) -> "subprocess.CompletedProcess[str]":
-        script = str(paths.HOST / "files" / "autostart.sh")
+        script = str(SETTINGS.host / "files" / "autostart.sh")
         return self.shell(script, SHEEPVIRT_SECONDS=str(seconds))
 
     def service(self, verb: str) -> "subprocess.CompletedProcess[str]":
         """The script for hosts with SysV init."""
-        return self.shell(str(paths.HOST / "files" / "sheepvirt-autostart.init"), verb)
+        return self.shell(str(SETTINGS.host / "files" / "sheepvirt-autostart.init"), verb)
 
     def shell(self, *argv: str, **extra: str) -> "subprocess.CompletedProcess[str]":
         env = {
@@ -65,7 +65,7 @@ class Machine:
             "SHEEPVIRT_RUN": str(self.folder),
             "SHEEPVIRT_LOCK": str(self.folder / "lock"),
             "SHEEPVIRT_LOG": str(self.folder),
-            "SHEEPVIRT_SCRIPT": str(paths.HOST / "files" / "autostart.sh"),
+            "SHEEPVIRT_SCRIPT": str(SETTINGS.host / "files" / "autostart.sh"),
             **extra,
         }
         return subprocess.run(["dash", *argv], env=env, capture_output=True, text=True, timeout=60)

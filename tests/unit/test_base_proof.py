@@ -13,11 +13,12 @@ from sheepvirt.config import catalog
 from sheepvirt.engine.container import Result
 from sheepvirt.images import bases
 from sheepvirt.images.base_proof import Seen, judge
+from tests.here import SETTINGS
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-EL6 = catalog.load_target("el6")
+EL6 = catalog.load_target(SETTINGS, "el6")
 GOOD = Seen(
     release="CentOS release 6.10 (Final)\n",
     os_release=None,

@@ -1,6 +1,5 @@
 """Running the steps: look, change, look again; a plan touches nothing."""
 
-import io
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -8,16 +7,17 @@ from typing import IO, Any
 
 import factories
 import pytest
-from rich.console import Console
 
 from sheepvirt.bootstrap import rehearsal, runner
+from sheepvirt.bootstrap.facts.facts import Facts
 from sheepvirt.bootstrap.steps.base import DesiredState, Step, StepContext
 from sheepvirt.core import locks
 from sheepvirt.core.errors import BootstrapError, ConfigError, RemoteCommandError
-from sheepvirt.core.progress import Progress
 from sheepvirt.model.enums import Init
-from sheepvirt.model.hosts import Change, Facts
+from sheepvirt.model.hosts import Change
+from sheepvirt.run import Run
 from sheepvirt.ssh import client
+from tests.here import SETTINGS, run_in
 
 HOST = factories.host()
 WANTED = factories.desired_state(host=HOST)
@@ -33,17 +33,12 @@ def never(
     raise AssertionError(f"nobody planned {argv}")
 
 
-@pytest.fixture
-def progress() -> Progress:
-    return Progress(console=Console(file=io.StringIO()))
-
-
-CONNECTION = client.Connection(HOST, Path("/config"), never)
+CONNECTION = client.Connection(SETTINGS, HOST, Path("/config"), never)
 
 
 def looks(monkeypatch: pytest.MonkeyPatch, *views: Facts) -> list[Facts]:
     left = list(views)
-    monkeypatch.setattr(runner, "settle", lambda _connection: None)
+    monkeypatch.setattr(runner, "settle", lambda _connection, clock: None)
     monkeypatch.setattr(runner, "gather", lambda *_: left.pop(0))
     return left
 
@@ -71,95 +66,83 @@ def test_a_rehearsal_host_has_the_init_that_its_rpms_want() -> None:
         (HOST, [new], Init.SYSTEMD), (HOST, [new, old], Init.SYSV), (sysv, [new], Init.SYSV),
         (sysv, [old], Init.SYSV), (machine, [old], None),
     ):  # fmt: skip
-        assert runner._with_init(host, records).init == init
+        assert runner._with_init(SETTINGS, host, records).init == init
     with pytest.raises(ConfigError, match=r"libvirt 1\.0\.3 has init scripts") as caught:
-        runner._with_init(replace(HOST, init=Init.SYSTEMD), [new, old])
+        runner._with_init(SETTINGS, replace(HOST, init=Init.SYSTEMD), [new, old])
     assert 'init = "sysv"' in caught.value.hint
 
 
 def test_a_host_that_was_made_with_another_init_is_not_entered(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(rehearsal, "made_with", lambda _host: Init.SYSTEMD)
-    runner._refuse_another_init(replace(HOST, init=Init.SYSTEMD))
-    runner._refuse_another_init(replace(HOST, rehearsal=False))
+    monkeypatch.setattr(rehearsal, "made_with", lambda _engine, _host: Init.SYSTEMD)
+    runner._refuse_another_init(run_in(), replace(HOST, init=Init.SYSTEMD))
+    runner._refuse_another_init(run_in(), replace(HOST, rehearsal=False))
     with pytest.raises(ConfigError, match="made with systemd") as caught:
-        runner._refuse_another_init(replace(HOST, init=Init.SYSV))
+        runner._refuse_another_init(run_in(), replace(HOST, init=Init.SYSV))
     assert "invoke destroy tahiti" in caught.value.hint
 
 
-def test_only_what_differs_is_applied(monkeypatch: pytest.MonkeyPatch, progress: Progress) -> None:
+def test_only_what_differs_is_applied(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
     log: list[str] = []
     steps = (step("a", log, done_at="0"), step("b", log, done_at="1"), step("c", log, done_at="1"))
     monkeypatch.setattr(runner, "STEPS", steps)
     left = looks(monkeypatch, Facts(os="0"), Facts(os="1"))
-    changes = runner.run(WANTED, CONNECTION, progress)
+    changes = runner.converge(run, WANTED, CONNECTION)
     assert [c.what for c in changes] == ["b repaired"]  # c was true once b was
     assert (log, left) == (["b"], [])
 
 
 def test_a_step_that_does_not_reach_its_state_is_an_error(
-    monkeypatch: pytest.MonkeyPatch, progress: Progress
+    monkeypatch: pytest.MonkeyPatch, run: Run
 ) -> None:
     monkeypatch.setattr(runner, "STEPS", (step("bridge", [], done_at="1"),))
     looks(monkeypatch, Facts(os="0"), Facts(os="0"))
     with pytest.raises(BootstrapError) as caught:
-        runner.run(WANTED, CONNECTION, progress)
+        runner.converge(run, WANTED, CONNECTION)
     for word in ("tahiti", "'bridge'", "bridge repaired", "bridge said this"):
         assert word in caught.value.message
     assert caught.value.exit_code == 9
 
 
-def test_a_failed_command_names_step_and_host(
-    monkeypatch: pytest.MonkeyPatch, progress: Progress
-) -> None:
+def test_a_failed_command_names_step_and_host(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
     failure = RemoteCommandError("`dnf` failed on tahiti with exit code 1:\nnothing provides x")
     monkeypatch.setattr(runner, "STEPS", (step("packages", [], done_at="1", fail=failure),))
     looks(monkeypatch, Facts(os="0"))
     with pytest.raises(BootstrapError, match="nothing provides x") as caught:
-        runner.run(WANTED, CONNECTION, progress)
+        runner.converge(run, WANTED, CONNECTION)
     assert "tahiti: step 'packages'" in caught.value.message
     assert "then run `invoke bootstrap tahiti` again" in caught.value.hint
 
 
 def test_a_plan_of_an_absent_host_creates_nothing(
-    monkeypatch: pytest.MonkeyPatch, progress: Progress
+    monkeypatch: pytest.MonkeyPatch, run: Run
 ) -> None:
-    monkeypatch.setattr(runner, "desired_state", lambda _host: WANTED)
-    monkeypatch.setattr(rehearsal, "exists", lambda _host: False)
-    for module, name in ((rehearsal, "ensure"), (client, "connect"), (locks, "lock")):
+    monkeypatch.setattr(runner, "desired_state", lambda _run, _host: WANTED)
+    monkeypatch.setattr(rehearsal, "exists", lambda _engine, _host: False)
+    for module, name in ((rehearsal, "ensure"), (locks, "lock")):
         monkeypatch.setattr(module, name, refuse)
-    changes = runner.bootstrap(HOST, plan=True, progress=progress)
+    changes = runner.bootstrap(run, HOST, plan=True)
     assert changes[0] == Change(step="host", what="tahiti created, a rehearsal host")
     assert {"repo", "bridge", "network"} <= {c.step for c in changes}
 
 
-def test_a_plan_of_an_absent_host_knows_its_init(
-    monkeypatch: pytest.MonkeyPatch, progress: Progress
-) -> None:
-    monkeypatch.setattr(rehearsal, "exists", lambda _host: False)
+def test_a_plan_of_an_absent_host_knows_its_init(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
+    monkeypatch.setattr(rehearsal, "exists", lambda _engine, _host: False)
     old = replace(WANTED, host=replace(HOST, init=Init.SYSV))
-    said = [change.what for change in runner.make_plan(old, progress)]
+    said = [change.what for change in runner.make_plan(run, old)]
     assert any("/etc/init.d/sheepvirt-autostart" in what for what in said)
     assert not any("systemd" in what for what in said)
 
 
-def test_a_plan_of_a_stopped_host_starts_nothing(
-    monkeypatch: pytest.MonkeyPatch, progress: Progress
-) -> None:
-    monkeypatch.setattr(rehearsal, "exists", lambda _host: True)
-    monkeypatch.setattr(rehearsal, "running", lambda _host: False)
-    monkeypatch.setattr(client, "connect", refuse)
-    changes = runner.make_plan(WANTED, progress)
+def test_a_plan_of_a_stopped_host_starts_nothing(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
+    monkeypatch.setattr(rehearsal, "exists", lambda _engine, _host: True)
+    monkeypatch.setattr(rehearsal, "running", lambda _engine, _host: False)
+    changes = runner.make_plan(run, WANTED)
     assert [c.step for c in changes] == ["host"]
 
 
-def test_without_a_repo_nothing_is_started(
-    monkeypatch: pytest.MonkeyPatch, progress: Progress, tmp_path: Path
-) -> None:
-    from sheepvirt.core.errors import ConfigError
-
-    monkeypatch.setenv("SHEEPVIRT_DIST", str(tmp_path))
+def test_without_a_repo_nothing_is_started(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
     monkeypatch.setattr(rehearsal, "ensure", refuse)
     with pytest.raises(ConfigError, match="no repo is published"):
-        runner.bootstrap(HOST, plan=False, progress=progress)
+        runner.bootstrap(run, HOST, plan=False)

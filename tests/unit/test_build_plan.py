@@ -9,7 +9,6 @@ import factories
 import pytest
 
 from sheepvirt.builds import execute
-from sheepvirt.core import paths
 from sheepvirt.core.errors import ConfigError, SourceUnreachableError
 from sheepvirt.model.builds import Availability, BuildPlan, BuildRecord, Shelf, Source
 from sheepvirt.sources import store
@@ -17,6 +16,8 @@ from sheepvirt.sources import store
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+    from sheepvirt.core.settings import Settings
 
 TARGET = factories.target()
 EL6 = factories.target(name="el6", suite="", macros={"dist": ".el6"})
@@ -30,13 +31,12 @@ PACKAGES = {
 }
 
 
-@pytest.fixture(autouse=True)
-def specs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(paths, "SPECS", tmp_path)
-    monkeypatch.setattr(paths, "PATCHES", tmp_path / "none")
+@pytest.fixture
+def settings(settings: Settings, tmp_path: Path) -> Settings:
     for name, text in PACKAGES.items():
         (tmp_path / name).mkdir()
         (tmp_path / name / "package.toml").write_text(HEAD + text)
+    return replace(settings, specs=tmp_path, patches=tmp_path / "none")
 
 
 @pytest.fixture
@@ -44,7 +44,9 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Record which sources are asked after; what is planned here is that none answers."""
     files: list[str] = []
 
-    def availability(wanted: Sequence[Source], shelf: object = None) -> Availability:
+    def availability(
+        _settings: object, wanted: Sequence[Source], shelf: object = None
+    ) -> Availability:
         files.extend(s.file for s in wanted)
         return Availability(False, "no route")
 
@@ -58,10 +60,15 @@ def there(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def make(
-    *words: str, published: Sequence[BuildRecord] = (), shelf: Shelf | None = None
+    settings: Settings,
+    *words: str,
+    published: Sequence[BuildRecord] = (),
+    shelf: Shelf | None = None,
 ) -> BuildPlan:
     rows = {r.package: r for r in published}
-    return execute.make_plan(TARGET, words, "builder:1", rows, named=rows.keys(), shelf=shelf)
+    return execute.make_plan(
+        settings, TARGET, words, "builder:1", rows, named=rows.keys(), shelf=shelf
+    )
 
 
 def names(planned: BuildPlan) -> list[str]:
@@ -75,8 +82,10 @@ def records(planned: BuildPlan) -> list[BuildRecord]:
     ]
 
 
-def test_out_of_reach_the_stand_in_is_built_in_its_place(asked: list[str]) -> None:
-    planned = make()
+def test_out_of_reach_the_stand_in_is_built_in_its_place(
+    settings: Settings, asked: list[str]
+) -> None:
+    planned = make(settings)
     assert names(planned) == ["pocket", "libvirt", "qemu"]
     assert planned.builds[1].needs == ("pocket",)
     assert [c.sentence for c in planned.choices] == ["sheepdog: the stand-in pocket: no route"]
@@ -85,54 +94,58 @@ def test_out_of_reach_the_stand_in_is_built_in_its_place(asked: list[str]) -> No
 
 @pytest.mark.parametrize("words", [["sheepdog=stand-in"], ["qemu"]])
 def test_a_source_that_does_not_matter_is_not_asked_after(
-    asked: list[str], words: list[str]
+    settings: Settings, asked: list[str], words: list[str]
 ) -> None:
-    make(*words)
+    make(settings, *words)
     assert asked == []
 
 
-def test_where_there_is_no_stand_in_there_is_no_choice(asked: list[str]) -> None:
-    planned = execute.make_plan(EL6, [], "builder:1", {})
+def test_where_there_is_no_stand_in_there_is_no_choice(
+    settings: Settings, asked: list[str]
+) -> None:
+    planned = execute.make_plan(settings, EL6, [], "builder:1", {})
     assert names(planned) == ["sheepdog", "libvirt", "qemu"]
     assert planned.choices == ()
     assert asked == []
 
 
-def test_the_real_one_cannot_be_forced_out_of_reach(asked: list[str]) -> None:
+def test_the_real_one_cannot_be_forced_out_of_reach(settings: Settings, asked: list[str]) -> None:
     with pytest.raises(SourceUnreachableError, match="no route"):
-        make("sheepdog=real")
+        make(settings, "sheepdog=real")
     assert asked == ["s-1.tar.gz"]
 
 
 @pytest.mark.parametrize("maker", ["real", "stand-in"])
 def test_a_later_run_keeps_the_maker_and_asks_no_network(
-    asked: list[str], monkeypatch: pytest.MonkeyPatch, maker: str
+    settings: Settings, asked: list[str], monkeypatch: pytest.MonkeyPatch, maker: str
 ) -> None:
     with monkeypatch.context() as patched:
         patched.setattr(store, "availability_of_all", lambda *_: Availability(True, "it answers"))
-        before = records(make(f"sheepdog={maker}"))
-    planned = make(published=before)
+        before = records(make(settings, f"sheepdog={maker}"))
+    planned = make(settings, published=before)
     assert not any(row.build for row in planned.builds)
     assert [c.stand_in for c in planned.choices] == [maker == "stand-in"]
     assert asked == []
 
 
-def test_a_bundle_that_has_not_the_published_maker_decides(asked: list[str]) -> None:
+def test_a_bundle_that_has_not_the_published_maker_decides(
+    settings: Settings, asked: list[str]
+) -> None:
     former = [factories.record(package="sheepdog", version="1")]
-    planned = make(published=former, shelf=Shelf(name="b.tar", holds=frozenset()))
+    planned = make(settings, published=former, shelf=Shelf(name="b.tar", holds=frozenset()))
     assert [c.maker for c in planned.choices] == ["pocket"]
 
 
-def test_a_force_that_changes_nothing_is_refused() -> None:
+def test_a_force_that_changes_nothing_is_refused(settings: Settings) -> None:
     with pytest.raises(ConfigError, match="sheepdog=stand-in has no effect: qemu"):
-        make("qemu", "sheepdog=stand-in")
+        make(settings, "qemu", "sheepdog=stand-in")
 
 
 @pytest.mark.usefixtures("there")
-def test_a_switch_rebuilds_what_depends_on_it_and_nothing_else() -> None:
-    before = records(make())
-    assert not any(row.build for row in make(published=before).builds)
-    planned = make("sheepdog=stand-in", published=before)
+def test_a_switch_rebuilds_what_depends_on_it_and_nothing_else(settings: Settings) -> None:
+    before = records(make(settings))
+    assert not any(row.build for row in make(settings, published=before).builds)
+    planned = make(settings, "sheepdog=stand-in", published=before)
     assert {row.package.name: row.reason for row in planned.builds} == {
         "pocket": "not built yet",
         "libvirt": "changed: package pocket, package sheepdog",
@@ -142,10 +155,10 @@ def test_a_switch_rebuilds_what_depends_on_it_and_nothing_else() -> None:
 
 @pytest.mark.usefixtures("there")
 @pytest.mark.parametrize("words", [["sheepdog"], []])
-def test_a_repo_never_keeps_both_makers(words: list[str]) -> None:
-    former = {r.package: r for r in records(make("sheepdog=stand-in"))}
+def test_a_repo_never_keeps_both_makers(settings: Settings, words: list[str]) -> None:
+    former = {r.package: r for r in records(make(settings, "sheepdog=stand-in"))}
     former["former stand-in"] = replace(former["pocket"], package="former stand-in")
-    planned = make(*words, "sheepdog=real", published=list(former.values()))
-    kept = execute._kept(planned, former)
+    planned = make(settings, *words, "sheepdog=real", published=list(former.values()))
+    kept = execute._kept(settings, planned, former)
     assert not {"pocket", "former stand-in"} & kept
     assert "qemu" in kept

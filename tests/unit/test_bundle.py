@@ -19,15 +19,18 @@ from sheepvirt.core.progress import Progress, Stage, quiet
 from sheepvirt.images import recipes
 from sheepvirt.model.builds import Source
 from sheepvirt.sources import git, store
+from tests.here import SETTINGS, run_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+    from sheepvirt.core.settings import Settings
+
 LAYERS = (f"sha256:{'2' * 64}",)
 TARBALL = b"a tarball"
 PIN = hashlib.sha256(TARBALL).hexdigest()
-TARGET = catalog.load_target("rehearsal")
+TARGET = catalog.load_target(SETTINGS, "rehearsal")
 KINDS = recipes.kinds(TARGET)
 
 
@@ -35,12 +38,9 @@ class Engine:
     """Answers as an engine that has ``here``; notes what it is made to do."""
 
     def __init__(self, **here: str) -> None:
-        self.ids = {recipes.tag_of(TARGET, kind): ident for kind, ident in here.items()}
+        self.ids = {recipes.tag_of(SETTINGS, TARGET, kind): ident for kind, ident in here.items()}
         self.loaded: list[bytes] = []
         self.layers_of_loaded = LAYERS
-
-    def __call__(self) -> Engine:
-        return self
 
     def image_id(self, tag: str) -> str | None:
         return self.ids.get(tag)
@@ -57,12 +57,8 @@ class Engine:
 
 
 @pytest.fixture
-def engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Engine:
-    for name in ("CACHE", "STATE"):
-        monkeypatch.setenv(f"SHEEPVIRT_{name}", str(tmp_path / name.lower()))
-    one = Engine()
-    monkeypatch.setattr(importer, "Engine", one)
-    return one
+def engine() -> Engine:
+    return Engine()
 
 
 def written(folder: Path, **changes: object) -> Path:
@@ -79,7 +75,7 @@ def written(folder: Path, **changes: object) -> Path:
         images=tuple(
             ImageRow(
                 kind=kind,
-                tag=recipes.tag_of(TARGET, kind),
+                tag=recipes.tag_of(SETTINGS, TARGET, kind),
                 id=f"sha256:{'1' * 64}",
                 layers=LAYERS,
                 member=f"images/{kind}.tar.gz",
@@ -109,11 +105,12 @@ def written(folder: Path, **changes: object) -> Path:
     return path
 
 
-def use(path: Path, target: str = "") -> tuple[importer.Offline, str]:
-    """Return what is had by the bundle, and what was said."""
+def use(engine: Engine, path: Path, target: str = "") -> tuple[importer.Offline, str]:
+    """Return what is in the bundle, and what was said."""
     said = io.StringIO()
     progress = Progress(console=Console(file=said, width=1000))
-    return importer.use(path, target, progress), said.getvalue()
+    run = run_in(path.parent, engine=engine, progress=progress)
+    return importer.use(run, path, target), said.getvalue()
 
 
 def image(kind: str, tag: str) -> ImageRow:
@@ -122,15 +119,17 @@ def image(kind: str, tag: str) -> ImageRow:
     )
 
 
-def test_images_and_sources_are_taken_in_and_the_words_kept(tmp_path: Path, engine: Engine) -> None:
-    offline, said = use(written(tmp_path))
+def test_images_and_sources_are_taken_in_and_the_words_kept(
+    settings: Settings, tmp_path: Path, engine: Engine
+) -> None:
+    offline, said = use(engine, written(tmp_path))
     assert engine.loaded == [kind.encode() for kind in KINDS]
-    assert set(engine.ids) == {recipes.tag_of(TARGET, kind) for kind in KINDS}
+    assert set(engine.ids) == {recipes.tag_of(SETTINGS, TARGET, kind) for kind in KINDS}
     assert offline.target == TARGET
     assert offline.words == ("libvirt",)
     wanted = Source(file="a.tar", sha256=PIN)
     assert offline.shelf.has(wanted)
-    found = store.fetch(wanted, Stage("sources", quiet()), shelf=offline.shelf)
+    found = store.fetch(settings, wanted, Stage("sources", quiet()), shelf=offline.shelf)
     assert found.read_bytes() == TARBALL
     assert "bundle for rehearsal, made 2026-11-25 03:00:00 UTC" in said
     assert "lock: sha256 " in said
@@ -138,75 +137,76 @@ def test_images_and_sources_are_taken_in_and_the_words_kept(tmp_path: Path, engi
 
 
 def test_what_is_here_already_is_not_loaded_again(tmp_path: Path, engine: Engine) -> None:
-    engine.ids = {recipes.tag_of(TARGET, kind): LAYERS[0] for kind in KINDS}
-    use(written(tmp_path))
+    engine.ids = {recipes.tag_of(SETTINGS, TARGET, kind): LAYERS[0] for kind in KINDS}
+    use(engine, written(tmp_path))
     assert engine.loaded == []
 
 
 def test_an_image_of_that_tag_with_other_layers_is_kept_by_its_id(
     tmp_path: Path, engine: Engine
 ) -> None:
-    tag = recipes.tag_of(TARGET, "builder")
-    engine.ids = {recipes.tag_of(TARGET, kind): LAYERS[0] for kind in KINDS}
+    tag = recipes.tag_of(SETTINGS, TARGET, "builder")
+    engine.ids = {recipes.tag_of(SETTINGS, TARGET, kind): LAYERS[0] for kind in KINDS}
     engine.ids[tag] = "sha256:other"
-    _, said = use(written(tmp_path))
+    _, said = use(engine, written(tmp_path))
     assert engine.loaded == [b"builder"]
     assert f"{tag} was another image here, which has lost its tag: sha256:other" in said
 
 
 @pytest.mark.parametrize("cut", [1, 600, 2000])
-def test_of_a_broken_bundle_nothing_is_taken_in(tmp_path: Path, engine: Engine, cut: int) -> None:
+def test_of_a_broken_bundle_nothing_is_taken_in(
+    settings: Settings, tmp_path: Path, engine: Engine, cut: int
+) -> None:
     path = written(tmp_path)
     path.write_bytes(path.read_bytes()[:-cut])
     with pytest.raises(BundleError, match="truncated"):
-        use(path)
+        use(engine, path)
     assert engine.loaded == []
     assert engine.ids == {}
-    assert store.cached(Source(file="a.tar", sha256=PIN)) is None
+    assert store.cached(settings, Source(file="a.tar", sha256=PIN)) is None
 
 
 def test_of_a_bundle_for_another_recipe_nothing_is_taken_in(tmp_path: Path, engine: Engine) -> None:
     other = "sheepvirt/rehearsal-builder:00ff00ff00ff00ff"
     path = written(tmp_path, images=(image("builder", other),), revision="ab" * 20)
     with pytest.raises(BundleError) as caught:
-        use(path)
+        use(engine, path)
     assert f"its builder image is {other}" in caught.value.message
-    assert recipes.tag_of(TARGET, "builder") in caught.value.message
+    assert recipes.tag_of(SETTINGS, TARGET, "builder") in caught.value.message
     assert f"use the checkout that it was made from ({'ab' * 6})" in caught.value.hint
     assert "`invoke bundle rehearsal`" in caught.value.hint
     assert engine.loaded == []
     with pytest.raises(BundleError, match="it has no builder image"):
-        use(written(tmp_path, images=()))
+        use(engine, written(tmp_path, images=()))
 
 
 def test_a_bundle_of_the_former_hash_is_refused_with_that_reason(
-    tmp_path: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, engine: Engine
 ) -> None:
-    monkeypatch.setenv("SHEEPVIRT_INVENTORY", str(paths.HOST / "inventory.toml"))
     former = "sheepvirt/el6-builder:818c70e5df2d5dcd"
     lock = {"target": "el6", "images": (image("builder", former),), "revision": "ab" * 20}
     with pytest.raises(BundleError) as caught:
-        use(written(tmp_path, **lock, format=1))
+        use(engine, written(tmp_path, **lock, format=1))
     assert "was made by an older sheepvirt, which hashed the recipes" in caught.value.message
     assert f"its builder image is {former}" in caught.value.message
     assert "`invoke bundle el6`" in caught.value.hint
     with pytest.raises(BundleError, match="does not fit this checkout: its builder image is"):
-        use(written(tmp_path, **lock))
+        use(engine, written(tmp_path, **lock))
     assert engine.loaded == []
 
 
 def test_a_bundle_of_the_former_format_serves_a_target_without_repos(
     tmp_path: Path, engine: Engine
 ) -> None:
-    use(written(tmp_path, format=1))
-    assert set(engine.ids) == {recipes.tag_of(TARGET, kind) for kind in KINDS}
+    use(engine, written(tmp_path, format=1))
+    assert set(engine.ids) == {recipes.tag_of(SETTINGS, TARGET, kind) for kind in KINDS}
 
 
 def test_a_bundle_without_the_host_image_serves_builds_and_says_so(
     tmp_path: Path, engine: Engine
 ) -> None:
-    tag = recipes.tag_of(TARGET, "builder")
-    _, said = use(written(tmp_path, images=(image("builder", tag),), revision=""))
+    tag = recipes.tag_of(SETTINGS, TARGET, "builder")
+    _, said = use(engine, written(tmp_path, images=(image("builder", tag),), revision=""))
     assert engine.loaded == [b"builder"]
     assert "it serves only builds: it has no host image" in said
     assert "it was made at an unknown revision; the specs of this checkout, at " in said
@@ -214,7 +214,7 @@ def test_a_bundle_without_the_host_image_serves_builds_and_says_so(
 
 def test_another_target_is_refused(tmp_path: Path, engine: Engine) -> None:
     with pytest.raises(BundleError, match="is for target 'rehearsal', not for 'el6'"):
-        use(written(tmp_path), "el6")
+        use(engine, written(tmp_path), "el6")
     assert engine.loaded == []
 
 
@@ -223,5 +223,5 @@ def test_an_image_that_is_not_what_the_lock_says_gets_no_tag(
 ) -> None:
     engine.layers_of_loaded = (f"sha256:{'3' * 64}",)
     with pytest.raises(BundleError, match=r"images/builder\.tar\.gz is not the image in its lock"):
-        use(written(tmp_path))
+        use(engine, written(tmp_path))
     assert engine.ids == {}

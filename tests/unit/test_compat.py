@@ -21,13 +21,14 @@ from sheepvirt.core import paths
 from sheepvirt.core.errors import BuildError, ContractError
 from sheepvirt.rpm import old_tools, payload, rpms, traits
 from sheepvirt.rpm.compat_model import Metadata, Traits
+from tests.here import SETTINGS
 
 DATA = Path(__file__).parent / "data"
 OLD = DATA / "compat" / "old-tools-1-1.el6.noarch.rpm"
 XZ, ZSTD = DATA / "compat" / "old-tools-xz.rpm", DATA / "compat" / "old-tools-zstd.rpm"
 NEW = DATA / "compat" / "new-tools-1-rc1.rpm"
 REHEARSAL = DATA / "sheepdog-placeholder-0.0.1-1.rehearsal.noarch.rpm"
-EL6 = catalog.load_target("el6")
+EL6 = catalog.load_target(SETTINGS, "el6")
 FINE = Traits(
     file="a.rpm", release="1.el6", compressor="xz", file_digest=8,
     dependencies=("rpmlib(FileDigests)", "rpmlib(PayloadIsXz)", "libc.so.6(GLIBC_2.12)(64bit)"),
@@ -267,7 +268,7 @@ def test_signatures_are_told_apart_by_their_tag(tmp_path: Path) -> None:
 
 
 def test_without_ceilings_nothing_is_looked_at() -> None:
-    rehearsal = catalog.load_target("rehearsal")
+    rehearsal = catalog.load_target(SETTINGS, "rehearsal")
     assert old_tools.check(traits.read(NEW), rehearsal) == []
     assert old_tools.rpm_evidence("a", rehearsal, [Path("not there")]) == []
     assert old_tools.repo_evidence(rehearsal, Path("not there")) == []

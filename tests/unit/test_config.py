@@ -4,23 +4,31 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from sheepvirt.config import catalog, inventory
-from sheepvirt.core import paths
 from sheepvirt.core.errors import ConfigError, UnknownNameError
+from tests.here import SETTINGS
+
+if TYPE_CHECKING:
+    from sheepvirt.core.settings import Settings
 
 HASH = "a" * 64
 
 
 @pytest.fixture
-def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for name in ("SPECS", "CONTAINERS", "HOST"):
-        monkeypatch.setattr(paths, name, tmp_path / name.lower())
-    monkeypatch.setenv("SHEEPVIRT_INVENTORY", str(tmp_path / "host" / "inventory.toml"))
+def data(tmp_path: Path) -> Path:
     return tmp_path
+
+
+def below(folder: Path) -> Settings:
+    """Return settings whose packages, targets and hosts are in ``folder``."""
+    folders = {name: folder / name for name in ("specs", "containers", "host")}
+    return replace(SETTINGS, **folders, inventory=folder / "host" / "inventory.toml")
 
 
 def put(path: Path, text: str) -> None:
@@ -41,22 +49,22 @@ GUEST = '[hosts.a.guests.g]\nmemory_mb = 1\nnetwork = "n"\nline = "l"\n'
 
 def package(folder: Path, text: str) -> Callable[[], object]:
     put(folder / "specs" / "a" / "package.toml", text)
-    return lambda: catalog.load_package("a")
+    return lambda: catalog.load_package(below(folder), "a")
 
 
 def target(folder: Path, text: str) -> Callable[[], object]:
     put(folder / "containers" / "a" / "target.toml", text)
-    return lambda: catalog.load_target("a")
+    return lambda: catalog.load_target(below(folder), "a")
 
 
 def hosts(folder: Path, text: str) -> Callable[[], object]:
     put(folder / "host" / "inventory.toml", text)
-    return inventory.load_hosts
+    return lambda: inventory.load_hosts(below(folder))
 
 
 def dependencies(folder: Path, text: str) -> Callable[[], object]:
     put(folder / "host" / "dependencies.toml", text)
-    return inventory.load_dependencies
+    return lambda: inventory.load_dependencies(below(folder))
 
 
 Reader = Callable[[Path, str], Callable[[], object]]
@@ -207,12 +215,12 @@ def test_what_is_no_part_of_an_address_is_shown_its_key(
 )
 def test_an_address_is_kept_as_ssh_writes_it(data: Path, written: str, address: str) -> None:
     hosts(data, HOST + f"address = '{written}'\n")()
-    assert inventory.load_host("a").address == address
+    assert inventory.load_host(below(data), "a").address == address
 
 
 def test_a_git_source_is_pinned_by_its_commit(data: Path) -> None:
     package(data, GIT + '[adjust]\nwithout = ["x"]\n')()
-    found = catalog.load_package("a")
+    found = catalog.load_package(below(data), "a")
     assert found.sources[0].pin == "b" * 40
     assert found.adjust
     assert found.adjust.without == ("x",)
@@ -226,7 +234,7 @@ def test_a_misspelt_key_is_named_where_the_right_one_is_missing(data: Path) -> N
 
 def test_a_missing_file_is_named(data: Path) -> None:
     with pytest.raises(ConfigError, match=r"inventory\.toml: No such file"):
-        inventory.load_hosts()
+        inventory.load_hosts(below(data))
 
 
 @pytest.mark.parametrize(
@@ -238,21 +246,21 @@ def test_a_missing_file_is_named(data: Path) -> None:
     ],
 )
 def test_a_misspelt_name_gets_a_suggestion(
-    load: Callable[[str], object], name: str, near: str
+    load: Callable[[Settings, str], object], name: str, near: str
 ) -> None:
     with pytest.raises(UnknownNameError, match=name) as caught:
-        load(name)
+        load(SETTINGS, name)
     assert caught.value.hint == f"did you mean '{near}'?"
 
 
 def test_what_is_in_the_repo_is_right() -> None:
-    for name in catalog.target_names():
-        catalog.load_target(name)
-    for name in catalog.package_names():
-        for version in catalog.load_package(name).versions:
-            catalog.load_package(name, version)
-    assert "tahiti" in inventory.load_hosts()
-    assert len(inventory.load_dependencies().packages) == 23
+    for name in catalog.target_names(SETTINGS):
+        catalog.load_target(SETTINGS, name)
+    for name in catalog.package_names(SETTINGS):
+        for version in catalog.load_package(SETTINGS, name).versions:
+            catalog.load_package(SETTINGS, name, version)
+    assert "tahiti" in inventory.load_hosts(SETTINGS)
+    assert len(inventory.load_dependencies(SETTINGS).packages) == 23
 
 
 ADDED = PACKAGE + '[[adjust.files]]\nfile = "a.init"\npath = "/etc/init.d/a"\n'
@@ -284,15 +292,15 @@ def test_a_feature_may_be_one_of_some_targets(data: Path) -> None:
         put(data / "containers" / name / "target.toml", TARGET)
     text = PACKAGE + '[features.f]\nspec_text = "a"\n[features.g]\nspec_text = "a"\n'
     put(data / "specs" / "a" / "package.toml", text + 'targets = ["x"]\n')
-    loaded = catalog.load_package("a")
+    loaded = catalog.load_package(below(data), "a")
     assert [f.name for f in loaded.for_target("x").features] == ["f", "g"]
     assert [f.name for f in loaded.for_target("y").features] == ["f"]
 
 
 def test_sheepdog_listens_on_addresses_alone(data: Path) -> None:
     hosts(data, HOST)
-    assert inventory.load_hosts()["a"].sheepdog_listen == ("127.0.0.1",)
+    assert inventory.load_hosts(below(data))["a"].sheepdog_listen == ("127.0.0.1",)
     hosts(data, HOST + 'sheepdog_listen = ["127.0.0.1", "fe80::1"]\n')
-    assert inventory.load_hosts()["a"].sheepdog_listen == ("127.0.0.1", "fe80::1")
+    assert inventory.load_hosts(below(data))["a"].sheepdog_listen == ("127.0.0.1", "fe80::1")
     with pytest.raises(ConfigError, match="'sheepdog_listen' names 'eth0'"):
         hosts(data, HOST + 'sheepdog_listen = ["eth0"]\n')()

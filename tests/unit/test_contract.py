@@ -11,6 +11,7 @@ import pytest
 from sheepvirt.builds import contract
 from sheepvirt.config import catalog
 from sheepvirt.core.errors import ContractError
+from tests.here import SETTINGS
 
 if TYPE_CHECKING:
     from sheepvirt.model.builds import Feature, Rpm
@@ -20,9 +21,13 @@ Program dog found: YES (/usr/bin/dog)
   Storage Drivers
                Sheepdog: YES
 """
-FEATURE = next(f for f in catalog.load_package("libvirt").features if f.name == "sheepdog")
-OLD = next(f for f in catalog.load_package("libvirt", "1.0.3").features if f.name == "sheepdog")
-DRIVER = next(f for f in catalog.load_package("qemu").features if f.name == "sheepdog")
+FEATURE = next(
+    f for f in catalog.load_package(SETTINGS, "libvirt").features if f.name == "sheepdog"
+)
+OLD = next(
+    f for f in catalog.load_package(SETTINGS, "libvirt", "1.0.3").features if f.name == "sheepdog"
+)
+DRIVER = next(f for f in catalog.load_package(SETTINGS, "qemu").features if f.name == "sheepdog")
 
 
 DOG = factories.rpm(name="sheepdog", files=("/usr/bin/dog",))

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 import rpm_bytes
 
-from sheepvirt.bootstrap import edited, parsers
-from sheepvirt.bootstrap.parsers import Altered
+from sheepvirt.bootstrap import edited, installed_rpms
+from sheepvirt.bootstrap.installed_rpms import Altered
 from sheepvirt.core.errors import NotShownError
 from sheepvirt.rpm import rpms
 
@@ -52,7 +52,7 @@ def host(content: bytes) -> Callable[[str], bytes]:
     ],
 )
 def test_what_counts_as_edited(line: str, edit: bool) -> None:
-    (found,) = parsers.altered(line)
+    (found,) = installed_rpms.altered(line)
     assert edited.is_edit(found) is edit
 
 

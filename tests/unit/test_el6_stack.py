@@ -12,9 +12,9 @@ import pytest
 
 from sheepvirt.builds import plan, staging
 from sheepvirt.config import catalog, inventory
-from sheepvirt.core import paths
 from sheepvirt.core.errors import ConfigError, SourceError, SpecError
 from sheepvirt.spec import adjust
+from tests.here import SETTINGS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,8 +22,11 @@ if TYPE_CHECKING:
     from sheepvirt.model.builds import Package
     from sheepvirt.model.hosts import Host
 
-EL6 = catalog.load_target("el6")
-PACKAGES = {n: catalog.load_package(n, EL6.versions.get(n, "")) for n in catalog.package_names()}
+EL6 = catalog.load_target(SETTINGS, "el6")
+PACKAGES = {
+    n: catalog.load_package(SETTINGS, n, EL6.versions.get(n, ""))
+    for n in catalog.package_names(SETTINGS)
+}
 # Newer than el6's rpm 4.8, by what its sources do not know.
 TOO_NEW = re.compile(r"%elif|%auto(setup|patch)|%license|^(Recommends|Suggests|Supplements):", re.M)
 # Ours, of the same shape as upstream's: a bare release, no BuildRequires, a spec below a folder.
@@ -104,11 +107,12 @@ def test_rpmbuild_gets_no_option_that_its_rpm_does_not_know() -> None:
 @pytest.mark.parametrize("name", ["el6", "el7", "el8"])
 def test_the_builder_has_what_our_recipes_ask_for(name: str) -> None:
     """A name that is missing there ends a build as it begins."""
-    target = catalog.load_target(name)
+    target = catalog.load_target(SETTINGS, name)
     recipe = (target.folder / "builder" / "Containerfile.j2").read_text(encoding="utf-8")
     have = set(re.split(r"[\s\"]+", recipe))
     packages = [
-        catalog.load_package(n, target.versions.get(n, "")) for n in catalog.package_names()
+        catalog.load_package(SETTINGS, n, target.versions.get(n, ""))
+        for n in catalog.package_names(SETTINGS)
     ]
     for package in packages:
         if package.stands_in_for or (package.targets and name not in package.targets):
@@ -147,7 +151,7 @@ def test_what_a_tarball_lacks_is_named(tmp_path: Path) -> None:
 def hosts(tmp_path: Path, *rows: tuple[str, str, str]) -> list[Host]:
     path = tmp_path / "inventory.toml"
     path.write_text("".join(HOSTS.format(name=n, target=t, kversion=k) for n, t, k in rows))
-    return list(inventory.load_hosts(path).values())
+    return list(inventory.load_hosts(replace(SETTINGS, inventory=path)).values())
 
 
 def kversion(tmp_path: Path, *rows: tuple[str, str, str]) -> str:
@@ -194,23 +198,22 @@ def test_module_and_daemon_are_of_one_release() -> None:
     daemon, module = PACKAGES["openvswitch"], PACKAGES["openvswitch-kmod"]
     assert (daemon.version, daemon.versions) == (module.version, module.versions)
     for version in daemon.versions:
-        one, other = (catalog.load_package(p.name, version) for p in (daemon, module))
+        one, other = (catalog.load_package(SETTINGS, p.name, version) for p in (daemon, module))
         assert one.sources == other.sources
         assert one.adjust
         assert "openvswitch-kmod" in one.adjust.without, "an RPM would drag it in"
 
 
 def test_a_first_kernel_that_is_none_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
     folder = tmp_path / "x"
     folder.mkdir()
-    monkeypatch.setattr(paths, "CONTAINERS", tmp_path)
     text = 'summary = "x"\nsuite = "s"\n[macros]\ndist = ".x"\n{0}[kernel_modules]\na = "{1}"\n'
     for macros, first, why in (("", "2.6.32-358", "kversion"), ('kversion = "3"\n', "6.4", "a =")):
         (folder / "target.toml").write_text(text.format(macros, first))
         with pytest.raises(ConfigError, match=why):
-            catalog.load_target("x")
+            catalog.load_target(replace(SETTINGS, containers=tmp_path), "x")
 
 
 def test_a_kernel_that_is_no_word_is_refused(tmp_path: Path) -> None:

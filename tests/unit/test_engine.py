@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def test_no_engine_says_how_to_start_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/docker.sock")
     with pytest.raises(EngineUnavailableError, match="no container engine answers") as caught:
-        Engine()
+        Engine().connect()
     assert "`make engine`" in caught.value.hint
     assert caught.value.exit_code == 5
 

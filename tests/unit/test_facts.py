@@ -7,9 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sheepvirt.bootstrap import facts
-from sheepvirt.bootstrap.facts import FactQuery, parse, sections
-from sheepvirt.model.hosts import BridgeState, ClusterState, Facts, ServiceState
+from sheepvirt.bootstrap.facts import gather
+from sheepvirt.bootstrap.facts.bridges import BridgeState
+from sheepvirt.bootstrap.facts.fact import FactQuery
+from sheepvirt.bootstrap.facts.facts import Facts
+from sheepvirt.bootstrap.facts.gather import arguments, parse, sections
+from sheepvirt.bootstrap.facts.services import ServiceState
+from sheepvirt.bootstrap.facts.sheepdog import ClusterState
 
 BOUNDARY = "@@0123456789ab"
 NAMES = st.from_regex(r"[a-z][a-z:./-]{0,20}", fullmatch=True)
@@ -22,7 +26,8 @@ def test_sections_come_out_as_they_went_in(wanted: dict[str, str]) -> None:
     assert sections(text, BOUNDARY) == wanted
 
 
-KINDS = ["packages", "bridges", "service:a", "network:b", "domain:c", "disk:/d", "file:/e", "boot"]
+KINDS = [f"{one.name}:a" if one.arguments else one.name for one in gather.FRAGMENTS]
+KINDS += ["header:a", "override:a"]  # which the fragment "headers" starts
 
 
 @given(st.dictionaries(st.sampled_from(KINDS), CONTENTS))
@@ -41,8 +46,8 @@ def test_the_script_runs_where_nothing_of_ours_is_installed(shell: str) -> None:
     argv = [shell, "-s", "--", BOUNDARY]
     asked = FactQuery(names=("a b",), services=("x",), domains=("y",), files=("/etc/passwd", "/no"))
     done = subprocess.run(
-        [*argv, *asked.words()],
-        input=facts.SCRIPT,
+        [*argv, *arguments(asked)],
+        input=gather.SCRIPT,
         capture_output=True,
         text=True,
         env={"PATH": "/usr/bin:/bin", "LC_ALL": "C"},
@@ -90,8 +95,8 @@ def test_a_module_that_is_built_in_is_the_kernels(tmp_path: Path) -> None:
 def modules_of(folder: Path) -> Facts:
     """Ask for the module openvswitch, with ``folder`` in the place of /lib/modules."""
     done = subprocess.run(
-        ["sh", "-s", "--", BOUNDARY, *FactQuery(modules=("openvswitch",)).words()],
-        input=facts.SCRIPT.replace("/lib/modules", str(folder)),
+        ["sh", "-s", "--", BOUNDARY, *arguments(FactQuery(modules=("openvswitch",)))],
+        input=gather.SCRIPT.replace("/lib/modules", str(folder)),
         capture_output=True,
         text=True,
         env={"PATH": "/usr/bin:/bin", "LC_ALL": "C"},

@@ -6,6 +6,7 @@ import hashlib
 import io
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import factories
 import pytest
@@ -13,11 +14,13 @@ from rich.console import Console
 
 from sheepvirt.builds import execute, plan, repo
 from sheepvirt.cli import report
-from sheepvirt.core import paths
 from sheepvirt.core.errors import BootstrapError, ConfigError, SheepvirtError
 from sheepvirt.core.progress import Progress, quiet
 from sheepvirt.model.builds import BuildRecord, Package, Source
 from sheepvirt.sources import local, store
+
+if TYPE_CHECKING:
+    from sheepvirt.core.settings import Settings
 
 TARGET = factories.target()
 PINNED = hashlib.sha256(b"upstream's").hexdigest()
@@ -34,11 +37,14 @@ urls = ["https://a.invalid/libvirt-1.0.3.tar.gz"]
 OURS = 'version = "1"\nspec = "a.spec"\nspec_from = "here"\n'
 
 
+@pytest.fixture
+def settings(settings: Settings, tmp_path: Path) -> Settings:
+    folders = {name: tmp_path / name for name in ("specs", "patches", "containers")}
+    return replace(settings, **folders)
+
+
 @pytest.fixture(autouse=True)
-def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for name in ("SPECS", "PATCHES", "CONTAINERS"):
-        monkeypatch.setattr(paths, name, tmp_path / name.lower())
-    monkeypatch.setenv("SHEEPVIRT_CACHE", str(tmp_path / "cache"))
+def data(tmp_path: Path) -> Path:
     for name, text in (("libvirt", TOML), ("qemu", OURS)):
         (tmp_path / "specs" / name).mkdir(parents=True)
         (tmp_path / "specs" / name / "package.toml").write_text(text)
@@ -56,41 +62,53 @@ def record(unpinned: str = "") -> BuildRecord:
     return factories.record(version="1.0.3", unpinned=unpinned)
 
 
-def test_a_file_with_the_pinned_hash_is_the_pinned_source(data: Path) -> None:
-    row = execute.make_plan(TARGET, [], "i", {}, [f"libvirt={data / 'copy.tgz'}"]).builds[0]
-    plain = execute.make_plan(TARGET, [], "i", {}).builds[0]
+def test_a_file_with_the_pinned_hash_is_the_pinned_source(settings: Settings, data: Path) -> None:
+    row = execute.make_plan(
+        settings, TARGET, [], "i", {}, files=[f"libvirt={data / 'copy.tgz'}"]
+    ).builds[0]
+    plain = execute.make_plan(settings, TARGET, [], "i", {}).builds[0]
     assert (row.package.unpinned, row.key) == ("", plain.key)
     with quiet().stage("sources") as stage:
-        home = store.fetch(row.package.sources[0], stage)
+        home = store.fetch(settings, row.package.sources[0], stage)
     assert home.read_bytes() == b"upstream's"
-    assert store.availability(plain.package.sources[0]).why == "its source is in the cache"
+    assert (
+        store.availability(settings, plain.package.sources[0]).why == "its source is in the cache"
+    )
 
 
-def test_any_other_file_is_unpinned_and_no_pinned_build_is_taken_for_it(data: Path) -> None:
+def test_any_other_file_is_unpinned_and_no_pinned_build_is_taken_for_it(
+    settings: Settings, data: Path
+) -> None:
     words = [f"libvirt={data / 'mine.tgz'}"]
-    row = execute.make_plan(TARGET, ["libvirt"], "i", {}, words).builds[0]
+    row = execute.make_plan(settings, TARGET, ["libvirt"], "i", {}, files=words).builds[0]
     assert OTHER in row.package.unpinned
     assert PINNED in row.package.unpinned
     assert row.inputs.rows()["source libvirt-1.0.3.tar.gz (unpinned)"] == OTHER
     assert row.inputs.macros["dist"] == ".unpinned.rehearsal"
     with quiet().stage("sources") as stage:
-        home = store.fetch(row.package.sources[0], stage)
+        home = store.fetch(settings, row.package.sources[0], stage)
     assert (home.name, home.read_bytes()) == ("libvirt-1.0.3.tar.gz", b"somebody's")
     done = {"libvirt": replace(record("so"), key=row.key, inputs=row.inputs)}
-    assert not execute.make_plan(TARGET, ["libvirt"], "i", done, words).builds[0].build
-    later = execute.make_plan(TARGET, ["libvirt"], "i", done).builds[0]
+    assert (
+        not execute.make_plan(settings, TARGET, ["libvirt"], "i", done, files=words).builds[0].build
+    )
+    later = execute.make_plan(settings, TARGET, ["libvirt"], "i", done).builds[0]
     assert later.build
     assert "source libvirt-1.0.3.tar.gz (unpinned)" in later.reason
 
 
-def test_a_file_that_changes_or_goes_between_plan_and_build_is_not_taken(data: Path) -> None:
-    row = execute.make_plan(TARGET, [], "i", {}, [f"libvirt={data / 'mine.tgz'}"]).builds[0]
+def test_a_file_that_changes_or_goes_between_plan_and_build_is_not_taken(
+    settings: Settings, data: Path
+) -> None:
+    row = execute.make_plan(
+        settings, TARGET, [], "i", {}, files=[f"libvirt={data / 'mine.tgz'}"]
+    ).builds[0]
     (data / "mine.tgz").write_bytes(b"another")
     with quiet().stage("sources") as stage, pytest.raises(SheepvirtError, match="from --source"):
-        store.fetch(row.package.sources[0], stage)
+        store.fetch(settings, row.package.sources[0], stage)
     (data / "mine.tgz").unlink()
     with quiet().stage("sources") as stage, pytest.raises(SheepvirtError, match="No such file"):
-        store.fetch(row.package.sources[0], stage)
+        store.fetch(settings, row.package.sources[0], stage)
 
 
 @pytest.mark.parametrize(
@@ -104,16 +122,20 @@ def test_a_file_that_changes_or_goes_between_plan_and_build_is_not_taken(data: P
         ("libvirt=/", "no readable file /", "correct the path"),
     ],
 )
-def test_what_is_no_source_is_refused(data: Path, word: str, says: str, hint: str) -> None:
+def test_what_is_no_source_is_refused(
+    settings: Settings, data: Path, word: str, says: str, hint: str
+) -> None:
     file = word.replace("FILE", str(data / "mine.tgz"))
     with pytest.raises(ConfigError, match=says) as caught:
-        execute.make_plan(TARGET, [], "i", {}, [file])
+        execute.make_plan(settings, TARGET, [], "i", {}, files=[file])
     assert hint in caught.value.hint
 
 
-def test_a_source_that_nothing_needs_is_refused(data: Path) -> None:
+def test_a_source_that_nothing_needs_is_refused(settings: Settings, data: Path) -> None:
     with pytest.raises(ConfigError, match="has no effect: libvirt is not built"):
-        execute.make_plan(TARGET, ["qemu"], "i", {}, [f"libvirt={data / 'mine.tgz'}"])
+        execute.make_plan(
+            settings, TARGET, ["qemu"], "i", {}, files=[f"libvirt={data / 'mine.tgz'}"]
+        )
 
 
 def test_of_several_sources_it_is_the_one_of_its_hash_or_name() -> None:
@@ -165,7 +187,9 @@ def test_a_real_machine_gets_nothing_unpinned_and_a_rehearsal_hears_of_it(
 
 def test_the_report_says_it_in_its_rows_and_last() -> None:
     progress = Progress(console=Console(record=True, width=200, file=io.StringIO()))
-    report.builds(progress, TARGET, [record("from a stranger"), replace(record(), package="b")])
+    report.builds(
+        progress, TARGET, Path("/repo"), [record("from a stranger"), replace(record(), package="b")]
+    )
     text = progress.console.export_text()
     assert "libvirt (unpinned)" in text
     assert text.rstrip().splitlines()[-1].startswith("UNPINNED: libvirt 1.0.3: from a stranger")

@@ -5,13 +5,14 @@ import subprocess
 
 import pytest
 
-from sheepvirt.bootstrap import facts
+from sheepvirt.bootstrap.facts import gather
 from sheepvirt.bootstrap.steps import guard, ifcfg, kvm, reboot
 from sheepvirt.core import paths
 from sheepvirt.verify.controls import el_controls, host_controls
+from tests.here import SETTINGS
 
 INLINE = {
-    "facts": facts.SCRIPT,
+    "facts": gather.SCRIPT,
     "kvm": kvm.SCRIPT,
     "busy": reboot.BUSY,
     "keep": ifcfg.KEEP,
@@ -26,10 +27,10 @@ INLINE = {
 }
 FILES = {
     path.name: path.read_text(encoding="utf-8")
-    for path in sorted((paths.HOST / "files").iterdir())
+    for path in sorted((SETTINGS.host / "files").iterdir())
     if path.read_text(encoding="utf-8").startswith("#!/bin/sh")
 }
-SHEEPDOG = paths.SPECS / "sheepdog" / "sheepdog.init"
+SHEEPDOG = SETTINGS.specs / "sheepdog" / "sheepdog.init"
 FILES[SHEEPDOG.name] = SHEEPDOG.read_text(encoding="utf-8")
 SCRIPTS = {**INLINE, **FILES}
 # What dash would take as well and a POSIX shell need not: https://mywiki.wooledge.org/Bashism
@@ -56,7 +57,7 @@ def test_nothing_on_a_host_asks_for_python() -> None:
     """tests/pipeline/test_sysv.py tries it on a host where python fails; this names the line."""
     steps = list((paths.ROOT / "sheepvirt" / "bootstrap" / "steps").glob("*.py"))
     assert len(steps) > 20
-    sources = [*steps, *(paths.HOST / "files").iterdir()]
+    sources = [*steps, *(SETTINGS.host / "files").iterdir()]
     calls = re.compile(r"python[0-9.]*[\"' ] ?-|[\"'/]python[0-9.]*[\"' ]")
     found = [
         f"{path.name}: {line.strip()}"

@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 from finished import HOST, WANTED, changes, context, done
 
+from sheepvirt.bootstrap.facts.bridges import BridgeState
+from sheepvirt.bootstrap.facts.facts import Facts
 from sheepvirt.bootstrap.steps import STEPS, bridge, guard, ifcfg, reboot
 from sheepvirt.bootstrap.steps.base import DesiredState
-from sheepvirt.core import paths
 from sheepvirt.core.errors import BootstrapError
 from sheepvirt.model.enums import Datapath, Init
-from sheepvirt.model.hosts import BridgeState, Change, Facts, Host
+from sheepvirt.model.hosts import Change, Host
+from tests.here import SETTINGS
 
 Golden = Callable[[str, str], None]
 EL6 = replace(HOST, rehearsal=False, datapath=Datapath.SYSTEM, uplink="eth0")
@@ -35,7 +37,7 @@ def el6(former: str = FORMER, ifup: str = ifcfg.IFUP) -> Facts:
 
 def seen(facts: Facts) -> Facts:
     """The same host with the files of ours."""
-    hashes = {p: hashlib.sha256(t.encode()).hexdigest() for p, t in ifcfg.files(EL6).items()}
+    hashes = {p: hashlib.sha256(t.encode()).hexdigest() for p, t in ifcfg.files(wanted()).items()}
     return replace(facts, hashes={**facts.hashes, **hashes}, texts={})
 
 
@@ -44,7 +46,7 @@ def wanted(host: Host = EL6) -> DesiredState:
 
 
 def test_the_files_are_the_how_tos(golden: Golden) -> None:
-    found = ifcfg.files(EL6)
+    found = ifcfg.files(wanted())
     assert list(found) == [BRIDGE, PORT]
     golden("ifcfg-ovsbr0", found[BRIDGE])  # byte for byte
     golden("ifcfg-eth0", found[PORT])
@@ -62,11 +64,11 @@ def test_the_files_are_the_how_tos(golden: Golden) -> None:
     ],
 )
 def test_other_bridges(golden: Golden, name: str, host: Host) -> None:
-    golden(name, ifcfg.files(host)[BRIDGE])
+    golden(name, ifcfg.files(wanted(host))[BRIDGE])
 
 
 def test_a_shell_reads_the_files_as_el_does() -> None:
-    text = ifcfg.files(replace(EL6, datapath=Datapath.NETDEV))[BRIDGE]
+    text = ifcfg.files(wanted(replace(EL6, datapath=Datapath.NETDEV)))[BRIDGE]
     argv = ["dash", "-c", f'{text}\necho "$OVS_EXTRA|$DEVICE|$OVSDHCPINTERFACES"']
     said = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
     assert said == "set bridge ovsbr0 datapath_type=netdev|ovsbr0|eth0\n"
@@ -84,7 +86,7 @@ def test_they_are_written_and_the_former_ones_kept(monkeypatch: pytest.MonkeyPat
     )
     ifcfg.apply(wanted(), el6(), worker)
     assert planned.plan == []  # nothing is brought up or down
-    assert planned.sent[2].decode() == ifcfg.files(EL6)[BRIDGE]
+    assert planned.sent[2].decode() == ifcfg.files(wanted())[BRIDGE]
 
 
 def test_under_sysv_init_a_guard_keeps_a_way_back(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,7 +150,7 @@ class Guarded:
         self.run("-c", guard.SET, "sh", str(self.pending), "b/1", str(self.bridge), str(self.port))
 
     def watch(self) -> None:
-        self.run(str(paths.HOST / "files" / "sheepvirt-network-guard.init"), "watch")
+        self.run(str(SETTINGS.host / "files" / "sheepvirt-network-guard.init"), "watch")
 
 
 def test_the_guard_puts_back_what_was_there(tmp_path: Path) -> None:

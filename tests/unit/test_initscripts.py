@@ -4,17 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sheepvirt.bootstrap import initscripts
-from sheepvirt.bootstrap.initscripts import (
+from sheepvirt.bootstrap.boot_order import (
     LEVELS,
     boot_order,
-    links,
-    listed,
     misplaced,
     numbers,
-    read,
 )
-from sheepvirt.model.hosts import Script
+from sheepvirt.bootstrap.facts import sysv
+from sheepvirt.bootstrap.facts.sysv import Script, links, listed, read
 
 # The numbers and dependencies of the real ones; the words around them are ours.
 OPENVSWITCH = """#!/bin/sh
@@ -142,7 +139,7 @@ def test_nothing_comes_behind_99() -> None:
 
 def test_links_tell_the_runlevels_that_a_script_starts_in() -> None:
     paths = ["/etc/rc3.d/S09x", "/etc/rc5.d/S09x", "/etc/rc0.d/K91x", "/etc/rc3.d/README"]
-    assert initscripts.starts(paths) == {"x": frozenset("35")}
+    assert sysv.starts(paths) == {"x": frozenset("35")}
 
 
 def test_what_chkconfig_lists_and_rc_finds() -> None:
@@ -198,7 +195,7 @@ def test_no_complaint_means_the_wanted_order(found: dict[str, Script], wanted: l
 @given(st.text(), st.text())
 def test_no_header_breaks_the_reader(header: str, override: str) -> None:
     script = read("x", header, override)
-    assert script is None or script.start == initscripts.UNSET or 0 <= script.start <= 99
+    assert script is None or script.start == sysv.UNSET or 0 <= script.start <= 99
 
 
 @pytest.mark.parametrize(

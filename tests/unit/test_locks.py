@@ -3,7 +3,6 @@
 import io
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -11,21 +10,19 @@ from rich.console import Console
 from sheepvirt.core.errors import LockedError
 from sheepvirt.core.locks import lock
 from sheepvirt.core.progress import Progress
+from sheepvirt.core.settings import Settings
 
 HOLD = """
 import sys, io
 from rich.console import Console
 from sheepvirt.core.locks import lock
 from sheepvirt.core.progress import Progress
-with lock("host-tahiti", Progress(console=Console(file=io.StringIO()))):
+from sheepvirt.core.settings import from_environment
+settings = from_environment({"SHEEPVIRT_STATE": sys.argv[1]})
+with lock(settings, "host-tahiti", Progress(console=Console(file=io.StringIO()))):
     print("held", flush=True)
     sys.stdin.read()
 """
-
-
-@pytest.fixture(autouse=True)
-def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SHEEPVIRT_STATE", str(tmp_path))
 
 
 def plain() -> tuple[Progress, io.StringIO]:
@@ -33,27 +30,29 @@ def plain() -> tuple[Progress, io.StringIO]:
     return Progress(console=Console(file=out, width=200)), out
 
 
-def test_a_second_run_says_who_holds_the_host() -> None:
+def test_a_second_run_says_who_holds_the_host(settings: Settings) -> None:
     progress, out = plain()
     with subprocess.Popen(
-        [sys.executable, "-c", HOLD], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, "-c", HOLD, str(settings.state)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
     ) as other:
         assert other.stdout is not None
         other.stdout.readline()
         says = f"in use by process {other.pid}"
         with (
             pytest.raises(LockedError, match=says) as caught,
-            lock("host-tahiti", progress, wait=1),
+            lock(settings, "host-tahiti", progress, wait=1),
         ):
             pass
         assert caught.value.exit_code == 11
         assert f"waiting: host-tahiti is in use by process {other.pid}" in out.getvalue()
         other.kill()  # a killed run leaves no stale lock
-    with lock("host-tahiti", progress, wait=0.0):
+    with lock(settings, "host-tahiti", progress, wait=0.0):
         pass
 
 
-def test_another_host_is_free() -> None:
+def test_another_host_is_free(settings: Settings) -> None:
     progress, _ = plain()
-    with lock("host-tahiti", progress), lock("host-moorea", progress, wait=0.0):
+    with lock(settings, "host-tahiti", progress), lock(settings, "host-moorea", progress, wait=0.0):
         pass

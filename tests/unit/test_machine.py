@@ -9,6 +9,7 @@ import pytest
 from sheepvirt.core.errors import EngineUnavailableError
 from sheepvirt.core.progress import quiet
 from sheepvirt.engine import machine
+from tests.here import SETTINGS
 
 
 def refuse(*_args: Any, **_kwargs: Any) -> None:
@@ -19,7 +20,7 @@ def test_nothing_is_done_where_all_is_there(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(machine, "engine_answers", lambda: True)
     monkeypatch.setattr(machine, "missing_packages", list)
     monkeypatch.setattr(subprocess, "run", refuse)
-    machine.ensure(quiet())
+    machine.ensure(SETTINGS, quiet())
 
 
 def test_a_plain_user_is_told_the_two_commands(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -29,7 +30,7 @@ def test_a_plain_user_is_told_the_two_commands(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("getpass.getuser", lambda: "taro")
     monkeypatch.setattr(subprocess, "run", refuse)
     with pytest.raises(EngineUnavailableError) as caught:
-        machine.ensure(quiet())
+        machine.ensure(SETTINGS, quiet())
     assert "`make engine`" in caught.value.hint
     assert "`usermod -aG docker taro`" in caught.value.hint
     assert "docker.io" in caught.value.message
@@ -44,7 +45,7 @@ def test_a_failed_installation_names_the_command(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("os.geteuid", lambda: 0)
     monkeypatch.setattr(subprocess, "run", fail)
     with pytest.raises(EngineUnavailableError, match="apt-get update -q") as caught:
-        machine.ensure(quiet())
+        machine.ensure(SETTINGS, quiet())
     assert "E: no mirror" in caught.value.message
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sheepvirt.core import paths
+from tests.here import SETTINGS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 PROJECT = tomllib.loads(paths.PROJECT.read_text(encoding="utf-8"))["project"]
 RUNTIME = PROJECT["dependencies"]
 DEVELOPMENT = [*RUNTIME, *PROJECT["optional-dependencies"]["dev"]]
-COMMON = paths.CONTAINERS / "rehearsal" / "common"
+COMMON = SETTINGS.containers / "rehearsal" / "common"
 
 
 def imported(folder: Path) -> set[str]:
@@ -39,7 +40,7 @@ def imported(folder: Path) -> set[str]:
     [
         ("sheepvirt", RUNTIME, {"sheepvirt"}),
         ("bench", RUNTIME, {"sheepvirt", "bench"}),
-        ("tests", DEVELOPMENT, {"sheepvirt", "pocketsheep"}),
+        ("tests", DEVELOPMENT, {"sheepvirt", "pocketsheep", "tests"}),
     ],
 )
 def test_every_import_is_declared(folder: str, requirements: list[str], own: set[str]) -> None:

@@ -17,7 +17,7 @@ from pocketsheep import commands, dog, listing
 from pocketsheep.client import Connection, Refused
 from pocketsheep.inode import Inode
 from pocketsheep.wire import Kind, ObjectId
-from sheepvirt.core import paths
+from tests.here import SETTINGS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -97,7 +97,7 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     folder = tmp_path_factory.mktemp("dog") / "store"
     with subprocess.Popen(
         [*SERVER, "--store", str(folder), "--port", "0"],
-        env={**os.environ, "PYTHONPATH": str(paths.SPECS / "pocketsheep")},
+        env={**os.environ, "PYTHONPATH": str(SETTINGS.specs / "pocketsheep")},
         stderr=subprocess.PIPE,
         text=True,
     ) as process:

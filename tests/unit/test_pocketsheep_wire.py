@@ -25,7 +25,7 @@ from pocketsheep.wire import (
     VdiArgs,
     WireError,
 )
-from sheepvirt.core import paths
+from tests.here import SETTINGS
 
 byte = st.integers(0, 0xFF)
 word = st.integers(0, 0xFFFFFFFF)
@@ -160,5 +160,5 @@ def test_the_search_for_a_name_begins_where_qemus_does() -> None:
 
 
 def test_the_sources_are_of_bullseyes_python() -> None:
-    for path in sorted((paths.SPECS / "pocketsheep").rglob("*.py")):
+    for path in sorted((SETTINGS.specs / "pocketsheep").rglob("*.py")):
         ast.parse(path.read_text(encoding="utf-8"), str(path), feature_version=(3, 9))

@@ -19,13 +19,14 @@ from sheepvirt.core.errors import PreflightError, WebError
 from sheepvirt.core.progress import Progress
 from sheepvirt.engine import machine
 from sheepvirt.model.targets import Finding, Rootfs
+from tests.here import SETTINGS, run_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sheepvirt.model.builds import Target
 
-EL6 = catalog.load_target("el6")
+EL6 = catalog.load_target(SETTINGS, "el6")
 GOOD = Finding(what="a", ok=True, detail="fine")
 BAD = Finding(
     what="base image", ok=False, detail="the registry\nis out of reach", fix="name a mirror"
@@ -151,12 +152,12 @@ def test_looks_are_side_by_side_and_one_without_an_end_is_a_finding() -> None:
 def choose(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, found: Finding) -> str:
     asked: list[str] = []
 
-    def examine(target: Target) -> tuple[Finding, ...]:
+    def examine(_run: object, target: Target) -> tuple[Finding, ...]:
         asked.append(target.name)
         return (GOOD, found)
 
     monkeypatch.setattr(preflight, "examine", examine)
-    chosen, why = pipeline.choose_target("", Progress(log=tmp_path / "log"))
+    chosen, why = pipeline.choose_target(run_in(progress=Progress(log=tmp_path / "log")), "")
     assert asked == ["el6"]
     assert why.startswith(f"target {chosen.name}: ")
     return chosen.name

@@ -22,6 +22,7 @@ from sheepvirt.ssh import client
 from sheepvirt.verify import verification
 from sheepvirt.verify.controls import claim_controls, control_runner, gate_controls, host_controls
 from sheepvirt.verify.model import Command, Control, Outcome
+from tests.here import run_in
 
 GUEST = factories.guest()
 HOST = factories.host(guests=(GUEST,))
@@ -68,15 +69,13 @@ class Stage:
                 seconds=0,
             )
         ]
-        monkeypatch.setenv("SHEEPVIRT_DIST", str(tmp_path / "dist"))
-        monkeypatch.setenv("SHEEPVIRT_STATE", str(tmp_path / "state"))
-        monkeypatch.setattr(client, "connect", lambda _host: self)
-        monkeypatch.setattr(runner, "desired_state", lambda _host: DesiredState())
-        monkeypatch.setattr(runner, "run", self.bootstrap)
+        self.folder = tmp_path
+        monkeypatch.setattr(runner, "desired_state", lambda _run, _host: DesiredState())
+        monkeypatch.setattr(runner, "converge", self.bootstrap)
         monkeypatch.setattr(verification, "one_pass", self.one_pass)
-        monkeypatch.setattr(catalog, "load_target", lambda name: name)
-        monkeypatch.setattr(gate_controls, "run", lambda _target, _progress: list(self.gates))
-        monkeypatch.setattr(claim_controls, "run", lambda *_args: [])
+        monkeypatch.setattr(catalog, "load_target", lambda _settings, name: name)
+        monkeypatch.setattr(gate_controls, "try_each", lambda _run, _target: list(self.gates))
+        monkeypatch.setattr(claim_controls, "try_each", lambda *_args: [])
         monkeypatch.setattr(claim_controls, "untried", lambda *_args: dict(self.claims))
         monkeypatch.setattr(host_controls, "on_host", lambda _ground: self.table)
         monkeypatch.setattr(host_controls, "UNTRIED", dict.fromkeys(CHECKS, "a test's excuse"))
@@ -94,7 +93,7 @@ class Stage:
         return [Change(step="network", what="n started")] if "break it" in self.log else []
 
     def one_pass(
-        self, _host: Host, junit: Path, _title: str, _progress: Progress,
+        self, _run: object, _host: Host, junit: Path, _title: str,
         *, before: Path | None, nodes: Sequence[str],
     ) -> tuple[Check, ...]:  # fmt: skip
         self.log.append(f"look at {', '.join(nodes)}" if nodes else "look")
@@ -120,7 +119,7 @@ class Stage:
         out = io.StringIO()
         progress = Progress(console=Console(file=out, width=160, highlight=False))
         try:
-            control_runner.prove(HOST, progress, report)
+            control_runner.prove(run_in(self.folder, peer=self, progress=progress), HOST, report)
         finally:
             self.said = out.getvalue()
         return self.said
@@ -133,7 +132,7 @@ def stage(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Stage:
 
 def test_a_real_machine_is_not_touched(stage: Stage) -> None:
     with pytest.raises(ConfigError, match="tahiti is a real machine") as caught:
-        control_runner.prove(replace(HOST, rehearsal=False), Progress(), report)
+        control_runner.prove(run_in(), replace(HOST, rehearsal=False), report)
     assert caught.value.exit_code == 2
     assert not stage.log
 

@@ -5,14 +5,16 @@ from dataclasses import replace
 import factories
 import pytest
 
+from sheepvirt.builds import staging
 from sheepvirt.builds.buildroot import TOP
 from sheepvirt.config import catalog, versions
 from sheepvirt.verify.controls import claim_controls
 from sheepvirt.verify.controls.claim_controls import MUTATIONS, Artifacts
 from sheepvirt.verify.model import Outcome
+from tests.here import SETTINGS
 
-QEMU = catalog.load_package("qemu", "5.2.0")
-LIBVIRT = catalog.load_package("libvirt", "7.0.0")
+QEMU = catalog.load_package(SETTINGS, "qemu", "5.2.0")
+LIBVIRT = catalog.load_package(SETTINGS, "libvirt", "7.0.0")
 EMULATOR = "/usr/bin/qemu-system-x86_64"
 SO = "/usr/lib64/libvirt/storage-backend/libvirt_storage_backend_sheepdog.so"
 
@@ -21,6 +23,8 @@ def qemu() -> Artifacts:
     patches = "".join(f"patch < {TOP}/SOURCES/{p.name}\n" for p in versions.patches(QEMU))
     return Artifacts(
         package=QEMU,
+        patches=tuple(path.name for path in versions.patches(QEMU)),
+        intents=staging.intents(QEMU),
         dist=".rehearsal",
         expanded=f"%prep\n{patches}%build\n./configure \\\n  --enable-sheepdog\n",
         log="sheepdog support:    YES\n" + "sheepdog support: YES\n",
@@ -41,6 +45,8 @@ def libvirt() -> Artifacts:
     )
     return Artifacts(
         package=LIBVIRT,
+        patches=(),
+        intents=staging.intents(LIBVIRT),
         dist=".rehearsal",
         expanded=spec,
         log="Program collie found: YES (/usr/bin/collie)\n  Sheepdog: YES\n",

@@ -6,11 +6,11 @@ import factories
 import pytest
 
 from sheepvirt.core.errors import CompileError, ContractError, EngineError
-from sheepvirt.core.progress import quiet
 from sheepvirt.model.enums import Gate
 from sheepvirt.verify.controls import gate_controls
 from sheepvirt.verify.controls.gate_controls import UNFOUND, UNMET, Case, GateControl
 from sheepvirt.verify.model import Outcome
+from tests.here import run_in
 
 PACKAGE = factories.package(needs=("sheepdog",), rpmbuild_args=("--nocheck",), install=("libvirt",))
 EVIDENCE = (
@@ -44,7 +44,7 @@ def case() -> Case:
 
 
 def outcome(control: GateControl, tmp_path: Path) -> Outcome:
-    return gate_controls._outcome(control, case(), tmp_path, quiet())
+    return gate_controls._outcome(run_in(), control, case(), tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 import io
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import factories
@@ -13,11 +12,13 @@ from rich.console import Console
 from sheepvirt.bootstrap import rehearsal
 from sheepvirt.core.errors import EngineError
 from sheepvirt.core.progress import Progress
+from sheepvirt.core.settings import Settings
 from sheepvirt.engine.container import Result
 from sheepvirt.images import recipes
 from sheepvirt.model.enums import Init
 from sheepvirt.model.hosts import Host
-from sheepvirt.ssh import client, hostkeys
+from sheepvirt.ssh import hostkeys
+from tests.here import run_in
 
 HOST = factories.host(name="moorea", language="ja_JP.UTF-8")
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI root@moorea"
@@ -90,49 +91,48 @@ class Answering:
 
 
 @pytest.fixture(autouse=True)
-def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SHEEPVIRT_STATE", str(tmp_path / "state"))
+def image(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The host image exists."""
     monkeypatch.setattr(recipes, "ensure", lambda *_: "tag")
-    monkeypatch.setattr(client, "connect", lambda _host: Answering())
-    monkeypatch.setattr("time.sleep", lambda _: None)
 
 
-def ensure(
-    engine: FakeEngine, monkeypatch: pytest.MonkeyPatch, host: Host = HOST
-) -> tuple[bool, str]:
-    monkeypatch.setattr(rehearsal, "Engine", lambda: engine)
+def ensure(settings: Settings, engine: FakeEngine, host: Host = HOST) -> tuple[bool, str]:
     out = io.StringIO()
     progress = Progress(console=Console(file=out, width=200))
-    return rehearsal.ensure(host, progress), out.getvalue()
+    run = run_in(engine=engine, peer=Answering(), settings=settings, progress=progress)
+    return rehearsal.ensure(run, host), out.getvalue()
 
 
-def test_a_new_host_gets_our_key_and_its_own_is_pinned(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_new_host_gets_our_key_and_its_own_is_pinned(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     machine = Machine(["starting", "running"])
     engine = FakeEngine(None, machine)
-    created, _ = ensure(engine, monkeypatch)
+    created, _ = ensure(settings, engine)
     assert created
-    assert machine.files["/root/.ssh/authorized_keys"] == hostkeys.public_key(HOST) + "\n"
+    assert machine.files["/root/.ssh/authorized_keys"] == hostkeys.public_key(settings, HOST) + "\n"
     assert machine.files["/etc/default/locale"] == "LANG=ja_JP.UTF-8\n"
-    known = (hostkeys.folder(HOST) / "known_hosts").read_text()
+    known = (hostkeys.folder(settings, HOST) / "known_hosts").read_text()
     assert known == "[127.0.0.1]:40022 ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI\n"
     port = engine.options["publish"][22]
     assert port > 1024  # chosen once: an engine's own choice changes with every reboot
     assert engine.options["labels"]["sheepvirt.port"] == str(port)
-    assert hostkeys.port(HOST) == 40022
+    assert hostkeys.port(settings, HOST) == 40022
 
 
 def test_a_host_with_sysv_init_is_another_image_and_is_waited_for_by_its_runlevel(
+    settings: Settings,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     kinds: list[str] = []
 
-    def image(_engine: object, _target: object, kind: str, _progress: object) -> str:
+    def image(_run: object, _target: object, kind: str) -> str:
         kinds.append(kind)
         return "tag"
 
     monkeypatch.setattr(recipes, "ensure", image)
     machine = Machine(["", "unknown", "N 3"])
-    created, _ = ensure(FakeEngine(None, machine), monkeypatch, replace(HOST, init=Init.SYSV))
+    created, _ = ensure(settings, FakeEngine(None, machine), replace(HOST, init=Init.SYSV))
     assert created
     assert kinds == ["host-sysv"]
     assert recipes.parent("host-sysv") == "host"
@@ -151,59 +151,64 @@ def test_what_a_host_was_made_with_its_image_says(
 ) -> None:
     machine = Machine()
     machine.image_name, machine.running = image, False
-    monkeypatch.setattr(rehearsal, "Engine", lambda: FakeEngine(machine))
-    assert rehearsal.made_with(HOST) == init
-    monkeypatch.setattr(rehearsal, "Engine", lambda: FakeEngine(None))
-    assert rehearsal.made_with(HOST) is None
+    run = run_in(engine=FakeEngine(machine))
+    assert rehearsal.made_with(run.engine, HOST) == init
+    run = run_in(engine=FakeEngine(None))
+    assert rehearsal.made_with(run.engine, HOST) is None
 
 
-def test_an_existing_host_is_kept_and_an_older_image_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_existing_host_is_kept_and_an_older_image_said(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuse(*_: Any) -> None:
         raise AssertionError("no image was to be built")
 
-    hostkeys.ensure_key(HOST)
-    hostkeys.pin(HOST, 40022, KEY)
+    hostkeys.ensure_key(settings, HOST)
+    hostkeys.pin(settings, HOST, 40022, KEY)
     monkeypatch.setattr(recipes, "ensure", refuse)
-    created, said = ensure(FakeEngine(Machine()), monkeypatch)
+    created, said = ensure(settings, FakeEngine(Machine()))
     assert not created
     assert "older host image and is kept" in said
 
 
-def test_a_stopped_host_is_started(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stopped_host_is_started(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     machine = Machine()
     machine.running = False
-    created, said = ensure(FakeEngine(machine), monkeypatch)
+    created, said = ensure(settings, FakeEngine(machine))
     assert (created, machine.running) == (False, True)
     assert "start rehearsal host moorea" in said
 
 
-def test_lost_keys_are_copied_again_through_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lost_keys_are_copied_again_through_the_engine(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     machine = Machine()
-    created, _ = ensure(FakeEngine(machine), monkeypatch)
+    created, _ = ensure(settings, FakeEngine(machine))
     assert not created
     assert "/root/.ssh/authorized_keys" in machine.files
 
 
-def test_a_failed_unit_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    _, said = ensure(FakeEngine(None, Machine(["degraded"])), monkeypatch)
+def test_a_failed_unit_is_said(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, said = ensure(settings, FakeEngine(None, Machine(["degraded"])))
     assert "failed units: numad.service" in said
 
 
 def test_a_language_the_image_has_not_is_refused_and_nothing_left(
+    settings: Settings,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     engine = FakeEngine(None, Machine(locales="C\nen_US.utf8"))
     with pytest.raises(EngineError, match="no locale") as caught:
-        ensure(engine, monkeypatch)
+        ensure(settings, engine)
     assert "en_US.UTF-8" in caught.value.hint
     assert engine.removed == ["sheepvirt-host-moorea"]
 
 
-def test_removing_leaves_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_removing_leaves_no_key(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = FakeEngine(None)
-    monkeypatch.setattr(rehearsal, "Engine", lambda: engine)
-    hostkeys.ensure_key(HOST)
-    folder = hostkeys.folder(HOST)
-    rehearsal.remove(HOST)
+    run = run_in(engine=engine, settings=settings)
+    hostkeys.ensure_key(settings, HOST)
+    folder = hostkeys.folder(settings, HOST)
+    rehearsal.remove(run, HOST)
     assert engine.removed == ["sheepvirt-host-moorea"]
     assert not folder.exists()

@@ -16,9 +16,10 @@ from sheepvirt.model.inputs import BuildInputs, SourceInput, from_rows
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from sheepvirt.core.settings import Settings
     from sheepvirt.model.builds import BuildRecord
 
-TARGET = factories.target()
+TARGET = "rehearsal"
 
 INPUTS = BuildInputs(
     recipe="2",
@@ -30,10 +31,9 @@ INPUTS = BuildInputs(
 )
 
 
-@pytest.fixture(autouse=True)
-def dist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("SHEEPVIRT_DIST", str(tmp_path / "dist"))
-    return tmp_path / "dist"
+@pytest.fixture
+def dist(settings: Settings) -> Path:
+    return settings.dist
 
 
 def make(stage: Path, package: str, content: bytes = b"rpm") -> BuildRecord:
@@ -60,14 +60,14 @@ def make(stage: Path, package: str, content: bytes = b"rpm") -> BuildRecord:
     )
 
 
-def publish(package: str = "libvirt", content: bytes = b"rpm") -> BuildRecord:
-    with repo.staging(TARGET) as stage:
+def publish(settings: Settings, package: str = "libvirt", content: bytes = b"rpm") -> BuildRecord:
+    with repo.staging(settings, TARGET) as stage:
         record = make(stage, package, content)
-        repo.publish(TARGET, stage, [record])
+        repo.publish(settings, TARGET, stage, [record])
     return record
 
 
-def test_a_manifest_names_each_input() -> None:
+def test_a_manifest_names_each_input(settings: Settings) -> None:
     rows = INPUTS.rows()
     assert rows == {
         "recipe": "2",
@@ -80,8 +80,8 @@ def test_a_manifest_names_each_input() -> None:
     }
     assert from_rows(rows) == INPUTS
     assert from_rows({}) == BuildInputs()
-    publish()
-    row = json.loads((repo.home(TARGET) / repo.MANIFEST).read_text())["packages"][0]
+    publish(settings)
+    row = json.loads((repo.home(settings, TARGET) / repo.MANIFEST).read_text())["packages"][0]
     assert row["inputs"] == rows
 
 
@@ -89,48 +89,48 @@ def folders(dist: Path) -> int:
     return len(list((dist / ".repos" / "rehearsal").iterdir()))
 
 
-def test_what_was_published_is_read_back() -> None:
-    record = publish()
-    assert repo.read_manifest(repo.home(TARGET)) == (record,)
-    assert repo.published(TARGET) == {"libvirt": record}
+def test_what_was_published_is_read_back(settings: Settings) -> None:
+    record = publish(settings)
+    assert repo.read_manifest(repo.home(settings, TARGET)) == (record,)
+    assert repo.published(settings, TARGET) == {"libvirt": record}
 
 
-def test_a_failure_leaves_the_former_repo_and_nothing_else(dist: Path) -> None:
-    record = publish()
+def test_a_failure_leaves_the_former_repo_and_nothing_else(settings: Settings, dist: Path) -> None:
+    record = publish(settings)
 
     def fail() -> None:
-        with repo.staging(TARGET) as stage:
+        with repo.staging(settings, TARGET) as stage:
             make(stage, "libvirt", b"half")
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         fail()
-    assert repo.published(TARGET) == {"libvirt": record}
+    assert repo.published(settings, TARGET) == {"libvirt": record}
     assert folders(dist) == 1
 
 
-def test_old_repos_go_but_the_former_stays_for_its_readers(dist: Path) -> None:
+def test_old_repos_go_but_the_former_stays_for_its_readers(settings: Settings, dist: Path) -> None:
     for content in (b"1", b"2", b"3", b"4"):
-        publish(content=content)
+        publish(settings, content=content)
     assert folders(dist) == 2
-    assert (repo.home(TARGET) / "libvirt" / "a.rpm").read_bytes() == b"4"
+    assert (repo.home(settings, TARGET) / "libvirt" / "a.rpm").read_bytes() == b"4"
 
 
-def test_a_kept_package_is_in_the_next_repo() -> None:
-    record = publish()
-    with repo.staging(TARGET) as stage:
-        repo.keep(TARGET, record, stage)
-        repo.publish(TARGET, stage, [record, make(stage, "qemu")])
-    assert set(repo.published(TARGET)) == {"libvirt", "qemu"}
+def test_a_kept_package_is_in_the_next_repo(settings: Settings) -> None:
+    record = publish(settings)
+    with repo.staging(settings, TARGET) as stage:
+        repo.keep(settings, TARGET, record, stage)
+        repo.publish(settings, TARGET, stage, [record, make(stage, "qemu")])
+    assert set(repo.published(settings, TARGET)) == {"libvirt", "qemu"}
 
 
-def test_a_file_that_was_changed_or_lost_is_not_taken_for_published() -> None:
-    publish()
-    rpm = repo.home(TARGET) / "libvirt" / "a.rpm"
+def test_a_file_that_was_changed_or_lost_is_not_taken_for_published(settings: Settings) -> None:
+    publish(settings)
+    rpm = repo.home(settings, TARGET) / "libvirt" / "a.rpm"
     rpm.write_bytes(b"changed")
-    assert repo.published(TARGET) == {}
+    assert repo.published(settings, TARGET) == {}
     rpm.unlink()
-    assert repo.published(TARGET) == {}
+    assert repo.published(settings, TARGET) == {}
 
 
 def test_no_repo_says_what_to_run(dist: Path) -> None:
@@ -140,24 +140,24 @@ def test_no_repo_says_what_to_run(dist: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"packages": [{}]}', '{"packages": 3}'])
-def test_a_manifest_that_is_not_ours_is_named(dist: Path, text: str) -> None:
-    publish()
+def test_a_manifest_that_is_not_ours_is_named(settings: Settings, dist: Path, text: str) -> None:
+    publish(settings)
     (dist / "rehearsal" / "manifest.json").write_text(text)
     with pytest.raises(ConfigError, match=r"manifest\.json is not a manifest of sheepvirt"):
         repo.read_manifest(dist / "rehearsal")
 
 
-def test_a_folder_of_somebody_else_is_not_replaced(dist: Path) -> None:
+def test_a_folder_of_somebody_else_is_not_replaced(settings: Settings, dist: Path) -> None:
     (dist / "rehearsal").mkdir(parents=True)
     (dist / "rehearsal" / "mine").write_text("precious")
     with pytest.raises(BuildError, match="not a symlink"):
-        publish()
+        publish(settings)
     assert (dist / "rehearsal" / "mine").read_text() == "precious"
 
 
-def test_a_manifest_with_an_unknown_gate_is_refused() -> None:
-    publish()
-    path = repo.home(TARGET) / repo.MANIFEST
+def test_a_manifest_with_an_unknown_gate_is_refused(settings: Settings) -> None:
+    publish(settings)
+    path = repo.home(settings, TARGET) / repo.MANIFEST
     path.write_text(path.read_text().replace('"gate": "rpm"', '"gate": "moon"'))
     with pytest.raises(ConfigError, match="is not a manifest of sheepvirt: 'moon'"):
-        repo.read_manifest(repo.home(TARGET))
+        repo.read_manifest(repo.home(settings, TARGET))

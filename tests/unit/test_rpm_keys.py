@@ -46,7 +46,7 @@ def test_another_key_is_refused_with_both_fingerprints() -> None:
     assert EXPIRED.fingerprint in found.detail
     assert LASTING.fingerprint in found.detail
     with pytest.raises(SourceHashError):
-        rpm_keys.checked(EXPIRED, content("lasting"))
+        rpm_keys.checked(EXPIRED, content("lasting"), NOW)
 
 
 def test_an_expired_key_says_since_when_and_what_to_do() -> None:
@@ -73,7 +73,7 @@ def test_a_web_page_is_no_key() -> None:
 
 def test_a_key_that_the_base_lacks_and_nobody_serves() -> None:
     with pytest.raises(SourceError, match="/etc/pki/rpm-gpg/K"):
-        rpm_keys.checked(LASTING, None)
+        rpm_keys.checked(LASTING, None, NOW)
 
 
 @pytest.mark.parametrize("name", ["lasting", "expired"])

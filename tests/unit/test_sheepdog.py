@@ -14,9 +14,11 @@ from finished import WANTED, done
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sheepvirt.bootstrap import facts, refusals, sheepdog
+from sheepvirt.bootstrap import refusals
+from sheepvirt.bootstrap.facts import gather, sheepdog
+from sheepvirt.bootstrap.facts.services import ServiceState
+from sheepvirt.bootstrap.facts.sheepdog import Listener
 from sheepvirt.core.errors import BootstrapError
-from sheepvirt.model.hosts import Listener, ServiceState
 
 HEAD = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt uid inode\n"
 REST = "00000000:00000000 00:00000000 00000000     0        0"
@@ -90,14 +92,19 @@ def test_the_script_finds_a_process_that_really_listens(tmp_path: Path) -> None:
         server.listen()
         said = subprocess.run(
             ["sh", "-s", "--", "@@b"],
-            input=facts.SCRIPT,
+            input=gather.SCRIPT,
             env={**os.environ, "HOME": str(tmp_path)},  # Debian's rpm makes a database there
             capture_output=True,
             text=True,
         ).stdout
-        found = facts.parse(facts.sections(said, "@@b")).listeners
+        found = gather.parse(gather.sections(said, "@@b")).listeners
     mine = Path(f"/proc/{os.getpid()}/comm").read_text().strip()
     assert Listener(address="127.0.0.1", pid=os.getpid(), program=mine) in found
+
+
+def test_nodes_are_rows_that_begin_with_a_number() -> None:
+    assert sheepdog.nodes("0 77 0 77 0%\n12 77 0 77 0%\nTotal 154 0 154 0% 0\n") == 2
+    assert sheepdog.nodes("Total 0 0 0 0% 0\n\n") == 0
 
 
 SHEEPDOG = replace(

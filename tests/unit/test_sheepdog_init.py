@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sheepvirt.bootstrap import initscripts
-from sheepvirt.core import paths
+from sheepvirt.bootstrap.facts import sysv
+from tests.here import SETTINGS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-FOLDER = paths.SPECS / "sheepdog"
+FOLDER = SETTINGS.specs / "sheepdog"
 
 
 @pytest.fixture
@@ -133,7 +133,7 @@ def test_words_that_it_does_not_know_are_refused(node: Path) -> None:
 
 def test_it_starts_before_libvirt_in_every_runlevel_of_a_host() -> None:
     text = (FOLDER / "sheepdog.init").read_text(encoding="utf-8")
-    found = initscripts.read("sheepdog", text, "")
+    found = sysv.read("sheepdog", text, "")
     assert found
     assert (found.levels, found.start, found.stop) == (frozenset("2345"), 21, 79)
 

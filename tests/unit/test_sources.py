@@ -16,14 +16,15 @@ from sheepvirt.sources import store
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from sheepvirt.core.settings import Settings
+
 GOOD = b"a tarball"
 HASH = hashlib.sha256(GOOD).hexdigest()
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("SHEEPVIRT_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
+@pytest.fixture
+def cache(settings: Settings) -> Path:
+    return settings.cache
 
 
 def source(*urls: Path, debian: bool = False) -> Source:
@@ -50,72 +51,80 @@ def no_debian(_source: DebianSource, _folder: Path) -> Path:
     raise AssertionError("Debian was asked although it need not be")
 
 
-def test_the_first_place_that_answers_is_taken(tmp_path: Path) -> None:
+def test_the_first_place_that_answers_is_taken(settings: Settings, tmp_path: Path) -> None:
     there = place(tmp_path / "there", GOOD)
-    found = store.fetch(source(tmp_path / "absent", there), stage(), debian=no_debian)
+    found = store.fetch(settings, source(tmp_path / "absent", there), stage(), debian=no_debian)
     assert found.read_bytes() == GOOD
 
 
-def test_the_cache_comes_before_every_place(tmp_path: Path) -> None:
+def test_the_cache_comes_before_every_place(settings: Settings, tmp_path: Path) -> None:
     there = place(tmp_path / "there", GOOD)
-    first = store.fetch(source(there), stage())
+    first = store.fetch(settings, source(there), stage())
     there.unlink()
-    assert store.fetch(source(there, debian=True), stage(), debian=no_debian) == first
+    assert store.fetch(settings, source(there, debian=True), stage(), debian=no_debian) == first
 
 
-def test_a_cached_file_that_went_bad_is_fetched_again(tmp_path: Path) -> None:
+def test_a_cached_file_that_went_bad_is_fetched_again(settings: Settings, tmp_path: Path) -> None:
     there = place(tmp_path / "there", GOOD)
-    store.fetch(source(there), stage()).write_bytes(b"bit rot")
-    assert store.fetch(source(there), stage()).read_bytes() == GOOD
+    store.fetch(settings, source(there), stage()).write_bytes(b"bit rot")
+    assert store.fetch(settings, source(there), stage()).read_bytes() == GOOD
 
 
-def test_debian_has_it_when_upstream_is_out_of_reach(tmp_path: Path) -> None:
+def test_debian_has_it_when_upstream_is_out_of_reach(settings: Settings, tmp_path: Path) -> None:
     def debian(known: DebianSource, folder: Path) -> Path:
         return place(folder / known.file, GOOD)
 
-    found = store.fetch(source(tmp_path / "absent", debian=True), stage(), debian=debian)
+    found = store.fetch(settings, source(tmp_path / "absent", debian=True), stage(), debian=debian)
     assert found.name == "a-1.tar.xz"
     assert found.read_bytes() == GOOD
 
 
-def test_a_wrong_hash_names_both_and_keeps_nothing(tmp_path: Path, cache: Path) -> None:
+def test_a_wrong_hash_names_both_and_keeps_nothing(
+    settings: Settings, tmp_path: Path, cache: Path
+) -> None:
     bad = place(tmp_path / "bad", b"<html>login</html>")
     with pytest.raises(SourceHashError) as caught:
-        store.fetch(source(bad), stage())
+        store.fetch(settings, source(bad), stage())
     assert HASH in caught.value.message
     assert hashlib.sha256(b"<html>login</html>").hexdigest() in caught.value.message
     assert kept(cache) == []
     assert caught.value.exit_code == 3
 
 
-def test_a_place_with_a_wrong_file_does_not_hide_a_good_one(tmp_path: Path) -> None:
+def test_a_place_with_a_wrong_file_does_not_hide_a_good_one(
+    settings: Settings, tmp_path: Path
+) -> None:
     bad, good = place(tmp_path / "bad", b"x"), place(tmp_path / "good", GOOD)
-    assert store.fetch(source(bad, good), stage()).read_bytes() == GOOD
+    assert store.fetch(settings, source(bad, good), stage()).read_bytes() == GOOD
 
 
-def test_reach_is_the_cache_or_a_place_that_answers(tmp_path: Path) -> None:
+def test_reach_is_the_cache_or_a_place_that_answers(settings: Settings, tmp_path: Path) -> None:
     there = place(tmp_path / "there", GOOD)
     wanted = source(tmp_path / "absent", there)
-    assert store.availability(wanted).why == f"{there.as_uri()} answers"
-    store.fetch(wanted, stage())
+    assert store.availability(settings, wanted).why == f"{there.as_uri()} answers"
+    store.fetch(settings, wanted, stage())
     there.unlink()
-    assert store.availability(wanted).why == "its source is in the cache"
+    assert store.availability(settings, wanted).why == "its source is in the cache"
 
 
-def test_out_of_reach_is_said_of_the_first_source_that_is(tmp_path: Path) -> None:
+def test_out_of_reach_is_said_of_the_first_source_that_is(
+    settings: Settings, tmp_path: Path
+) -> None:
     there = place(tmp_path / "there", GOOD)
     found = store.availability_of_all(
-        [source(there), source(tmp_path / "one"), source(tmp_path / "two")]
+        settings, [source(there), source(tmp_path / "one"), source(tmp_path / "two")]
     )
     assert not found.ok
     assert f"{(tmp_path / 'one').as_uri()} does not answer" in found.why
-    assert store.availability_of_all([]).ok
+    assert store.availability_of_all(settings, []).ok
 
 
-def test_no_place_in_reach_names_each_with_its_reason(tmp_path: Path, cache: Path) -> None:
+def test_no_place_in_reach_names_each_with_its_reason(
+    settings: Settings, tmp_path: Path, cache: Path
+) -> None:
     one, two = tmp_path / "one", tmp_path / "two"
     with pytest.raises(SourceUnreachableError) as caught:
-        store.fetch(source(one, two), stage())
+        store.fetch(settings, source(one, two), stage())
     assert one.as_uri() in caught.value.message
     assert two.as_uri() in caught.value.message
     assert "No such file" in caught.value.message
@@ -123,42 +132,45 @@ def test_no_place_in_reach_names_each_with_its_reason(tmp_path: Path, cache: Pat
     assert kept(cache) == []
 
 
-def test_with_a_shelf_nothing_but_what_is_on_it_is_had(tmp_path: Path) -> None:
+def test_with_a_shelf_nothing_but_what_is_on_it_is_had(settings: Settings, tmp_path: Path) -> None:
     there = place(tmp_path / "there", GOOD)
     wanted = source(there, debian=True)
     empty, full = (
         Shelf(name="b.tar", holds=frozenset()),
         Shelf(name="b.tar", holds=frozenset({(HASH, wanted.file)})),
     )
-    store.fetch(source(there), stage())  # even what is in the cache stays out of such a run
+    store.fetch(
+        settings, source(there), stage()
+    )  # even what is in the cache stays out of such a run
     with pytest.raises(SourceUnreachableError, match=r"b\.tar lacks .*\n +a-1\.tar\.xz") as caught:
-        store.fetch(wanted, stage(), debian=no_debian, shelf=empty)
+        store.fetch(settings, wanted, stage(), debian=no_debian, shelf=empty)
     assert HASH in caught.value.message
     assert "`invoke bundle" in caught.value.hint
-    assert store.fetch(wanted, stage(), debian=no_debian, shelf=full).read_bytes() == GOOD
+    assert store.fetch(settings, wanted, stage(), debian=no_debian, shelf=full).read_bytes() == GOOD
 
 
-def test_with_a_shelf_no_place_is_asked(tmp_path: Path) -> None:
+def test_with_a_shelf_no_place_is_asked(settings: Settings, tmp_path: Path) -> None:
     there = place(tmp_path / "there", GOOD)
     wanted = source(there, debian=True)
     shelf = Shelf(name="b.tar", holds=frozenset({(HASH, wanted.file)}))
-    assert store.availability(wanted, shelf).why == "its source is in b.tar"
-    missing = store.availability_of_all([wanted], Shelf(name="b.tar", holds=frozenset()))
+    assert store.availability(settings, wanted, shelf).why == "its source is in b.tar"
+    missing = store.availability_of_all(settings, [wanted], Shelf(name="b.tar", holds=frozenset()))
     assert (missing.ok, missing.why) == (False, "its source is not in b.tar")
     with pytest.raises(SourceUnreachableError, match="no longer in the cache"):
-        store.fetch(wanted, stage(), debian=no_debian, shelf=shelf)
+        store.fetch(settings, wanted, stage(), debian=no_debian, shelf=shelf)
 
 
-def test_what_is_put_into_the_cache_is_checked(cache: Path) -> None:
+def test_what_is_put_into_the_cache_is_checked(settings: Settings, cache: Path) -> None:
     with pytest.raises(SourceHashError, match=r"a-1\.tar\.xz: wanted sha256"):
-        store.put(source(), [b"a ", b"tarball?"])
+        store.put(settings, source(), [b"a ", b"tarball?"])
     assert kept(cache) == []
-    store.put(source(), [b"a ", b"tarball"])
-    assert store.fetch(source(), stage()).read_bytes() == GOOD
+    store.put(settings, source(), [b"a ", b"tarball"])
+    assert store.fetch(settings, source(), stage()).read_bytes() == GOOD
 
 
-def test_what_is_given_by_hand_needs_no_shelf(tmp_path: Path) -> None:
+def test_what_is_given_by_hand_needs_no_shelf(settings: Settings, tmp_path: Path) -> None:
     there = place(tmp_path / "there", GOOD)
     wanted = replace(source(tmp_path / "absent", debian=True), given=there)
     empty = Shelf(name="b.tar", holds=frozenset())
-    assert store.fetch(wanted, stage(), debian=no_debian, shelf=empty).read_bytes() == GOOD
+    found = store.fetch(settings, wanted, stage(), debian=no_debian, shelf=empty)
+    assert found.read_bytes() == GOOD

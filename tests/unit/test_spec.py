@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sheepvirt.core import paths
 from sheepvirt.core.errors import ConfigError, RuleMismatchError
 from sheepvirt.spec import by_intent
+from tests.here import SETTINGS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 DATA = Path(__file__).parent / "data" / "spec"
 DAEMON = (DATA / "daemon.spec").read_text(encoding="utf-8")
 PLUGIN = (DATA / "plugin.spec.in").read_text(encoding="utf-8")
-TOML = paths.PATCHES / "libvirt" / "enable-sheepdog.toml"
+TOML = SETTINGS.patches / "libvirt" / "enable-sheepdog.toml"
 INTENT = by_intent.load_intent(TOML)
 
 RHEL6 = {"rhel": "6", "dist": ".el6"}

@@ -13,6 +13,7 @@ from sheepvirt.config import catalog
 from sheepvirt.core.errors import SpecError
 from sheepvirt.model.builds import AddedFile, Adjustment
 from sheepvirt.spec import adjust
+from tests.here import SETTINGS
 
 if TYPE_CHECKING:
     from sheepvirt.spec.model import Patched
@@ -263,9 +264,9 @@ rm -f /usr/sbin/collie
 
 
 def test_the_recipe_of_sheepdog_fits_the_shape_of_its_spec() -> None:
-    package = catalog.load_package("sheepdog")
+    package = catalog.load_package(SETTINGS, "sheepdog")
     assert package.adjust
-    macros = catalog.load_target("rehearsal").for_package(package).macros
+    macros = catalog.load_target(SETTINGS, "rehearsal").for_package(package).macros
     done = adjust.apply(UPSTREAM, package.adjust, macros, name=package.spec_file)
     tags = [x for x in done.text.splitlines() if "equires:" in x]
     assert not any("corosync " in f"{tag} " or "_requires}" in tag for tag in tags)
@@ -286,6 +287,6 @@ def test_the_recipe_of_sheepdog_fits_the_shape_of_its_spec() -> None:
 @pytest.mark.parametrize("target", ["el6", "el7", "el8", "rehearsal"])
 def test_the_unit_of_sheepdog_has_its_folder_on_every_target(target: str) -> None:
     """%files lists it without condition: without the option, el6's build would end at it."""
-    adjusted = catalog.load_package("sheepdog").adjust
+    adjusted = catalog.load_package(SETTINGS, "sheepdog").adjust
     assert adjusted
     assert "--with-systemdsystemunitdir=%{_prefix}/lib/systemd/system" in adjusted.configure

@@ -11,21 +11,20 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sheepvirt.builds import spec_proof
-from sheepvirt.cli.spec import main
+from sheepvirt.cli import spec
 from sheepvirt.config import catalog
-from sheepvirt.core import paths
 from sheepvirt.core.errors import EngineUnavailableError
-from sheepvirt.engine import engine
 from sheepvirt.engine.container import Result
 from sheepvirt.spec import by_intent
 from sheepvirt.spec.lines import build_section, by_section
+from tests.here import SETTINGS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 DATA = Path(__file__).parent / "data" / "spec"
 DAEMON = DATA / "daemon.spec"
-INTENT = by_intent.load_intent(paths.PATCHES / "libvirt" / "enable-sheepdog.toml")
+INTENT = by_intent.load_intent(SETTINGS.patches / "libvirt" / "enable-sheepdog.toml")
 ALL_WELL = """\
 Name: libvirt
 BuildRequires: sheepdog
@@ -54,10 +53,11 @@ exit {code}
 
 @pytest.fixture(autouse=True)
 def no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
-    def none(self: object, seconds: int = 0) -> None:
-        raise EngineUnavailableError("no container engine answers on this machine", hint="x")
+    class Absent:
+        def within(self, _seconds: int) -> object:
+            raise EngineUnavailableError("no container engine answers on this machine", hint="x")
 
-    monkeypatch.setattr(engine.Engine, "__init__", none)
+    monkeypatch.setattr(spec, "_engine", Absent)
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def install(folder: Path, code: int) -> None:
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, list[str]]:
-    code = main(["--target", "el6", *arguments])
+    code = spec.main(["--target", "el6", *arguments])
     told = capsys.readouterr()
     return code, told.out, told.err.splitlines()
 
@@ -172,8 +172,11 @@ class Builder:
     code = 0
     image = "sha256:1"
 
-    def __init__(self, seconds: int = 0) -> None:
+    def __init__(self) -> None:
         self.given = b""
+
+    def within(self, _seconds: int) -> Builder:
+        return self
 
     def image_id(self, tag: str) -> str | None:
         assert tag.startswith("sheepvirt/el6-builder:")
@@ -206,7 +209,7 @@ def builder(monkeypatch: pytest.MonkeyPatch) -> type[Builder]:
     class Own(Builder):
         pass
 
-    monkeypatch.setattr(engine, "Engine", Own)
+    monkeypatch.setattr(spec, "_engine", Own)
     return Own
 
 
@@ -263,12 +266,12 @@ needs_rpm = pytest.mark.skipif(not shutil.which("rpmspec"), reason="no rpmspec h
 
 
 @needs_rpm
-@pytest.mark.parametrize("target", catalog.target_names())
+@pytest.mark.parametrize("target", catalog.target_names(SETTINGS))
 @pytest.mark.parametrize("name", ["daemon.spec", "plugin.spec.in", "monolithic.spec"])
 def test_a_real_rpm_confirms_the_miniatures(
     name: str, target: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["--target", target, "--require-proof", str(DATA / name)]) == 0
+    assert spec.main(["--target", target, "--require-proof", str(DATA / name)]) == 0
     assert "\nproven by rpm " in capsys.readouterr().err
 
 
@@ -281,6 +284,6 @@ def test_a_real_rpm_sees_what_lua_does_in_a_name_that_nobody_can_read(
     text = DAEMON.read_text(encoding="utf-8").replace("\nSummary: A mini", code, 1)
     path = tmp_path / "lua.spec"
     path.write_text(text, encoding="utf-8")
-    found = main(["--target", "el6", str(path)])
+    found = spec.main(["--target", "el6", str(path)])
     told = capsys.readouterr().err
     assert (found, "refutes the result" in told) == ((0, False) if value == "1" else (1, True))

@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 from norpm.macro import MacroRegistry
 from norpm.specfile import specfile_expand_string
 
-from sheepvirt.core import paths
 from sheepvirt.core.errors import SpecError
 from sheepvirt.spec import by_intent
+from tests.here import SETTINGS
 
 DATA = Path(__file__).parent / "data" / "spec"
 WHOLE = [path.read_text(encoding="utf-8") for path in sorted(DATA.iterdir())]
-INTENT = by_intent.load_intent(paths.PATCHES / "libvirt" / "enable-sheepdog.toml")
+INTENT = by_intent.load_intent(SETTINGS.patches / "libvirt" / "enable-sheepdog.toml")
 TARGETS = [{"rhel": "6"}, {"rhel": "7"}, {"rhel": "8"}, {"rhel": "9"}, {"fedora": "33"}]
 
 ON = "0%{!?_without_storage_sheepdog:1}"

@@ -12,14 +12,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sheepvirt.core import paths
 from sheepvirt.core.errors import RuleMismatchError
 from sheepvirt.spec import by_intent
 from sheepvirt.spec.lines import Line, has_tags
 from sheepvirt.spec.reader import read
 from sheepvirt.spec.rules import asks_for
+from tests.here import SETTINGS
 
-INTENT = by_intent.load_intent(paths.PATCHES / "libvirt" / "enable-sheepdog.toml")
+INTENT = by_intent.load_intent(SETTINGS.patches / "libvirt" / "enable-sheepdog.toml")
 PLUGIN = (Path(__file__).parent / "data" / "spec" / "plugin.spec.in").read_text(encoding="utf-8")
 TARGETS: dict[str, dict[str, str]] = {
     **{f"rhel{n}": {"rhel": str(n), "dist": f".el{n}"} for n in (5, 6, 7, 8)},

@@ -20,8 +20,10 @@ from sheepvirt.core.errors import (
     RemoteCommandError,
     SshError,
 )
+from sheepvirt.core.settings import Settings
 from sheepvirt.model.hosts import Host
 from sheepvirt.ssh import client, hostkeys
+from tests.here import SETTINGS
 
 TAHITI = factories.host(rehearsal=False, address="192.0.2.7", port=2222)
 CHANGED = (
@@ -29,11 +31,10 @@ CHANGED = (
 )
 
 
-@pytest.fixture(autouse=True)
-def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("SHEEPVIRT_STATE", str(tmp_path / "state of 100%"))
-    monkeypatch.setenv("XDG_RUNTIME_DIR", "")
-    return tmp_path
+@pytest.fixture
+def settings(settings: Settings, tmp_path: Path) -> Settings:
+    """A state folder whose name has what ssh's configuration treats specially."""
+    return replace(settings, state=tmp_path / "state of 100%")
 
 
 class Recorder:
@@ -61,7 +62,7 @@ def connect(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Connect:
     ) -> tuple[client.Connection, Recorder]:
         left = list(alive)
         recorder = Recorder(*answers)
-        connection = client.Connection(host, tmp_path / "config", recorder)
+        connection = client.Connection(SETTINGS, host, tmp_path / "config", recorder)
         monkeypatch.setattr(connection, "_alive", lambda: left.pop(0) if left else True)
         return connection, recorder
 
@@ -161,9 +162,9 @@ def test_an_unreadable_file_is_an_error(connect: Connect, tmp_path: Path) -> Non
     ],
 )
 def test_what_ssh_says_becomes_an_error_with_a_hint(
-    said: str, kind: type[SshError], word: str
+    settings: Settings, said: str, kind: type[SshError], word: str
 ) -> None:
-    error = client.explain(TAHITI, said)
+    error = client.explain(settings, TAHITI, said)
     assert type(error) is kind
     assert word in error.message
     assert error.hint
@@ -171,10 +172,11 @@ def test_what_ssh_says_becomes_an_error_with_a_hint(
 
 
 def test_a_first_contact_is_refused_with_the_command_that_pins(
+    settings: Settings,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    hostkeys.ensure_key(TAHITI)
-    public = hostkeys.public_key(TAHITI)
+    hostkeys.ensure_key(settings, TAHITI)
+    public = hostkeys.public_key(settings, TAHITI)
 
     def scan(argv: list[str], **options: object) -> subprocess.CompletedProcess[str]:
         if argv[0] == "ssh-keyscan":
@@ -184,13 +186,13 @@ def test_a_first_contact_is_refused_with_the_command_that_pins(
     real = subprocess.run
     monkeypatch.setattr(subprocess, "run", scan)
     with pytest.raises(HostKeyUnknownError, match="SHA256:") as caught:
-        client.write_config(TAHITI)
+        client.write_config(settings, TAHITI)
     assert "ssh-keyscan -T 5 -p 2222 192.0.2.7 >>" in caught.value.hint
 
 
-def test_the_configuration_is_what_openssh_reads(state: Path) -> None:
-    hostkeys.pin(TAHITI, 2222, "ssh-ed25519 AAAAC3Nza comment")
-    config = client.write_config(TAHITI)
+def test_the_configuration_is_what_openssh_reads(settings: Settings) -> None:
+    hostkeys.pin(settings, TAHITI, 2222, "ssh-ed25519 AAAAC3Nza comment")
+    config = client.write_config(settings, TAHITI)
     done = subprocess.run(
         ["ssh", "-G", "-F", str(config), "tahiti"], capture_output=True, text=True, check=True
     )
@@ -201,42 +203,42 @@ def test_the_configuration_is_what_openssh_reads(state: Path) -> None:
     assert read["batchmode"] == "yes"
     assert read["identitiesonly"] == "yes"
     assert len(read["controlpath"]) < 80
-    known = hostkeys.folder(TAHITI) / "known_hosts"
+    known = hostkeys.folder(settings, TAHITI) / "known_hosts"
     assert known.read_text() == "[192.0.2.7]:2222 ssh-ed25519 AAAAC3Nza\n"
-    for path in (known, config, hostkeys.ensure_key(TAHITI)):
+    for path in (known, config, hostkeys.ensure_key(settings, TAHITI)):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert stat.S_IMODE(hostkeys.folder(TAHITI).stat().st_mode) == 0o700
+    assert stat.S_IMODE(hostkeys.folder(settings, TAHITI).stat().st_mode) == 0o700
 
 
-def test_the_zone_of_an_address_is_no_token_of_openssh() -> None:
+def test_the_zone_of_an_address_is_no_token_of_openssh(settings: Settings) -> None:
     host = replace(TAHITI, address="fe80::1%eth0")
-    hostkeys.pin(host, 2222, "ssh-ed25519 AAAAC3Nza")
-    argv = ["ssh", "-G", "-F", str(client.write_config(host)), "tahiti"]
+    hostkeys.pin(settings, host, 2222, "ssh-ed25519 AAAAC3Nza")
+    argv = ["ssh", "-G", "-F", str(client.write_config(settings, host)), "tahiti"]
     said = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
     assert "\nhostname fe80::1%eth0\n" in f"\n{said}"
-    known = hostkeys.folder(host) / "known_hosts"
+    known = hostkeys.folder(settings, host) / "known_hosts"
     assert known.read_text() == "[fe80::1%eth0]:2222 ssh-ed25519 AAAAC3Nza\n"
 
 
 @pytest.mark.parametrize("name", ['a "b"', "a\\\\b", "${HOME}", "a\nb"])
 def test_a_folder_that_openssh_cannot_be_told_of_is_refused(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, settings: Settings, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("SHEEPVIRT_STATE", str(tmp_path / name))
-    hostkeys.pin(TAHITI, 2222, "ssh-ed25519 AAAAC3Nza")
+    settings = replace(settings, state=tmp_path / name)
+    hostkeys.pin(settings, TAHITI, 2222, "ssh-ed25519 AAAAC3Nza")
     with pytest.raises(SshError, match="ssh cannot use") as caught:
-        client.write_config(TAHITI)
+        client.write_config(settings, TAHITI)
     assert "SHEEPVIRT_STATE" in caught.value.hint
 
 
-def test_old_algorithms_are_allowed_for_that_host_alone() -> None:
+def test_old_algorithms_are_allowed_for_that_host_alone(settings: Settings) -> None:
     old = replace(TAHITI, name="papara", old_ssh=True)
     for host in (TAHITI, old):
-        hostkeys.pin(host, 2222, "ssh-rsa AAAAB3Nza")
+        hostkeys.pin(settings, host, 2222, "ssh-rsa AAAAB3Nza")
     algorithms = {"hostkeyalgorithms", "pubkeyacceptedalgorithms", "kexalgorithms"}
     read = {}
     for host in (TAHITI, old):
-        argv = ["ssh", "-G", "-F", str(client.write_config(host)), host.name]
+        argv = ["ssh", "-G", "-F", str(client.write_config(settings, host)), host.name]
         said = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
         found = dict(line.partition(" ")[::2] for line in said.splitlines())
         read[host.name] = {k: set(v.split(",")) for k, v in found.items() if k in algorithms}
@@ -246,14 +248,14 @@ def test_old_algorithms_are_allowed_for_that_host_alone() -> None:
         "pubkeyacceptedalgorithms": {"ssh-rsa"},
         "kexalgorithms": {"diffie-hellman-group-exchange-sha1", "diffie-hellman-group14-sha1"},
     }
-    assert hostkeys.public_key(old).startswith("ssh-rsa ")  # its sshd knows no ed25519
-    assert hostkeys.public_key(TAHITI).startswith("ssh-ed25519 ")
+    assert hostkeys.public_key(settings, old).startswith("ssh-rsa ")  # its sshd knows no ed25519
+    assert hostkeys.public_key(settings, TAHITI).startswith("ssh-ed25519 ")
 
 
-def test_an_old_sshd_is_named_with_the_key_that_lets_it_in() -> None:
+def test_an_old_sshd_is_named_with_the_key_that_lets_it_in(settings: Settings) -> None:
     said = "Unable to negotiate with 192.0.2.7: no matching host key type found."
-    assert "`old_ssh = true` for tahiti" in client.explain(TAHITI, said).hint
-    assert "needs older ones" in client.explain(replace(TAHITI, old_ssh=True), said).hint
+    assert "`old_ssh = true` for tahiti" in client.explain(settings, TAHITI, said).hint
+    assert "needs older ones" in client.explain(settings, replace(TAHITI, old_ssh=True), said).hint
 
 
 def test_a_sudo_that_wants_a_terminal_is_explained(connect: Connect) -> None:
@@ -265,17 +267,17 @@ def test_a_sudo_that_wants_a_terminal_is_explained(connect: Connect) -> None:
     assert "!requiretty" in caught.value.hint
 
 
-def test_a_recreated_host_never_gets_the_connection_of_its_former_self() -> None:
-    hostkeys.pin(TAHITI, 2222, "ssh-ed25519 AAAA1")
-    first = hostkeys.control_path(TAHITI)
-    hostkeys.pin(TAHITI, 2222, "ssh-ed25519 AAAA2")
-    assert hostkeys.control_path(TAHITI) != first
+def test_a_recreated_host_never_gets_the_connection_of_its_former_self(settings: Settings) -> None:
+    hostkeys.pin(settings, TAHITI, 2222, "ssh-ed25519 AAAA1")
+    first = hostkeys.control_path(settings, TAHITI)
+    hostkeys.pin(settings, TAHITI, 2222, "ssh-ed25519 AAAA2")
+    assert hostkeys.control_path(settings, TAHITI) != first
 
 
-def test_forgetting_a_host_leaves_nothing() -> None:
-    hostkeys.ensure_key(TAHITI)
-    folder = hostkeys.folder(TAHITI)
-    hostkeys.forget(TAHITI)
+def test_forgetting_a_host_leaves_nothing(settings: Settings) -> None:
+    hostkeys.ensure_key(settings, TAHITI)
+    folder = hostkeys.folder(settings, TAHITI)
+    hostkeys.forget(settings, TAHITI)
     assert not folder.exists()
 
 

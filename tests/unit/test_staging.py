@@ -12,7 +12,7 @@ import pytest
 
 from sheepvirt.builds import staging
 from sheepvirt.config import catalog, versions
-from sheepvirt.core import paths
+from tests.here import SETTINGS
 
 if TYPE_CHECKING:
     from sheepvirt.model.builds import Package
@@ -36,7 +36,13 @@ def ours(tmp_path: Path) -> Package:
     (folder / "src/a.py").chmod(0o755)
     files = ("src", "unit")
     return factories.package(
-        name="ours", version="1.0", spec="ours.spec", spec_from="here", folder=folder, files=files
+        name="ours",
+        version="1.0",
+        spec="ours.spec",
+        spec_from="here",
+        folder=folder,
+        patches=folder,
+        files=files,
     )
 
 
@@ -58,13 +64,13 @@ def test_what_tools_leave_is_no_input_of_a_build(ours: Package) -> None:
 
 
 def test_the_stand_ins_spec_installs_what_is_packed() -> None:
-    package = catalog.load_package("pocketsheep")
+    package = catalog.load_package(SETTINGS, "pocketsheep")
     text = (package.folder / package.spec).read_text(encoding="utf-8")
     assert f"Version:        {package.version}\n" in text
     assert "Source0:        %{name}-%{version}.tar\n" in text
     for name in package.files:
         assert name in text
-    source = (paths.SPECS / "pocketsheep" / "pocketsheep" / "__init__.py").read_text("utf-8")
+    source = (SETTINGS.specs / "pocketsheep" / "pocketsheep" / "__init__.py").read_text("utf-8")
     assert f'VERSION = "{package.version}"' in source
 
 
@@ -95,7 +101,7 @@ def test_the_date_of_a_build_is_that_of_its_first_tarball(tmp_path: Path) -> Non
 @pytest.mark.parametrize("version", ["0.10.2", "1.0.3"])
 def test_what_an_intent_says_names_upstreams_own_lines(tmp_path: Path, version: str) -> None:
     """The spec was adjusted before: a tag was added above, and our patches."""
-    package = catalog.load_package("libvirt", version)
+    package = catalog.load_package(SETTINGS, "libvirt", version)
     spec = (DATA / "daemon.spec").read_text(encoding="utf-8")
     for shift, text in enumerate((spec, "# one line\n" + spec)):
         (tmp_path / "libvirt.spec").write_text(text, encoding="utf-8")

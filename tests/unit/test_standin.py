@@ -4,13 +4,16 @@ import pytest
 
 from sheepvirt.config import catalog
 from sheepvirt.model import standin
+from tests.here import SETTINGS
 
-WORDS = standin.words([catalog.load_package("pocketsheep"), catalog.load_package("libvirt")])
+WORDS = standin.words(
+    [catalog.load_package(SETTINGS, "pocketsheep"), catalog.load_package(SETTINGS, "libvirt")]
+)
 
 
 def test_a_stand_in_goes_by_its_own_name_and_the_real_one() -> None:
     assert set(WORDS) == {"pocketsheep", "sheepdog", "VDI"}
-    assert standin.words([catalog.load_package("libvirt")]) == frozenset()
+    assert standin.words([catalog.load_package(SETTINGS, "libvirt")]) == frozenset()
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,30 @@
 import hashlib
 import io
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import factories
 import pytest
-from finished import DOMAIN, HOST, LIVE, NETWORK, RECORD, RPM, UP, WANTED, changes, context, done
+from finished import (
+    DOMAIN,
+    HOST,
+    HOST_FILES,
+    LIVE,
+    NETWORK,
+    RECORD,
+    RPM,
+    UP,
+    WANTED,
+    changes,
+    context,
+    done,
+)
 
 from sheepvirt.bootstrap import refusals
+from sheepvirt.bootstrap.facts.bridges import BridgeState
+from sheepvirt.bootstrap.facts.facts import Facts
+from sheepvirt.bootstrap.facts.libvirt import Definition
+from sheepvirt.bootstrap.facts.sysv import Script
 from sheepvirt.bootstrap.steps import (
     STEPS,
     bridge,
@@ -25,7 +43,9 @@ from sheepvirt.bootstrap.steps import network as networks
 from sheepvirt.bootstrap.steps import services as service_step
 from sheepvirt.core.errors import BootstrapError
 from sheepvirt.model.enums import Datapath, Init
-from sheepvirt.model.hosts import BridgeState, Change, Definition, Facts, Script
+
+if TYPE_CHECKING:
+    from sheepvirt.model.hosts import Change
 
 
 def test_nothing_is_left_to_do_on_a_finished_host() -> None:
@@ -222,11 +242,8 @@ def test_ssh_that_answers_again_is_no_proof_of_a_reboot(monkeypatch: pytest.Monk
     worker, _ = context(monkeypatch, ("sh -s", 0, "boot\n7\n"), ("sh -c", 0, ""),
                       *[("sh -s", 0, "boot\n7\n")] * 3)  # fmt: skip
     monkeypatch.setattr(worker.connection, "close", lambda: None)
-    monkeypatch.setattr("time.sleep", lambda _: None)
-    clock = iter([0.0, 0.1, 0.2, 0.3, 99.0])
-    monkeypatch.setattr("sheepvirt.bootstrap.steps.reboot.time.monotonic", lambda: next(clock))
     with pytest.raises(BootstrapError, match="it has not rebooted: its boot is still boot/7"):
-        reboot.reboot(worker.connection, worker.line, seconds=10.0)
+        reboot.reboot(worker.connection, worker.line, seconds=0.5, clock=worker.work.clock)
 
 
 def test_another_boot_identity_is_the_proof(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -240,8 +257,8 @@ def test_another_boot_identity_is_the_proof(monkeypatch: pytest.MonkeyPatch) -> 
         ("sh -s", 0, ""),
     )
     monkeypatch.setattr(worker.connection, "close", lambda: None)
-    monkeypatch.setattr("time.sleep", lambda _: None)
-    assert reboot.reboot(worker.connection, worker.line) == "boot boot/7 became boot/9"
+    said = reboot.reboot(worker.connection, worker.line, clock=worker.work.clock)
+    assert said == "boot boot/7 became boot/9"
     assert planned.plan == []
 
 
@@ -282,7 +299,7 @@ def test_a_host_with_neither_systemd_nor_chkconfig_is_told_so(
 
 def sysv(**there: int) -> Facts:
     """A finished host with SysV init, whose scripts have these numbers."""
-    places = units.wanted_files(Init.SYSV)
+    places = units.wanted_files(HOST_FILES, Init.SYSV)
     names = ("openvswitch", "libvirtd", "sheepvirt-autostart")
     at = {"openvswitch": 9, "libvirtd": 97, "sheepvirt-autostart": 98, **there}
     levels = frozenset("2345")

@@ -6,13 +6,15 @@ from xml.etree import ElementTree
 import factories
 import pytest
 
+from sheepvirt.bootstrap import host_files
 from sheepvirt.bootstrap.steps.definition import difference, identity
-from sheepvirt.bootstrap.steps.templates import render
 from sheepvirt.model.enums import Disk
+from tests.here import SETTINGS
 
 DATA = Path(__file__).parent / "data" / "libvirt-7.0.0"
 DOMAIN = (DATA / "domain.xml").read_text(encoding="utf-8")
 LIVE = (DATA / "domain-live.xml").read_text(encoding="utf-8")
+render = host_files.load(SETTINGS.host).render
 NETWORK = (DATA / "network.xml").read_text(encoding="utf-8")
 # From a host with the title of tests/pipeline/inventory.toml.
 TITLE = 'it\'s "quoted" <b>&amp; spaced</b> $(touch /tmp/pwned) `touch /tmp/pwned` 日本語'

@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 from finished import GUEST, HOST, WANTED, changes, context, done
 
+from sheepvirt.bootstrap.facts.sheepdog import ClusterState
 from sheepvirt.bootstrap.steps import disk
 from sheepvirt.bootstrap.steps.base import DesiredState
 from sheepvirt.core.errors import BootstrapError, ConfigError, RemoteCommandError
 from sheepvirt.model.enums import Disk
-from sheepvirt.model.hosts import ClusterState, Guest
+from sheepvirt.model.hosts import Guest
 
 PATH = "/var/lib/libvirt/images/papeete.img"
 NOTE = "/var/lib/sheepvirt/vdi-papeete.from"

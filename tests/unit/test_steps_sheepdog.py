@@ -3,22 +3,20 @@
 from dataclasses import replace
 
 import pytest
-from finished import POOL, WANTED, changes, context, done
+from finished import HOST_FILES, POOL, WANTED, changes, context, done
 
+from sheepvirt.bootstrap.facts.facts import Facts
+from sheepvirt.bootstrap.facts.libvirt import Definition
+from sheepvirt.bootstrap.facts.services import ServiceState
+from sheepvirt.bootstrap.facts.sheepdog import ClusterState
 from sheepvirt.bootstrap.steps import cluster, kvm, pool, units
 from sheepvirt.bootstrap.steps import domain as domains
 from sheepvirt.bootstrap.steps import services as service_step
 from sheepvirt.core.errors import BootstrapError
-from sheepvirt.model.hosts import ClusterState, Definition, Facts, ServiceState
 
 INFO = "timeout 5 dog cluster info"
 UNFORMATTED = "Cluster status: Waiting for cluster to be formatted\n"
 RUNNING = "Cluster status: running, auto-recovery enabled\n"
-
-
-@pytest.fixture(autouse=True)
-def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("time.sleep", lambda _: None)
 
 
 @pytest.mark.parametrize(
@@ -70,9 +68,7 @@ def test_a_formatted_cluster_is_never_formatted_again(monkeypatch: pytest.Monkey
 
 def test_the_wait_for_a_cluster_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
     other = "Cluster status: The sheepdog is stopped doing IO, short of living nodes\n"
-    worker, _ = context(monkeypatch, (INFO, 0, other), (INFO, 0, other))
-    clock = iter([0.0, 1.0, 99.0])
-    monkeypatch.setattr("sheepvirt.bootstrap.steps.cluster.time.monotonic", lambda: next(clock))
+    worker, _ = context(monkeypatch, *[(INFO, 0, other)] * 121)  # twice a second for a minute
     with pytest.raises(BootstrapError, match="short of living nodes"):
         cluster.apply(WANTED, done(), worker)
 
@@ -110,8 +106,10 @@ def test_a_pool_at_another_port_is_defined_and_restarted(
 
 def test_our_units_are_written_before_services_start(monkeypatch: pytest.MonkeyPatch) -> None:
     facts = replace(done(), hashes={})
-    assert changes(service_step.STEP, facts) == [f"{path} written" for path in units.wanted_files()]
-    plan = [(path, 0, "") for path in units.wanted_files()]
+    assert changes(service_step.STEP, facts) == [
+        f"{path} written" for path in units.wanted_files(HOST_FILES)
+    ]
+    plan = [(path, 0, "") for path in units.wanted_files(HOST_FILES)]
     worker, planned = context(monkeypatch, *plan, ("systemctl daemon-reload", 0, ""))
     service_step.apply(WANTED, facts, worker)
     assert planned.plan == []

@@ -5,10 +5,11 @@ from dataclasses import replace
 import pytest
 from finished import WANTED, changes, context, done
 
+from sheepvirt.bootstrap.facts.facts import Facts
+from sheepvirt.bootstrap.facts.libvirt import Definition
 from sheepvirt.bootstrap.steps import domain as domains
 from sheepvirt.bootstrap.steps import network, pool, undo
 from sheepvirt.core.errors import RemoteCommandError
-from sheepvirt.model.hosts import Definition, Facts
 
 
 def transient(state: Definition) -> Definition:

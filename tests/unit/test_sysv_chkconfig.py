@@ -14,14 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sheepvirt.bootstrap import initscripts
+from sheepvirt.bootstrap import boot_order
+from sheepvirt.bootstrap.facts import sysv
 from sheepvirt.core import paths
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import ModuleType
 
-    from sheepvirt.model.hosts import Script
+    from sheepvirt.bootstrap.facts.sysv import Script
 
 DATA = Path(__file__).parent / "data" / "sysv" / "chkconfig.toml"
 CASES: list[dict[str, Any]] = tomllib.loads(DATA.read_text(encoding="utf-8"))["case"]
@@ -106,7 +107,7 @@ def read(etc: Path) -> dict[str, Script]:
         override = ""
         with contextlib.suppress(FileNotFoundError):
             override = etc.joinpath("chkconfig.d", path.name).read_text(encoding="utf-8")
-        script = initscripts.read(path.name, path.read_text(encoding="utf-8"), override)
+        script = sysv.read(path.name, path.read_text(encoding="utf-8"), override)
         if script:
             found[path.name] = script
     return found
@@ -124,9 +125,9 @@ def test_what_we_compute_is_what_the_real_chkconfig_did(etc: Path, case: dict[st
             assert (name in read(etc)) == (step.get("code", 0) == 0), name
     scripts = read(etc)
     paths_ = [f"/etc/rc{level}.d/{name}" for name, levels in links.items() for level in levels]
-    starts = initscripts.starts(paths_)
-    computed = initscripts.numbers(scripts, starts)
-    real = initscripts.links(name for name in links if name[3:] in scripts)
+    starts = sysv.starts(paths_)
+    computed = boot_order.numbers(scripts, starts)
+    real = sysv.links(name for name in links if name[3:] in scripts)
     if case.get("computed", True):
         assert {name: computed[name] for name in real} == real
 
@@ -138,7 +139,7 @@ def test_a_list_line_is_read_as_the_real_one_prints_it() -> None:
         for line in text.splitlines():
             name, *levels = line.split("\t")
             wanted = frozenset(level[0] for level in levels if level.endswith(":on"))
-            assert initscripts.listed(line) == wanted, name
+            assert sysv.listed(line) == wanted, name
 
 
 def test_the_host_runs_it_with_a_python_that_is_there() -> None:

@@ -6,8 +6,10 @@ import factories
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sheepvirt.bootstrap.steps.templates import render
+from sheepvirt.bootstrap import host_files
+from tests.here import SETTINGS
 
+FILES = host_files.load(SETTINGS.host)
 # What the inventory lets through (config: printable), of what XML can carry.
 VISIBLE = st.text(st.characters(exclude_categories=["Cs", "Cc", "Cn"]), min_size=1).filter(
     str.isprintable
@@ -17,7 +19,7 @@ NASTY = 'it\'s "quoted" <b>&amp; spaced</b> $(touch /tmp/pwned) {{ 7 * 7 }} ]]> 
 
 def domain(title: str) -> ElementTree.Element:
     guest = factories.guest(title=title, console_marker="line")
-    text = render(
+    text = FILES.render(
         "domain.xml.j2", guest=guest, type="qemu", bridge="ovsbr0", file="/d.img",
         address="127.0.0.1", port=7000, cache="",
         uuid="", mac="", interfaceid="",
@@ -62,7 +64,7 @@ def test_the_domain_has_all_of_the_how_to_spelled_right() -> None:
 
 def test_an_identity_is_kept() -> None:
     guest = factories.guest(title="t", console_marker="line")
-    text = render(
+    text = FILES.render(
         "domain.xml.j2", guest=guest, type="kvm", bridge="b", file="/d.img",
         address="127.0.0.1", port=7000, cache="",
         uuid="u-1", mac="52:54:00:00:00:01", interfaceid="i-1",
@@ -74,7 +76,7 @@ def test_an_identity_is_kept() -> None:
 
 
 def test_the_network_is_the_how_tos_on_the_right_bridge() -> None:
-    root = ElementTree.fromstring(render("network.xml.j2", network="n", bridge="br", uuid=""))
+    root = ElementTree.fromstring(FILES.render("network.xml.j2", network="n", bridge="br", uuid=""))
     assert root.findtext("name") == "n"
     assert root.find("bridge[@name='br']") is not None
     assert root.find("forward[@mode='bridge']") is not None

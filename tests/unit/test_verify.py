@@ -14,10 +14,12 @@ from sheepvirt.cli import report as report_
 from sheepvirt.core import paths
 from sheepvirt.core.errors import VerifyError
 from sheepvirt.core.progress import Progress, Stage, quiet
+from sheepvirt.core.settings import from_environment
 from sheepvirt.model.enums import CheckResult
 from sheepvirt.model.hosts import Host
 from sheepvirt.ssh import client
 from sheepvirt.verify import verification
+from tests.here import SETTINGS, PlayedRun, run_in, silent
 
 GUEST = factories.guest()
 HOST = factories.host(guests=(GUEST,))
@@ -59,19 +61,20 @@ class Recorder:
         self.calls: list[str] = []
         self.more: list[list[str]] = []
         self.plan: list[tuple[int, tuple[str, ...] | None]] = []
-        monkeypatch.setenv("SHEEPVIRT_DIST", str(tmp_path / "dist"))
-        monkeypatch.setenv("SHEEPVIRT_STATE", str(tmp_path / "state"))
-        monkeypatch.setattr(client, "write_config", lambda _host: tmp_path / "config")
-        monkeypatch.setattr(client, "connect", lambda _host: self)
+        self.folder = tmp_path
+        monkeypatch.setattr(client, "write_config", lambda *_: tmp_path / "config")
         monkeypatch.setattr(verification, "run_pytest", self.run)
         monkeypatch.setattr(verification, "reboot_host", self.reboot)
         monkeypatch.setattr(verification, "destroy_guests", self.destroy)
         monkeypatch.setattr(verification, "wait_for_guests", self.wait)
 
+    def run_with(self, progress: Progress | None = None) -> PlayedRun:
+        return run_in(self.folder, peer=self, progress=progress or silent())
+
     def open(self) -> None:
         self.calls.append("open")
 
-    def run(self, argv: Sequence[str], stage: Stage) -> verification.Ended:
+    def run(self, _settings: object, argv: Sequence[str], stage: Stage) -> verification.Ended:
         path = Path(next(a for a in argv if a.startswith("--junitxml=")).partition("=")[2])
         self.calls.append(path.name)
         assert str(paths.CHECKS) in argv
@@ -81,15 +84,15 @@ class Recorder:
             report(path, *cases)
         return verification.Ended(code, "the last lines")
 
-    def reboot(self, host: Host, stage: Stage) -> str:
+    def reboot(self, _run: object, host: Host, stage: Stage) -> str:
         self.calls.append("reboot")
         return "boot a, then boot b"
 
-    def destroy(self, host: Host) -> str:
+    def destroy(self, _run: object, host: Host) -> str:
         self.calls.append("destroy")
         return "papeete"
 
-    def wait(self, host: Host, stage: Stage) -> str:
+    def wait(self, _run: object, host: Host, stage: Stage) -> str:
         self.calls.append("wait")
         return "papeete"
 
@@ -137,7 +140,7 @@ def test_a_report_cut_short_is_an_error(tmp_path: Path) -> None:
 def test_what_never_is_a_pass(recorder: Recorder, code: int, cases: tuple[str, ...] | None) -> None:
     recorder.plan = [(code, cases)]
     with pytest.raises(VerifyError, match="the verification itself failed") as caught:
-        verification.verify(HOST, reboot=True, progress=quiet(), display=display)
+        verification.verify(recorder.run_with(), HOST, reboot=True, display=display)
     assert "the last lines" in str(caught.value)
     assert caught.value.exit_code == 10
     assert recorder.calls == ["open", "1-before-reboot.xml"]
@@ -146,7 +149,7 @@ def test_what_never_is_a_pass(recorder: Recorder, code: int, cases: tuple[str, .
 def test_both_passes_are_counted(recorder: Recorder) -> None:
     good = GOOD.format("test_a")
     recorder.plan = [(0, (good, good, SKIPPED)), (0, (good, good, SKIPPED))]
-    outcome = verification.verify(HOST, reboot=True, progress=quiet(), display=display)
+    outcome = verification.verify(recorder.run_with(), HOST, reboot=True, display=display)
     assert (outcome.passed, outcome.failed) == (4, 0)
     assert recorder.calls == [
         "open", "1-before-reboot.xml", "destroy", "reboot", "wait", "open", "2-after-reboot.xml",
@@ -160,18 +163,21 @@ def test_the_guests_data_is_said(recorder: Recorder) -> None:
     recorder.plan = [(0, (RECORD.format(2),)), (0, (RECORD.format(3),))]
     out = io.StringIO()
     verification.verify(
-        HOST, reboot=True, progress=Progress(console=Console(file=out, width=200)), display=display
+        recorder.run_with(Progress(console=Console(file=out, width=200))),
+        HOST,
+        reboot=True,
+        display=display,
     )
     said = out.getvalue()
     assert "marker 5f3a after boot 2, destroyed, host rebooted; marker 5f3a after boot 3" in said
 
 
 def test_old_reports_are_gone_and_no_reboot_means_none(recorder: Recorder) -> None:
-    folder = paths.dist() / "verify" / "tahiti"
+    folder = recorder.run_with().settings.dist / "verify" / "tahiti"
     folder.mkdir(parents=True)
     report(folder / "2-after-reboot.xml", GOOD.format("test_old"))
     recorder.plan = [(0, (GOOD.format("test_a"),))]
-    verification.verify(HOST, reboot=False, progress=quiet(), display=display)
+    verification.verify(recorder.run_with(), HOST, reboot=False, display=display)
     assert recorder.calls == ["open", "1-before-reboot.xml"]
     assert [p.name for p in folder.glob("*.xml")] == ["1-before-reboot.xml"]
 
@@ -181,7 +187,7 @@ def test_a_failure_is_named_and_stops_before_the_reboot(recorder: Recorder) -> N
     out = io.StringIO()
     progress = Progress(console=Console(file=out, width=160, highlight=False))
     with pytest.raises(VerifyError) as caught:
-        verification.verify(HOST, reboot=True, progress=progress, display=display)
+        verification.verify(recorder.run_with(progress), HOST, reboot=True, display=display)
     said = str(caught.value)
     assert "1 of 2 checks failed" in said
     assert "networks: bridge exists: bridge ovsbr0 does not exist" in said
@@ -195,7 +201,7 @@ def test_a_failure_is_named_and_stops_before_the_reboot(recorder: Recorder) -> N
 def test_a_failure_after_the_reboot_says_so(recorder: Recorder) -> None:
     recorder.plan = [(0, (GOOD.format("test_a"),)), (1, (BAD,))]
     with pytest.raises(VerifyError, match="after the reboot") as caught:
-        verification.verify(HOST, reboot=True, progress=quiet(), display=display)
+        verification.verify(recorder.run_with(), HOST, reboot=True, display=display)
     assert "does not start by itself" in caught.value.hint
 
 
@@ -203,7 +209,7 @@ def test_names_in_brackets_survive_the_table(recorder: Recorder) -> None:
     recorder.plan = [(0, (GOOD.format("test_a[ssh://tahiti-default]"),))]
     out = io.StringIO()
     progress = Progress(console=Console(file=out, width=100, highlight=False))
-    verification.verify(HOST, reboot=False, progress=progress, display=display)
+    verification.verify(recorder.run_with(progress), HOST, reboot=False, display=display)
     assert "[default]" in out.getvalue()
 
 
@@ -231,7 +237,7 @@ def test_output_streams_and_options_of_another_pytest_stay_out(
     monkeypatch.setenv("PYTEST_ADDOPTS", "--collect-only")
     code = "import os; print('one'); print('PYTEST_ADDOPTS' in os.environ); raise SystemExit(3)"
     stage = Stage("s", quiet())
-    ended = verification.run_pytest([sys.executable, "-c", code], stage)
+    ended = verification.run_pytest(SETTINGS, [sys.executable, "-c", code], stage)
     assert ended == verification.Ended(3, "one\nFalse")
     assert stage.last == "False"
 
@@ -240,15 +246,18 @@ def test_the_checks_look_for_results_where_the_command_does(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("SHEEPVIRT_DIST", "results")
-    code = "from sheepvirt.core import paths; print(paths.dist())"
-    ended = verification.run_pytest([sys.executable, "-c", code], Stage("s", quiet()))
+    chosen = from_environment({"HOME": "/home/taro", "SHEEPVIRT_DIST": "results"})
+    code = (
+        "import os; from sheepvirt.core import settings; "
+        "print(settings.from_environment(os.environ).dist)"
+    )
+    ended = verification.run_pytest(chosen, [sys.executable, "-c", code], Stage("s", quiet()))
     assert ended == verification.Ended(0, str(tmp_path / "results"))
 
 
 def test_a_run_that_hangs_is_ended() -> None:
     argv = [sys.executable, "-c", "import time; time.sleep(60)"]
-    ended = verification.run_pytest(argv, Stage("s", quiet()), seconds=0.5)
+    ended = verification.run_pytest(SETTINGS, argv, Stage("s", quiet()), seconds=0.5)
     assert ended.code == -9
     assert "it was killed" in ended.tail
 
@@ -272,14 +281,12 @@ class Destroyer:
         return client.Result(code=self.code, stdout="", stderr="error: it hangs\n")
 
 
-def test_guests_are_destroyed_and_not_shut_down(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_guests_are_destroyed_and_not_shut_down() -> None:
     host = Destroyer(0)
-    monkeypatch.setattr(client, "connect", lambda _host: host)
-    assert verification.destroy_guests(HOST) == "papeete destroyed"
+    assert verification.destroy_guests(run_in(peer=host), HOST) == "papeete destroyed"
     assert [argv[-4:] for argv in host.seen] == [["virsh", "destroy", "--domain", "papeete"]]
-    monkeypatch.setattr(client, "connect", lambda _host: Destroyer(1))
     with pytest.raises(VerifyError, match="papeete could not be destroyed: error: it hangs"):
-        verification.destroy_guests(HOST)
+        verification.destroy_guests(run_in(peer=Destroyer(1)), HOST)
 
 
 class Virsh:
@@ -293,17 +300,16 @@ class Virsh:
         return client.Result(code=0, stdout=self.states.pop(0) + "\n\n", stderr="")
 
 
-def test_guests_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_guests_are_waited_for() -> None:
     virsh = Virsh(["", "shut off", "running"])
-    monkeypatch.setattr(client, "connect", lambda _host: virsh)
-    monkeypatch.setattr("time.sleep", lambda _seconds: None)
-    assert verification.wait_for_guests(HOST, Stage("s", quiet())) == "papeete running"
+    run = run_in(peer=virsh)
+    assert verification.wait_for_guests(run, HOST, Stage("s", quiet())) == "papeete running"
     assert not virsh.states
 
 
-def test_a_guest_that_does_not_come_is_left_to_the_checks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "connect", lambda _host: Virsh(["shut off"]))
-    said = verification.wait_for_guests(HOST, Stage("s", quiet()), seconds=-1)
+def test_a_guest_that_does_not_come_is_left_to_the_checks() -> None:
+    run = run_in(peer=Virsh(["shut off"] * 3))
+    said = verification.wait_for_guests(run, HOST, Stage("s", quiet()), seconds=2.0)
     assert said == "papeete shut off"
 
 
@@ -312,7 +318,10 @@ def test_edited_configuration_is_told_once_and_fails_nothing(recorder: Recorder)
     recorder.plan = [(0, (EDITED.format(first),)), (0, (EDITED.format(first + second),))]
     out = io.StringIO()
     progress = Progress(console=Console(file=out, width=120))
-    assert verification.verify(HOST, reboot=True, progress=progress, display=display).failed == 0
+    assert (
+        verification.verify(recorder.run_with(progress), HOST, reboot=True, display=display).failed
+        == 0
+    )
     said = [line.strip() for line in out.getvalue().splitlines()]
     for name in ("a", "b"):
         at = said.index(f"/etc/{name}.conf (content)")
@@ -326,9 +335,9 @@ def test_edited_configuration_is_told_where_a_check_fails_as_well(recorder: Reco
     out = io.StringIO()
     with pytest.raises(VerifyError):
         verification.verify(
+            recorder.run_with(Progress(console=Console(file=out, width=120))),
             HOST,
             reboot=False,
-            progress=Progress(console=Console(file=out, width=120)),
             display=display,
         )
     assert "/etc/a.conf (content)" in out.getvalue()

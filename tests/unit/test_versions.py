@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import factories
@@ -11,11 +13,12 @@ from hypothesis import strategies as st
 
 from sheepvirt.builds import execute
 from sheepvirt.config import catalog, versions
-from sheepvirt.core import paths
 from sheepvirt.core.errors import ConfigError, UnknownNameError
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from sheepvirt.core.settings import Settings
 
 TARGET = factories.target()
 SHARED = """\
@@ -32,10 +35,27 @@ OLD = (
 )
 
 
+Put = Callable[[str, str], None]
+
+
+@pytest.fixture
+def settings(settings: Settings, tmp_path: Path) -> Settings:
+    folders = {name: tmp_path / name for name in ("specs", "patches", "containers")}
+    return replace(settings, **folders)
+
+
+@pytest.fixture
+def put(tmp_path: Path) -> Put:
+    def write(name: str, text: str) -> None:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+
+    return write
+
+
 @pytest.fixture(autouse=True)
-def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for name in ("SPECS", "PATCHES", "CONTAINERS"):
-        monkeypatch.setattr(paths, name, tmp_path / name.lower())
+def data(put: Put, tmp_path: Path) -> Path:
     put("specs/a/package.toml", SHARED)
     put("specs/a/7.0.0.toml", "")
     put("specs/a/10.0.0.toml", "")
@@ -51,18 +71,12 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def put(name: str, text: str) -> None:
-    path = paths.SPECS.parent / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
+def test_versions_are_told_from_other_files_and_sorted_by_age(settings: Settings) -> None:
+    assert catalog.load_package(settings, "a").versions == ("1.0.3", "7.0.0", "10.0.0")
 
 
-def test_versions_are_told_from_other_files_and_sorted_by_age() -> None:
-    assert catalog.load_package("a").versions == ("1.0.3", "7.0.0", "10.0.0")
-
-
-def test_a_version_is_laid_over_what_all_share() -> None:
-    old, new = catalog.load_package("a", "1.0.3"), catalog.load_package("a")
+def test_a_version_is_laid_over_what_all_share(settings: Settings) -> None:
+    old, new = catalog.load_package(settings, "a", "1.0.3"), catalog.load_package(settings, "a")
     assert (old.version, new.version) == ("1.0.3", "7.0.0")
     assert (old.install, new.install) == (("a", "a-old"), ("a",))
     assert (old.features[0].rpm_file, old.features[0].rpm_requires) == ("/old.so", "x")
@@ -71,9 +85,9 @@ def test_a_version_is_laid_over_what_all_share() -> None:
     assert TARGET.for_package(new) == TARGET
 
 
-def test_an_unknown_version_gets_a_suggestion() -> None:
+def test_an_unknown_version_gets_a_suggestion(settings: Settings) -> None:
     with pytest.raises(UnknownNameError, match=r"no version '1\.0\.2' of 'a'") as caught:
-        catalog.load_package("a", "1.0.2")
+        catalog.load_package(settings, "a", "1.0.2")
     assert caught.value.hint == "did you mean '1.0.3'?"
 
 
@@ -90,25 +104,27 @@ def test_an_unknown_version_gets_a_suggestion() -> None:
         ("7.0.0.toml", "features = 1\n", "'features' is int, wanted dict"),
     ],
 )
-def test_what_is_wrong_in_a_version_is_named(file: str, text: str, says: str) -> None:
+def test_what_is_wrong_in_a_version_is_named(
+    put: Put, settings: Settings, file: str, text: str, says: str
+) -> None:
     put(f"specs/a/{file}", text)
     with pytest.raises(ConfigError, match=says):
-        catalog.load_package("a")
+        catalog.load_package(settings, "a")
 
 
-def test_a_package_with_one_version_has_it_in_package_toml() -> None:
+def test_a_package_with_one_version_has_it_in_package_toml(settings: Settings) -> None:
     for version in ("1.0.3", "7.0.0", "10.0.0"):
-        (paths.SPECS / "a" / f"{version}.toml").unlink()
-    assert catalog.load_package("a").versions == ("7.0.0",)
+        (settings.specs / "a" / f"{version}.toml").unlink()
+    assert catalog.load_package(settings, "a").versions == ("7.0.0",)
     with pytest.raises(UnknownNameError, match="'8'"):
-        catalog.load_package("a", "8")
+        catalog.load_package(settings, "a", "8")
 
 
-def test_patches_and_files_are_those_of_the_version() -> None:
-    old, new = catalog.load_package("a", "1.0.3"), catalog.load_package("a")
+def test_patches_and_files_are_those_of_the_version(settings: Settings) -> None:
+    old, new = catalog.load_package(settings, "a", "1.0.3"), catalog.load_package(settings, "a")
     assert [p.name for p in versions.patches(old)] == ["0001-all.patch", "0001-old.patch"]
     assert [p.name for p in versions.patches(new)] == ["0001-all.patch", "0002-new.patch"]
-    seen = {str(p.relative_to(paths.SPECS.parent)) for p in versions.files(old)}
+    seen = {str(p.relative_to(settings.specs.parent)) for p in versions.files(old)}
     shared = {"specs/a/package.toml", "specs/a/ruff.toml", "specs/a/a.spec"}
     shared |= {"patches/a/on.toml", "patches/a/0001-all.patch"}
     assert seen - shared == {
@@ -118,16 +134,20 @@ def test_patches_and_files_are_those_of_the_version() -> None:
     assert versions.own_file(old.folder, "7.0.0", "a.spec").read_text() == "for all"
 
 
-def test_a_change_of_one_version_builds_no_other_and_a_switch_replaces() -> None:
-    (row,) = execute.make_plan(TARGET, [], "builder:1", {}).builds
+def test_a_change_of_one_version_builds_no_other_and_a_switch_replaces(
+    put: Put, settings: Settings
+) -> None:
+    (row,) = execute.make_plan(settings, TARGET, [], "builder:1", {}).builds
     done = {"a": factories.record(package="a", key=row.key, inputs=row.inputs)}
     put("specs/a/1.0.3.toml", OLD + "# more\n")
-    assert not execute.make_plan(TARGET, [], "builder:1", done).builds[0].build
-    switched = execute.make_plan(TARGET, ["a=1.0.3"], "builder:1", done)
+    assert not execute.make_plan(settings, TARGET, [], "builder:1", done).builds[0].build
+    switched = execute.make_plan(settings, TARGET, ["a=1.0.3"], "builder:1", done)
     assert switched.builds[0].package.version == "1.0.3"
     assert switched.builds[0].reason == "in place of version 7.0.0"
-    assert execute._kept(switched, done) == set()
-    assert not execute._kept(execute.make_plan(TARGET, [], "builder:1", {}), done)
+    assert execute._kept(settings, switched, done) == set()
+    assert not execute._kept(
+        settings, execute.make_plan(settings, TARGET, [], "builder:1", {}), done
+    )
 
 
 VALUES = st.recursive(

@@ -6,16 +6,17 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from sheepvirt.bootstrap.steps.templates import render
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from sheepvirt.bootstrap.facts.facts import Facts
+    from sheepvirt.bootstrap.host_files import HostFiles
     from sheepvirt.bootstrap.schemas import Schemas
     from sheepvirt.core.progress import Progress, Stage
     from sheepvirt.model.builds import BuildRecord, PublishedRpm
-    from sheepvirt.model.hosts import Change, Dependencies, Facts, Guest, Host
+    from sheepvirt.model.hosts import Change, Dependencies, Guest, Host
+    from sheepvirt.run import Run
     from sheepvirt.ssh.client import Connection, Result
 
 STATE = "/var/lib/sheepvirt"  # sheepvirt's state on a host
@@ -33,6 +34,7 @@ class DesiredState:
     records: tuple[BuildRecord, ...]
     images: Mapping[str, str]  # guest to the name of its image, which has a hash of its recipe
     schemas: Schemas  # libvirt's, from the published RPMs
+    host_files: HostFiles
     stand_ins: frozenset[str] = frozenset()  # names of stand-ins on this host
     # RPM of a provider that was not chosen, to the package that is published in its place.
     other_makers: Mapping[str, str] = field(default_factory=dict)
@@ -64,7 +66,7 @@ class DesiredState:
 
         All XML for a host is made here, also for a plan. Raises BootstrapError.
         """
-        text = render(f"{kind}.xml.j2", **values)
+        text = self.host_files.render(f"{kind}.xml.j2", **values)
         self.schemas.validate(kind, text, what)
         return text
 
@@ -73,10 +75,15 @@ class DesiredState:
 class StepContext:
     """What a step uses to change a host. Keeps the last output lines of its commands."""
 
+    work: Run
     connection: Connection
-    progress: Progress
     stage: Stage
     tail: deque[str] = field(default_factory=lambda: deque(maxlen=8))
+
+    @property
+    def progress(self) -> Progress:
+        """Where to say something to the user."""
+        return self.work.progress
 
     def run(self, *argv: str, check: bool = True, stdin: bytes = b"") -> Result:
         """Run a command on the host and show its output. Raises RemoteCommandError."""

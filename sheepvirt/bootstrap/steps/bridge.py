@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sheepvirt.bootstrap.services import commands
+from sheepvirt.bootstrap.service_commands import commands
 from sheepvirt.bootstrap.steps import ifcfg
 from sheepvirt.bootstrap.steps.base import DesiredState, Step, StepContext
 from sheepvirt.core.errors import BootstrapError
 from sheepvirt.model.enums import Datapath
-from sheepvirt.model.hosts import Change, Facts
+from sheepvirt.model.hosts import Change
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from sheepvirt.bootstrap.facts.facts import Facts
 
 NAME = "bridge"
 LOG = "/var/log/openvswitch/ovs-vswitchd.log"

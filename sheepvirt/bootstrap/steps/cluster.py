@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
-from sheepvirt.bootstrap import parsers
-from sheepvirt.bootstrap.services import log_hint
+from sheepvirt.bootstrap.facts import sheepdog
+from sheepvirt.bootstrap.service_commands import log_hint
 from sheepvirt.bootstrap.steps.base import DesiredState, Step, StepContext
 from sheepvirt.core.errors import BootstrapError
-from sheepvirt.model.hosts import Change, Facts
+from sheepvirt.core.waiting import wait_until
+from sheepvirt.model.hosts import Change
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from sheepvirt.bootstrap.facts.facts import Facts
 
 NAME = "cluster"
 RUNNING = "running"
@@ -52,20 +54,22 @@ def _wait(context: StepContext, states: tuple[str, ...], why: str) -> str:
 
     ``why`` names the commands that show the reason if it does not get there.
     """
-    deadline = time.monotonic() + SECONDS
-    while True:
+
+    def ask() -> tuple[str, str]:
         said = context.run("timeout", "5", "dog", "cluster", "info", check=False)
-        status = parsers.cluster_status(said.stdout)
-        if status.lower().startswith(states):
-            return status
-        if time.monotonic() >= deadline:
-            raise BootstrapError(
-                f"{context.connection.host.name}: sheepdog's cluster is not ready after "
-                f"{SECONDS:.0f} s: {status or said.stderr.strip() or 'it says nothing'}",
-                hint=f"read {why} on the host; only a cluster that says {UNFORMATTED!r} is "
-                "formatted",
-            )
-        time.sleep(0.5)
+        return sheepdog.cluster_status(said.stdout), said.stderr.strip()
+
+    def ready(answer: tuple[str, str]) -> bool:
+        return answer[0].lower().startswith(states)
+
+    answer = wait_until(ask, ready, clock=context.work.clock, seconds=SECONDS, every=0.5)
+    if not ready(answer):
+        raise BootstrapError(
+            f"{context.connection.host.name}: sheepdog's cluster is not ready after "
+            f"{SECONDS:.0f} s: {' '.join(filter(None, answer)) or 'it says nothing'}",
+            hint=f"read {why} on the host; only a cluster that says {UNFORMATTED!r} is formatted",
+        )
+    return answer[0]
 
 
 STEP = Step(name=NAME, check=check, apply=apply)

@@ -10,7 +10,7 @@ import difflib
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
-from sheepvirt.bootstrap import parsers
+from sheepvirt.bootstrap import virsh
 
 # Elements that libvirt adds (parent/tag), also to a running domain.
 ADDED = {
@@ -102,7 +102,7 @@ def _units(root: Element, *, live: bool) -> None:
     step = 2**20 if live else 2**10
     for tag in ("memory", "currentMemory"):
         for element in root.findall(tag):
-            amount = parsers.amount(element)
+            amount = virsh.amount(element)
             element.text = str(-(-amount // step) * step // 1024)
             element.set("unit", "KiB")
     for element in root.findall("currentMemory") if live else []:

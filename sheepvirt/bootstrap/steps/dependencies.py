@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 
 from sheepvirt.bootstrap.steps import installer
 from sheepvirt.bootstrap.steps.base import DesiredState, Step, StepContext
-from sheepvirt.model.hosts import Change, Facts
+from sheepvirt.model.hosts import Change
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from sheepvirt.bootstrap.facts.facts import Facts
 
 NAME = "dependencies"
 

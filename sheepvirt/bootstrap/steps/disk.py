@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING
 
 from sheepvirt.bootstrap.steps import disk_file, disk_vdi
 from sheepvirt.bootstrap.steps.base import DesiredState, Image, Step, StepContext
+from sheepvirt.core.files import sha256
 from sheepvirt.images import guest as guests
 from sheepvirt.model.enums import Disk
-from sheepvirt.model.hosts import Change, Facts, Guest
-from sheepvirt.rpm.rpms import sha256
+from sheepvirt.model.hosts import Change, Guest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from sheepvirt.bootstrap.facts.facts import Facts
 
 NAME = "disk"
 
@@ -32,7 +34,7 @@ def apply(wanted: DesiredState, facts: Facts, context: StepContext) -> None:
     Raises ConfigError before anything is written: an image does not fit.
     """
     todo = [g for g in wanted.host.guests if _differences(wanted, facts, g)]
-    images = {g.name: guests.ensure_image(g, context.progress) for g in todo}
+    images = {g.name: guests.ensure_image(context.work, g) for g in todo}
     for guest in todo:
         guests.check_size(guest, images[guest.name].stat().st_size)
     for guest in todo:

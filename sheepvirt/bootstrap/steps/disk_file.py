@@ -8,7 +8,8 @@ from sheepvirt.bootstrap.steps.base import DesiredState, Image, StepContext, dis
 from sheepvirt.bootstrap.steps.power import stands, stop
 
 if TYPE_CHECKING:
-    from sheepvirt.model.hosts import Facts, Guest
+    from sheepvirt.bootstrap.facts.facts import Facts
+    from sheepvirt.model.hosts import Guest
 
 
 def differences(guest: Guest, image: str, facts: Facts) -> list[str]:

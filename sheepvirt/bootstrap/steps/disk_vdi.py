@@ -11,15 +11,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sheepvirt.bootstrap.services import log_hint
-from sheepvirt.bootstrap.sheepdog import ADDRESS, PORT
+from sheepvirt.bootstrap.facts.sheepdog import ADDRESS, PORT
+from sheepvirt.bootstrap.service_commands import log_hint
 from sheepvirt.bootstrap.steps.base import DesiredState, Image, StepContext, vdi_note
 from sheepvirt.bootstrap.steps.cluster import ready
 from sheepvirt.bootstrap.steps.power import stands, stop
 from sheepvirt.core.errors import BootstrapError, ConfigError
 
 if TYPE_CHECKING:
-    from sheepvirt.model.hosts import Facts, Guest
+    from sheepvirt.bootstrap.facts.facts import Facts
+    from sheepvirt.model.hosts import Guest
 
 FILLING = "filling"
 

@@ -5,15 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
-from sheepvirt.bootstrap.sheepdog import ADDRESS, PORT
+from sheepvirt.bootstrap.facts.sheepdog import ADDRESS, PORT
 from sheepvirt.bootstrap.steps import kvm
 from sheepvirt.bootstrap.steps.base import STATE, DesiredState, Step, StepContext, disk_path
 from sheepvirt.bootstrap.steps.definition import difference, identity
 from sheepvirt.bootstrap.steps.power import stop
-from sheepvirt.model.hosts import Change, Definition, Facts, Guest
+from sheepvirt.model.hosts import Change, Guest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from sheepvirt.bootstrap.facts.facts import Facts
+    from sheepvirt.bootstrap.facts.libvirt import Definition
 
 NAME = "domain"
 SAFE_OVER_A_NETWORK = (5, 1, 0)

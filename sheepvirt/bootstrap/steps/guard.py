@@ -9,15 +9,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sheepvirt.bootstrap.services import commands
-from sheepvirt.bootstrap.steps.base import STATE, StepContext
-from sheepvirt.core import paths
+from sheepvirt.bootstrap.service_commands import commands
+from sheepvirt.bootstrap.steps.base import STATE, DesiredState, StepContext
 from sheepvirt.model.enums import Init
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sheepvirt.model.hosts import Facts
+    from sheepvirt.bootstrap.facts.facts import Facts
 
 KEPT = f"{STATE}/kept"
 SERVICE = "sheepvirt-network-guard"
@@ -38,12 +37,12 @@ echo "$boot" >"$pending/boot"
 """
 
 
-def set_up(facts: Facts, context: StepContext, files: Sequence[str]) -> None:
+def set_up(wanted: DesiredState, facts: Facts, context: StepContext, files: Sequence[str]) -> None:
     """Arm the guard for the next boot, with the current content of ``files``."""
     if facts.init != Init.SYSV:
         return
-    script = paths.HOST / "files" / f"{SERVICE}.init"
-    context.connection.write(PLACE, script.read_bytes(), mode=0o755)
+    script = wanted.host_files.files[f"{SERVICE}.init"]
+    context.connection.write(PLACE, script, mode=0o755)
     for argv in commands(facts.init, "enable", SERVICE):
         context.run(*argv)
     context.run("sh", "-c", SET, "sh", PENDING, facts.boot, *files)

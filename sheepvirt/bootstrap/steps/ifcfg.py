@@ -13,15 +13,16 @@ import ipaddress
 import re
 from typing import TYPE_CHECKING
 
-from sheepvirt.bootstrap.facts import REBOOT_WANTED
+from sheepvirt.bootstrap.facts.system import REBOOT_WANTED
 from sheepvirt.bootstrap.steps import guard
 from sheepvirt.bootstrap.steps.base import DesiredState, Step, StepContext
-from sheepvirt.bootstrap.steps.templates import render
 from sheepvirt.core.errors import BootstrapError
-from sheepvirt.model.hosts import Change, Facts, Host
+from sheepvirt.model.hosts import Change, Host
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from sheepvirt.bootstrap.facts.facts import Facts
 
 NAME = "network files"
 SEEN = "network files seen"  # the host was reached after the reboot
@@ -51,8 +52,9 @@ def paths_of(host: Host) -> tuple[str, ...]:
     return tuple(path(name) for name in (host.bridge, host.uplink) if name)
 
 
-def files(host: Host) -> dict[str, str]:
+def files(wanted: DesiredState) -> dict[str, str]:
     """Return the host's files: path to content. Pure."""
+    host, render = wanted.host, wanted.host_files.render
     static = host.bridge_address not in {"", "dhcp"}
     address = ipaddress.IPv4Interface(host.bridge_address) if static else None
     found = {
@@ -82,7 +84,7 @@ def check(wanted: DesiredState, facts: Facts, earlier: Sequence[Change]) -> list
                 "add-port`), and remove `uplink` from the inventory",
             )
         return []
-    found = differing(host, facts)
+    found = differing(wanted, facts)
     if found:
         _refuse(host, facts, installing=any(c.step == "packages" for c in earlier))
     return [
@@ -94,9 +96,9 @@ def apply(wanted: DesiredState, facts: Facts, context: StepContext) -> None:
     """Keep the former files, write the new ones, and note that the host must reboot."""
     host = wanted.host
     context.connection.write(REBOOT_WANTED, f"{facts.boot}\n".encode())
-    found = differing(host, facts)
+    found = differing(wanted, facts)
     context.run("sh", "-c", KEEP, "sh", guard.KEPT, *found)
-    guard.set_up(facts, context, tuple(found))
+    guard.set_up(wanted, facts, context, tuple(found))
     for name, content in found.items():
         context.connection.write(name, content.encode(), suffix=SUFFIX)
     if host.uplink:
@@ -106,13 +108,13 @@ def apply(wanted: DesiredState, facts: Facts, context: StepContext) -> None:
         )
 
 
-def differing(host: Host, facts: Facts) -> dict[str, str]:
+def differing(wanted: DesiredState, facts: Facts) -> dict[str, str]:
     """Return the files to write on a host with network scripts: path to content."""
     if not facts.network_scripts:
         return {}
     return {
         name: content
-        for name, content in files(host).items()
+        for name, content in files(wanted).items()
         if facts.hashes.get(name) != hashlib.sha256(content.encode()).hexdigest()
     }
 
@@ -170,7 +172,7 @@ def check_seen(wanted: DesiredState, facts: Facts, earlier: Sequence[Change]) ->
     if note and note != facts.boot:
         return [Change(step=SEEN, what="guard disarmed: the host came back with the new files")]
     planned = any(change.step == NAME for change in earlier)
-    if facts.boot and not note and not planned and differing(wanted.host, facts):
+    if facts.boot and not note and not planned and differing(wanted, facts):
         raise BootstrapError(
             f"{wanted.host.name} booted with the new network files and could not be reached: it "
             "has restored the former ones and booted again",

@@ -10,15 +10,15 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from sheepvirt.bootstrap import parsers
-from sheepvirt.bootstrap.facts import REBOOT_WANTED
+from sheepvirt.bootstrap import installed_rpms
+from sheepvirt.bootstrap.facts.system import REBOOT_WANTED
 from sheepvirt.bootstrap.steps.base import STATE, StepContext
 from sheepvirt.core.errors import BootstrapError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sheepvirt.model.hosts import Facts
+    from sheepvirt.bootstrap.facts.facts import Facts
     from sheepvirt.ssh.client import Result
 
 YUM = "yum"
@@ -62,7 +62,7 @@ def transaction(
 def _refuse_unknown(context: StepContext, names: Sequence[str]) -> None:
     """Raise BootstrapError for names that yum does not know: it would install only the rest."""
     said = context.run(YUM, "-q", "list", *names, check=False).stdout
-    unknown = sorted(set(names) - parsers.yum_knows(said))
+    unknown = sorted(set(names) - installed_rpms.yum_knows(said))
     if unknown:
         raise BootstrapError(
             f"{context.connection.host.name}: yum knows no package {', '.join(unknown)}",

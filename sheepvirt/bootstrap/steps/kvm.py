@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 
 from sheepvirt.bootstrap.steps.base import STATE, DesiredState, Step, StepContext
 from sheepvirt.images import guest as guests
-from sheepvirt.model.hosts import Change, Facts
+from sheepvirt.model.hosts import Change
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from sheepvirt.bootstrap.facts.facts import Facts
 
 NAME = "kvm"
 NOTE = f"{STATE}/kvm"
@@ -79,9 +81,8 @@ def check(wanted: DesiredState, facts: Facts, _earlier: Sequence[Change]) -> lis
 def apply(wanted: DesiredState, facts: Facts, context: StepContext) -> None:
     """Boot the first guest's image under KVM and note whether it printed its line."""
     guest = wanted.host.guests[0]
-    context.connection.put(
-        guests.ensure_image(guest, context.progress), IMAGE, on_line=context.line
-    )
+    image = guests.ensure_image(context.work, guest)
+    context.connection.put(image, IMAGE, on_line=context.line)
     argv = ("sh", "-s", "--", IMAGE, guest.console_marker, str(SECONDS))
     word, _, rest = context.run(*argv, stdin=SCRIPT.encode()).stdout.strip().partition(" ")
     found = Verdict("kvm", f"a guest printed its line under KVM within {rest} s")

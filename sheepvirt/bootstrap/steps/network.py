@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING
 
 from sheepvirt.bootstrap.steps.base import STATE, DesiredState, Step, StepContext
 from sheepvirt.bootstrap.steps.definition import difference, identity
-from sheepvirt.model.hosts import Change, Definition, Facts
+from sheepvirt.model.hosts import Change
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from sheepvirt.bootstrap.facts.facts import Facts
+    from sheepvirt.bootstrap.facts.libvirt import Definition
 
 NAME = "network"
 DEFAULT = "default"

@@ -11,10 +11,12 @@ from xml.etree import ElementTree
 
 from sheepvirt.bootstrap.steps.base import DesiredState, Step, StepContext
 from sheepvirt.bootstrap.steps.definition import identity
-from sheepvirt.model.hosts import Change, Facts
+from sheepvirt.model.hosts import Change
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from sheepvirt.bootstrap.facts.facts import Facts
 
 NAME = "port"
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
+from sheepvirt.core.waiting import wait_until
+
 if TYPE_CHECKING:
+    from sheepvirt.bootstrap.facts.facts import Facts
     from sheepvirt.bootstrap.steps.base import StepContext
-    from sheepvirt.model.hosts import Facts, Guest
+    from sheepvirt.model.hosts import Guest
 
 STOP_SECONDS = 10.0
+OFF = "shut off"  # virsh domstate
 
 
 def stands(facts: Facts, guest: Guest) -> bool:
@@ -21,9 +24,10 @@ def stands(facts: Facts, guest: Guest) -> bool:
 def stop(name: str, context: StepContext) -> None:
     """Stop a running guest: by its power button, then by force if it does not react."""
     context.virsh("shutdown", name, check=False)
-    deadline = time.monotonic() + STOP_SECONDS
-    while time.monotonic() < deadline:
-        if context.virsh("domstate", name).stdout.strip() == "shut off":
-            return
-        time.sleep(0.5)
-    context.virsh("destroy", name)
+
+    def ask() -> str:
+        return context.virsh("domstate", name).stdout.strip()
+
+    state = wait_until(ask, OFF.__eq__, clock=context.work.clock, seconds=STOP_SECONDS, every=0.5)
+    if state != OFF:
+        context.virsh("destroy", name)

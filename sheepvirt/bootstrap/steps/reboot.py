@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
-from sheepvirt.bootstrap.facts import BOOT
+from sheepvirt.bootstrap.facts.system import BOOT_IDENTITY, boot_identity
 from sheepvirt.bootstrap.steps import ifcfg
 from sheepvirt.bootstrap.steps.base import DesiredState, Step, StepContext
+from sheepvirt.core.clock import SYSTEM, Clock
 from sheepvirt.core.errors import BootstrapError, HostUnreachableError, RemoteCommandError
-from sheepvirt.model.hosts import Change, Facts
+from sheepvirt.core.waiting import wait_until
+from sheepvirt.model.hosts import Change
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from sheepvirt.bootstrap.facts.facts import Facts
     from sheepvirt.ssh.client import Connection, OnLine
 
 NAME = "reboot"
@@ -49,65 +51,74 @@ def check(_wanted: DesiredState, facts: Facts, earlier: Sequence[Change]) -> lis
 
 def apply(_wanted: DesiredState, _facts: Facts, context: StepContext) -> None:
     """Reboot and wait."""
-    context.stage.note = reboot(context.connection, context.line)
+    context.stage.note = reboot(context.connection, context.line, clock=context.work.clock)
 
 
 def identity(connection: Connection) -> str:
     """Return an identity of the boot, which changes with every boot. Raises SshError."""
-    return "/".join(connection.run(["sh", "-s"], stdin=BOOT.encode()).stdout.split())
+    return boot_identity(connection.run(["sh", "-s"], stdin=BOOT_IDENTITY.encode()).stdout)
 
 
-def reboot(connection: Connection, on_line: OnLine, seconds: float = SECONDS) -> str:
+def reboot(
+    connection: Connection, on_line: OnLine, seconds: float = SECONDS, *, clock: Clock = SYSTEM
+) -> str:
     """Reboot the host, wait until it is up, and return a line with the proof.
 
     The proof is another boot identity; that SSH answers again proves nothing. Raises
     BootstrapError: the host is not up within ``seconds``.
     """
-    before, started = identity(connection), time.monotonic()
+    before, deadline = identity(connection), clock.monotonic() + seconds
     # Detached and a second later, so that this command itself succeeds.
     later = f"touch {REBOOTING}; (sleep 1; shutdown -r now || reboot) </dev/null >/dev/null 2>&1 &"
     connection.run(["sh", "-c", later])
     on_line(f"boot {before}: reboot requested")
-    after = _wait_for_another(connection, before, started + seconds)
+    after = _wait_for_another(connection, before, seconds, clock)
     on_line(f"boot {after}: up again")
-    settle(connection, started + seconds - time.monotonic())
+    settle(connection, deadline - clock.monotonic(), clock=clock)
     return f"boot {_short(before)} became {_short(after)}"
 
 
-def settle(connection: Connection, seconds: float = SECONDS) -> None:
+def settle(connection: Connection, seconds: float = SECONDS, *, clock: Clock = SYSTEM) -> None:
     """Wait until the host is up and no transaction or reboot of an earlier run is going on.
 
     The transaction or the reboot of a killed run continues; facts gathered meanwhile would be
     incomplete. Raises BootstrapError (it does not end), SshError.
     """
-    deadline = time.monotonic() + max(seconds, 10.0)
-    busy = "it does not answer"
-    while time.monotonic() < deadline:
+    seconds = max(seconds, 10.0)
+    deadline = clock.monotonic() + seconds
+
+    def ask() -> str:
         try:
-            busy = connection.run(["sh", "-s"], stdin=BUSY.encode()).stdout.strip()
-            if not busy:
-                return
+            return connection.run(["sh", "-s"], stdin=BUSY.encode()).stdout.strip()
         except HostUnreachableError:  # on its way down, or sshd is not up yet
             connection.close()
-            connection.wait(max(1.0, deadline - time.monotonic()))
-        time.sleep(0.3)
-    raise BootstrapError(
-        f"{connection.host.name} is not ready: {busy}",
-        hint="wait for that or stop it there, then run this again",
-    )
+            connection.wait(max(1.0, deadline - clock.monotonic()))
+            return "it does not answer"
+
+    busy = wait_until(ask, "".__eq__, clock=clock, seconds=seconds, every=0.3)
+    if busy:
+        raise BootstrapError(
+            f"{connection.host.name} is not ready: {busy}",
+            hint="wait for that or stop it there, then run this again",
+        )
 
 
-def _wait_for_another(connection: Connection, before: str, deadline: float) -> str:
-    seen = before
-    while time.monotonic() < deadline:
+def _wait_for_another(connection: Connection, before: str, seconds: float, clock: Clock) -> str:
+    """Return the identity of the next boot. Raises BootstrapError: there is none in time."""
+
+    def ask() -> str:
         connection.close()  # the shared connection may hang on a machine that is gone
         try:
-            seen = identity(connection)
+            return identity(connection)
         except (HostUnreachableError, RemoteCommandError):
-            seen = ""
-        if seen not in {before, ""}:
-            return seen
-        time.sleep(0.3)
+            return ""
+
+    def rebooted(boot: str) -> bool:
+        return boot not in {before, ""}
+
+    seen = wait_until(ask, rebooted, clock=clock, seconds=seconds, every=0.3)
+    if rebooted(seen):
+        return seen
     name = connection.host.name
     raise BootstrapError(
         f"{name} answers, but it has not rebooted: its boot is still {before}"

@@ -6,11 +6,12 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from sheepvirt.bootstrap.steps.base import STATE, DesiredState, Step, StepContext
-from sheepvirt.bootstrap.steps.templates import render
-from sheepvirt.model.hosts import Change, Facts
+from sheepvirt.model.hosts import Change
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from sheepvirt.bootstrap.facts.facts import Facts
 
 NAME = "repo"
 FOLDER = f"{STATE}/repo"
@@ -21,7 +22,7 @@ FILES = (REPOMD, REPO_FILE)
 
 def repo_file(wanted: DesiredState) -> str:
     """Return the content of the .repo file."""
-    return render("sheepvirt.repo.j2", folder=FOLDER, target=wanted.host.target)
+    return wanted.host_files.render("sheepvirt.repo.j2", folder=FOLDER, target=wanted.host.target)
 
 
 def check(wanted: DesiredState, facts: Facts, _earlier: Sequence[Change]) -> list[Change]:

@@ -8,17 +8,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sheepvirt.bootstrap import initscripts
-from sheepvirt.bootstrap.services import asked, commands, last_words, log_hint
-from sheepvirt.bootstrap.sheepdog import PORT
+from sheepvirt.bootstrap import boot_order
+from sheepvirt.bootstrap.facts.services import ServiceState
+from sheepvirt.bootstrap.facts.sheepdog import PORT
+from sheepvirt.bootstrap.service_commands import asked, commands, last_words, log_hint
 from sheepvirt.bootstrap.steps import units
 from sheepvirt.bootstrap.steps.base import DesiredState, Step, StepContext
 from sheepvirt.core.errors import BootstrapError, RemoteCommandError
 from sheepvirt.model.enums import Init
-from sheepvirt.model.hosts import Change, Facts, ServiceState
+from sheepvirt.model.hosts import Change
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from sheepvirt.bootstrap.facts.facts import Facts
 
 NAME = "services"
 # Messages of sheep 1.0.1 (sheep/config.c, sheep/request.c), and their hints. Its --upgrade has no
@@ -59,7 +62,7 @@ def check(wanted: DesiredState, facts: Facts, _earlier: Sequence[Change]) -> lis
 
     Raises BootstrapError: a boot would start them in another order.
     """
-    changes = units.check(NAME, facts)
+    changes = units.check(NAME, wanted, facts)
     for name in names(wanted, facts):
         state = facts.services.get(name, ABSENT)
         verbs = [*([] if state.enabled else ["enabled"]), *([] if state.active else ["started"])]
@@ -84,7 +87,7 @@ def apply(wanted: DesiredState, facts: Facts, context: StepContext) -> None:
                 hint="install the RPM that has it, or use a libvirt that still has init scripts; a "
                 f"rehearsal host is replaced after `invoke destroy {wanted.host.name}`",
             )
-    units.apply(facts, context)
+    units.apply(wanted, facts, context)
     for name in names(wanted, facts):
         state = facts.services.get(name, ABSENT)
         verbs = [*([] if state.enabled else ["enable"]), *([] if state.active else ["start"])]
@@ -117,7 +120,7 @@ def _start(argv: Sequence[str], name: str, facts: Facts, context: StepContext) -
 def _refuse_wrong_order(wanted: DesiredState, facts: Facts) -> None:
     if facts.init != Init.SYSV:
         return
-    wrong = initscripts.misplaced(names(wanted, facts), facts.scripts, facts.links, facts.starts)
+    wrong = boot_order.misplaced(names(wanted, facts), facts.scripts, facts.links, facts.starts)
     if wrong:
         raise BootstrapError(
             f"{wanted.host.name} would boot in the wrong order:\n"

@@ -9,10 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sheepvirt.bootstrap.steps.base import STATE, DesiredState, Step, StepContext
-from sheepvirt.model.hosts import Change, Facts
+from sheepvirt.model.hosts import Change
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from sheepvirt.bootstrap.facts.facts import Facts
 
 NAME = "undo"
 SCRIPT = f"{STATE}/undo.sh"

@@ -9,12 +9,13 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
-from sheepvirt.core import paths
 from sheepvirt.model.enums import Init
-from sheepvirt.model.hosts import Change, Facts
+from sheepvirt.model.hosts import Change
 
 if TYPE_CHECKING:
-    from sheepvirt.bootstrap.steps.base import StepContext
+    from sheepvirt.bootstrap.facts.facts import Facts
+    from sheepvirt.bootstrap.host_files import HostFiles
+    from sheepvirt.bootstrap.steps.base import DesiredState, StepContext
 
 AUTOSTART = "sheepvirt-autostart"
 SCRIPT = ("autostart.sh", "/usr/local/lib/sheepvirt/autostart.sh")
@@ -32,29 +33,29 @@ FILES = tuple(dict.fromkeys(place for _, place in (*SYSTEMD_PLACES, *SYSV_PLACES
 EXECUTABLE = "/etc/init.d/"
 
 
-def wanted_files(init: Init = Init.SYSTEMD) -> dict[str, bytes]:
+def wanted_files(host_files: HostFiles, init: Init = Init.SYSTEMD) -> dict[str, bytes]:
     """Return the files for a host with this init: path to content."""
     places = SYSV_PLACES if init == Init.SYSV else SYSTEMD_PLACES
-    return {place: (paths.HOST / "files" / name).read_bytes() for name, place in places}
+    return {place: host_files.files[name] for name, place in places}
 
 
-def differing(facts: Facts) -> dict[str, bytes]:
+def differing(wanted: DesiredState, facts: Facts) -> dict[str, bytes]:
     """Return the files that are missing or different on the host."""
     return {
         place: content
-        for place, content in wanted_files(facts.init).items()
+        for place, content in wanted_files(wanted.host_files, facts.init).items()
         if facts.hashes.get(place) != hashlib.sha256(content).hexdigest()
     }
 
 
-def check(name: str, facts: Facts) -> list[Change]:
+def check(name: str, wanted: DesiredState, facts: Facts) -> list[Change]:
     """Every file of sheepvirt exists."""
-    return [Change(step=name, what=f"{place} written") for place in differing(facts)]
+    return [Change(step=name, what=f"{place} written") for place in differing(wanted, facts)]
 
 
-def apply(facts: Facts, context: StepContext) -> None:
+def apply(wanted: DesiredState, facts: Facts, context: StepContext) -> None:
     """Write the files that differ, and make systemd read them."""
-    files = differing(facts)
+    files = differing(wanted, facts)
     for place, content in files.items():
         mode = 0o755 if place.startswith(EXECUTABLE) else 0o644
         context.connection.write(place, content, mode=mode)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,16 +12,16 @@ from xml.etree import ElementTree
 import pytest
 from testinfra.backend.base import BaseBackend
 
-from sheepvirt.bootstrap import parsers
-from sheepvirt.bootstrap.parsers import Heartbeat
 from sheepvirt.builds import repo
 from sheepvirt.config import catalog as configuration
 from sheepvirt.config import inventory
-from sheepvirt.core import paths
+from sheepvirt.core import settings
 from sheepvirt.core.errors import SheepvirtError
 from sheepvirt.core.tables import pick
 from sheepvirt.model.enums import Disk
 from sheepvirt.model.hosts import Guest, Host
+from sheepvirt.verify import heartbeats, junit_reports
+from sheepvirt.verify.heartbeats import Heartbeat
 
 from .probe import Probe
 
@@ -33,6 +34,7 @@ class Expected:
     """What the checks expect of a host."""
 
     host: Host
+    repo: Path  # the published one, on this machine
     records: tuple[BuildRecord, ...]
     features: dict[str, Feature]  # "package-feature" to the feature
     dependencies: tuple[str, ...]
@@ -57,8 +59,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Read what is expected before any check runs; a user's mistake is a usage error."""
+    chosen = settings.from_environment(os.environ)
     try:
-        expected = _expected(_inventory_host(config.option.hosts or ""), config.option.before)
+        host = _inventory_host(chosen, config.option.hosts or "")
+        expected = _expected(chosen, host, config.option.before)
     except SheepvirtError as error:
         raise pytest.UsageError(str(error)) from error
     config.stash[EXPECTED] = expected
@@ -66,7 +70,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.sudo = True  # rpm -V, virsh and ovs-vsctl need root
 
 
-def _inventory_host(hosts: str) -> Host:
+def _inventory_host(chosen: settings.Settings, hosts: str) -> Host:
     """Return the host of ``--hosts``, given by its name or by the address of a real machine."""
     spec = hosts.partition("://")[2] or hosts
     name = BaseBackend.parse_hostspec(spec).name
@@ -74,17 +78,18 @@ def _inventory_host(hosts: str) -> Host:
         raise pytest.UsageError(
             "name one host: pytest sheepvirt/verify/checks --hosts=ssh://tahiti"
         )
-    known = inventory.load_hosts()
+    known = inventory.load_hosts(chosen)
     at = [h for h in known.values() if h.address == name and not h.rehearsal]
     if name not in known and len(at) == 1:
         return at[0]
     return known[pick("host", name, known)]
 
 
-def _expected(host: Host, before: str) -> Expected:
-    records = repo.read_manifest(paths.dist() / host.target)
-    dependencies = inventory.load_dependencies()
-    packages = [configuration.load_package(record.package, record.version) for record in records]
+def _expected(chosen: settings.Settings, host: Host, before: str) -> Expected:
+    folder = repo.home(chosen, host.target)
+    records = repo.read_manifest(folder)
+    dependencies = inventory.load_dependencies(chosen)
+    packages = [configuration.load_package(chosen, r.package, r.version) for r in records]
     features = {
         f"{package.name}-{feature.name}": feature
         for package in packages
@@ -93,6 +98,7 @@ def _expected(host: Host, before: str) -> Expected:
     }
     return Expected(
         host=host,
+        repo=folder,
         records=tuple(records),
         features=features,
         dependencies=dependencies.packages,
@@ -107,7 +113,7 @@ def _expected(host: Host, before: str) -> Expected:
 
 def _before(junit: Path) -> dict[str, tuple[int, str]]:
     try:
-        return parsers.boot_records(junit.read_text(encoding="utf-8"))
+        return junit_reports.boot_records(junit.read_text(encoding="utf-8"))
     except (OSError, ElementTree.ParseError) as error:
         raise pytest.UsageError(f"--before {junit}: {error}") from error
 
@@ -166,7 +172,7 @@ def hear(probe: Probe, heard: dict[str, list[Heartbeat]]) -> Hear:
     def listen(guest: Guest) -> list[Heartbeat]:
         if guest.name not in heard:
             seen = probe.console(guest.name, guest.console_marker, seconds=CONSOLE_SECONDS)
-            heard[guest.name] = parsers.beats(seen, guest.console_marker)
+            heard[guest.name] = heartbeats.beats(seen, guest.console_marker)
         return heard[guest.name]
 
     return listen

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 from xml.etree import ElementTree
 
-from sheepvirt.bootstrap import edited, parsers, services
+from sheepvirt.bootstrap import edited, installed_rpms, virsh
+from sheepvirt.bootstrap.facts import services, sysv
 from sheepvirt.core.errors import NotShownError
 from sheepvirt.model.enums import Init
 
@@ -36,7 +37,7 @@ class Probe:
         """Return the runlevel that a host with SysV init boots into; "" under systemd."""
         if self.init() == Init.SYSTEMD:
             return ""
-        return self.read("sed", "-n", services.INITDEFAULT, "/etc/inittab").strip()
+        return self.read("sed", "-n", sysv.INITDEFAULT, "/etc/inittab").strip()
 
     def service(self, name: str) -> str:
         """Return the init's output about a service, for ``services.state``."""
@@ -58,7 +59,7 @@ class Probe:
 
     def info(self, *argv: str) -> dict[str, str]:
         """Return the output of ``virsh net-info`` or ``virsh dominfo`` as a mapping."""
-        return parsers.info(self.virsh(*argv))
+        return virsh.info(self.virsh(*argv))
 
     def xml(self, *argv: str) -> ElementTree.Element:
         """Return the XML that a virsh command prints."""
@@ -84,7 +85,7 @@ class Probe:
 
     def installed(self) -> dict[str, list[tuple[str, str]]]:
         """Return every installed RPM: name to [(NEVRA, SHA1 of its header)]."""
-        return parsers.installed(self.read("rpm", "-qa", "--qf", parsers.INSTALLED))
+        return installed_rpms.installed(self.read("rpm", "-qa", "--qf", installed_rpms.INSTALLED))
 
     def console(self, domain: str, line: str, *, seconds: int) -> str:
         """Return a guest's serial console output from now on, until ``line`` came twice.

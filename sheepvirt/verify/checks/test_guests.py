@@ -6,15 +6,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sheepvirt.bootstrap import parsers
+from sheepvirt.bootstrap import virsh
+from sheepvirt.verify import junit_reports
 
 from .conftest import CONSOLE_SECONDS, Expected, Hear
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sheepvirt.bootstrap.parsers import Heartbeat
     from sheepvirt.model.hosts import Guest
+    from sheepvirt.verify.heartbeats import Heartbeat
 
     from .probe import Probe
 
@@ -36,7 +37,7 @@ def test_guest_starts_by_itself(probe: Probe, guest: Guest) -> None:
 
 def test_guest_is_defined_as_wanted(probe: Probe, guest: Guest) -> None:
     domain = probe.xml("dumpxml", "--inactive", "--domain", guest.name)
-    said = (domain.findtext("title"), parsers.memory_kib(domain), domain.findtext("vcpu"))
+    said = (domain.findtext("title"), virsh.memory_kib(domain), domain.findtext("vcpu"))
     want = (guest.title, -(-guest.memory_mb * 10**6 // 1024), str(guest.vcpus))
     assert said == want, f"(title, memory in KiB, vcpus) are {said}, wanted {want}"
 
@@ -79,7 +80,7 @@ def test_guest_counts_its_boots_on_its_disk(
     assert len(records) == 1, f"the boot record of {guest.name} is not constant: {records}"
     boot, marker = records.pop()
     assert boot >= 1, f"the disk of {guest.name} has no boot record"
-    record_property(parsers.BOOT_RECORD, f"{guest.name} {boot} {marker}")
+    record_property(junit_reports.BOOT_RECORD, f"{guest.name} {boot} {marker}")
 
 
 def test_data_outlives_destruction_and_reboot(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sheepvirt.bootstrap import parsers
+from sheepvirt.bootstrap import virsh
 
 if TYPE_CHECKING:
     from sheepvirt.model.builds import Feature
@@ -18,7 +18,7 @@ BACKEND = re.compile(r"libvirt_storage_backend_(\w+)\.so$")
 
 
 def test_virsh_lists_the_feature(probe: Probe, feature: Feature) -> None:
-    listed = parsers.compiled_in(probe.read("virsh", "-V"), "Storage")
+    listed = virsh.compiled_in(probe.read("virsh", "-V"), "Storage")
     assert feature.host_line in listed, f"`virsh -V` lists under Storage only {' '.join(listed)}"
 
 

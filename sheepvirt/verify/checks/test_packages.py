@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sheepvirt.bootstrap import edited, parsers
-from sheepvirt.core import paths
+from sheepvirt.bootstrap import edited, installed_rpms
+from sheepvirt.verify import junit_reports
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,7 +35,7 @@ def installed(probe: Probe) -> Installed:
 @pytest.fixture(scope="module")
 def repo(expected: Expected) -> Path:
     """The published RPMs of the host's target."""
-    return paths.dist() / expected.host.target
+    return expected.repo
 
 
 @pytest.fixture(autouse=True)
@@ -60,7 +60,7 @@ def test_what_was_asked_for_is_installed(installed: Installed, record: BuildReco
 def test_what_is_installed_is_exactly_ours(installed: Installed, record: BuildRecord) -> None:
     ours = {name: (rpm.nevra, rpm.header_sha1) for name, rpm in binary(record).items()}
     assert ours.keys() & installed.keys(), f"nothing of {record.package} is installed"
-    wrong = parsers.differing(ours, installed)
+    wrong = installed_rpms.differing(ours, installed)
     assert not wrong, "; ".join(wrong)
 
 
@@ -70,13 +70,13 @@ def test_files_are_as_packaged(
     names = sorted(binary(record).keys() & installed.keys())
     assert names, f"nothing of {record.package} is installed"
     result = probe.run("rpm", "-V", *names)
-    rows = parsers.altered(result.stdout)
+    rows = installed_rpms.altered(result.stdout)
     if result.rc and not rows:  # rpm itself failed
         raise AssertionError(f"`rpm -V` failed with exit code {result.rc}: {result.stderr.strip()}")
-    own = [row for row in rows if not parsers.made_by_libvirtd(row)]
+    own = [row for row in rows if not installed_rpms.made_by_libvirtd(row)]
     files = [repo / rpm.file for name, rpm in binary(record).items() if name in names]
     for row in filter(edited.is_edit, own):
-        record_property(parsers.EDITED, edited.told(row, files, probe.public))
+        record_property(junit_reports.EDITED, edited.told(row, files, probe.public))
     wrong = [f"{row.path} {row.what}".strip() for row in own if not edited.is_edit(row)]
     assert not wrong, f"{len(wrong)} differ from their package: " + "; ".join(wrong)
 

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sheepvirt.bootstrap import initscripts, services
+from sheepvirt.bootstrap import boot_order, service_commands
+from sheepvirt.bootstrap.facts import services, sysv
 from sheepvirt.bootstrap.steps import units
 from sheepvirt.model.enums import Init
 
 if TYPE_CHECKING:
-    from sheepvirt.model.hosts import ServiceState
+    from sheepvirt.bootstrap.facts.services import ServiceState
 
     from .conftest import Expected
     from .probe import Probe
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 def found(probe: Probe, expected: Expected, service: str) -> ServiceState:
     """Return the state of a service and of the socket that starts it."""
-    if service not in services.asked(probe.init(), [service], expected.optional):
+    if service not in service_commands.asked(probe.init(), [service], expected.optional):
         pytest.skip(f"{service} is required only with systemd, where a socket starts it")
     state = services.state(probe.service(service), probe.runlevel())
     if state is None and service in expected.optional:
@@ -45,8 +46,8 @@ def test_services_start_in_order(probe: Probe, expected: Expected) -> None:
     if probe.init() != Init.SYSV:
         pytest.skip("systemd orders its units itself")
     level = probe.runlevel()
-    there = initscripts.links(probe.read("ls", f"/etc/rc{level}.d").split())
-    asked = services.asked(Init.SYSV, expected.services, expected.optional)
+    there = sysv.links(probe.read("ls", f"/etc/rc{level}.d").split())
+    asked = service_commands.asked(Init.SYSV, expected.services, expected.optional)
     names = [n for n in (*asked, units.AUTOSTART) if n in there]
-    order = [n for n in initscripts.boot_order(there) if n in names]
+    order = [n for n in boot_order.boot_order(there) if n in names]
     assert order == names, f"runlevel {level} starts {', '.join(order)}; wanted {', '.join(names)}"

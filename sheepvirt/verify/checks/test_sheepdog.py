@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sheepvirt.bootstrap import parsers, sheepdog
+from sheepvirt.bootstrap import virsh
+from sheepvirt.bootstrap.facts import sheepdog
 
 from .conftest import SHEEPDOG, Expected, Hear
 
@@ -24,13 +25,13 @@ RUNNING = "running"  # the real one says "running, auto-recovery enabled"
 
 
 def test_cluster_answers_and_is_formatted(probe: Probe, cluster: str) -> None:
-    status = parsers.cluster_status(probe.read("dog", "cluster", "info"))
+    status = sheepdog.cluster_status(probe.read("dog", "cluster", "info"))
     assert status.startswith(RUNNING), f"the {cluster} cluster says {status!r}"
 
 
 def test_node_has_joined(probe: Probe, cluster: str) -> None:
     said = probe.read("dog", "node", "info", "-r")
-    assert parsers.nodes(said) >= 1, f"no node has joined the {cluster} cluster: {said.strip()!r}"
+    assert sheepdog.nodes(said) >= 1, f"no node has joined the {cluster} cluster: {said.strip()!r}"
 
 
 def test_port_is_open_only_where_wanted(probe: Probe, cluster: str, expected: Expected) -> None:
@@ -46,7 +47,7 @@ def test_port_is_open_only_where_wanted(probe: Probe, cluster: str, expected: Ex
 
 def listed(probe: Probe, *filters: str) -> dict[str, str]:
     """Return libvirt's list of pools: name to state. (pool-info fails without the backend.)"""
-    return parsers.states(probe.virsh("pool-list", "--all", *filters))
+    return virsh.states(probe.virsh("pool-list", "--all", *filters))
 
 
 def test_pool_is_active(probe: Probe, pool: str) -> None:
@@ -79,7 +80,7 @@ def test_volume_is_in_the_pool(probe: Probe, vdi: Guest, expected: Expected) -> 
     if probe.libvirt() < VOLUMES_LISTED:
         pytest.skip("this libvirt lists only volumes that it made since its start")
     pool = expected.host.pool
-    names = parsers.states(probe.virsh("vol-list", "--pool", pool))
+    names = virsh.states(probe.virsh("vol-list", "--pool", pool))
     assert vdi.name in names, f"pool {pool} has no volume {vdi.name}, only: {', '.join(names)}"
     probe.virsh("vol-info", "--pool", pool, "--vol", vdi.name)
 
@@ -88,7 +89,7 @@ def test_guest_runs_from_its_volume(probe: Probe, vdi: Guest) -> None:
     """Check the running domain, not the stored definition."""
     domain = probe.xml("dumpxml", "--domain", vdi.name)
     assert domain.get("id"), f"guest {vdi.name} does not run"
-    disks = parsers.network_disks(domain)
+    disks = virsh.network_disks(domain)
     assert disks == [(SHEEPDOG, vdi.name)], f"disks of {vdi.name} over a network: {disks}"
     files = domain.findall("devices/disk[@type='file']/source")
     assert not files, f"guest {vdi.name} has a disk in a file: {[f.get('file') for f in files]}"
@@ -100,7 +101,7 @@ def test_guest_boots_through_the_driver(probe: Probe, vdi: Guest, hear: Hear) ->
     `qemu-img --help` may list a driver that the emulator refuses: only a guest proves it.
     """
     words = probe.command_line(f"/var/run/libvirt/qemu/{vdi.name}.pid")
-    opened = parsers.opens_vdi(words, vdi.name)
+    opened = virsh.opens_vdi(words, vdi.name)
     drives = [word for word in words if "file=" in word or '"driver"' in word]
     assert opened, f"QEMU opens no {SHEEPDOG} volume {vdi.name}, but: {' '.join(drives)}"
     booted = [beat for beat in hear(vdi) if beat.boot and not beat.trouble]

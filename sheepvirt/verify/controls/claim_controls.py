@@ -8,12 +8,12 @@ has the expanded spec, the build log and the RPMs.
 from __future__ import annotations
 
 import re
-import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sheepvirt.builds import gates, repo, staging
 from sheepvirt.config import catalog, versions
+from sheepvirt.core.clock import SYSTEM
 from sheepvirt.model.enums import Gate
 from sheepvirt.rpm import rpms
 from sheepvirt.verify.model import Outcome
@@ -23,8 +23,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sheepvirt.builds.contract import ReadMember
-    from sheepvirt.core.progress import Progress
+    from sheepvirt.core.clock import Clock
     from sheepvirt.model.builds import BuildRecord, Evidence, Package, Rpm, Target
+    from sheepvirt.run import Run
+    from sheepvirt.spec.model import Intent
 
 # Claims that no control makes fail, by the first word of their feature, and why.
 UNTRIED: Mapping[str, str] = {
@@ -39,6 +41,8 @@ class Artifacts:
     """The artifacts of a build, and how to read a file in its RPMs."""
 
     package: Package
+    patches: tuple[str, ...]  # file names
+    intents: Mapping[str, Intent]  # by feature
     dist: str
     expanded: str  # the spec, as rpm expands it
     log: str
@@ -68,8 +72,7 @@ def _without(text: str, patterns: Sequence[str]) -> str:
 
 
 def _no_patches(a: Artifacts) -> Artifacts:
-    names = [re.escape(p.name) for p in versions.patches(a.package)]
-    return replace(a, expanded=_without(a.expanded, names))
+    return replace(a, expanded=_without(a.expanded, [re.escape(name) for name in a.patches]))
 
 
 def _no_switch(a: Artifacts) -> Artifacts:
@@ -77,7 +80,7 @@ def _no_switch(a: Artifacts) -> Artifacts:
 
 
 def _no_file(a: Artifacts) -> Artifacts:
-    names = [re.escape(i.subpackage.file) for i in staging.intents(a.package).values()]
+    names = [re.escape(i.subpackage.file) for i in a.intents.values()]
     return replace(a, expanded=_without(a.expanded, names))
 
 
@@ -136,30 +139,30 @@ MUTATIONS = (
 
 def evidence(a: Artifacts) -> list[Evidence]:
     """Run the gates over a build's artifacts again; return their evidence."""
-    return gates.of_spec(a.package, a.expanded) + gates.of_build(
+    return gates.of_spec(a.package, a.patches, a.intents, a.expanded) + gates.of_build(
         a.package, a.dist, a.log, built=a.built, build_root=a.needs, read=a.read
     )
 
 
-def run(target: Target, published: Sequence[BuildRecord], progress: Progress) -> list[Outcome]:
+def try_each(run: Run, target: Target, published: Sequence[BuildRecord]) -> list[Outcome]:
     """Apply each mutation to each build that is published for ``target``."""
-    folder = repo.home(target).resolve()
+    folder = repo.home(run.settings, target.name).resolve()
     records = {r.package: r for r in published}
     found = []
     for record in published:
-        with progress.stage(f"controls: {record.package}: its claims") as stage:
-            outcomes = tried(_artifacts(record, records, folder, target))
+        with run.progress.stage(f"controls: {record.package}: its claims") as stage:
+            outcomes = tried(_artifacts(run, record, records, folder, target), run.clock)
             stage.note = f"{len(outcomes)} things taken out, one at a time"
         found += outcomes
     return found
 
 
-def tried(whole: Artifacts) -> list[Outcome]:
+def tried(whole: Artifacts, clock: Clock = SYSTEM) -> list[Outcome]:
     """Return the outcome of each mutation that a build has a claim about."""
     made = [e for e in evidence(whole) if e.ok]
     found = []
     for mutation in MUTATIONS:
-        started = time.monotonic()
+        started = clock.monotonic()
         expected = {_title(e) for e in made if mutation.concerns(e)}
         if expected:
             missed = {_title(e) for e in evidence(mutation.take(whole)) if not e.ok}
@@ -169,7 +172,7 @@ def tried(whole: Artifacts) -> list[Outcome]:
                     expected=frozenset(expected),
                     seen=frozenset(missed & {_title(e) for e in made}),
                     restored="nothing was changed",
-                    seconds=time.monotonic() - started,
+                    seconds=clock.monotonic() - started,
                 )
             )
     return found
@@ -195,11 +198,18 @@ def _title(one: Evidence) -> str:
 
 
 def _artifacts(
-    record: BuildRecord, records: Mapping[str, BuildRecord], folder: Path, target: Target
+    run: Run,
+    record: BuildRecord,
+    records: Mapping[str, BuildRecord],
+    folder: Path,
+    target: Target,
 ) -> Artifacts:
+    package = catalog.load_package(run.settings, record.package, record.version)
     home = folder / record.package
     return Artifacts(
-        package=catalog.load_package(record.package, record.version).for_target(target.name),
+        package=package.for_target(target.name),
+        patches=tuple(path.name for path in versions.patches(package)),
+        intents=staging.intents(package.for_target(target.name)),
         dist=target.dist,
         expanded=(home / "spec.expanded").read_text(encoding="utf-8"),
         log=(home / "build.log").read_text(encoding="utf-8", errors="replace"),

@@ -11,14 +11,13 @@ bootstrap restores the host; every run of the controls begins with a bootstrap.
 from __future__ import annotations
 
 import shutil
-import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sheepvirt.bootstrap import runner
 from sheepvirt.bootstrap.steps import undo
 from sheepvirt.config import catalog
-from sheepvirt.core import locks, paths, signals
+from sheepvirt.core import locks, signals
 from sheepvirt.core.errors import ConfigError, VerifyError
 from sheepvirt.model import standin
 from sheepvirt.model.enums import CheckResult
@@ -32,8 +31,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sheepvirt.bootstrap.steps.base import DesiredState
-    from sheepvirt.core.progress import Progress
     from sheepvirt.model.hosts import Check, Host
+    from sheepvirt.run import Run
     from sheepvirt.ssh.client import Connection
     from sheepvirt.verify.display import Display
 
@@ -45,7 +44,7 @@ done
 """
 
 
-def prove(host: Host, progress: Progress, display: Display) -> tuple[Outcome, ...]:
+def prove(run: Run, host: Host, display: Display) -> tuple[Outcome, ...]:
     """Run every control of the gates and of ``host``; show the results with ``display``.
 
     Raises ConfigError (not a rehearsal host), VerifyError (a control did not make exactly its
@@ -57,21 +56,24 @@ def prove(host: Host, progress: Progress, display: Display) -> tuple[Outcome, ..
             f"{host.name} is a real machine: negative controls run on rehearsal hosts only",
             hint="name a host that has `rehearsal = true` in the inventory",
         )
-    wanted = runner.desired_state(host)
-    with locks.lock(f"host-{host.name}", progress), signals.terminate_as_exception():
-        trial = Trial(wanted, progress)
+    wanted = runner.desired_state(run, host)
+    with (
+        locks.lock(run.settings, f"host-{host.name}", run.progress, clock=run.clock),
+        signals.terminate_as_exception(),
+    ):
+        trial = Trial(run, wanted)
         trial.restore("what an earlier run may have left")
         table = trial.controls()
         every = trial.all_pass("before")
-        target = catalog.load_target(host.target)
-        outcomes = gate_controls.run(target, progress)
-        outcomes += claim_controls.run(target, wanted.records, progress)
+        target = catalog.load_target(run.settings, host.target)
+        outcomes = gate_controls.try_each(run, target)
+        outcomes += claim_controls.try_each(run, target, wanted.records)
         claims = claim_controls.untried(wanted.records, outcomes)
         outcomes += [trial.run(control) for control in table]
         trial.all_pass("after")
     reasons = {**host_controls.UNTRIED, **claims}
     untried = [*_untried(every, outcomes), *sorted(claims)]
-    display.controls(progress, outcomes, untried, reasons, wanted.stand_ins)
+    display.controls(run.progress, outcomes, untried, reasons, wanted.stand_ins)
     wrong = [o for o in outcomes if not o.ok]
     if wrong:
         raise VerifyError(
@@ -92,12 +94,13 @@ def prove(host: Host, progress: Progress, display: Display) -> tuple[Outcome, ..
 class Trial:
     """A host on which controls break things."""
 
-    def __init__(self, wanted: DesiredState, progress: Progress) -> None:
+    def __init__(self, run: Run, wanted: DesiredState) -> None:
+        self._run = run
         self._wanted = wanted
         self._host = wanted.host
-        self._progress = progress
-        self._connection: Connection = client.connect(wanted.host)
-        self._folder = paths.dist() / "verify" / wanted.host.name / "prove"
+        self._progress = run.progress
+        self._connection: Connection = run.connect(wanted.host)
+        self._folder = run.settings.dist / "verify" / wanted.host.name / "prove"
         shutil.rmtree(self._folder, ignore_errors=True)
         self._folder.mkdir(parents=True)
         self._skipped: set[str] = set()  # checks that this host always skips
@@ -108,7 +111,9 @@ class Trial:
         features = [
             (record.package, feature)
             for record in self._wanted.records
-            for feature in catalog.load_package(record.package, record.version).features
+            for feature in catalog.load_package(
+                self._run.settings, record.package, record.version
+            ).features
             if feature.host_line
         ]
         network, pool = (
@@ -137,13 +142,13 @@ class Trial:
     def restore(self, what: str) -> str:
         """Restore the host with a bootstrap; return what that changed."""
         with self._progress.stage(f"restore {what}") as stage:
-            changes = runner.run(self._wanted, self._connection, self._progress)
+            changes = runner.converge(self._run, self._wanted, self._connection)
             stage.note = f"{len(changes)} changes by bootstrap"
         return "; ".join(f"{c.step}: {c.what}" for c in changes) or "nothing to restore"
 
     def run(self, control: Control) -> Outcome:
         """Break, check, restore, check again. Raises VerifyError: the host was not restored."""
-        started = time.monotonic()
+        started = self._run.clock.monotonic()
         name = f"control: {control.name}"
         try:
             with self._progress.stage(name) as stage:
@@ -166,7 +171,7 @@ class Trial:
             expected=control.fails - (skipped & self._skipped),
             seen=frozenset(model.plain(c.title) for c in failed),
             restored=restored,
-            seconds=time.monotonic() - started,
+            seconds=self._run.clock.monotonic() - started,
         )
 
     def all_pass(self, when: str) -> tuple[Check, ...]:
@@ -182,7 +187,7 @@ class Trial:
         self._reports.append(self._folder / f"{len(self._reports) + 1:02}.xml")
         before = self._reports[0] if data else None
         return verification.one_pass(
-            self._host, self._reports[-1], title, self._progress, before=before, nodes=nodes
+            self._run, self._host, self._reports[-1], title, before=before, nodes=nodes
         )
 
 

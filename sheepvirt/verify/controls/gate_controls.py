@@ -8,7 +8,6 @@ Nothing of them is published or kept.
 from __future__ import annotations
 
 import tempfile
-import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,9 +16,8 @@ from sheepvirt.builds import buildlog, repo, staging
 from sheepvirt.builds.buildroot import owner
 from sheepvirt.builds.rpmbuild import Job
 from sheepvirt.config import catalog
-from sheepvirt.core import locks, paths
+from sheepvirt.core import locks
 from sheepvirt.core.errors import CompileError, ConfigError, ContractError
-from sheepvirt.engine.engine import Engine
 from sheepvirt.images import recipes
 from sheepvirt.model.enums import Gate
 from sheepvirt.rpm import rpms
@@ -29,8 +27,9 @@ from sheepvirt.verify.model import Outcome
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from sheepvirt.core.progress import Progress, Stage
+    from sheepvirt.core.progress import Stage
     from sheepvirt.model.builds import BuildRecord, Package, Rpm, Target
+    from sheepvirt.run import Run
 
 # Replaces the compilation: a build that gets there was not stopped by its configuration.
 NO_COMPILATION = ("--define", "meson_build exit 97", "--define", "_smp_mflags --no-compilation")
@@ -131,18 +130,19 @@ CONTROLS = (
 )
 
 
-def run(target: Target, progress: Progress) -> list[Outcome]:
+def try_each(run: Run, target: Target) -> list[Outcome]:
     """Run every gate control on the packages published for ``target``.
 
     Raises ConfigError, EngineError, SourceError, LockedError.
     """
-    with locks.lock(f"target-{target.name}", progress):
-        engine = Engine()
-        engine.reap(owner(target))
-        folder = (paths.dist() / target.name).resolve()
+    settings = run.settings
+    with locks.lock(settings, f"target-{target.name}", run.progress, clock=run.clock):
+        run.engine.reap(owner(settings, target))
+        folder = repo.home(settings, target.name).resolve()
         records = {r.package: r for r in repo.read_manifest(folder)}
         loaded = [
-            local.recall(catalog.load_package(r.package, r.version), r) for r in records.values()
+            local.recall(catalog.load_package(settings, r.package, r.version), r)
+            for r in records.values()
         ]
         packages = [p for p in loaded if staging.intents(p)]
         if not packages:
@@ -152,19 +152,19 @@ def run(target: Target, progress: Progress) -> list[Outcome]:
             )
         found = []
         with tempfile.TemporaryDirectory() as scratch:
-            image = recipes.ensure(engine, target, "builder", progress)
-            job = Job(engine, target, image, Path(scratch), progress, keep_failed=False)
+            image = recipes.ensure(run, target, "builder")
+            job = Job(run, target, image, Path(scratch), keep_failed=False)
             for package in packages:
-                case = _case(package, records, folder, job, progress)
-                found += [_outcome(c, case, Path(scratch), progress) for c in CONTROLS]
+                case = _case(run, package, records, folder, job)
+                found += [_outcome(run, c, case, Path(scratch)) for c in CONTROLS]
     return found
 
 
 def _case(
-    package: Package, records: dict[str, BuildRecord], folder: Path, job: Job, progress: Progress
+    run: Run, package: Package, records: dict[str, BuildRecord], folder: Path, job: Job
 ) -> Case:
     record = records[package.name]
-    with progress.stage(f"{package.name}: sources") as stage:
+    with run.progress.stage(f"{package.name}: sources") as stage:
         files = tuple(job.fetch(source, stage) for source in package.sources)
     return Case(
         package=package,
@@ -181,10 +181,10 @@ def _case(
     )
 
 
-def _outcome(control: GateControl, case: Case, scratch: Path, progress: Progress) -> Outcome:
-    started = time.monotonic()
+def _outcome(run: Run, control: GateControl, case: Case, scratch: Path) -> Outcome:
+    started = run.clock.monotonic()
     with (
-        progress.stage(f"control: {case.package.name}: {control.name}") as stage,
+        run.progress.stage(f"control: {case.package.name}: {control.name}") as stage,
         tempfile.TemporaryDirectory(dir=scratch) as out,
     ):
         seen = _said(control, case, Path(out), stage)
@@ -194,7 +194,7 @@ def _outcome(control: GateControl, case: Case, scratch: Path, progress: Progress
         expected=control.expected(case),
         seen=seen,
         restored="nothing was changed",
-        seconds=time.monotonic() - started,
+        seconds=run.clock.monotonic() - started,
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
-from sheepvirt.bootstrap.sheepdog import PORT
+from sheepvirt.bootstrap.facts.sheepdog import PORT
 from sheepvirt.model.enums import Disk
 from sheepvirt.verify.controls import el_controls, rpm_controls
 from sheepvirt.verify.model import Command, Control, ControlContext, each, switch, virsh, volumes
@@ -115,10 +115,16 @@ def _sheepdog(host: Host) -> tuple[Control, ...]:
     )
 
 
+def _renamed(xml: str, tag: str, name: str) -> bytes:
+    """Return ``xml`` with the attribute ``name`` of each ``tag`` changed."""
+    root = ElementTree.fromstring(xml)
+    for element in root.iter(tag):
+        element.set("name", name)
+    return ElementTree.tostring(root)
+
+
 def _pool(host: Host, pool_xml: str) -> tuple[Control, ...]:
-    other = ElementTree.fromstring(pool_xml)
-    for element in other.iter("host"):
-        element.set("name", OTHER_CLUSTER)
+    other = _renamed(pool_xml, "host", OTHER_CLUSTER)
     return (
         Control(
             name="pool stopped",
@@ -133,7 +139,7 @@ def _pool(host: Host, pool_xml: str) -> tuple[Control, ...]:
         ),
         Control(
             name="pool names another cluster",
-            breaks=(virsh("pool-define", "/dev/stdin", stdin=ElementTree.tostring(other)),),
+            breaks=(virsh("pool-define", "/dev/stdin", stdin=other),),
             fails=each([host.pool], "sheepdog: pool is of the local cluster"),
         ),
         # libvirt does not undefine an active pool.
@@ -155,9 +161,7 @@ def _pool(host: Host, pool_xml: str) -> tuple[Control, ...]:
 
 def _network(host: Host, network_xml: str) -> tuple[Control, ...]:
     network, bridge = host.network, host.bridge
-    wrong = ElementTree.fromstring(network_xml)
-    for element in wrong.iter("bridge"):
-        element.set("name", MISSPELT)
+    wrong = _renamed(network_xml, "bridge", MISSPELT)
     return (
         Control(
             name="bridge deleted",
@@ -171,7 +175,7 @@ def _network(host: Host, network_xml: str) -> tuple[Control, ...]:
         Control(
             name=f"network names {MISSPELT}, which does not exist",
             breaks=(
-                virsh("net-define", "/dev/stdin", stdin=ElementTree.tostring(wrong)),
+                virsh("net-define", "/dev/stdin", stdin=wrong),
                 virsh("net-destroy", network),
                 virsh("net-start", network),
             ),

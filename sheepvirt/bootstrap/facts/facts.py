@@ -1,0 +1,82 @@
+"""List all facts of a host: each field of `Facts` names the fact that fills it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+from sheepvirt.bootstrap.facts.bridges import BRIDGES, BridgeState
+from sheepvirt.bootstrap.facts.fact import FACT, Fact, filled_by
+from sheepvirt.bootstrap.facts.files import DISKS, HASHES, TEXTS
+from sheepvirt.bootstrap.facts.interfaces import INTERFACES, NETWORK_SCRIPTS
+from sheepvirt.bootstrap.facts.libvirt import DOMAINS, NETWORKS, POOLS, Definition
+from sheepvirt.bootstrap.facts.modules import KERNEL_DATAPATH, MODULES
+from sheepvirt.bootstrap.facts.packages import HEADERS, PACKAGES, PROVIDED, SOURCE_RPMS
+from sheepvirt.bootstrap.facts.services import SERVICES, ServiceState
+from sheepvirt.bootstrap.facts.sheepdog import CLUSTER, LISTENERS, VDIS, ClusterState, Listener
+from sheepvirt.bootstrap.facts.system import (
+    BOOT,
+    INIT,
+    INSTALLER,
+    KERNEL,
+    KVM_DEVICE,
+    LANGUAGE,
+    OS,
+    REBOOT_NOTE,
+)
+from sheepvirt.bootstrap.facts.sysv import LINKS, RUNLEVEL, SCRIPTS, STARTS, Script
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sheepvirt.model.enums import Init
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """A host's facts, from one round trip. What does not exist is absent from the mappings."""
+
+    os: str = filled_by(OS)
+    init: Init = filled_by(INIT)  # noqa: RUF009 (it returns a field)
+    # Changes with every boot: boot_id, and the start time of PID 1 (a container's).
+    boot: str = filled_by(BOOT)
+    language: str = filled_by(LANGUAGE)
+    installer: str = filled_by(INSTALLER)  # dnf | yum | "" (neither is installed)
+    kernel_datapath: bool = filled_by(KERNEL_DATAPATH)  # the openvswitch module is loaded
+    reboot_wanted: str = filled_by(REBOOT_NOTE)  # the boot during which packages changed
+    packages: Mapping[str, str] = filled_by(PACKAGES)  # rpm name to NEVRA
+    headers: Mapping[str, str] = filled_by(HEADERS)  # rpm name to SHA1HEADER
+    source_rpms: Mapping[str, str] = filled_by(SOURCE_RPMS)  # rpm name to its source's file
+    provided: frozenset[str] = filled_by(PROVIDED)  # queried names that an installed rpm provides
+    services: Mapping[str, ServiceState] = filled_by(SERVICES)
+    bridges: Mapping[str, BridgeState] = filled_by(BRIDGES)
+    networks: Mapping[str, Definition] = filled_by(NETWORKS)
+    # None: no sheepdog is installed.
+    cluster: ClusterState | None = filled_by(CLUSTER)  # noqa: RUF009 (it returns a field)
+    pools: Mapping[str, Definition] = filled_by(POOLS)
+    vdis: Mapping[str, int] = filled_by(VDIS)  # name to size in bytes
+    domains: Mapping[str, Definition] = filled_by(DOMAINS)
+    disks: Mapping[str, str] = filled_by(DISKS)  # path of a guest's disk to its origin
+    hashes: Mapping[str, str] = filled_by(HASHES)  # path to sha256, of sheepvirt's files
+    texts: Mapping[str, str] = filled_by(TEXTS)  # path to content, of sheepvirt's notes
+    kernel: str = filled_by(KERNEL)  # uname -r
+    # Queried modules to their files below /lib/modules/<kernel>. kernel/… belongs to the kernel's
+    # package, all else to another RPM.
+    modules: Mapping[str, tuple[str, ...]] = filled_by(MODULES)
+    kvm_device: bool = filled_by(KVM_DEVICE)  # /dev/kvm exists; it need not work
+    runlevel: str = filled_by(RUNLEVEL)  # the default runlevel of a host with SysV init
+    scripts: Mapping[str, Script] = filled_by(SCRIPTS)  # SysV init scripts by name
+    links: Mapping[str, int] = filled_by(LINKS)  # script to its number at boot
+    starts: Mapping[str, frozenset[str]] = filled_by(STARTS)  # script to its runlevels
+    interfaces: frozenset[str] = filled_by(INTERFACES)  # network interfaces that the kernel has
+    network_scripts: bool = filled_by(NETWORK_SCRIPTS)  # /etc/sysconfig/network-scripts exists
+    listeners: tuple[Listener, ...] = filled_by(LISTENERS)  # on sheepdog's port
+
+    def kernel_has(self, module: str) -> bool:
+        """Tell whether the kernel's package has ``module``."""
+        return any(path.startswith("kernel/") for path in self.modules.get(module, ()))
+
+
+def all_facts() -> dict[str, Fact[Any]]:
+    """Return the facts by the field of `Facts` that each fills."""
+    return {field.name: field.metadata[FACT] for field in fields(Facts)}

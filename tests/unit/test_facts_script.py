@@ -1,0 +1,280 @@
+"""Each fact is one object. The script made of them runs on a host with systemd or SysV init."""
+
+import shutil
+import subprocess
+from collections import Counter
+from dataclasses import fields, replace
+from importlib import import_module
+from pathlib import Path
+from pkgutil import iter_modules
+
+import pytest
+
+from sheepvirt.bootstrap import facts as package
+from sheepvirt.bootstrap.facts import gather
+from sheepvirt.bootstrap.facts.bridges import BridgeState
+from sheepvirt.bootstrap.facts.fact import Fact, FactQuery, Fragment, fixed_fact
+from sheepvirt.bootstrap.facts.facts import Facts, all_facts
+from sheepvirt.bootstrap.facts.libvirt import Definition
+from sheepvirt.bootstrap.facts.services import ServiceState
+from sheepvirt.bootstrap.facts.sheepdog import ClusterState
+from sheepvirt.bootstrap.facts.sysv import Script
+from sheepvirt.model.enums import Init
+
+MODULES = [
+    import_module(f"{package.__name__}.{one.name}") for one in iter_modules(package.__path__)
+]
+SHELLS = ("dash", "bash")
+
+
+def test_each_field_is_filled_by_exactly_one_fact() -> None:
+    named = {id(fact) for module in MODULES for fact in vars(module).values() if type(fact) is Fact}
+    used = Counter(id(fact) for fact in all_facts().values())
+    assert list(all_facts()) == [field.name for field in fields(Facts)]
+    assert used.keys() == named
+    assert set(used.values()) == {1}
+
+
+def test_each_fact_has_a_fragment_and_no_two_fragments_have_one_name() -> None:
+    for name, fact in all_facts().items():
+        assert fact.fragments, name
+        assert all(fragment.shell.strip() for fragment in fact.fragments), name
+    assert set(Counter(one.name for one in gather.FRAGMENTS).values()) == {1}
+
+
+def test_each_field_of_a_query_is_asked() -> None:
+    for field in fields(FactQuery):
+        asked = gather.arguments(replace(FactQuery(), **{field.name: ("a b",)}))
+        assert asked, field.name
+        assert all(argument.endswith(":a b") for argument in asked)
+    assert gather.arguments(FactQuery()) == []
+
+
+def test_a_host_that_has_nothing_has_the_defaults() -> None:
+    assert gather.parse({}) == Facts()
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize("fragment", gather.FRAGMENTS, ids=lambda one: one.name)
+def test_a_fragment_is_complete_in_itself(fragment: Fragment, shell: str) -> None:
+    """An open quote or an `if` without its end would take the next fragments with it."""
+    done = subprocess.run([shell, "-n"], input=fragment.shell, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_fragment_that_fails_spoils_no_other(shell: str) -> None:
+    bad = [
+        fixed_fact("ends", "printf some; exit 7\n", str),
+        fixed_fact("reads", "cat\n", str),
+        fixed_fact("changes", "boundary=x value=y; cd /; PATH=/none; section() { :; }\n", str),
+        fixed_fact("fails", "no-such-program; false\n", str),
+        Fact(
+            (Fragment(name="asked", shell="exit 3\n", arguments=lambda query: query.names),), dict
+        ),
+    ]
+    good = fixed_fact("good", "has cat && printf '%s' good\n", str)
+    script = gather.script(gather.fragments([*bad, good]))
+    done = subprocess.run(
+        [shell, "-s", "--", "@@b", "asked:a", "asked:b"],
+        input=script,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0
+    assert gather.sections(done.stdout, "@@b") == {
+        "ends": "some", "reads": "", "changes": "", "fails": "", "good": "good",
+        "asked:a": "", "asked:b": "", "end": "",
+    }  # fmt: skip
+
+
+PROGRAMS = {
+    "uname": "echo 9.9",
+    "rpm": r"""
+case $1 in
+-qa) printf 'a\ta-2:1-1.x86_64\tf0\ta-1-1.src.rpm\n' ;;
+*) for last; do :; done; [ "$last" = dbus ] && printf yes || { echo 'no package'; exit 1; } ;;
+esac""",
+    "ovs-vsctl": r"""
+case $2 in list-br) printf 'ovsbr0\nbr1\n' ;; get) [ $4 = br1 ] || echo netdev ;;
+list-ports) [ $3 = br1 ] || printf 'vnet0\nvnet1\n' ;; esac""",
+    "dog": r"""
+cat
+case "$*" in
+'cluster info') printf 'Cluster status: running\nmore\n' ;;
+'node info -r') printf '0 100 10 90 10%%\nTotal 100\n' ;;
+'vdi list -r') echo '= a 1 1000 0 0 17 ab 1  22' ;;
+esac""",
+    "virsh": r"""
+cat; shift 3; for last; do :; done
+[ "$last" != absent ] || exit 1
+case "$*" in
+net-info*) printf 'Active: yes\nPersistent: yes\nAutostart: no\n' ;;
+pool-info*) printf 'State: inactive\nAutostart: yes\n' ;;
+dominfo*) printf 'State: running\nPersistent: yes\nAutostart: enable\n' ;;
+*) echo "<$*>" ;;
+esac""",
+}
+SYSTEMD = {
+    "dnf": "",
+    "systemctl": r"""
+[ "$*" != 'show -p LoadState -p ActiveState -p UnitFileState libvirtd.service libvirtd.socket' ] ||
+printf 'LoadState=loaded\nActiveState=active\nUnitFileState=enabled\n\nLoadState=not-found\n'""",
+}
+SYSV = {
+    "yum": "",
+    "chkconfig": r"printf '%s\t0:off\t2:on\t3:on\n' $2",
+    "service": "cat; [ $1 = libvirtd ]",
+}
+FILES = {
+    "sys/class/net/lo/mtu": "",
+    "sys/class/net/ovsbr0/mtu": "",
+    "sys/module/openvswitch/refcnt": "",
+    "lib/modules/9.9/extra/openvswitch.ko": "",
+    "etc/sysconfig/network-scripts/ifcfg-lo": "",
+    "var/lib/sheepvirt/reboot-wanted": "b/1\n",
+    "a disk": "x",
+    "a disk.from": "a-1.img 01\n",
+    "a file": "content\n",
+}
+SYSTEMD_FILES = {
+    "run/systemd/system/x": "",
+    "etc/os-release": 'ID=debian\nVERSION_ID="11"\n',
+    "etc/locale.conf": 'LANG="ja_JP.UTF-8"\n',
+}
+SYSV_FILES = {
+    "etc/redhat-release": "CentOS release 6.10 (Final)\n",
+    "etc/sysconfig/i18n": "LANG=C\n",
+    "etc/inittab": "id:3:initdefault:\n",
+    "etc/init.d/libvirtd": "# chkconfig: 345 97 03\n",
+    "etc/init.d/sheepdog": "# chkconfig: - 20 80\n",
+    "etc/init.d/libvirtd.rpmsave": "# chkconfig: 345 01 02\n",
+    "etc/chkconfig.d/sheepdog": "# chkconfig: 2345 30 70\n",
+    "etc/rc2.d/S30sheepdog": "",
+    "etc/rc3.d/S30sheepdog": "",
+    "etc/rc3.d/S97libvirtd": "",
+    "etc/rc3.d/K10x": "",
+}
+UP = ServiceState(active=True, enabled=True)
+BOTH = Facts(
+    kernel_datapath=True,
+    reboot_wanted="b/1",
+    packages={"a": "a-2:1-1.x86_64"},
+    headers={"a": "f0"},
+    source_rpms={"a": "a-1-1.src.rpm"},
+    provided=frozenset({"dbus"}),
+    bridges={
+        "ovsbr0": BridgeState(datapath="netdev", ports=("vnet0", "vnet1"), device=True),
+        "br1": BridgeState(datapath="system", ports=(), device=False),
+    },
+    networks={
+        "n": Definition(
+            xml="<net-dumpxml --inactive n>", active=True, persistent=True, autostart=False
+        )
+    },
+    pools={
+        "p": Definition(
+            xml="<pool-dumpxml --inactive p>", active=False, persistent=True, autostart=True
+        )
+    },
+    domains={
+        "d d": Definition(
+            xml="<dumpxml --inactive d d>",
+            active=True,
+            persistent=True,
+            autostart=True,
+            live_xml="<dumpxml d d>",
+        )
+    },
+    cluster=ClusterState(status="running", nodes=1, listed=True),
+    vdis={"a": 1000},
+    disks={"a disk": "a-1.img 01"},
+    hashes={"a file": "434728a410a78f56fc1b5899c3593436e61ab0c731e9072d95e96db290205e53"},
+    texts={"a file": "content"},
+    kernel="9.9",
+    modules={"openvswitch": ("extra/openvswitch.ko",)},
+    interfaces=frozenset({"lo", "ovsbr0"}),
+    network_scripts=True,
+)
+ON_SYSTEMD = replace(
+    BOTH,
+    os="debian 11",
+    init=Init.SYSTEMD,
+    language="ja_JP.UTF-8",
+    installer="dnf",
+    services={"libvirtd": UP},
+)
+ON_SYSV = replace(
+    BOTH,
+    os="CentOS release 6.10 (Final)",
+    init=Init.SYSV,
+    language="C",
+    installer="yum",
+    services={"libvirtd": UP, "sheepdog": ServiceState(active=False, enabled=True)},
+    runlevel="3",
+    scripts={
+        "libvirtd": Script(
+            name="libvirtd", levels=frozenset("345"), start=97, stop=3, provides=("libvirtd",)
+        ),
+        "sheepdog": Script(
+            name="sheepdog", levels=frozenset("2345"), start=30, stop=70, provides=("sheepdog",)
+        ),
+    },
+    links={"libvirtd": 97, "sheepdog": 30},
+    starts={"libvirtd": frozenset("3"), "sheepdog": frozenset("23")},
+)
+QUERY = FactQuery(
+    names=("dbus", "no such"),
+    modules=("openvswitch", "absent"),
+    services=("libvirtd", "sheepdog", "absent"),
+    networks=("n", "absent"),
+    pools=("p", "absent"),
+    domains=("d d", "absent"),
+    disks=("a disk", "absent"),
+    files=("a file", "absent"),
+    texts=("a file", "absent"),
+)
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize(
+    ("programs", "files", "wanted"),
+    [(SYSTEMD, SYSTEMD_FILES, ON_SYSTEMD), (SYSV, SYSV_FILES, ON_SYSV)],
+    ids=["systemd", "sysv"],
+)
+def test_facts_of_a_host(
+    programs: dict[str, str], files: dict[str, str], wanted: Facts, shell: str, tmp_path: Path
+) -> None:
+    for name, text in (FILES | files).items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        path.chmod(0o755)  # init scripts are executable
+    found = on_host(tmp_path, PROGRAMS | programs, shell)
+    assert found.boot
+    # What is this machine's own: its boot, its /dev/kvm, and who listens on it.
+    assert replace(found, boot="", kvm_device=False, listeners=()) == wanted
+
+
+def on_host(root: Path, programs: dict[str, str], shell: str) -> Facts:
+    """Gather facts where ``root`` has the host's files, and nothing but ``programs`` is there."""
+    (root / "bin").mkdir()
+    for name, text in programs.items():
+        (root / "bin" / name).write_text(f"#!/bin/sh\n{text}\n")
+        (root / "bin" / name).chmod(0o755)
+    for name in ("cat", "sed", "cut", "ls", "grep", "awk", "sort", "timeout", "find", "sha256sum"):
+        (root / "bin" / name).symlink_to(str(shutil.which(name)))
+    script = gather.SCRIPT
+    for folder in ("/etc/", "/run/systemd/", "/sys/class/", "/sys/module/", "/lib/modules/",
+                   "/var/lib/"):  # fmt: skip
+        script = script.replace(folder, f"{root}{folder}")
+    done = subprocess.run(
+        [str(shutil.which(shell)), "-s", "--", "@@b", *gather.arguments(QUERY)],
+        input=script,
+        capture_output=True,
+        text=True,
+        cwd=root,
+        env={"PATH": f"{root}/bin", "LC_ALL": "C"},
+    )
+    assert done.returncode == 0
+    return gather.parse(gather.sections(done.stdout, "@@b"))
