@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from sheepvirt.model.hosts import Host
     from sheepvirt.ssh.client import Connection
 
-# The checkout's packages, targets and hosts, and none of the user's folders.
-SETTINGS = settings.from_environment({"HOME": "/nonexistent", "SHEEPVIRT_DIST": "/nonexistent"})
+# The checkout's packages, targets and hosts, and none of the user's folders. Below /dev/null
+# nothing can be made, not even by root.
+SETTINGS = settings.from_environment({"HOME": "/dev/null", "SHEEPVIRT_DIST": "/dev/null/dist"})
 
 
 def within(folder: Path, **changes: Path) -> Settings:

@@ -17,7 +17,8 @@ from sheepvirt.core.errors import SpecError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from sheepvirt.engine.container import Container, Result
+    from sheepvirt.core.processes import Result
+    from sheepvirt.engine.container import Container
 
 HEADER = "Name: %{NAME}\\nVersion: %{VERSION}\\nRelease: %{RELEASE}\\n"
 RELATION = "%{REQUIRENAME} %{REQUIREFLAGS:depflags} %{REQUIREVERSION}\\n"

@@ -32,8 +32,9 @@ from sheepvirt.sources import store
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from sheepvirt.core.processes import Result
     from sheepvirt.core.progress import Stage
-    from sheepvirt.engine.container import Container, Result
+    from sheepvirt.engine.container import Container
     from sheepvirt.run import Run
 
 KILLED = {-1, 128 + signal.SIGKILL, 128 + signal.SIGTERM}

@@ -11,13 +11,14 @@ import os
 import platform
 import re
 import shutil
-import subprocess
+import signal
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sheepvirt.core import processes
 from sheepvirt.core.errors import EngineError, SheepvirtError
 from sheepvirt.spec import by_intent
 from sheepvirt.spec.draft import split_lines
@@ -27,6 +28,7 @@ from sheepvirt.spec.switch import DISTRIBUTION
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from sheepvirt.core.processes import Result
     from sheepvirt.core.settings import Settings
     from sheepvirt.engine.engine import Engine
     from sheepvirt.model.builds import Evidence, Target
@@ -121,31 +123,25 @@ def _local(copy: bytes, target: Target) -> tuple[str, str]:
         path = Path(folder) / NAME
         path.write_bytes(copy)
 
-        def run(*argv: str) -> subprocess.CompletedProcess[bytes]:
+        def run(*argv: str) -> Result:
             env = {**os.environ, "LC_ALL": "C", "HOME": folder}
-            return subprocess.run(
-                [rpmspec, *argv],
-                capture_output=True,
-                stdin=subprocess.DEVNULL,
-                timeout=SECONDS,
-                cwd=folder,
-                env=env,
-            )
+            done = processes.run([rpmspec, *argv], env=env, cwd=folder, seconds=SECONDS)
+            if done.code == -signal.SIGKILL:
+                raise _Silent(f"rpmspec did not end within {SECONDS} s")
+            return done
 
         try:
-            by = _version(run("--version").stdout.decode(errors=BYTES))
+            by = _version(run("--version").stdout)
             asked = "".join(f"%{{?{name}:{name} }}" for name in sorted(DISTRIBUTION))
-            there = run("--eval", asked).stdout.decode(errors=BYTES).split()
+            there = run("--eval", asked).stdout.split()
             other = [f"--undefine={name}" for name in there if name not in target.macros]
             arch = [f"--target={target.arch}"] if platform.machine() != target.arch else []
             done = run("-P", *arch, *other, *_defines(target), str(path))
-        except subprocess.TimeoutExpired:
-            raise _Silent(f"rpmspec did not end within {SECONDS} s") from None
         except OSError as error:
             raise _Silent(f"rpmspec does not run: {error.strerror}") from None
-    if done.returncode:
-        raise _Silent(f"{by} cannot read it: {_error(done.stderr.decode(errors=BYTES))}")
-    return by, done.stdout.decode(errors=BYTES)
+    if done.code:
+        raise _Silent(f"{by} cannot read it: {_error(done.stderr)}")
+    return by, done.stdout
 
 
 def _in_builder(

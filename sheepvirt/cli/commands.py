@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 import os
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -22,7 +21,7 @@ from sheepvirt.builds import execute, preflight, repo
 from sheepvirt.bundle import importer, writer
 from sheepvirt.cli import report
 from sheepvirt.config import catalog, inventory
-from sheepvirt.core import paths, settings
+from sheepvirt.core import paths, processes, settings
 from sheepvirt.core.errors import PreflightError, SheepvirtError, VerifyError
 from sheepvirt.core.progress import Progress
 from sheepvirt.engine import machine
@@ -250,7 +249,7 @@ def _in_checkout(*argv: str) -> None:
         raise Exit("error: the tests are in the checkout alone; run this command there", code=2)
     print("  $", *argv, flush=True)
     program = Path(sys.executable).with_name(argv[0])
-    code = subprocess.run([str(program), *argv[1:]], cwd=paths.ROOT).returncode
+    code = processes.run_on_terminal([str(program), *argv[1:]], paths.ROOT)
     if code:
         raise Exit(code=code)
 

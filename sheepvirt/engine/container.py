@@ -4,27 +4,18 @@ from __future__ import annotations
 
 import io
 import tarfile
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import docker
 import docker.errors
 import requests.exceptions
 
 from sheepvirt.core.errors import EngineError
+from sheepvirt.core.processes import OnLine, Result
 
-OnLine = Callable[[str], None]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Result:
-    """The result of a command in a container: exit code and decoded output."""
-
-    code: int
-    stdout: str
-    stderr: str
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 
 class Lines:

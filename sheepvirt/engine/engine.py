@@ -19,8 +19,9 @@ import docker.types
 import requests.exceptions
 
 from sheepvirt.core.errors import EngineError
+from sheepvirt.core.processes import Result
 from sheepvirt.core.signals import terminate_as_exception
-from sheepvirt.engine.container import Container, Result
+from sheepvirt.engine.container import Container
 from sheepvirt.engine.image_store import LABEL, PATH, ImageStore
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from sheepvirt.engine.registry import refusal, repository_and_tag, takes_schema_
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from sheepvirt.engine.container import OnLine
+    from sheepvirt.core.processes import OnLine
 
 LABEL = "sheepvirt"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

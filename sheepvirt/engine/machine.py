@@ -10,11 +10,10 @@ import os
 import re
 import shutil
 import socket
-import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sheepvirt.core import files
+from sheepvirt.core import files, processes
 from sheepvirt.core.clock import SYSTEM, Clock
 from sheepvirt.core.errors import EngineUnavailableError
 from sheepvirt.core.waiting import wait_until
@@ -86,10 +85,8 @@ def _install(packages: list[str]) -> None:
     env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     install = ["apt-get", "install", "-y", "-q", "--no-install-recommends", *packages]
     for argv in (["apt-get", "update", "-q"], install):
-        done = subprocess.run(
-            argv, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True
-        )
-        if done.returncode:
+        done = processes.run(argv, env=env)
+        if done.code:
             tail = "\n".join((done.stdout + done.stderr).splitlines()[-5:])
             raise EngineUnavailableError(
                 f"`{' '.join(argv)}` failed:\n{tail}",
@@ -106,15 +103,7 @@ def _start(settings: Settings, clock: Clock) -> Path:
     """
     path = files.private_folder(settings.state) / "dockerd.log"
     with path.open("ab") as log:
-        subprocess.run(
-            ["setsid", "--fork", "dockerd"],
-            cwd="/",
-            env={**os.environ, "PATH": PATH},
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            check=True,
-        )
+        processes.run_leaving(["setsid", "--fork", "dockerd"], log, {**os.environ, "PATH": PATH})
     if not wait_until(engine_answers, bool, clock=clock, seconds=START_SECONDS, every=0.3):
         tail = "\n".join(path.read_text(errors="replace").splitlines()[-3:])
         raise EngineUnavailableError(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from sheepvirt.core.errors import EngineError
 
 if TYPE_CHECKING:
-    from sheepvirt.engine.container import Result
+    from sheepvirt.core.processes import Result
     from sheepvirt.engine.engine import Engine
     from sheepvirt.model.builds import Target
 

@@ -6,12 +6,11 @@ An imported or pulled base must be proven: see base_proof.py.
 from __future__ import annotations
 
 import os
-import subprocess
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sheepvirt.core import web
+from sheepvirt.core import processes, web
 from sheepvirt.core.errors import EngineError, RegistryError, SourceError, SourceHashError
 from sheepvirt.core.files import sha256
 from sheepvirt.engine import machine, registry
@@ -194,17 +193,9 @@ def _mmdebstrap(suite: str, tar: Path, stage: Stage) -> None:
     argv = ["mmdebstrap", "--variant=minbase", "--include=ca-certificates",
             f"--setup-hook={PLAIN_SUITE}", suite, str(tar)]  # fmt: skip
     env = {**os.environ, "LC_ALL": "C.UTF-8"}
-    with subprocess.Popen(
-        argv, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        text=True,
-    ) as process:  # fmt: skip
-        tail: list[str] = []
-        assert process.stdout is not None
-        for line in process.stdout:
-            stage.line(line)
-            tail = [*tail[-7:], line.rstrip()]
-    if process.returncode:
-        lines = "\n".join(tail)
+    done = processes.run(argv, env=env, on_line=stage.line, merged=True)
+    if done.code:
+        lines = "\n".join((done.stdout + done.stderr).splitlines()[-8:])
         raise EngineError(
             f"mmdebstrap could not make a {suite} base:\n{lines}",
             hint="check that a Debian mirror is reachable; if mmdebstrap is missing, run "

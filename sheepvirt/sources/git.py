@@ -6,21 +6,21 @@ terminal. A cached repository is always complete: it is made in a temporary fold
 
 from __future__ import annotations
 
-import contextlib
 import gzip
 import os
 import shutil
 import signal
-import subprocess
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sheepvirt.core import paths
+from sheepvirt.core import paths, processes
 from sheepvirt.core.errors import SourceError, SourceUnreachableError
 from sheepvirt.model.builds import TARBALL_SUFFIXES, Availability, GitSource
 
 if TYPE_CHECKING:
+    from sheepvirt.core.processes import Result
     from sheepvirt.core.progress import Stage
     from sheepvirt.core.settings import Settings
 
@@ -48,7 +48,7 @@ def availability(settings: Settings, git: GitSource) -> Availability:
     if _holds(repository, git.commit) and not _damage(repository):
         return Availability(True, "its source is in the cache")
     said = _git("ls-remote", "--quiet", git.url, "HEAD", seconds=ASK)
-    if said.returncode:
+    if said.code:
         return Availability(False, f"{git.url} does not answer ({_words(said)[0]})")
     return Availability(True, f"{git.url} answers")
 
@@ -93,11 +93,11 @@ def _fetch(git: GitSource, repository: Path) -> None:
         new = Path(scratch) / "new.git"
         _require(_init(new), f"git could not make a repository in {scratch}")
         said = _ask(git, new, "--depth=1", f"{git.commit}:{PINNED}")
-        if said.returncode and "unadvertised object" in said.stderr:
+        if said.code and "unadvertised object" in said.stderr:
             # An old server sends only commits that a ref names.
             said = _ask(git, new, "+refs/*:refs/*")
         missing = "not our ref" in said.stderr
-        if said.returncode and not missing:
+        if said.code and not missing:
             raise SourceUnreachableError(
                 f"git cannot fetch {git.url}:\n    " + "\n    ".join(_words(said)),
                 hint="repair the network, or point your git at a mirror: `git config --global "
@@ -154,8 +154,8 @@ def unpack(settings: Settings, commit: str, file: Path) -> None:
         shutil.copyfile(file, inside)
         (new / "shallow").write_text(f"{commit}\n", encoding="ascii")  # without its history
         said = _git("index-pack", str(inside), repository=new)
-        said = said if said.returncode else _git("update-ref", PINNED, commit, repository=new)
-        damage = "\n    ".join(_words(said)) if said.returncode else _damage(new)
+        said = said if said.code else _git("update-ref", PINNED, commit, repository=new)
+        damage = "\n    ".join(_words(said)) if said.code else _damage(new)
         if damage or not _holds(new, commit):
             raise SourceError(
                 f"the pack of commit {commit} is damaged:\n    {damage or 'it has no such commit'}",
@@ -172,17 +172,17 @@ def own_revision() -> str:
 def revision(folder: Path) -> str:
     """Return the commit id of the checkout ``folder``, with "+" if changed; "" if it is none."""
     head = _git("-C", str(folder), "rev-parse", "--verify", "HEAD")
-    if head.returncode:
+    if head.code:
         return ""
     changed = _git("-C", str(folder), "status", "--porcelain", "--untracked-files=no")
-    return head.stdout.strip() + ("+" if changed.stdout.strip() or changed.returncode else "")
+    return head.stdout.strip() + ("+" if changed.stdout.strip() or changed.code else "")
 
 
-def _init(repository: Path) -> subprocess.CompletedProcess[str]:
+def _init(repository: Path) -> Result:
     return _git("init", "--quiet", "--bare", "--template=", "--object-format=sha1", str(repository))
 
 
-def _ask(git: GitSource, repository: Path, *what: str) -> subprocess.CompletedProcess[str]:
+def _ask(git: GitSource, repository: Path, *what: str) -> Result:
     *options, refspec = what
     argv = ("-c", "gc.auto=0", "fetch", "--quiet", "--no-tags", *options, git.url, refspec)
     return _git(*argv, repository=repository, seconds=FETCH)
@@ -199,7 +199,7 @@ def _holds(repository: Path, commit: str) -> bool:
 def _damage(repository: Path) -> str:
     """Return the damage that git finds when it hashes every object again, or ""."""
     done = _git("fsck", "--no-dangling", "--no-progress", repository=repository, seconds=FETCH)
-    return "\n    ".join(_words(done)) if done.returncode else ""
+    return "\n    ".join(_words(done)) if done.code else ""
 
 
 def _compressed(tar: Path) -> Path:
@@ -213,46 +213,34 @@ def _compressed(tar: Path) -> Path:
     return path
 
 
-def _require(done: subprocess.CompletedProcess[str], what: str) -> None:
-    if done.returncode:
+def _require(done: Result, what: str) -> None:
+    if done.code:
         raise SourceError(f"{what}: {_words(done)[0]}", hint="is the cache writable and not full?")
 
 
-def _words(done: subprocess.CompletedProcess[str]) -> list[str]:
+def _words(done: Result) -> list[str]:
     lines = [line.strip().removeprefix("fatal: ") for line in done.stderr.splitlines()]
-    return [line for line in lines if line][:5] or [f"exit code {done.returncode}"]
+    return [line for line in lines if line][:5] or [f"exit code {done.code}"]
 
 
 def _git(
     *argv: str, repository: Path | None = None, seconds: float = FETCH, told: str = ""
-) -> subprocess.CompletedProcess[str]:
+) -> Result:
     """Run git on no other repository than ``repository``; kill it and its helpers on timeout.
 
-    ``told`` is its standard input.
+    ``told`` is its standard input. It has no terminal, so neither git nor its ssh asks anything.
     """
     where = ("--git-dir", str(repository)) if repository else ()
     env = {k: v for k, v in os.environ.items() if k not in ELSEWHERE}
-    try:
-        process = subprocess.Popen(
-            ["git", *where, *argv], cwd="/", env={**env, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"},
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-            errors="replace", start_new_session=True,  # no terminal for ssh to ask on, either
-        )  # fmt: skip
-    except FileNotFoundError:
-        return subprocess.CompletedProcess(argv, 127, "", "git is not installed")
-    with process:
-        try:
-            out, err = process.communicate(told, timeout=seconds)
-        except subprocess.TimeoutExpired:
-            _end(process)
-            return subprocess.CompletedProcess(argv, -1, "", f"no answer within {seconds:.0f} s")
-        except BaseException:  # git does not get Ctrl-C: it runs in another session
-            _end(process)
-            raise
-    return subprocess.CompletedProcess(argv, process.returncode, out, err)
-
-
-def _end(process: subprocess.Popen[str]) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
+    done = processes.run(
+        ["git", *where, *argv],
+        stdin=told.encode(),
+        env={**env, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"},
+        cwd="/",
+        seconds=seconds,
+    )
+    if done.code == -signal.SIGKILL:
+        return replace(done, stderr=f"no answer within {seconds:.0f} s")
+    if done.code == processes.ABSENT:
+        return replace(done, stderr="git is not installed")
+    return done

@@ -7,13 +7,10 @@ detached: a master that an ordinary command leaves behind could keep that comman
 from __future__ import annotations
 
 import shlex
-import subprocess
 import tempfile
-import threading
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Protocol
 
+from sheepvirt.core import processes
 from sheepvirt.core.clock import SYSTEM, Clock
 from sheepvirt.core.errors import (
     HostKeyChangedError,
@@ -25,12 +22,13 @@ from sheepvirt.core.waiting import wait_until
 from sheepvirt.ssh import hostkeys
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
+    from sheepvirt.core.processes import OnLine, Result
     from sheepvirt.core.settings import Settings
     from sheepvirt.model.hosts import Host
 
-OnLine = Callable[[str], None]
 SSH_FAILED = 255  # ssh(1): the exit code for an error of ssh itself
 # A part of ssh's message, what happened, and what to do.
 UNREACHABLE = (
@@ -52,15 +50,6 @@ UNREACHABLE = (
     ),
     ("No route to host", "cannot be reached", "check its address in the inventory"),
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Result:
-    """The result of a command on a host: exit code and decoded output."""
-
-    code: int
-    stdout: str
-    stderr: str
 
 
 class Runner(Protocol):
@@ -163,32 +152,22 @@ class Connection:
             "-",
             "--",
         ]
-        with subprocess.Popen(
-            [*pack, *files], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        ) as tar:  # fmt: skip
-            assert tar.stdout is not None
-            assert tar.stderr is not None
+        with processes.source([*pack, *files]) as tar:
             self.run(argv, stdin=tar.stdout, on_line=on_line)
-            said = tar.stderr.read().decode(errors="replace").strip()
-        if tar.returncode:
-            raise SshError(f"tar could not read {root} for {self.host.name}: {said}")
+        if tar.code:
+            raise SshError(f"tar could not read {root} for {self.host.name}: {tar.stderr}")
 
     def open(self) -> None:
         """Start the shared connection if there is none. Raises SshError and its kinds."""
         if self._alive():
             return
-        # The first ssh becomes the master and goes to the background, in another session. Its
-        # standard error is a file: a pipe would stay open in the master. ssh reports a missing
-        # common algorithm only at level INFO.
+        # The first ssh leaves the master running in the background. ssh reports a missing common
+        # algorithm only at level INFO.
         argv = self._ssh("-o", "LogLevel=INFO", self.host.name, "--", "true")
-        with tempfile.TemporaryFile() as errors:
-            code = subprocess.run(
-                argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors,
-                start_new_session=True,
-            ).returncode  # fmt: skip
-            errors.seek(0)
-            said = errors.read().decode(errors="replace")
+        with tempfile.TemporaryFile() as output:
+            code = processes.run_leaving(argv, output)
+            output.seek(0)
+            said = output.read().decode(errors="replace")
         if code:
             raise explain(self._settings, self.host, said)
 
@@ -212,10 +191,7 @@ class Connection:
         return self._control("check") == 0
 
     def _control(self, command: str) -> int:
-        return subprocess.run(
-            self._ssh("-O", command, self.host.name), stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        ).returncode  # fmt: skip
+        return processes.run(self._ssh("-O", command, self.host.name)).code
 
     def _ssh(self, *words: str) -> list[str]:
         return ["ssh", "-F", str(self._config), *words]
@@ -235,34 +211,8 @@ def connect(settings: Settings, host: Host, clock: Clock = SYSTEM) -> Connection
 
 
 def execute(argv: Sequence[str], stdin: IO[bytes] | None, on_line: OnLine | None) -> Result:
-    """Run a local command; ``on_line`` gets each line of standard output and standard error."""
-    with subprocess.Popen(
-        list(argv), stdin=stdin or subprocess.DEVNULL, stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    ) as process:  # fmt: skip
-        assert process.stdout is not None
-        assert process.stderr is not None
-        out, err = bytearray(), bytearray()
-        reader = threading.Thread(target=_drain, args=(process.stderr, err, on_line))
-        reader.start()
-        try:
-            _drain(process.stdout, out, on_line)
-        except BaseException:
-            process.terminate()  # else leaving this block would wait for the command
-            raise
-        reader.join()
-    return Result(
-        code=process.returncode,
-        stdout=out.decode(errors="replace"),
-        stderr=err.decode(errors="replace"),
-    )
-
-
-def _drain(stream: IO[bytes], sink: bytearray, on_line: OnLine | None) -> None:
-    for line in stream:
-        sink.extend(line)
-        if on_line is not None:
-            on_line(line.decode(errors="replace").rstrip("\n"))
+    """Run ssh here; ``on_line`` gets each line of standard output and standard error."""
+    return processes.run(argv, stdin=stdin or b"", on_line=on_line)
 
 
 def explain(settings: Settings, host: Host, said: str) -> SshError:

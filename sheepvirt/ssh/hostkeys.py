@@ -11,11 +11,10 @@ import re
 import shlex
 import shutil
 import stat
-import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sheepvirt.core import files
+from sheepvirt.core import files, processes
 from sheepvirt.core.errors import HostKeyUnknownError, HostUnreachableError, SshError
 
 if TYPE_CHECKING:
@@ -62,12 +61,10 @@ def ensure_key(settings: Settings, host: Host) -> Path:
         temporary = key.with_name(f"new-{os.getpid()}")
         for path in (temporary, temporary.with_suffix(".pub")):
             path.unlink(missing_ok=True)
-        done = subprocess.run(
-            ["ssh-keygen", "-q", "-t", *kind, "-N", "", "-C", f"sheepvirt-{host.name}",
-             "-f", str(temporary)],
-            stdin=subprocess.DEVNULL, capture_output=True, text=True,
-        )  # fmt: skip
-        if done.returncode:
+        comment = f"sheepvirt-{host.name}"
+        argv = ["ssh-keygen", "-q", "-t", *kind, "-N", "", "-C", comment, "-f", str(temporary)]
+        done = processes.run(argv)
+        if done.code:
             raise SshError(
                 f"ssh-keygen made no key for {host.name}: {done.stderr.strip()}",
                 hint="check that this machine's disk is not full",
@@ -189,10 +186,8 @@ def unknown(settings: Settings, host: Host) -> HostKeyUnknownError:
     known = folder(settings, host) / "known_hosts"
     number = port(settings, host)
     scan = ["ssh-keyscan", "-T", "5", "-p", str(number), host.address]
-    seen = subprocess.run(scan, stdin=subprocess.DEVNULL, capture_output=True, text=True).stdout
-    prints = subprocess.run(
-        ["ssh-keygen", "-l", "-f", "-"], input=seen, capture_output=True, text=True
-    ).stdout.strip()
+    seen = processes.run(scan).stdout
+    prints = processes.run(["ssh-keygen", "-l", "-f", "-"], stdin=seen.encode()).stdout.strip()
     if not seen.strip() or not prints:
         return HostKeyUnknownError(
             f"no host key of {host.name} is pinned, and nothing answers at "

@@ -5,15 +5,13 @@ from __future__ import annotations
 import os
 import re
 import signal
-import subprocess
 import sys
-import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
 from sheepvirt.bootstrap.steps import reboot as rebooting
-from sheepvirt.core import locks, paths
+from sheepvirt.core import locks, paths, processes
 from sheepvirt.core.errors import BootstrapError, VerifyError
 from sheepvirt.core.waiting import wait_until
 from sheepvirt.model.enums import CheckResult
@@ -220,32 +218,13 @@ def run_pytest(
     # sheepvirt's tests run this inside another pytest, whose options are not for this one.
     env = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
     env |= settings.environment()
-    tail: list[str] = []
-    with subprocess.Popen(
-        list(argv), cwd=paths.ROOT, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, text=True, errors="replace", start_new_session=True,
-    ) as process:  # fmt: skip
-        timer = threading.Timer(seconds, _end, [process])
-        timer.start()
-        try:
-            assert process.stdout is not None
-            for line in process.stdout:
-                stage.line(line)
-                tail = [*tail[-19:], line.rstrip()]
-            code = process.wait()
-            if code == -signal.SIGKILL:
-                tail.append(f"(it was killed: a pass may take {seconds:.0f} s)")
-        except BaseException:
-            _end(process)
-            raise
-        finally:
-            timer.cancel()
-    return Ended(code, "\n".join(tail))
-
-
-def _end(process: subprocess.Popen[str]) -> None:
-    if process.poll() is None:
-        os.killpg(process.pid, signal.SIGKILL)  # its own session: the group is the run and its ssh
+    done = processes.run(
+        argv, cwd=paths.ROOT, env=env, on_line=stage.line, seconds=seconds, merged=True
+    )
+    tail = done.stdout.splitlines()[-20:]
+    if done.code == -signal.SIGKILL:
+        tail.append(f"(it was killed: a pass may take {seconds:.0f} s)")
+    return Ended(done.code, "\n".join(tail))
 
 
 def judge(host: Host, junit: Path, ended: Ended) -> tuple[Check, ...]:

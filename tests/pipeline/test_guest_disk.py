@@ -27,8 +27,8 @@ from sheepvirt.images import recipes
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from sheepvirt.core.processes import Result
     from sheepvirt.model.hosts import Host
-    from sheepvirt.ssh.client import Result
 
 pytestmark = pytest.mark.engine
 GUEST = "uturoa"

@@ -16,6 +16,7 @@ from sheepvirt.bootstrap.facts.services import ServiceState
 from sheepvirt.bootstrap.facts.sheepdog import ClusterState
 from sheepvirt.bootstrap.steps import repository, units
 from sheepvirt.bootstrap.steps.base import DesiredState, Step, StepContext
+from sheepvirt.core.processes import OnLine, Result
 from sheepvirt.model.enums import Datapath, Init
 from sheepvirt.model.hosts import Dependencies
 from sheepvirt.ssh import client
@@ -98,14 +99,14 @@ class Planned:
         self.sent: list[bytes] = []
 
     def __call__(
-        self, argv: Sequence[str], stdin: IO[bytes] | None, on_line: client.OnLine | None
-    ) -> client.Result:
+        self, argv: Sequence[str], stdin: IO[bytes] | None, on_line: OnLine | None
+    ) -> Result:
         line = " ".join(shlex.split(argv[-1])[2:])  # without env LC_ALL=C
         assert self.plan, f"nobody planned: {line}"
         wanted, code, out = self.plan.pop(0)
         assert wanted in line
         self.sent.append(stdin.read() if stdin else b"")
-        return client.Result(code=code, stdout=out, stderr="")
+        return Result(code=code, stdout=out, stderr="")
 
 
 def context(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sheepvirt.config import catalog
-from sheepvirt.engine.container import Result
+from sheepvirt.core.processes import Result
 from sheepvirt.images import bases
 from sheepvirt.images.base_proof import Seen, judge
 from tests.here import SETTINGS

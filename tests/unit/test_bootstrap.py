@@ -13,6 +13,7 @@ from sheepvirt.bootstrap.facts.facts import Facts
 from sheepvirt.bootstrap.steps.base import DesiredState, Step, StepContext
 from sheepvirt.core import locks
 from sheepvirt.core.errors import BootstrapError, ConfigError, RemoteCommandError
+from sheepvirt.core.processes import OnLine, Result
 from sheepvirt.model.enums import Init
 from sheepvirt.model.hosts import Change
 from sheepvirt.run import Run
@@ -27,9 +28,7 @@ def refuse(*args: Any, **_kwargs: Any) -> Any:
     raise AssertionError(f"nobody planned {args}")
 
 
-def never(
-    argv: Sequence[str], stdin: IO[bytes] | None, on_line: client.OnLine | None
-) -> client.Result:
+def never(argv: Sequence[str], stdin: IO[bytes] | None, on_line: OnLine | None) -> Result:
     raise AssertionError(f"nobody planned {argv}")
 
 

@@ -8,11 +8,13 @@ import pytest
 
 from sheepvirt.builds import expansion
 from sheepvirt.core.errors import SpecError
-from sheepvirt.engine.container import Container, Result
+from sheepvirt.core.processes import Result
 from sheepvirt.spec.lines import by_section
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from sheepvirt.engine.container import Container
 
 DEFINES = ["--define", "rhel 6"]
 SOURCE = "Name: a\nVersion: 1\nRelease: 2.el6\nBuildRequires: sheepdog  \n"

@@ -1,12 +1,13 @@
 """Setting this machine up: what is done, and what is said where it cannot be done."""
 
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from sheepvirt.core import processes
 from sheepvirt.core.errors import EngineUnavailableError
+from sheepvirt.core.processes import Result
 from sheepvirt.core.progress import quiet
 from sheepvirt.engine import machine
 from tests.here import SETTINGS
@@ -19,7 +20,7 @@ def refuse(*_args: Any, **_kwargs: Any) -> None:
 def test_nothing_is_done_where_all_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "engine_answers", lambda: True)
     monkeypatch.setattr(machine, "missing_packages", list)
-    monkeypatch.setattr(subprocess, "run", refuse)
+    monkeypatch.setattr(processes, "run", refuse)
     machine.ensure(SETTINGS, quiet())
 
 
@@ -28,7 +29,7 @@ def test_a_plain_user_is_told_the_two_commands(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(machine, "missing_packages", lambda: ["docker.io"])
     monkeypatch.setattr("os.geteuid", lambda: 1000)
     monkeypatch.setattr("getpass.getuser", lambda: "taro")
-    monkeypatch.setattr(subprocess, "run", refuse)
+    monkeypatch.setattr(processes, "run", refuse)
     with pytest.raises(EngineUnavailableError) as caught:
         machine.ensure(SETTINGS, quiet())
     assert "`make engine`" in caught.value.hint
@@ -37,13 +38,13 @@ def test_a_plain_user_is_told_the_two_commands(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_failed_installation_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(argv: list[str], **_kwargs: Any) -> subprocess.CompletedProcess[str]:
-        return subprocess.CompletedProcess(argv, 100, "", "E: no mirror\n")
+    def fail(_argv: list[str], **_options: Any) -> Result:
+        return Result(code=100, stderr="E: no mirror\n")
 
     monkeypatch.setattr(machine, "engine_answers", lambda: False)
     monkeypatch.setattr(machine, "missing_packages", lambda: ["docker.io"])
     monkeypatch.setattr("os.geteuid", lambda: 0)
-    monkeypatch.setattr(subprocess, "run", fail)
+    monkeypatch.setattr(processes, "run", fail)
     with pytest.raises(EngineUnavailableError, match="apt-get update -q") as caught:
         machine.ensure(SETTINGS, quiet())
     assert "E: no mirror" in caught.value.message

@@ -15,10 +15,10 @@ from sheepvirt.bootstrap.steps import undo
 from sheepvirt.cli import report
 from sheepvirt.config import catalog
 from sheepvirt.core.errors import ConfigError, VerifyError
+from sheepvirt.core.processes import Result
 from sheepvirt.core.progress import Progress
 from sheepvirt.model.enums import CheckResult
 from sheepvirt.model.hosts import Change, Check, Dependencies, Host
-from sheepvirt.ssh import client
 from sheepvirt.verify import verification
 from sheepvirt.verify.controls import claim_controls, control_runner, gate_controls, host_controls
 from sheepvirt.verify.model import Command, Control, Outcome
@@ -80,10 +80,10 @@ class Stage:
         monkeypatch.setattr(host_controls, "on_host", lambda _ground: self.table)
         monkeypatch.setattr(host_controls, "UNTRIED", dict.fromkeys(CHECKS, "a test's excuse"))
 
-    def run(self, argv: Sequence[str], **_options: Any) -> client.Result:
+    def run(self, argv: Sequence[str], **_options: Any) -> Result:
         if argv[0] not in {"virsh", "sh"}:  # what controls are made from
             self.log.append(" ".join(argv))
-        return client.Result(code=0, stdout="<x/>", stderr="")
+        return Result(code=0, stdout="<x/>", stderr="")
 
     def write(self, path: str, content: bytes) -> None:
         self.log.append(f"write {path}: {content.decode().strip()}")

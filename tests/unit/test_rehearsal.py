@@ -11,9 +11,9 @@ from rich.console import Console
 
 from sheepvirt.bootstrap import rehearsal
 from sheepvirt.core.errors import EngineError
+from sheepvirt.core.processes import Result
 from sheepvirt.core.progress import Progress
 from sheepvirt.core.settings import Settings
-from sheepvirt.engine.container import Result
 from sheepvirt.images import recipes
 from sheepvirt.model.enums import Init
 from sheepvirt.model.hosts import Host

@@ -14,7 +14,7 @@ from sheepvirt.builds import spec_proof
 from sheepvirt.cli import spec
 from sheepvirt.config import catalog
 from sheepvirt.core.errors import EngineUnavailableError
-from sheepvirt.engine.container import Result
+from sheepvirt.core.processes import Result
 from sheepvirt.spec import by_intent
 from sheepvirt.spec.lines import build_section, by_section
 from tests.here import SETTINGS

@@ -6,13 +6,14 @@ import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import factories
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sheepvirt.core import processes
 from sheepvirt.core.errors import (
     HostKeyChangedError,
     HostKeyUnknownError,
@@ -20,6 +21,7 @@ from sheepvirt.core.errors import (
     RemoteCommandError,
     SshError,
 )
+from sheepvirt.core.processes import OnLine, Result
 from sheepvirt.core.settings import Settings
 from sheepvirt.model.hosts import Host
 from sheepvirt.ssh import client, hostkeys
@@ -40,13 +42,13 @@ def settings(settings: Settings, tmp_path: Path) -> Settings:
 class Recorder:
     """In ssh's place: keeps what it was asked, answers what it was told to."""
 
-    def __init__(self, *answers: client.Result) -> None:
+    def __init__(self, *answers: Result) -> None:
         self.answers = list(answers)
         self.asked: list[tuple[list[str], bytes]] = []
 
     def __call__(
-        self, argv: Sequence[str], stdin: IO[bytes] | None, on_line: client.OnLine | None
-    ) -> client.Result:
+        self, argv: Sequence[str], stdin: IO[bytes] | None, on_line: OnLine | None
+    ) -> Result:
         assert self.answers, f"nobody planned {argv}"
         self.asked.append((list(argv), stdin.read() if stdin else b""))
         return self.answers.pop(0)
@@ -58,7 +60,7 @@ Connect = Callable[..., tuple[client.Connection, Recorder]]
 @pytest.fixture
 def connect(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Connect:
     def make(
-        *answers: client.Result, host: Host = TAHITI, alive: Sequence[bool] = ()
+        *answers: Result, host: Host = TAHITI, alive: Sequence[bool] = ()
     ) -> tuple[client.Connection, Recorder]:
         left = list(alive)
         recorder = Recorder(*answers)
@@ -83,7 +85,7 @@ def test_a_real_shell_sees_the_same_words(word: str) -> None:
 
 def test_commands_run_in_c_and_as_root(connect: Connect) -> None:
     connection, recorder = connect(
-        client.Result(code=0, stdout="", stderr=""), client.Result(code=0, stdout="", stderr="")
+        Result(code=0, stdout="", stderr=""), Result(code=0, stdout="", stderr="")
     )
     connection.run(["virsh", "desc", "a b"])
     assert recorder.asked[0][0][-1] == "env LC_ALL=C virsh desc 'a b'"
@@ -96,25 +98,25 @@ def test_commands_run_in_c_and_as_root(connect: Connect) -> None:
         bridge="br0",
         network="br0",
     )
-    connection, recorder = connect(client.Result(code=0, stdout="", stderr=""), host=user)
+    connection, recorder = connect(Result(code=0, stdout="", stderr=""), host=user)
     connection.run(["id"])
     assert recorder.asked[0][0][-1] == "sudo -n env LC_ALL=C id"
 
 
 def test_a_failed_command_quotes_its_last_lines(connect: Connect) -> None:
-    connection, _ = connect(client.Result(code=1, stdout="one\n", stderr="no such package\n"))
+    connection, _ = connect(Result(code=1, stdout="one\n", stderr="no such package\n"))
     with pytest.raises(RemoteCommandError, match="no such package") as caught:
         connection.run(["dnf", "install", "it's"])
     assert "on tahiti with exit code 1" in caught.value.message
 
 
 def test_255_is_the_commands_own_while_the_connection_lives(connect: Connect) -> None:
-    connection, _ = connect(client.Result(code=255, stdout="", stderr="mine"))
+    connection, _ = connect(Result(code=255, stdout="", stderr="mine"))
     assert connection.run(["false"], check=False).code == 255
 
 
 def test_255_of_a_lost_connection_is_an_ssh_error(connect: Connect) -> None:
-    lost = client.Result(
+    lost = Result(
         code=255,
         stdout="",
         stderr="mux_client_request_session: read from master failed: Broken pipe",
@@ -125,7 +127,7 @@ def test_255_of_a_lost_connection_is_an_ssh_error(connect: Connect) -> None:
 
 
 def test_files_are_written_under_another_name_and_renamed(connect: Connect) -> None:
-    connection, recorder = connect(client.Result(code=0, stdout="", stderr=""))
+    connection, recorder = connect(Result(code=0, stdout="", stderr=""))
     connection.write("/etc/a b.repo", b"x", mode=0o600)
     argv, sent = recorder.asked[0]
     assert sent == b"x"
@@ -137,13 +139,13 @@ def test_a_file_is_sent_as_a_tar_that_keeps_holes(connect: Connect, tmp_path: Pa
     image = tmp_path / "disk.img"
     with image.open("wb") as handle:
         handle.truncate(50_000_000)
-    connection, recorder = connect(client.Result(code=0, stdout="", stderr=""))
+    connection, recorder = connect(Result(code=0, stdout="", stderr=""))
     connection.put(image, "/var/disk.img")
     assert len(recorder.asked[0][1]) < 100_000
 
 
 def test_an_unreadable_file_is_an_error(connect: Connect, tmp_path: Path) -> None:
-    connection, _ = connect(client.Result(code=0, stdout="", stderr=""))
+    connection, _ = connect(Result(code=0, stdout="", stderr=""))
     with pytest.raises(SshError, match="tar could not read"):
         connection.put_tree(tmp_path, ["absent"], "/var/repo")
 
@@ -178,13 +180,13 @@ def test_a_first_contact_is_refused_with_the_command_that_pins(
     hostkeys.ensure_key(settings, TAHITI)
     public = hostkeys.public_key(settings, TAHITI)
 
-    def scan(argv: list[str], **options: object) -> subprocess.CompletedProcess[str]:
+    def scan(argv: list[str], **options: Any) -> Result:
         if argv[0] == "ssh-keyscan":
-            return subprocess.CompletedProcess(argv, 0, f"[192.0.2.7]:2222 {public}\n", "")
-        return real(argv, **options)  # type: ignore[call-overload, no-any-return]
+            return Result(code=0, stdout=f"[192.0.2.7]:2222 {public}\n")
+        return real(argv, **options)
 
-    real = subprocess.run
-    monkeypatch.setattr(subprocess, "run", scan)
+    real = processes.run
+    monkeypatch.setattr(processes, "run", scan)
     with pytest.raises(HostKeyUnknownError, match="SHA256:") as caught:
         client.write_config(settings, TAHITI)
     assert "ssh-keyscan -T 5 -p 2222 192.0.2.7 >>" in caught.value.hint
@@ -260,7 +262,7 @@ def test_an_old_sshd_is_named_with_the_key_that_lets_it_in(settings: Settings) -
 
 def test_a_sudo_that_wants_a_terminal_is_explained(connect: Connect) -> None:
     connection, _ = connect(
-        client.Result(code=1, stdout="", stderr="sudo: sorry, you must have a tty to run sudo\n")
+        Result(code=1, stdout="", stderr="sudo: sorry, you must have a tty to run sudo\n")
     )
     with pytest.raises(RemoteCommandError, match="without a terminal") as caught:
         connection.run(["true"])

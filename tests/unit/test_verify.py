@@ -13,6 +13,7 @@ from sheepvirt.cli import report as display
 from sheepvirt.cli import report as report_
 from sheepvirt.core import paths
 from sheepvirt.core.errors import VerifyError
+from sheepvirt.core.processes import Result
 from sheepvirt.core.progress import Progress, Stage, quiet
 from sheepvirt.core.settings import from_environment
 from sheepvirt.model.enums import CheckResult
@@ -276,9 +277,9 @@ class Destroyer:
         self.code = code
         self.seen: list[Sequence[str]] = []
 
-    def run(self, argv: Sequence[str], *, check: bool) -> client.Result:
+    def run(self, argv: Sequence[str], *, check: bool) -> Result:
         self.seen.append(argv)
-        return client.Result(code=self.code, stdout="", stderr="error: it hangs\n")
+        return Result(code=self.code, stdout="", stderr="error: it hangs\n")
 
 
 def test_guests_are_destroyed_and_not_shut_down() -> None:
@@ -295,9 +296,9 @@ class Virsh:
     def __init__(self, states: list[str]) -> None:
         self.states = states
 
-    def run(self, argv: Sequence[str], *, check: bool) -> client.Result:
+    def run(self, argv: Sequence[str], *, check: bool) -> Result:
         assert argv[-2:] == ["--domain", "papeete"]
-        return client.Result(code=0, stdout=self.states.pop(0) + "\n\n", stderr="")
+        return Result(code=0, stdout=self.states.pop(0) + "\n\n", stderr="")
 
 
 def test_guests_are_waited_for() -> None:

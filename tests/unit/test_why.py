@@ -13,9 +13,9 @@ from sheepvirt.builds import repo
 from sheepvirt.config import inventory
 from sheepvirt.core.errors import UnknownNameError
 from sheepvirt.core.files import sha256
+from sheepvirt.core.processes import Result
 from sheepvirt.model.enums import Gate
 from sheepvirt.model.inputs import BuildInputs, SourceInput
-from sheepvirt.ssh import client
 from sheepvirt.verify import trace
 from tests.here import SETTINGS, run_in
 
@@ -41,8 +41,8 @@ class Machine:
         self.host = HOST
         self.answers = {"rpm": installed, "sh": running}
 
-    def run(self, argv: Sequence[str], *, stdin: bytes = b"") -> client.Result:
-        return client.Result(code=0, stdout=self.answers.pop(argv[0]), stderr="")
+    def run(self, argv: Sequence[str], *, stdin: bytes = b"") -> Result:
+        return Result(code=0, stdout=self.answers.pop(argv[0]), stderr="")
 
 
 def record(package: str, folder: Path, **more: Any) -> BuildRecord:

@@ -13,11 +13,12 @@ if TYPE_CHECKING:
     from sheepvirt.bootstrap.facts.facts import Facts
     from sheepvirt.bootstrap.host_files import HostFiles
     from sheepvirt.bootstrap.schemas import Schemas
+    from sheepvirt.core.processes import Result
     from sheepvirt.core.progress import Progress, Stage
     from sheepvirt.model.builds import BuildRecord, PublishedRpm
     from sheepvirt.model.hosts import Change, Dependencies, Guest, Host
     from sheepvirt.run import Run
-    from sheepvirt.ssh.client import Connection, Result
+    from sheepvirt.ssh.client import Connection
 
 STATE = "/var/lib/sheepvirt"  # sheepvirt's state on a host
 DISKS = "/var/lib/libvirt/images"

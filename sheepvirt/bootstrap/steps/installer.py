@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sheepvirt.bootstrap.facts.facts import Facts
-    from sheepvirt.ssh.client import Result
+    from sheepvirt.core.processes import Result
 
 YUM = "yum"
 TROUBLE = re.compile(

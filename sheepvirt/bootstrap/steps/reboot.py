@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sheepvirt.bootstrap.facts.facts import Facts
-    from sheepvirt.ssh.client import Connection, OnLine
+    from sheepvirt.core.processes import OnLine
+    from sheepvirt.ssh.client import Connection
 
 NAME = "reboot"
 # Exists until the machine goes down (/var/run is empty after every boot; el6 has no /run).

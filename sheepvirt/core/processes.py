@@ -1,0 +1,163 @@
+"""Run programs on this machine. Nothing else starts a process."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import IO, TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+OnLine = Callable[[str], None]
+ABSENT = 127  # the exit code that a shell gives for a program that does not exist
+END_SECONDS = 5.0  # for a program to end after SIGTERM
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """The result of a command, here, on a host or in a container: exit code and decoded output.
+
+    A negative code is the number of the signal that ended the command.
+    """
+
+    code: int
+    stdout: str = ""
+    stderr: str = ""
+
+
+def run(
+    argv: Sequence[str],
+    *,
+    stdin: bytes | IO[bytes] = b"",
+    on_line: OnLine | None = None,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | str | None = None,
+    seconds: float | None = None,
+    merged: bool = False,
+) -> Result:
+    """Run a program to its end; ``on_line`` gets each line of its output immediately.
+
+    ``env`` replaces this process's environment. ``merged`` puts standard error into standard
+    output, in order. After ``seconds`` the program is killed with its children (SIGKILL). It is in
+    a session of its own, so it never asks on the terminal; if this call is interrupted, it is
+    ended. A program that does not exist gives the code 127.
+    """
+    with tempfile.TemporaryFile() as given:
+        if isinstance(stdin, bytes):
+            given.write(stdin)
+            given.seek(0)
+            stdin = given
+        try:
+            process = subprocess.Popen(
+                list(argv), stdin=stdin, stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT if merged else subprocess.PIPE,
+                env=env, cwd=cwd, start_new_session=True,
+            )  # fmt: skip
+        except FileNotFoundError as error:
+            return Result(code=ABSENT, stderr=f"{error.filename}: {error.strerror}")
+        with process:
+            return _finish(process, on_line, seconds)
+
+
+def _finish(
+    process: subprocess.Popen[bytes], on_line: OnLine | None, seconds: float | None
+) -> Result:
+    out, err = bytearray(), bytearray()
+    timer = threading.Timer(seconds or 0.0, _kill, [process])
+    readers = []
+    if process.stderr is not None:
+        readers.append(threading.Thread(target=_drain, args=(process.stderr, err, on_line)))
+    try:
+        if seconds is not None:
+            timer.start()
+        for reader in readers:
+            reader.start()
+        assert process.stdout is not None
+        _drain(process.stdout, out, on_line)
+        for reader in readers:
+            reader.join()
+        code = process.wait()
+    except BaseException:
+        _end(process)  # else leaving the caller's block would wait for it
+        raise
+    finally:
+        timer.cancel()
+    return Result(
+        code=code,
+        stdout=out.decode(errors="replace"),
+        stderr=err.decode(errors="replace"),
+    )
+
+
+def _drain(stream: IO[bytes], sink: bytearray, on_line: OnLine | None) -> None:
+    for line in stream:
+        sink.extend(line)
+        if on_line is not None:
+            on_line(line.decode(errors="replace").rstrip("\n"))
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    _signal(process, signal.SIGTERM)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(END_SECONDS)
+    _kill(process)
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    _signal(process, signal.SIGKILL)
+
+
+def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    # Its session is the group: the program and all that it has started.
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, number)
+
+
+def run_leaving(
+    argv: Sequence[str], output: IO[bytes], env: Mapping[str, str] | None = None
+) -> int:
+    """Run a program that leaves another one running, such as a daemon; return its exit code.
+
+    Its output goes to the open file ``output``: a pipe would stay open as long as what it leaves.
+    """
+    return subprocess.run(
+        list(argv), stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=env, cwd="/",
+        start_new_session=True,
+    ).returncode  # fmt: skip
+
+
+def run_on_terminal(argv: Sequence[str], cwd: Path) -> int:
+    """Run a program on this process's own terminal, or pipes; return its exit code."""
+    return subprocess.run(list(argv), cwd=cwd).returncode
+
+
+@dataclass
+class Source:
+    """A program whose standard output another one reads."""
+
+    stdout: IO[bytes]
+    code: int = 0  # once the block of ``source`` has ended
+    stderr: str = field(default="")
+
+
+@contextmanager
+def source(argv: Sequence[str]) -> Iterator[Source]:
+    """Yield a running program, to give its ``stdout`` to ``run``; wait for it at the end."""
+    with subprocess.Popen(
+        list(argv), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        made = Source(process.stdout)
+        yield made
+        process.stdout.close()  # a reader that stopped early ends it by SIGPIPE
+        made.stderr = process.stderr.read().decode(errors="replace").strip()
+    made.code = process.returncode
