@@ -120,13 +120,7 @@ class ImageStore:
             raise EngineError(
                 f"the engine could not import {path}: {words}", hint=refusal(words).fix
             ) from error
-        ident = self.image_id(tag)
-        if ident is None:
-            raise EngineError(
-                f"the engine refused {path} as an image",
-                hint="check that the engine's disk is not full",
-            )
-        return ident
+        return self._existing(tag, f"the engine refused {path} as an image")
 
     def manifest(self, name: str) -> str:
         """Return the registry's digest of ``name`` without a pull.
@@ -180,12 +174,13 @@ class ImageStore:
                 raise EngineError(
                     f"image {tag} did not build:\n{lines}", hint="fix the step that failed"
                 )
+        return self._existing(tag, f"image {tag} does not exist after its build")
+
+    def _existing(self, tag: str, otherwise: str) -> str:
+        """Return the id of image ``tag``. Raises EngineError ``otherwise``."""
         ident = self.image_id(tag)
         if ident is None:
-            raise EngineError(
-                f"image {tag} does not exist after its build",
-                hint="check that the engine's disk is not full",
-            )
+            raise EngineError(otherwise, hint="check that the engine's disk is not full")
         return ident
 
     def adopt(self, image: str, tag: str, labels: Mapping[str, str]) -> None:

@@ -59,30 +59,18 @@ def prove(
         commands = [line.strip() for line in sections.get("install", ()) if "install " in line]
         seen = next((c for c in commands if c.endswith(path) and f"/{added.file} " in c), "")
         claim = f"%install puts {added.file} at {path}"
-        found.append(
-            Evidence(
-                gate=Gate.SPEC,
-                package=package,
-                feature="adjust",
-                claim=claim,
-                observed=seen or "it does not",
-                ok=bool(seen),
-            )
-        )
+        found.append(_evidence(package, claim, seen))
         listed = [line.strip() for line in sections.get("files", ()) if line.split()[-1:] == [path]]
         claim = f"%files lists {path}"
-        seen = "; ".join(listed)
-        found.append(
-            Evidence(
-                gate=Gate.SPEC,
-                package=package,
-                feature="adjust",
-                claim=claim,
-                observed=seen or "it does not",
-                ok=bool(seen),
-            )
-        )
+        found.append(_evidence(package, claim, "; ".join(listed)))
     return found
+
+
+def _evidence(package: str, claim: str, seen: str) -> Evidence:
+    return Evidence(
+        gate=Gate.SPEC, package=package, feature="adjust", claim=claim,
+        observed=seen or "it does not", ok=bool(seen),
+    )  # fmt: skip
 
 
 def _command(added: AddedFile, source: str) -> str:

@@ -1,4 +1,6 @@
-"""Compare libvirt definitions. What libvirt adds by itself does not count as a difference.
+"""Compare libvirt definitions, and keep their objects up.
+
+What libvirt adds by itself does not count as a difference.
 
 Sources: https://libvirt.org/formatdomain.html, https://libvirt.org/formatnetwork.html, and the
 output of libvirt 7.0.0 for ``host/templates/``.
@@ -7,10 +9,15 @@ output of libvirt 7.0.0 for ``host/templates/``.
 from __future__ import annotations
 
 import difflib
+from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
 from sheepvirt.bootstrap import virsh
+from sheepvirt.model.hosts import Change
+
+if TYPE_CHECKING:
+    from sheepvirt.bootstrap.facts.libvirt import Definition
 
 # Elements that libvirt adds (parent/tag), also to a running domain.
 ADDED = {
@@ -56,6 +63,21 @@ def difference(actual: str, wanted: str, *, live: bool = False) -> str:
         "on the host", "wanted", lineterm="", n=2,
     )  # fmt: skip
     return "\n".join(lines)
+
+
+def lifecycle(
+    step: str, name: str, state: Definition | None, *, redefined: bool = False
+) -> list[Change]:
+    """Return what makes an object of libvirt persistent, started and autostarted.
+
+    ``redefined``: it is defined anyway, which makes it persistent.
+    """
+    verbs = (
+        ("made persistent", state is not None and not state.persistent and not redefined),
+        ("started", state is None or not state.active),
+        ("autostarted", state is None or not state.autostart),
+    )
+    return [Change(step=step, what=f"{name} {verb}") for verb, needed in verbs if needed]
 
 
 def identity(actual: str) -> dict[str, str]:

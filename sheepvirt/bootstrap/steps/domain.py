@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 from sheepvirt.bootstrap.facts.sheepdog import ADDRESS, PORT
 from sheepvirt.bootstrap.steps import kvm
 from sheepvirt.bootstrap.steps.base import STATE, DesiredState, Step, StepContext, disk_path
-from sheepvirt.bootstrap.steps.definition import difference, identity
+from sheepvirt.bootstrap.steps.definition import difference, identity, lifecycle
 from sheepvirt.bootstrap.steps.power import stop
 from sheepvirt.model.hosts import Change, Guest
 
@@ -64,16 +64,11 @@ def check(wanted: DesiredState, facts: Facts, _earlier: Sequence[Change]) -> lis
             known = kvm.verdict(facts)
             why = f" as {known.type}: {known.why}" if known else ""
             changes.append(Change(step=NAME, what=f"{guest.name} defined{why}", diff=diff))
-        elif state and not state.persistent:
-            changes.append(Change(step=NAME, what=f"{guest.name} made persistent"))
         if stale:
             changes.append(
                 Change(step=NAME, what=f"{guest.name} restarted: it runs from another definition")
             )
-        if state is None or not state.active:
-            changes.append(Change(step=NAME, what=f"{guest.name} started"))
-        if state is None or not state.autostart:
-            changes.append(Change(step=NAME, what=f"{guest.name} autostarted"))
+        changes += lifecycle(NAME, guest.name, state, redefined=bool(diff))
     return changes
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sheepvirt.bootstrap.steps.base import STATE, DesiredState, Step, StepContext
-from sheepvirt.bootstrap.steps.definition import difference, identity
+from sheepvirt.bootstrap.steps.definition import difference, identity, lifecycle
 from sheepvirt.model.hosts import Change
 
 if TYPE_CHECKING:
@@ -40,15 +40,8 @@ def check(wanted: DesiredState, facts: Facts, _earlier: Sequence[Change]) -> lis
         changes.append(Change(step=NAME, what=f"{name} defined{again}", diff=diff))
     if DEFAULT not in facts.networks:
         changes.append(Change(step=NAME, what=f"{DEFAULT} defined as libvirt ships it"))
-    for network in (DEFAULT, name):
-        now = facts.networks.get(network)
-        if now is not None and not now.persistent:
-            changes.append(Change(step=NAME, what=f"{network} made persistent"))
-        if now is None or not now.active:
-            changes.append(Change(step=NAME, what=f"{network} started"))
-        if now is None or not now.autostart:
-            changes.append(Change(step=NAME, what=f"{network} autostarted"))
-    return changes
+    changes += lifecycle(NAME, DEFAULT, facts.networks.get(DEFAULT))
+    return changes + lifecycle(NAME, name, state, redefined=bool(diff))
 
 
 def apply(wanted: DesiredState, facts: Facts, context: StepContext) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from sheepvirt.bootstrap.facts.sheepdog import ADDRESS, PORT
 from sheepvirt.bootstrap.steps.base import STATE, DesiredState, Step, StepContext
-from sheepvirt.bootstrap.steps.definition import difference, identity
+from sheepvirt.bootstrap.steps.definition import difference, identity, lifecycle
 from sheepvirt.model.hosts import Change
 
 if TYPE_CHECKING:
@@ -39,13 +39,7 @@ def check(wanted: DesiredState, facts: Facts, _earlier: Sequence[Change]) -> lis
     if diff:
         again = ", and restarted" if state and state.active else ""
         changes.append(Change(step=NAME, what=f"{name} defined{again}", diff=diff))
-    elif state and not state.persistent:
-        changes.append(Change(step=NAME, what=f"{name} made persistent"))
-    if state is None or not state.active:
-        changes.append(Change(step=NAME, what=f"{name} started"))
-    if state is None or not state.autostart:
-        changes.append(Change(step=NAME, what=f"{name} autostarted"))
-    return changes
+    return changes + lifecycle(NAME, name, state, redefined=bool(diff))
 
 
 def apply(wanted: DesiredState, facts: Facts, context: StepContext) -> None:
