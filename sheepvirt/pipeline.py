@@ -90,11 +90,11 @@ def everything(run: Run, host_name: str, display: Display, from_bundle: Path | N
     host = inventory.load_host(run.settings, host_name)
     target, _ = choose_target(run, host.target)
     try:
-        words, shelf = [], None
+        selectors, bundle_sources = [], None
         if from_bundle:
-            offline = importer.use(run, from_bundle, target.name)
-            words, shelf = list(offline.words), offline.shelf
-        records = execute.build_rpms(run, target, words, shelf=shelf)
+            imported = importer.use(run, from_bundle, target.name)
+            selectors, bundle_sources = list(imported.selectors), imported.bundle_sources
+        records = execute.build_rpms(run, target, selectors, bundle_sources=bundle_sources)
         changes = runner.bootstrap(run, host, plan=False)
         outcome = verification.verify(run, host, reboot=True, display=display)
     finally:

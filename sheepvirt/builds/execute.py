@@ -16,11 +16,11 @@ from sheepvirt.images import recipes
 from sheepvirt.model.builds import (
     BuildPlan,
     BuildRecord,
+    BundleSources,
     Choice,
     Package,
     PlannedBuild,
     Request,
-    Shelf,
     Target,
 )
 from sheepvirt.model.enums import Provider
@@ -39,27 +39,29 @@ if TYPE_CHECKING:
 def make_plan(
     settings: Settings,
     target: Target,
-    words: Sequence[str],
+    selectors: Sequence[str],
     image: str,
     published: Mapping[str, BuildRecord],
     *,
     files: Sequence[str] = (),
-    shelf: Shelf | None = None,
+    bundle_sources: BundleSources | None = None,
     named: Collection[str] = (),
 ) -> BuildPlan:
-    """Plan a run for the selectors ``words`` (see ``plan.request``; no name: every package).
+    """Plan a run for ``selectors`` (see ``plan.request``; no name: every package).
 
     ``files`` are sources from ``--source`` (see ``local.parse``). ``named`` are the packages of the
     published repo, intact or not: they show which provider an earlier run chose. Reads package
     folders and intents. In a first run, checks whether the source of a package with a stand-in is
-    available (in the bundle ``shelf``, if there is one). Changes nothing. Raises UnknownNameError,
+    available (in the bundle, if there is one). Changes nothing. Raises UnknownNameError,
     ConfigError, SourceUnreachableError.
     """
-    asked, packages = _asked(settings, words, target)
+    asked, packages = _asked(settings, selectors, target)
     by_hand = local.parse(files, packages)
     for name, path in by_hand.items():
         packages[name] = local.use(packages[name], path, sha256(path))
-    choices, wanted = _choices(settings, packages, asked, target, shelf=shelf, named=named)
+    choices, wanted = _choices(
+        settings, packages, asked, target, bundle_sources=bundle_sources, named=named
+    )
     makers = {c.package: c.maker for c in choices}
     keys: dict[str, str] = {}
     builds: list[PlannedBuild] = []
@@ -82,14 +84,14 @@ def make_plan(
 
 
 def _asked(
-    settings: Settings, words: Sequence[str], target: Target
+    settings: Settings, selectors: Sequence[str], target: Target
 ) -> tuple[Request, dict[str, Package]]:
-    """Return what the selectors ``words`` request, and every package in its requested version."""
+    """Return what ``selectors`` request, and every package in its requested version."""
     names = catalog.package_names(settings)
     default = plan.chosen_versions(names, {}, target)
     found = (catalog.load_package(settings, n, default.get(n, "")) for n in names)
     packages = {package.name: package.for_target(target.name) for package in found}
-    asked = plan.request(words, packages, plan.stand_ins(packages, target), target)
+    asked = plan.request(selectors, packages, plan.stand_ins(packages, target), target)
     for name, version in asked.versions.items():
         packages[name] = catalog.load_package(settings, name, version).for_target(target.name)
     return asked, packages
@@ -101,7 +103,7 @@ def _choices(
     asked: Request,
     target: Target,
     *,
-    shelf: Shelf | None,
+    bundle_sources: BundleSources | None,
     named: Collection[str],
 ) -> tuple[list[Choice], list[str]]:
     """Choose a provider for each package with a stand-in; return the choices and build names."""
@@ -118,14 +120,20 @@ def _choices(
     for name in undecided:
         force = forced.get(name)
         kept = None if force else plan.keep(name, known[name], named)
-        if kept and shelf and not all(shelf.has(s) for s in packages[kept.maker].sources):
+        if (
+            kept
+            and bundle_sources
+            and not all(bundle_sources.has(s) for s in packages[kept.maker].sources)
+        ):
             kept = None  # the bundle was made with the other provider
         if kept:
             choices.append(kept)
             continue
         availability = None
         if force != Provider.STAND_IN:
-            availability = store.availability_of_all(settings, packages[name].sources, shelf)
+            availability = store.availability_of_all(
+                settings, packages[name].sources, bundle_sources
+            )
         choices.append(plan.choose(name, known[name], force, availability))
     return choices, wanted
 
@@ -133,19 +141,19 @@ def _choices(
 def explain(
     settings: Settings,
     target: Target,
-    words: Sequence[str],
+    selectors: Sequence[str],
     files: Sequence[str] = (),
-    shelf: Shelf | None = None,
+    bundle_sources: BundleSources | None = None,
 ) -> BuildPlan:
     """Return what ``build_rpms`` would do now, in order. Needs no engine. Raises as make_plan."""
     return make_plan(
         settings,
         target,
-        words,
+        selectors,
         recipes.tag_of(settings, target, "builder"),
         repo.published(settings, target.name),
         files=files,
-        shelf=shelf,
+        bundle_sources=bundle_sources,
         named=repo.named(settings, target.name),
     )
 
@@ -153,32 +161,39 @@ def explain(
 def build_rpms(
     run: Run,
     target: Target,
-    words: Sequence[str],
+    selectors: Sequence[str],
     files: Sequence[str] = (),
-    shelf: Shelf | None = None,
+    bundle_sources: BundleSources | None = None,
 ) -> list[BuildRecord]:
-    """Build the changed packages of ``words`` (empty: all) and publish the repo of ``target``.
+    """Build the changed packages of ``selectors`` (empty: all) and publish the repo of ``target``.
 
-    ``files`` are sources from ``--source``. With a ``shelf`` the network is off: other sources
-    come from that bundle, and the image must exist. Returns the records of all published packages.
-    Raises SourceError, SpecError, EngineError, BuildError, ContractError, PreflightError; the
-    published repo is then unchanged.
+    ``files`` are sources from ``--source``. With ``bundle_sources`` the network is off: other
+    sources come from that bundle, and the image must exist. Returns the records of all published
+    packages. Raises SourceError, SpecError, EngineError, BuildError, ContractError,
+    PreflightError; the published repo is then unchanged.
     """
     settings, progress = run.settings, run.progress
     preflight.require(target, preflight.examine(run, target))
     with lock(settings, f"target-{target.name}", progress, clock=run.clock):
         run.engine.reap(owner(settings, target))
         image = recipes.tag_of(settings, target, "builder")
-        if not shelf:
+        if not bundle_sources:
             image = recipes.ensure(run, target, "builder")
         published = repo.published(settings, target.name)
         named = repo.named(settings, target.name)
         planned = make_plan(
-            settings, target, words, image, published, files=files, shelf=shelf, named=named
+            settings,
+            target,
+            selectors,
+            image,
+            published,
+            files=files,
+            bundle_sources=bundle_sources,
+            named=named,
         )
-        if shelf:
+        if bundle_sources:
             needed = [s for row in planned.builds if row.build for s in row.package.sources]
-            store.require(needed, shelf)
+            store.require(needed, bundle_sources)
         _say_plan(planned, progress)
         kept = _kept(settings, planned, published)
         if kept == published.keys() and not any(row.build for row in planned.builds):
@@ -189,7 +204,7 @@ def build_rpms(
                 repo.keep(settings, target.name, record, stage)
             for row in planned.builds:
                 if row.build:
-                    job = Job(run, target, image, stage, shelf=shelf)
+                    job = Job(run, target, image, stage, bundle_sources=bundle_sources)
                     with _stand_in_offered(planned, row):
                         records[row.package.name] = job.build(row, records)
             _publish(run, target, image, stage, list(records.values()))

@@ -58,7 +58,10 @@ def stand_ins(packages: Mapping[str, Package], target: Target) -> dict[str, str]
 
 
 def request(
-    words: Sequence[str], packages: Mapping[str, Package], known: Mapping[str, str], target: Target
+    selectors: Sequence[str],
+    packages: Mapping[str, Package],
+    known: Mapping[str, str],
+    target: Target,
 ) -> Request:
     """Parse ``--package`` selectors.
 
@@ -69,7 +72,7 @@ def request(
     names: list[str] = []
     makers: dict[str, Provider] = {}
     versions: dict[str, str] = {}
-    for word in words:
+    for word in selectors:
         name, equals, value = word.partition("=")
         package = packages[pick("package", name, packages)]
         if package.stands_in_for:
@@ -268,7 +271,9 @@ def inputs(
         builder_image=image,
         macros=target.for_package(package).macros,
         sources={
-            source.file: SourceInput(source.pin, unpinned=bool(package.unpinned and source.given))
+            source.file: SourceInput(
+                source.pin, unpinned=bool(package.unpinned and source.local_file)
+            )
             for source in package.sources
         },
         files=hashes,

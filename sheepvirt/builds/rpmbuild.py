@@ -16,13 +16,13 @@ from sheepvirt.config import versions
 from sheepvirt.core.errors import BuildError, CompileError
 from sheepvirt.model.builds import (
     BuildRecord,
+    BundleSources,
     DebianSource,
     Evidence,
     Package,
     PlannedBuild,
     PublishedRpm,
     Rpm,
-    Shelf,
     Source,
     Target,
 )
@@ -45,7 +45,7 @@ class Job:
 
     def __init__(
         self, run: Run, target: Target, image: str, stage: Path,
-        *, keep_failed: bool = True, shelf: Shelf | None = None,
+        *, keep_failed: bool = True, bundle_sources: BundleSources | None = None,
     ) -> None:  # fmt: skip
         self._settings = run.settings
         self._engine = run.engine
@@ -55,7 +55,7 @@ class Job:
         self._image = image
         self._stage = stage
         self._keep_failed = keep_failed
-        self._shelf = shelf  # if it is given, sources come only from that bundle
+        self._bundle_sources = bundle_sources  # if not None, sources come only from that bundle
 
     def build(self, row: PlannedBuild, done: Mapping[str, BuildRecord]) -> BuildRecord:
         """Build one package; ``done`` has the records of what it needs. Returns its record.
@@ -98,7 +98,9 @@ class Job:
     def fetch(self, source: Source, part: Stage) -> Path:
         """Fetch a source; return its file. Raises SourceError."""
         debian = self._from_debian if self._target.suite else None  # else its image has no apt
-        return store.fetch(self._settings, source, part, debian=debian, shelf=self._shelf)
+        return store.fetch(
+            self._settings, source, part, debian=debian, bundle_sources=self._bundle_sources
+        )
 
     def _from_debian(self, source: DebianSource, folder: Path) -> Path:
         """Fetch a file of a Debian source package in a container, which has the mirrors."""

@@ -19,7 +19,7 @@ from sheepvirt.core import locks, paths
 from sheepvirt.core.errors import BundleError
 from sheepvirt.core.files import sha256
 from sheepvirt.images import recipes
-from sheepvirt.model.builds import Shelf, Source, Target
+from sheepvirt.model.builds import BundleSources, Source, Target
 from sheepvirt.sources import git, store
 
 if TYPE_CHECKING:
@@ -34,15 +34,15 @@ BUILDER = "builder"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Offline:
-    """What an offline run has: its target, its sources, and the packages to build."""
+class ImportedBundle:
+    """A verified bundle: its target, its sources, and the --package selectors for it."""
 
     target: Target
-    shelf: Shelf
-    words: tuple[str, ...]
+    bundle_sources: BundleSources
+    selectors: tuple[str, ...]
 
 
-def use(run: Run, path: Path, target: str) -> Offline:
+def use(run: Run, path: Path, target: str) -> ImportedBundle:
     """Verify the bundle ``path``, then import its images and sources; return them.
 
     It must be for ``target``, unless that is "". Raises BundleError (it is truncated or changed,
@@ -76,8 +76,10 @@ def use(run: Run, path: Path, target: str) -> Offline:
             for source in lock.sources:
                 _unpack(run.settings, bundle, source, stage)
             stage.note = f"{len(lock.sources)} sources"
-    shelf = Shelf(name=path.name, holds=frozenset((s.pin, s.file) for s in lock.sources))
-    return Offline(target=chosen, shelf=shelf, words=lock.words)
+    bundle_sources = BundleSources(
+        name=path.name, holds=frozenset((s.pin, s.file) for s in lock.sources)
+    )
+    return ImportedBundle(target=chosen, bundle_sources=bundle_sources, selectors=lock.selectors)
 
 
 def _compare(run: Run, bundle: Archive, target: Target) -> None:

@@ -21,6 +21,8 @@ NAME = "bundle.json"
 # 1 until 0.2.0: tags of images of targets with repos were hashes of another text.
 FORMATS = (1, 2)
 FORMAT = FORMATS[-1]
+# The key of ``Lock.selectors``: another name on disk would need a new format.
+SELECTORS_KEY = "words"
 NAME_BYTES = 100  # what a ustar header holds
 BIGGEST = 8**11 - 1  # bytes: the same
 MEMBER = re.compile(r"(?!.*(?:^|/)\.{1,2}(?:/|$))[A-Za-z0-9._+~%-]+(?:/[A-Za-z0-9._+~%-]+)*")
@@ -77,7 +79,7 @@ class Lock:
     version: str  # of sheepvirt
     revision: str  # of its checkout; empty if it was none
     made: str  # date and time, UTC
-    words: tuple[str, ...]  # the --package selectors that it was made with
+    selectors: tuple[str, ...]  # the --package selectors that it was made with
     images: tuple[ImageRow, ...]
     sources: tuple[SourceRow, ...]
     packages: tuple[PackageRow, ...]
@@ -89,6 +91,7 @@ class Lock:
 def dump(lock: Lock) -> bytes:
     """Return ``lock`` as the text of bundle.json."""
     rows = {"format": lock.format, **asdict(lock)}
+    rows = {SELECTORS_KEY if key == "selectors" else key: value for key, value in rows.items()}
     return (json.dumps(rows, indent=1, ensure_ascii=True) + "\n").encode()
 
 
@@ -105,7 +108,7 @@ def load(data: bytes) -> Lock:
             version=table.get("version", str),
             revision=table.get("revision", str),
             made=table.get("made", str),
-            words=table.strings("words"),
+            selectors=table.strings(SELECTORS_KEY),
             images=tuple(_image(t) for t in table.array("images")),
             sources=tuple(_source(t) for t in table.array("sources")),
             packages=tuple(_package(t) for t in table.array("packages")),

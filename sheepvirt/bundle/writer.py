@@ -77,12 +77,12 @@ def default_path(settings: Settings, target: Target) -> Path:
     return settings.dist / f"sheepvirt-{target.name}.tar"
 
 
-def make(run: Run, target: Target, words: Sequence[str], path: Path) -> Path:
-    """Write a bundle with everything that ``build_rpms`` needs for ``words`` to ``path``.
+def make(run: Run, target: Target, selectors: Sequence[str], path: Path) -> Path:
+    """Write a bundle with everything that ``build_rpms`` needs for ``selectors`` to ``path``.
 
-    Missing images are made and missing sources fetched; for ``words`` see ``plan.request``. Raises
-    PreflightError, SourceError, EngineError, ConfigError, BundleError; a former bundle is then
-    unchanged.
+    Missing images are made and missing sources fetched; for ``selectors`` see ``plan.request``.
+    Raises PreflightError, SourceError, EngineError, ConfigError, BundleError; a former bundle is
+    then unchanged.
     """
     settings, progress = run.settings, run.progress
     started = run.clock.monotonic()
@@ -91,7 +91,7 @@ def make(run: Run, target: Target, words: Sequence[str], path: Path) -> Path:
         run.engine.reap(owner(settings, target))
         kinds = recipes.kinds(target)
         tags = {kind: recipes.ensure(run, target, kind) for kind in kinds}
-        planned = execute.make_plan(settings, target, words, tags[BUILDER], {})
+        planned = execute.make_plan(settings, target, selectors, tags[BUILDER], {})
         for choice in planned.choices:
             progress.say(f"  {choice.sentence}")
         with (
@@ -106,7 +106,7 @@ def make(run: Run, target: Target, words: Sequence[str], path: Path) -> Path:
                 version=paths.version(),
                 revision=git.own_revision(),
                 made=time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(run.clock.now())),
-                words=tuple(words),
+                selectors=tuple(selectors),
                 sources=tuple(_pack_sources(run, planned, job, packer)),
                 packages=tuple(
                     PackageRow(name=row.package.name, version=row.package.version, key=row.key)

@@ -106,19 +106,19 @@ def build_rpms(
     """Patch the spec, prove it, build the RPMs in a container, publish the repo in dist/TARGET."""
     run = start("build-rpms")
     if from_bundle:
-        offline = importer.use(run, Path(from_bundle), target)
-        chosen, shelf = offline.target, offline.shelf
+        imported = importer.use(run, Path(from_bundle), target)
+        chosen, bundle_sources = imported.target, imported.bundle_sources
         pipeline.say_unproven(chosen, run.progress)
-        why = f"target {chosen.name}: {offline.shelf.name} is for it ({chosen.summary})"
-        package = package or list(offline.words)
+        why = f"target {chosen.name}: {imported.bundle_sources.name} is for it ({chosen.summary})"
+        package = package or list(imported.selectors)
     else:
         chosen, why = pipeline.choose_target(run, target)
-        shelf = None
+        bundle_sources = None
     if explain:
-        planned = execute.explain(run.settings, chosen, package, source, shelf)
+        planned = execute.explain(run.settings, chosen, package, source, bundle_sources)
         report.plan(run.progress, planned)
         return
-    records = execute.build_rpms(run, chosen, package, source, shelf)
+    records = execute.build_rpms(run, chosen, package, source, bundle_sources)
     report.builds(run.progress, chosen, repo.home(run.settings, chosen.name), records)
     run.progress.write_timings(run.settings.timings)
     run.progress.say(why)

@@ -46,7 +46,7 @@ class Source:
     urls: tuple[str, ...] = ()
     debian: DebianSource | None = None
     git: GitSource | None = None
-    given: Path | None = None  # the user's file for it: --source
+    local_file: Path | None = None  # the user's file for it: --source
 
     @property
     def pin(self) -> str:
@@ -63,7 +63,7 @@ class Availability:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shelf:
+class BundleSources:
     """The sources of one bundle: the only ones that an offline run may use."""
 
     name: str  # the bundle's file

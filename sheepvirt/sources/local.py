@@ -59,21 +59,21 @@ def use(package: Package, path: Path, digest: str) -> Package:
     """
     index = _which(package, path, digest)
     pinned = package.sources[index]
-    source = replace(pinned, given=path)
+    source = replace(pinned, local_file=path)
     unpinned = package.unpinned
     if pinned.sha256 != digest:
         what = f"git commit {pinned.pin}" if pinned.git else f"sha256 {pinned.pin}"
         unpinned = f"{pinned.file} is {path}, sha256 {digest}; pinned is {what}"
-        source = Source(file=pinned.file, sha256=digest, given=path)
+        source = Source(file=pinned.file, sha256=digest, local_file=path)
     sources = (*package.sources[:index], source, *package.sources[index + 1 :])
     return replace(package, sources=sources, unpinned=unpinned)
 
 
 def recall(package: Package, record: BuildRecord) -> Package:
     """Return the package with the sources of ``record``'s build; one may be unpinned."""
-    given = {file: one.pin for file, one in record.inputs.sources.items() if one.unpinned}
+    pins = {file: one.pin for file, one in record.inputs.sources.items() if one.unpinned}
     sources = tuple(
-        Source(file=s.file, sha256=given[s.file]) if s.file in given else s for s in package.sources
+        Source(file=s.file, sha256=pins[s.file]) if s.file in pins else s for s in package.sources
     )
     return replace(package, sources=sources, unpinned=record.unpinned)
 

@@ -1,8 +1,8 @@
 """Fetch, verify and cache sources. The sha256 (or git commit) identifies a source.
 
 Locations are tried in order: the cache, each URL, Debian's source package (with the distribution's
-client in a container, so the image's mirror settings apply). A run with a shelf (the sources of a
-bundle) uses only those, and no network.
+client in a container, so the image's mirror settings apply). A run from a
+bundle uses only the bundle's sources, and no network.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from sheepvirt.core import web
 from sheepvirt.core.errors import SheepvirtError, SourceHashError, SourceUnreachableError, WebError
 from sheepvirt.core.files import sha256
-from sheepvirt.model.builds import Availability, DebianSource, Shelf, Source
+from sheepvirt.model.builds import Availability, BundleSources, DebianSource, Source
 from sheepvirt.sources import git
 
 if TYPE_CHECKING:
@@ -39,16 +39,20 @@ def cached(settings: Settings, source: Source) -> Path | None:
     return None
 
 
-def availability(settings: Settings, source: Source, shelf: Shelf | None = None) -> Availability:
+def availability(
+    settings: Settings, source: Source, bundle_sources: BundleSources | None = None
+) -> Availability:
     """Tell whether ``source`` is available now: it is cached, or one of its locations answers.
 
-    With a ``shelf`` (a bundle's sources) it must be among those.
+    With ``bundle_sources`` it must be in that bundle.
     """
-    if source.given:
-        return Availability(True, f"{source.given} was given with --source")
-    if shelf:
-        there = shelf.has(source)
-        return Availability(there, f"its source is {'' if there else 'not '}in {shelf.name}")
+    if source.local_file:
+        return Availability(True, f"{source.local_file} was given with --source")
+    if bundle_sources:
+        there = bundle_sources.has(source)
+        return Availability(
+            there, f"its source is {'' if there else 'not '}in {bundle_sources.name}"
+        )
     if source.git:
         return git.availability(settings, source.git)
     if cached(settings, source):
@@ -64,10 +68,10 @@ def availability(settings: Settings, source: Source, shelf: Shelf | None = None)
 
 
 def availability_of_all(
-    settings: Settings, sources: Sequence[Source], shelf: Shelf | None = None
+    settings: Settings, sources: Sequence[Source], bundle_sources: BundleSources | None = None
 ) -> Availability:
     """Tell whether all of a package's sources are available; the first missing one says why."""
-    found = [availability(settings, source, shelf) for source in sources]
+    found = [availability(settings, source, bundle_sources) for source in sources]
     missing = next((one for one in found if not one.ok), None)
     return missing or next(iter(found), Availability(True, "all its files are in this checkout"))
 
@@ -78,28 +82,30 @@ def fetch(
     stage: Stage,
     *,
     debian: DebianFetcher | None = None,
-    shelf: Shelf | None = None,
+    bundle_sources: BundleSources | None = None,
 ) -> Path:
     """Return a file with the content of ``source``, from the cache or the first location with it.
 
-    With a ``shelf`` it must be in that bundle, and no location is tried; a file from ``--source``
-    needs none.
+    With ``bundle_sources`` it must be in that bundle, and no location is tried; a file from
+    ``--source`` need not be.
 
     Raises SourceHashError (a location has other content: both hashes are named, the file is not
     kept), SourceUnreachableError (no location answered: each is named with its reason). A git
     source is fetched by git and raises as ``git.tarball``.
     """
-    if shelf and source.given:  # a local file needs no network
-        source, shelf = replace(source, urls=(), debian=None), None
-    if shelf:
-        require([source], shelf)
+    if bundle_sources and source.local_file:  # a local file needs no network
+        source, bundle_sources = replace(source, urls=(), debian=None), None
+    if bundle_sources:
+        require([source], bundle_sources)
     if source.git:
-        return git.tarball(settings, source.git, source.file, stage, fetch=not shelf)
+        return git.tarball(settings, source.git, source.file, stage, fetch=not bundle_sources)
     found = cached(settings, source)
     if found:
-        stage.line(f"{source.file}: {f'from {shelf.name}' if shelf else 'in the cache'}")
+        stage.line(
+            f"{source.file}: {f'from {bundle_sources.name}' if bundle_sources else 'in the cache'}"
+        )
         return found
-    if shelf:
+    if bundle_sources:
         raise SourceUnreachableError(
             f"{source.file} is no longer in the cache, and the network is off",
             hint="run the command again: the bundle has it",
@@ -135,15 +141,18 @@ def fetch(
     )
 
 
-def require(sources: Iterable[Source], shelf: Shelf) -> None:
-    """Raise SourceUnreachableError with all ``sources`` that the bundle ``shelf`` lacks."""
-    missing = [source for source in sources if not source.given and not shelf.has(source)]
+def require(sources: Iterable[Source], bundle_sources: BundleSources) -> None:
+    """Raise SourceUnreachableError with all ``sources`` that the bundle lacks."""
+    missing = [
+        source for source in sources if not source.local_file and not bundle_sources.has(source)
+    ]
     if missing:
         names = "\n    ".join(
             f"{s.file} ({'commit' if s.git else 'sha256'} {s.pin})" for s in missing
         )
         raise SourceUnreachableError(
-            f"the network is off, and {shelf.name} lacks what this build needs:\n    {names}",
+            f"the network is off, and {bundle_sources.name} lacks what this build needs:\n"
+            f"    {names}",
             hint="make the bundle again from this checkout, on a machine that can fetch them "
             "(`invoke bundle TARGET`, with the same --package options)",
         )
@@ -173,8 +182,8 @@ def _home(settings: Settings, source: Source) -> Path:
 
 
 def _places(source: Source, debian: DebianFetcher | None) -> Iterator[tuple[str, Get]]:
-    if source.given:
-        yield f"{source.given} (from --source)", functools.partial(_copied, source.given)
+    if source.local_file:
+        yield f"{source.local_file} (from --source)", functools.partial(_copied, source.local_file)
     for url in source.urls:
         yield url, functools.partial(_download, url, source.file)
     if source.debian and debian:

@@ -111,10 +111,10 @@ class World:
         """Return what is published, by package."""
         return repo.published(self.settings, "rehearsal")
 
-    def build(self, *words: str) -> dict[str, BuildRecord]:
+    def build(self, *selectors: str) -> dict[str, BuildRecord]:
         """Build and publish; the repo is what the build returns."""
         target = catalog.load_target(self.settings, "rehearsal")
-        built = execute.build_rpms(run_with(self.settings), target, words)
+        built = execute.build_rpms(run_with(self.settings), target, selectors)
         found = {r.package: r for r in built}
         assert found == self.published()
         home = repo.home(self.settings, "rehearsal")

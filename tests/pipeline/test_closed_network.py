@@ -85,8 +85,9 @@ try:
 except OSError as error:
     print("network:", error.strerror)
 try:
-    offline = importer.use(run, Path(sys.argv[1]), "")
-    execute.build_rpms(run, offline.target, offline.words, shelf=offline.shelf)
+    imported = importer.use(run, Path(sys.argv[1]), "")
+    sources = imported.bundle_sources
+    execute.build_rpms(run, imported.target, imported.selectors, bundle_sources=sources)
 except SheepvirtError as error:
     sys.exit(f"{type(error).__name__}: {error}")
 """
@@ -234,7 +235,7 @@ def test_the_lock_says_what_the_bundle_is_made_of(world: World) -> None:
     names = [member.name for member in lock.members]
     assert "repos/etc/apt/sources.list" in names
     assert any(name.startswith("repos/etc/apt/trusted.gpg.d/") for name in names)
-    assert lock.words == ("sheepdog=stand-in",)
+    assert lock.selectors == ("sheepdog=stand-in",)
 
 
 def test_a_changed_bundle_is_refused_before_anything_of_it_is_used(world: World) -> None:

@@ -86,9 +86,9 @@ def packed(folder: Path, **changes: str) -> Path:
 
 def build(run: Run, file: Path | None) -> dict[str, BuildRecord]:
     target = catalog.load_target(run.settings, "rehearsal")
-    words = ["libvirt=1.0.3", "qemu", "sheepdog=stand-in"]
-    given = [f"libvirt={file}"] if file else []
-    return {r.package: r for r in execute.build_rpms(run, target, words, given)}
+    selectors = ["libvirt=1.0.3", "qemu", "sheepdog=stand-in"]
+    local_files = [f"libvirt={file}"] if file else []
+    return {r.package: r for r in execute.build_rpms(run, target, selectors, local_files)}
 
 
 def test_the_thirteen_of_nineteen_go_onto_a_host_in_one_transaction(

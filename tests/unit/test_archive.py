@@ -38,7 +38,7 @@ def lock_of(*contents: bytes, names: tuple[str, ...] = NAMES) -> Lock:
         version="0.1.0",
         revision="ab" * 20,
         made="2026-11-25 03:00:00 UTC",
-        words=("libvirt",),
+        selectors=("libvirt",),
         images=(
             ImageRow(
                 kind="builder",
@@ -219,6 +219,13 @@ def test_a_lock_of_another_shape_is_refused(change: dict[str, object]) -> None:
     rows = json.loads(lockfile.dump(lock_of(*CONTENTS)))
     with pytest.raises(BundleError, match=r"bundle\.json"):
         lockfile.load(json.dumps({**rows, **change}).encode())
+
+
+def test_a_lock_keeps_the_key_of_its_selectors() -> None:
+    lock = lock_of(*CONTENTS)
+    rows = json.loads(lockfile.dump(lock))
+    assert (rows["words"], "selectors" in rows) == (["libvirt"], False)
+    assert lockfile.load(lockfile.dump(lock)) == lock
 
 
 @settings(deadline=None)  # no timing decides a test

@@ -10,7 +10,7 @@ import pytest
 
 from sheepvirt.builds import execute
 from sheepvirt.core.errors import ConfigError, SourceUnreachableError
-from sheepvirt.model.builds import Availability, BuildPlan, BuildRecord, Shelf, Source
+from sheepvirt.model.builds import Availability, BuildPlan, BuildRecord, BundleSources, Source
 from sheepvirt.sources import store
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     files: list[str] = []
 
     def availability(
-        _settings: object, wanted: Sequence[Source], shelf: object = None
+        _settings: object, wanted: Sequence[Source], bundle_sources: object = None
     ) -> Availability:
         files.extend(s.file for s in wanted)
         return Availability(False, "no route")
@@ -63,11 +63,11 @@ def make(
     settings: Settings,
     *words: str,
     published: Sequence[BuildRecord] = (),
-    shelf: Shelf | None = None,
+    bundle_sources: BundleSources | None = None,
 ) -> BuildPlan:
     rows = {r.package: r for r in published}
     return execute.make_plan(
-        settings, TARGET, words, "builder:1", rows, named=rows.keys(), shelf=shelf
+        settings, TARGET, words, "builder:1", rows, named=rows.keys(), bundle_sources=bundle_sources
     )
 
 
@@ -132,7 +132,9 @@ def test_a_bundle_that_has_not_the_published_maker_decides(
     settings: Settings, asked: list[str]
 ) -> None:
     former = [factories.record(package="sheepdog", version="1")]
-    planned = make(settings, published=former, shelf=Shelf(name="b.tar", holds=frozenset()))
+    planned = make(
+        settings, published=former, bundle_sources=BundleSources(name="b.tar", holds=frozenset())
+    )
     assert [c.maker for c in planned.choices] == ["pocket"]
 
 

@@ -71,7 +71,7 @@ def written(folder: Path, **changes: object) -> Path:
         version="0.1.0",
         revision=git.revision(paths.ROOT),
         made="2026-11-25 03:00:00 UTC",
-        words=("libvirt",),
+        selectors=("libvirt",),
         images=tuple(
             ImageRow(
                 kind=kind,
@@ -105,7 +105,7 @@ def written(folder: Path, **changes: object) -> Path:
     return path
 
 
-def use(engine: Engine, path: Path, target: str = "") -> tuple[importer.Offline, str]:
+def use(engine: Engine, path: Path, target: str = "") -> tuple[importer.ImportedBundle, str]:
     """Return what is in the bundle, and what was said."""
     said = io.StringIO()
     progress = Progress(console=Console(file=said, width=1000))
@@ -122,14 +122,16 @@ def image(kind: str, tag: str) -> ImageRow:
 def test_images_and_sources_are_taken_in_and_the_words_kept(
     settings: Settings, tmp_path: Path, engine: Engine
 ) -> None:
-    offline, said = use(engine, written(tmp_path))
+    imported, said = use(engine, written(tmp_path))
     assert engine.loaded == [kind.encode() for kind in KINDS]
     assert set(engine.ids) == {recipes.tag_of(SETTINGS, TARGET, kind) for kind in KINDS}
-    assert offline.target == TARGET
-    assert offline.words == ("libvirt",)
+    assert imported.target == TARGET
+    assert imported.selectors == ("libvirt",)
     wanted = Source(file="a.tar", sha256=PIN)
-    assert offline.shelf.has(wanted)
-    found = store.fetch(settings, wanted, Stage("sources", quiet()), shelf=offline.shelf)
+    assert imported.bundle_sources.has(wanted)
+    found = store.fetch(
+        settings, wanted, Stage("sources", quiet()), bundle_sources=imported.bundle_sources
+    )
     assert found.read_bytes() == TARBALL
     assert "bundle for rehearsal, made 2026-11-25 03:00:00 UTC" in said
     assert "lock: sha256 " in said

@@ -18,7 +18,7 @@ import pytest
 
 from sheepvirt.core.errors import SourceError, SourceUnreachableError
 from sheepvirt.core.progress import Stage, quiet
-from sheepvirt.model.builds import GitSource, Shelf, Source
+from sheepvirt.model.builds import BundleSources, GitSource, Source
 from sheepvirt.sources import git, store
 
 if TYPE_CHECKING:
@@ -239,8 +239,8 @@ def test_a_pack_takes_a_commit_without_its_history_to_another_machine(
     settings = replace(settings, cache=tmp_path / "other")
     git.unpack(settings, pin, pack)
     wanted = Source(file=FILE, git=GitSource(url=URL, commit=pin))
-    shelf = Shelf(name="b.tar", holds=frozenset({(pin, FILE)}))
-    found = store.fetch(settings, wanted, Stage("sources", quiet()), shelf=shelf)
+    bundle_sources = BundleSources(name="b.tar", holds=frozenset({(pin, FILE)}))
+    found = store.fetch(settings, wanted, Stage("sources", quiet()), bundle_sources=bundle_sources)
     assert found.read_bytes() == first
     assert not git._damage(git.home(settings, GitSource(url=URL, commit=pin)))
 
@@ -266,12 +266,12 @@ def test_a_pack_of_another_commit_or_a_damaged_one_is_not_kept(
     assert list((tmp_path / "cache2" / "sources" / "git").iterdir()) == []
 
 
-def test_with_a_shelf_git_fetches_nothing(settings: Settings, upstream: Path) -> None:
+def test_from_a_bundle_git_fetches_nothing(settings: Settings, upstream: Path) -> None:
     pin = commit(upstream, "one\n")
     wanted = Source(file=FILE, git=GitSource(url=URL, commit=pin))
-    shelf = Shelf(name="b.tar", holds=frozenset({(pin, FILE)}))
+    bundle_sources = BundleSources(name="b.tar", holds=frozenset({(pin, FILE)}))
     with pytest.raises(SourceUnreachableError, match="the network is off"):
-        store.fetch(settings, wanted, Stage("sources", quiet()), shelf=shelf)
+        store.fetch(settings, wanted, Stage("sources", quiet()), bundle_sources=bundle_sources)
 
 
 def test_a_checkout_says_its_commit_and_whether_it_was_changed(

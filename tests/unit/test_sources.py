@@ -10,7 +10,7 @@ import pytest
 
 from sheepvirt.core.errors import SourceHashError, SourceUnreachableError
 from sheepvirt.core.progress import Stage, quiet
-from sheepvirt.model.builds import DebianSource, Shelf, Source
+from sheepvirt.model.builds import BundleSources, DebianSource, Source
 from sheepvirt.sources import store
 
 if TYPE_CHECKING:
@@ -132,32 +132,37 @@ def test_no_place_in_reach_names_each_with_its_reason(
     assert kept(cache) == []
 
 
-def test_with_a_shelf_nothing_but_what_is_on_it_is_had(settings: Settings, tmp_path: Path) -> None:
+def test_a_run_from_a_bundle_has_no_other_sources(settings: Settings, tmp_path: Path) -> None:
     there = place(tmp_path / "there", GOOD)
     wanted = source(there, debian=True)
     empty, full = (
-        Shelf(name="b.tar", holds=frozenset()),
-        Shelf(name="b.tar", holds=frozenset({(HASH, wanted.file)})),
+        BundleSources(name="b.tar", holds=frozenset()),
+        BundleSources(name="b.tar", holds=frozenset({(HASH, wanted.file)})),
     )
     store.fetch(
         settings, source(there), stage()
     )  # even what is in the cache stays out of such a run
     with pytest.raises(SourceUnreachableError, match=r"b\.tar lacks .*\n +a-1\.tar\.xz") as caught:
-        store.fetch(settings, wanted, stage(), debian=no_debian, shelf=empty)
+        store.fetch(settings, wanted, stage(), debian=no_debian, bundle_sources=empty)
     assert HASH in caught.value.message
     assert "`invoke bundle" in caught.value.hint
-    assert store.fetch(settings, wanted, stage(), debian=no_debian, shelf=full).read_bytes() == GOOD
+    assert (
+        store.fetch(settings, wanted, stage(), debian=no_debian, bundle_sources=full).read_bytes()
+        == GOOD
+    )
 
 
-def test_with_a_shelf_no_place_is_asked(settings: Settings, tmp_path: Path) -> None:
+def test_a_run_from_a_bundle_asks_no_location(settings: Settings, tmp_path: Path) -> None:
     there = place(tmp_path / "there", GOOD)
     wanted = source(there, debian=True)
-    shelf = Shelf(name="b.tar", holds=frozenset({(HASH, wanted.file)}))
-    assert store.availability(settings, wanted, shelf).why == "its source is in b.tar"
-    missing = store.availability_of_all(settings, [wanted], Shelf(name="b.tar", holds=frozenset()))
+    bundle_sources = BundleSources(name="b.tar", holds=frozenset({(HASH, wanted.file)}))
+    assert store.availability(settings, wanted, bundle_sources).why == "its source is in b.tar"
+    missing = store.availability_of_all(
+        settings, [wanted], BundleSources(name="b.tar", holds=frozenset())
+    )
     assert (missing.ok, missing.why) == (False, "its source is not in b.tar")
     with pytest.raises(SourceUnreachableError, match="no longer in the cache"):
-        store.fetch(settings, wanted, stage(), debian=no_debian, shelf=shelf)
+        store.fetch(settings, wanted, stage(), debian=no_debian, bundle_sources=bundle_sources)
 
 
 def test_what_is_put_into_the_cache_is_checked(settings: Settings, cache: Path) -> None:
@@ -168,9 +173,9 @@ def test_what_is_put_into_the_cache_is_checked(settings: Settings, cache: Path) 
     assert store.fetch(settings, source(), stage()).read_bytes() == GOOD
 
 
-def test_what_is_given_by_hand_needs_no_shelf(settings: Settings, tmp_path: Path) -> None:
+def test_a_local_source_need_not_be_in_the_bundle(settings: Settings, tmp_path: Path) -> None:
     there = place(tmp_path / "there", GOOD)
-    wanted = replace(source(tmp_path / "absent", debian=True), given=there)
-    empty = Shelf(name="b.tar", holds=frozenset())
-    found = store.fetch(settings, wanted, stage(), debian=no_debian, shelf=empty)
+    wanted = replace(source(tmp_path / "absent", debian=True), local_file=there)
+    empty = BundleSources(name="b.tar", holds=frozenset())
+    found = store.fetch(settings, wanted, stage(), debian=no_debian, bundle_sources=empty)
     assert found.read_bytes() == GOOD

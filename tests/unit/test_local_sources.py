@@ -140,7 +140,7 @@ def test_a_source_that_nothing_needs_is_refused(settings: Settings, data: Path) 
 
 def test_of_several_sources_it_is_the_one_of_its_hash_or_name() -> None:
     two = package(Source(file="more.tar.gz", sha256=OTHER))
-    assert local.use(two, Path("/x.tgz"), OTHER).sources[1].given == Path("/x.tgz")
+    assert local.use(two, Path("/x.tgz"), OTHER).sources[1].local_file == Path("/x.tgz")
     named = local.use(two, Path("/more.tar.gz"), "c" * 64)
     assert (named.sources[0], named.sources[1].pin) == (two.sources[0], "c" * 64)
     with pytest.raises(ConfigError, match="has 2 sources") as caught:
