@@ -141,7 +141,7 @@ def main() -> None:
     work = Run(settings=own, engine=Engine(), progress=Progress())
     host = inventory.load_host(own, options.host)
     records = repo.read_manifest(repo.home(own, host.target))
-    makers = [r.stand_in or r.package for r in records
+    providers = [r.stand_in or r.package for r in records
               if r.package == "sheepdog" or r.stand_in]  # fmt: skip
     connection = work.connect(host)
     with tempfile.TemporaryDirectory() as scratch:
@@ -152,7 +152,9 @@ def main() -> None:
     real = not any(record.stand_in for record in records)
     names = (RAW, SHEEPDOG, POCKETSHEEP) if real else (RAW, SHEEPDOG)
     found = run(own, connection, options.rounds, names)
-    print(f"sequential, 256 MiB, guest under TCG on {host.name}; sheepdog is {', '.join(makers)}")
+    print(
+        f"sequential, 256 MiB, guest under TCG on {host.name}; sheepdog is {', '.join(providers)}"
+    )
     middle = {
         name: [statistics.median(column) for column in zip(*rows, strict=True)]
         for name, rows in found.items()

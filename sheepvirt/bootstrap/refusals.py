@@ -16,19 +16,19 @@ SHEEPDOG = "sheepdog"
 
 def require(wanted: DesiredState, facts: Facts) -> None:
     """Raise BootstrapError if the host has something that this run must not or cannot handle."""
-    _same_maker(wanted, facts)
+    _same_provider(wanted, facts)
     _free_port(wanted, facts)
     _kernel_modules(wanted, facts)
 
 
-def _same_maker(wanted: DesiredState, facts: Facts) -> None:
+def _same_provider(wanted: DesiredState, facts: Facts) -> None:
     """Refuse to replace a package by its stand-in, or a stand-in by the package.
 
     Each has its own store. The guests' disks would stay in the former one, and new disks would take
     their names.
     """
     host = wanted.host.name
-    for installed, published in wanted.other_makers.items():
+    for installed, published in wanted.rejected_rpms.items():
         if installed not in facts.packages:
             continue
         again = f"run `invoke destroy {host}`, then `invoke bootstrap {host}`: it starts empty"
@@ -61,7 +61,7 @@ def _free_port(wanted: DesiredState, facts: Facts) -> None:
 def _kernel_modules(wanted: DesiredState, facts: Facts) -> None:
     """Refuse if neither the kernel nor the repo has a module that a service needs."""
     host, made = wanted.host, {record.kernel_module for record in wanted.records}
-    for module, package in wanted.module_makers.items():
+    for module, package in wanted.module_packages.items():
         # The kernel is unknown before the first look at a host.
         if facts.kernel and module not in made and not facts.modules.get(module):
             raise BootstrapError(

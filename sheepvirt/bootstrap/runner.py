@@ -85,12 +85,12 @@ def desired_state(run: Run, host: Host) -> DesiredState:
         schemas=schemas.load(settings.cache / "schemas", folder, records),
         host_files=host_files.load(settings.host),
         stand_ins=standin.words(catalog.load_package(settings, r.package) for r in records),
-        other_makers=_other_makers(settings, records),
-        module_makers=_module_makers(settings, host.target),
+        rejected_rpms=_rejected_rpms(settings, records),
+        module_packages=_module_packages(settings, host.target),
     )
 
 
-def _other_makers(settings: Settings, records: Sequence[BuildRecord]) -> dict[str, str]:
+def _rejected_rpms(settings: Settings, records: Sequence[BuildRecord]) -> dict[str, str]:
     """Map the RPMs of providers that were not chosen to the package in their place."""
     packages = [catalog.load_package(settings, name) for name in catalog.package_names(settings)]
     published = {record.package for record in records}
@@ -103,7 +103,7 @@ def _other_makers(settings: Settings, records: Sequence[BuildRecord]) -> dict[st
     return found
 
 
-def _module_makers(settings: Settings, target: str) -> dict[str, str]:
+def _module_packages(settings: Settings, target: str) -> dict[str, str]:
     """Map each kernel module that hosts of ``target`` need to its package."""
     packages = [catalog.load_package(settings, name) for name in catalog.package_names(settings)]
     return {p.kernel_module: p.name for p in packages if p.kernel_module and target in p.targets}
@@ -145,7 +145,7 @@ def fact_query(wanted: DesiredState) -> FactQuery:
     host = wanted.host
     return FactQuery(
         names=wanted.dependencies.packages,
-        modules=tuple(wanted.module_makers),
+        modules=tuple(wanted.module_packages),
         services=(*wanted.dependencies.services, units.AUTOSTART),
         networks=(DEFAULT, host.network),
         pools=(host.pool,),

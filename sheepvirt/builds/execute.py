@@ -62,12 +62,12 @@ def make_plan(
     choices, wanted = _choices(
         settings, packages, asked, target, bundle_sources=bundle_sources, named=named
     )
-    makers = {c.package: c.maker for c in choices}
+    providers = {c.package: c.provider for c in choices}
     keys: dict[str, str] = {}
     builds: list[PlannedBuild] = []
-    for package in plan.order(packages, wanted, target, makers):
+    for package in plan.order(packages, wanted, target, providers):
         own = {p: sha256(p) for p in versions.files(package)}
-        needs = [makers.get(name, name) for name in package.needs]
+        needs = [providers.get(name, name) for name in package.needs]
         inputs = plan.inputs(package, target, image, own, {name: keys[name] for name in needs})
         row = plan.decide(package, inputs, published.get(package.name), needs)
         keys[package.name] = row.key
@@ -108,7 +108,7 @@ def _choices(
 ) -> tuple[list[Choice], list[str]]:
     """Choose a provider for each package with a stand-in; return the choices and build names."""
     known = plan.stand_ins(packages, target)
-    forced = asked.makers
+    forced = asked.providers
     wanted = list(asked.names) or plan.buildable(packages, target)
     undecided = plan.asked_about(packages, wanted, known)
     for name in forced.keys() & known.keys() - set(undecided):
@@ -123,7 +123,7 @@ def _choices(
         if (
             kept
             and bundle_sources
-            and not all(bundle_sources.has(s) for s in packages[kept.maker].sources)
+            and not all(bundle_sources.has(s) for s in packages[kept.provider].sources)
         ):
             kept = None  # the bundle was made with the other provider
         if kept:
@@ -239,7 +239,7 @@ def _stand_in_offered(planned: BuildPlan, row: PlannedBuild) -> Iterator[None]:
         yield
     except SourceUnreachableError as error:
         name = row.package.name
-        if any(choice.maker == name and not choice.stand_in for choice in planned.choices):
+        if any(choice.provider == name and not choice.stand_in for choice in planned.choices):
             error.hint += f"; or build on its stand-in: `--package {name}={Provider.STAND_IN}`"
         raise
 
@@ -254,5 +254,5 @@ def _kept(settings: Settings, planned: BuildPlan, published: Mapping[str, BuildR
     if not planned.everything:
         kept |= published.keys() - {row.package.name for row in planned.builds}
     return kept & set(catalog.package_names(settings)) - {
-        choice.other for choice in planned.choices
+        choice.rejected for choice in planned.choices
     }

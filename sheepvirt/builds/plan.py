@@ -70,7 +70,7 @@ def request(
     UnknownNameError, ConfigError.
     """
     names: list[str] = []
-    makers: dict[str, Provider] = {}
+    providers: dict[str, Provider] = {}
     versions: dict[str, str] = {}
     for word in selectors:
         name, equals, value = word.partition("=")
@@ -87,10 +87,10 @@ def request(
         if value in package.versions:
             _agree(versions, name, value)
             if name in known:
-                _agree(makers, name, Provider.REAL)  # only the real one has versions
+                _agree(providers, name, Provider.REAL)  # only the real one has versions
         else:
-            _agree(makers, name, _provider(word, package, known, target))
-    return Request(names=tuple(dict.fromkeys(names)), makers=makers, versions=versions)
+            _agree(providers, name, _provider(word, package, known, target))
+    return Request(names=tuple(dict.fromkeys(names)), providers=providers, versions=versions)
 
 
 def _provider(word: str, package: Package, known: Mapping[str, str], target: Target) -> Provider:
@@ -154,12 +154,13 @@ def keep(name: str, stand_in: str, published: Collection[str]) -> Choice | None:
     ``published`` has the names of the repo's packages. An earlier choice stays until the user
     makes another one: else an unstable network would rebuild everything that needs ``name``.
     """
-    maker = next((one for one in (stand_in, name) if one in published), "")
-    if not maker:
+    provider = next((one for one in (stand_in, name) if one in published), "")
+    if not provider:
         return None
-    other = Provider.REAL if maker == stand_in else Provider.STAND_IN
+    other = Provider.REAL if provider == stand_in else Provider.STAND_IN
     why = f"the published repo has it; `--package {name}={other}` changes that"
-    return Choice(package=name, maker=maker, other=name if maker == stand_in else stand_in, why=why)
+    rejected = name if provider == stand_in else stand_in
+    return Choice(package=name, provider=provider, rejected=rejected, why=why)
 
 
 def choose(
@@ -171,10 +172,10 @@ def choose(
     SourceUnreachableError: the real package is forced and its source is unreachable.
     """
     if forced == Provider.STAND_IN or availability is None:
-        return Choice(package=name, maker=stand_in, other=name, why="asked for")
+        return Choice(package=name, provider=stand_in, rejected=name, why="asked for")
     if availability.ok:
         why = f"asked for; {availability.why}" if forced == Provider.REAL else availability.why
-        return Choice(package=name, maker=name, other=stand_in, why=why)
+        return Choice(package=name, provider=name, rejected=stand_in, why=why)
     if forced == Provider.REAL:
         raise SourceUnreachableError(
             f"{name}={Provider.REAL}: its source is unreachable: {availability.why}",
@@ -182,24 +183,24 @@ def choose(
             f"url.MIRROR.insteadOf URL`), or make the bundle with {name}={Provider.REAL}; "
             f"to build without it, use {name}={Provider.STAND_IN}",
         )
-    return Choice(package=name, maker=stand_in, other=name, why=availability.why)
+    return Choice(package=name, provider=stand_in, rejected=name, why=availability.why)
 
 
 def order(
     packages: Mapping[str, Package],
     wanted: Sequence[str],
     target: Target,
-    makers: Mapping[str, str] | None = None,
+    providers: Mapping[str, str] | None = None,
 ) -> list[Package]:
     """Return ``wanted`` and everything they need, in build order.
 
-    ``makers`` maps a package to its provider. Raises ConfigError: a dependency cycle, a need that
-    names no package, or a package that is not for ``target``.
+    ``providers`` maps a package to its provider. Raises ConfigError: a dependency cycle, a need
+    that names no package, or a package that is not for ``target``.
     """
     done: dict[str, Package] = {}
 
     def visit(asked: str, path: tuple[str, ...]) -> None:
-        name = (makers or {}).get(asked, asked)
+        name = (providers or {}).get(asked, asked)
         if name in path:
             raise ConfigError(
                 f"packages need one another in a circle: {' → '.join([*path, name])}",

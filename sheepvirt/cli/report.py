@@ -60,7 +60,7 @@ def builds(progress: Progress, target: Target, repo: Path, records: Sequence[Bui
         _add(table, name, record.version, count, seconds, note)
     progress.console.print(table)
     table = _table("Evidence", "gate", "package", "feature", "claim", "observed", "")
-    made = standin.makers(records)
+    made = standin.published(records)
     unpinned = {r.package for r in records if r.unpinned}
     for e in (e for record in records for e in record.evidence):
         seen = "ok" if e.ok else "MISSING"
@@ -190,7 +190,7 @@ def summary(
 ) -> None:
     """Print the stages' times, and a last line with target, host, guests and result."""
     table = _table("Stages", "stage", "seconds", "note")
-    made = standin.makers(records)
+    made = standin.published(records)
     for timing in progress.timings:
         _add(table, standin.label(timing.stage, made), f"{timing.seconds:.1f}", timing.note)
     progress.console.print(table)

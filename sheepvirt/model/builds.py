@@ -238,19 +238,19 @@ class Choice:
     """The provider of a package: the real one or its stand-in. A repo never has both."""
 
     package: str
-    maker: str
-    other: str
+    provider: str  # the package that is built
+    rejected: str  # the package that is not
     why: str
 
     @property
     def stand_in(self) -> bool:
         """Whether the stand-in was chosen."""
-        return self.maker != self.package
+        return self.provider != self.package
 
     @property
     def sentence(self) -> str:
         """The provider and the reason, in one line."""
-        which = f"the stand-in {self.maker}" if self.stand_in else "the real one"
+        which = f"the stand-in {self.provider}" if self.stand_in else "the real one"
         return f"{self.package}: {which}: {self.why}"
 
 
@@ -259,7 +259,7 @@ class Request:
     """What the ``--package`` selectors request."""
 
     names: tuple[str, ...]  # packages to build; empty: all
-    makers: Mapping[str, Provider]  # package to its forced provider
+    providers: Mapping[str, Provider]  # package to its forced provider
     versions: Mapping[str, str]  # package to version
 
 

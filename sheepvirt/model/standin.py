@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 LABEL = " (stand-in)"
 
 
-def makers(records: Iterable[BuildRecord]) -> frozenset[str]:
+def published(records: Iterable[BuildRecord]) -> frozenset[str]:
     """Return the names of the published packages that are stand-ins."""
     return frozenset(record.package for record in records if record.stand_in)
 

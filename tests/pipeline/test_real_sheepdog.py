@@ -165,7 +165,7 @@ def test_a_store_of_an_older_sheepdog_is_left_alone_and_said_so() -> None:
     assert "none failed" in invoke("verify", "huahine", "--no-reboot")
 
 
-def test_a_host_of_the_other_maker_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_host_of_the_other_provider_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SHEEPVIRT_DIST", str(SETTINGS.dist))
     invoke("build-rpms", "--target", "rehearsal", "--package", "sheepdog=stand-in")
     for plan in ([], ["--plan"]):

@@ -1,4 +1,4 @@
-"""What a run is going to do: whose source is asked after, what a switch of makers rebuilds."""
+"""What a run is going to do: whose source is asked after, what a switch of providers rebuilds."""
 
 from __future__ import annotations
 
@@ -115,27 +115,27 @@ def test_the_real_one_cannot_be_forced_out_of_reach(settings: Settings, asked: l
     assert asked == ["s-1.tar.gz"]
 
 
-@pytest.mark.parametrize("maker", ["real", "stand-in"])
-def test_a_later_run_keeps_the_maker_and_asks_no_network(
-    settings: Settings, asked: list[str], monkeypatch: pytest.MonkeyPatch, maker: str
+@pytest.mark.parametrize("provider", ["real", "stand-in"])
+def test_a_later_run_keeps_the_provider_and_asks_no_network(
+    settings: Settings, asked: list[str], monkeypatch: pytest.MonkeyPatch, provider: str
 ) -> None:
     with monkeypatch.context() as patched:
         patched.setattr(store, "availability_of_all", lambda *_: Availability(True, "it answers"))
-        before = records(make(settings, f"sheepdog={maker}"))
+        before = records(make(settings, f"sheepdog={provider}"))
     planned = make(settings, published=before)
     assert not any(row.build for row in planned.builds)
-    assert [c.stand_in for c in planned.choices] == [maker == "stand-in"]
+    assert [c.stand_in for c in planned.choices] == [provider == "stand-in"]
     assert asked == []
 
 
-def test_a_bundle_that_has_not_the_published_maker_decides(
+def test_a_bundle_that_has_not_the_published_provider_decides(
     settings: Settings, asked: list[str]
 ) -> None:
     former = [factories.record(package="sheepdog", version="1")]
     planned = make(
         settings, published=former, bundle_sources=BundleSources(name="b.tar", holds=frozenset())
     )
-    assert [c.maker for c in planned.choices] == ["pocket"]
+    assert [c.provider for c in planned.choices] == ["pocket"]
 
 
 def test_a_force_that_changes_nothing_is_refused(settings: Settings) -> None:
@@ -157,7 +157,7 @@ def test_a_switch_rebuilds_what_depends_on_it_and_nothing_else(settings: Setting
 
 @pytest.mark.usefixtures("there")
 @pytest.mark.parametrize("words", [["sheepdog"], []])
-def test_a_repo_never_keeps_both_makers(settings: Settings, words: list[str]) -> None:
+def test_a_repo_never_keeps_both_providers(settings: Settings, words: list[str]) -> None:
     former = {r.package: r for r in records(make(settings, "sheepdog=stand-in"))}
     former["former stand-in"] = replace(former["pocket"], package="former stand-in")
     planned = make(settings, *words, "sheepdog=real", published=list(former.values()))

@@ -71,16 +71,16 @@ def loaded(target: Target) -> dict[str, Package]:
 
 
 def build(
-    package: Package, packages: Mapping[str, Package], target: Target, makers: Mapping[str, str]
+    package: Package, packages: Mapping[str, Package], target: Target, providers: Mapping[str, str]
 ) -> dict[str, Any]:
     """Return the key of ``package`` and its inputs; of files, only the names."""
     image = recipes.tag_of(SETTINGS, target, "builder")
     keys: dict[str, str] = {}
     rows: dict[str, str] = {}
     here = {**packages, package.name: package}
-    for one in plan.order(here, [package.name], target, makers):
+    for one in plan.order(here, [package.name], target, providers):
         files = {path: sha256(path) for path in versions.files(one)}
-        needs = [makers.get(need, need) for need in one.needs]
+        needs = [providers.get(need, need) for need in one.needs]
         inputs = plan.inputs(one, target, image, files, {need: keys[need] for need in needs})
         keys[one.name] = plan.decide(one, inputs, None, needs).key
         rows = inputs.rows()
@@ -103,8 +103,8 @@ def test_a_build_key_changes_only_with_its_golden_file(name: str, golden: Golden
             title = f"{one.name} {version}"
             rows[title] = build(one, packages, target, {})
             for real in known.keys() & set(package.needs):
-                maker = {real: known[real]}
-                rows[f"{title} with {known[real]}"] = build(one, packages, target, maker)
+                provider = {real: known[real]}
+                rows[f"{title} with {known[real]}"] = build(one, packages, target, provider)
     golden(f"builds-{name}.json", as_text(rows))
 
 

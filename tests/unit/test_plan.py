@@ -114,7 +114,7 @@ def stand_in(name: str, real: str, targets: tuple[str, ...] = ("rehearsal",)) ->
     return replace(package(name, targets=targets), stand_in="says so", stands_in_for=real)
 
 
-def test_what_is_needed_is_its_chosen_maker() -> None:
+def test_what_is_needed_is_its_chosen_provider() -> None:
     packages = (package("libvirt", "sheepdog"), package("sheepdog"), stand_in("pocket", "sheepdog"))
     known = {p.name: p for p in packages}
     rows = plan.order(known, ["libvirt", "sheepdog"], TARGET, {"sheepdog": "pocket"})
@@ -143,7 +143,7 @@ def test_stand_ins_that_leave_it_open_are_refused(more: Package, says: str) -> N
 
 
 @pytest.mark.parametrize(
-    ("forced", "availability", "maker", "why"),
+    ("forced", "availability", "provider", "why"),
     [
         (None, Availability(True, "it answers"), "sheepdog", "it answers"),
         (None, Availability(False, "it does not"), "pocket", "it does not"),
@@ -152,29 +152,31 @@ def test_stand_ins_that_leave_it_open_are_refused(more: Package, says: str) -> N
     ],
 )
 def test_the_choice_is_made_by_reach_or_by_force(
-    forced: Provider | None, availability: Availability | None, maker: str, why: str
+    forced: Provider | None, availability: Availability | None, provider: str, why: str
 ) -> None:
     found = plan.choose("sheepdog", "pocket", forced, availability)
-    assert (found.maker, found.why, found.stand_in) == (maker, why, maker == "pocket")
-    assert {found.maker, found.other} == {"sheepdog", "pocket"}
+    assert (found.provider, found.why, found.stand_in) == (provider, why, provider == "pocket")
+    assert {found.provider, found.rejected} == {"sheepdog", "pocket"}
 
 
 @pytest.mark.parametrize(
-    ("published", "maker", "other"),
+    ("published", "provider", "other"),
     [
         ({"libvirt", "pocket"}, "pocket", "real"),
         ({"libvirt", "sheepdog"}, "sheepdog", "stand-in"),
     ],
 )
-def test_the_maker_of_the_published_repo_stays(published: set[str], maker: str, other: str) -> None:
+def test_the_provider_of_the_published_repo_stays(
+    published: set[str], provider: str, other: str
+) -> None:
     found = plan.keep("sheepdog", "pocket", published)
     assert found
-    assert (found.maker, found.stand_in) == (maker, maker == "pocket")
-    assert {found.maker, found.other} == {"sheepdog", "pocket"}
+    assert (found.provider, found.stand_in) == (provider, provider == "pocket")
+    assert {found.provider, found.rejected} == {"sheepdog", "pocket"}
     assert f"`--package sheepdog={other}` changes that" in found.sentence
 
 
-def test_a_first_run_has_no_maker_to_keep() -> None:
+def test_a_first_run_has_no_provider_to_keep() -> None:
     assert plan.keep("sheepdog", "pocket", {"qemu"}) is None
 
 
@@ -191,19 +193,19 @@ def request(*words: str) -> Request:
     return plan.request(words, {p.name: p for p in packages}, {"sheepdog": "pocket"}, TARGET)
 
 
-def test_a_forced_maker_names_nothing_to_build() -> None:
+def test_a_forced_provider_names_nothing_to_build() -> None:
     assert request("sheepdog=real", "libvirt") == Request(
-        names=("libvirt",), makers={"sheepdog": Provider.REAL}, versions={}
+        names=("libvirt",), providers={"sheepdog": Provider.REAL}, versions={}
     )
 
 
 def test_a_version_names_what_is_built_and_is_the_real_ones() -> None:
     assert request("libvirt=1.0.3", "libvirt") == Request(
-        names=("libvirt",), makers={}, versions={"libvirt": "1.0.3"}
+        names=("libvirt",), providers={}, versions={"libvirt": "1.0.3"}
     )
     found = request("sheepdog=1.0.1")
     assert found == Request(
-        names=("sheepdog",), makers={"sheepdog": Provider.REAL}, versions={"sheepdog": "1.0.1"}
+        names=("sheepdog",), providers={"sheepdog": Provider.REAL}, versions={"sheepdog": "1.0.1"}
     )
 
 
@@ -277,9 +279,9 @@ def test_no_order_ever_has_a_package_and_its_stand_in(
     have = plan.stand_ins(known, TARGET)
     asked = plan.asked_about(known, [str(wanted)], have)
     choices = [plan.choose(n, have[n], None, Availability(int(n) in chosen, "")) for n in asked]
-    rows = plan.order(known, [str(wanted)], TARGET, {c.package: c.maker for c in choices})
+    rows = plan.order(known, [str(wanted)], TARGET, {c.package: c.provider for c in choices})
     names = {p.name for p in rows}
-    assert not names & {c.other for c in choices}
-    assert all(c.maker in names or c.package not in {n for p in rows for n in p.needs}
+    assert not names & {c.rejected for c in choices}
+    assert all(c.provider in names or c.package not in {n for p in rows for n in p.needs}
                for c in choices if c.package != str(wanted))  # fmt: skip
     assert not any(str(n) in names and f"s{n}" in names for n in doubled)

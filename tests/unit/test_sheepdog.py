@@ -132,8 +132,8 @@ def test_sheepdogs_own_port_is_no_obstacle() -> None:
     refusals.require(SHEEPDOG, replace(done(), listeners=TAKEN, services=services))
 
 
-def test_a_store_of_the_other_maker_is_refused_with_the_way_out() -> None:
-    wanted = replace(WANTED, other_makers={"pocketsheep": "sheepdog"})
+def test_a_store_of_the_other_provider_is_refused_with_the_way_out() -> None:
+    wanted = replace(WANTED, rejected_rpms={"pocketsheep": "sheepdog"})
     refusals.require(wanted, done())
     there = {**done().packages, "pocketsheep": "pocketsheep-0.1.0-1.rehearsal.noarch"}
     with pytest.raises(BootstrapError, match=r"pocketsheep-0\.1\.0.* has sheepdog in") as caught:

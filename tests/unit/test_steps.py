@@ -85,7 +85,7 @@ MADE = factories.record(
 )
 OLD = replace(done(), kernel="2.6.32-279.el6.x86_64")
 NEW = replace(OLD, kernel="2.6.32-754.el6.x86_64", modules={"o": ("kernel/net/o/o.ko",)})
-BRIDGED = replace(WANTED, module_makers={"o": "o-kmod"}, records=(RECORD, MADE))
+BRIDGED = replace(WANTED, module_packages={"o": "o-kmod"}, records=(RECORD, MADE))
 
 
 def test_a_kernel_that_brings_the_module_needs_no_rpm_of_it() -> None:

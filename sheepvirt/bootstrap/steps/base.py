@@ -38,9 +38,9 @@ class DesiredState:
     host_files: HostFiles
     stand_ins: frozenset[str] = frozenset()  # names of stand-ins on this host
     # RPM of a provider that was not chosen, to the package that is published in its place.
-    other_makers: Mapping[str, str] = field(default_factory=dict)
+    rejected_rpms: Mapping[str, str] = field(default_factory=dict)
     # Kernel module to the package that builds it, if hosts of this target need it.
-    module_makers: Mapping[str, str] = field(default_factory=dict)
+    module_packages: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def rpms(self) -> dict[str, PublishedRpm]:
