@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from sheepvirt.core import output
 from sheepvirt.core.errors import BuildError, SheepvirtError
 from sheepvirt.core.files import sha256
-from sheepvirt.rpm import payload, rpms, traits
+from sheepvirt.rpm import payload, rpm_features, rpms
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -33,7 +33,7 @@ BUILD = {"buildtime", "buildhost", "cookie", "sourcepkgid", "filemtimes"}
 WHOLE = {"md5", "sha256", "sigmd5", "size", "archivesize", "payloadsize", "payloaddigest",
          "loaddigestalt", "headerimmutable", "headersignatures", "longsize",
          "longsigsize"}  # fmt: skip
-SIGNED = {*traits.SIGNATURES, traits.OPENPGP}
+SIGNED = {*rpm_features.SIGNATURES, rpm_features.OPENPGP}
 SHOWN = 3  # differences of one tag that are named one by one
 SHOWN_FILES = 20
 
@@ -77,7 +77,7 @@ def compare_all(one: Path, other: Path) -> list[Comparison]:
 
 
 def _by_nevra(folder: Path) -> dict[str, Path]:
-    return {rpms.read(path).nevra: path for path in traits.rpm_files(folder)}
+    return {rpms.read(path).nevra: path for path in rpm_features.rpm_files(folder)}
 
 
 def _tags(one: Mapping[str | int, Any], other: Mapping[str | int, Any]) -> list[str]:

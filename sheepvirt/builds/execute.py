@@ -24,7 +24,7 @@ from sheepvirt.model.builds import (
     Target,
 )
 from sheepvirt.model.enums import Provider
-from sheepvirt.rpm import old_tools
+from sheepvirt.rpm import compat_rules
 from sheepvirt.sources import local, store
 
 if TYPE_CHECKING:
@@ -226,7 +226,7 @@ def _publish(
     """Index the repo in ``stage``, check that the target's tools can read it, and publish it."""
     with run.progress.stage(f"repo: {target.createrepo[0]}") as part:
         repo.index(run.engine, target, image, stage, part)
-        usable = old_tools.repo_evidence(target, stage)
+        usable = compat_rules.repo_evidence(target, stage)
         contract.require(usable, where=f"[ceilings] of {target.name}'s target.toml")
         repo.publish(run.settings, target.name, stage, records)
         part.note = str(repo.home(run.settings, target.name))

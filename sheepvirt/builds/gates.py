@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from sheepvirt.builds import contract, expansion, staging
 from sheepvirt.builds.buildroot import TOP, defines, environment
 from sheepvirt.config import versions
-from sheepvirt.rpm import old_tools, rpms
+from sheepvirt.rpm import compat_rules, rpms
 from sheepvirt.sources import local
 from sheepvirt.spec import adjust, by_intent
 
@@ -84,7 +84,7 @@ def build_gates(
         read=lambda rpm, name: rpms.read_member(rpm.path, name),
     )  # fmt: skip
     contract.require(found, where="the build log and the intent in patches/")
-    usable = old_tools.rpm_evidence(package.name, target, [r.path for r in built])
+    usable = compat_rules.rpm_evidence(package.name, target, [r.path for r in built])
     contract.require(usable, where=f"what {target.name}'s [ceilings] allow: target.toml")
     return found + usable
 

@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING
 from sheepvirt.config import catalog
 from sheepvirt.core import output, paths, settings
 from sheepvirt.core.errors import ConfigError, SheepvirtError
-from sheepvirt.rpm import traits
-from sheepvirt.rpm.old_tools import check, check_metadata
+from sheepvirt.rpm import rpm_features
+from sheepvirt.rpm.compat_rules import check, check_metadata
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from sheepvirt.model.builds import Target
-    from sheepvirt.rpm.compat_model import Violation
+    from sheepvirt.rpm.compat_rules import Violation
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -57,13 +57,13 @@ def _report(path: Path, target: Target, rehearsals: tuple[str, ...]) -> int:
     parts: list[Callable[[], list[Violation]]] = []
     try:
         published = (path / paths.MANIFEST).is_file()
-        for file in traits.rpm_files(path):
+        for file in rpm_features.rpm_files(path):
             ends = ("",) if published else rehearsals
             parts.append(partial(_check_file, file, target, ends))
     except SheepvirtError as error:
         output.complain(f"error: {error}")
         return 2
-    parts.append(lambda: check_metadata(traits.read_metadata(path), target))
+    parts.append(lambda: check_metadata(rpm_features.read_metadata(path), target))
     for part in parts:
         try:
             found = part()
@@ -78,7 +78,7 @@ def _report(path: Path, target: Target, rehearsals: tuple[str, ...]) -> int:
 
 def _check_file(path: Path, target: Target, own_ends: tuple[str, ...]) -> list[Violation]:
     """Check one RPM. It is sheepvirt's own if its release has one of these ends."""
-    rpm = traits.read(path)
+    rpm = rpm_features.read(path)
     return check(rpm, target, ours=rpm.release.endswith(own_ends))
 
 

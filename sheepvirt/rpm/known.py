@@ -1,4 +1,4 @@
-"""Tables of what each release of rpm and yum supports; ``old_tools.py`` checks RPMs against them.
+"""Tables of what each release of rpm and yum supports; ``compat_rules.py`` applies them to RPMs.
 
 Sources: lib/rpmds.c, lib/signature.c and lib/header.c of rpm, in the versions named; yum/yumRepo.py
 and yum/misc.py of yum 3.2.29. "Seen with rpm 4.8.1" means: that release, built from its tag (with

@@ -19,8 +19,8 @@ from sheepvirt.compat.__main__ import main
 from sheepvirt.config import catalog
 from sheepvirt.core import paths
 from sheepvirt.core.errors import BuildError, ContractError
-from sheepvirt.rpm import old_tools, payload, rpms, traits
-from sheepvirt.rpm.compat_model import Metadata, Traits
+from sheepvirt.rpm import compat_rules, payload, rpm_features, rpms
+from sheepvirt.rpm.rpm_features import Metadata, RpmFeatures
 from tests.here import SETTINGS
 
 DATA = Path(__file__).parent / "data"
@@ -29,7 +29,7 @@ XZ, ZSTD = DATA / "compat" / "old-tools-xz.rpm", DATA / "compat" / "old-tools-zs
 NEW = DATA / "compat" / "new-tools-1-rc1.rpm"
 REHEARSAL = DATA / "sheepdog-placeholder-0.0.1-1.rehearsal.noarch.rpm"
 EL6 = catalog.load_target(SETTINGS, "el6")
-FINE = Traits(
+FINE = RpmFeatures(
     file="a.rpm", release="1.el6", compressor="xz", file_digest=8,
     dependencies=("rpmlib(FileDigests)", "rpmlib(PayloadIsXz)", "libc.so.6(GLIBC_2.12)(64bit)"),
     weak=(), file_triggers=(), signatures=(), stores=(5000, 9000), files=2,
@@ -47,8 +47,8 @@ RSA_V6 = bytes([0xC2, 0xC1, 0x10, 6, 0, 1, 14])
 LARGEST = (16 << 20) - 1 - 8192 - FINE.files - 16
 
 
-def rules(rpm: Traits) -> list[tuple[str, str]]:
-    return [(v.rule, v.found) for v in old_tools.check(rpm, EL6)]
+def rules(rpm: RpmFeatures) -> list[tuple[str, str]]:
+    return [(v.rule, v.found) for v in compat_rules.check(rpm, EL6)]
 
 
 def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -58,7 +58,7 @@ def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("path", [OLD, XZ])
 def test_what_is_old_enough_is_let_through(path: Path) -> None:
-    assert old_tools.check(traits.read(path), EL6) == []
+    assert compat_rules.check(rpm_features.read(path), EL6) == []
 
 
 def test_fine_is_fine() -> None:
@@ -68,7 +68,7 @@ def test_fine_is_fine() -> None:
 
 
 def test_what_is_too_new_is_named_whole() -> None:
-    assert rules(traits.read(NEW)) == [
+    assert rules(rpm_features.read(NEW)) == [
         ("rich dependency", "(old-tools or other)"),
         ("rpmlib feature", "rpmlib(RichDependencies)"),
         ("rpmlib feature", "rpmlib(TildeInVersions)"),
@@ -79,7 +79,7 @@ def test_what_is_too_new_is_named_whole() -> None:
 
 
 def test_a_payload_that_cannot_be_looked_into_is_no_pass() -> None:
-    assert rules(traits.read(ZSTD)) == [
+    assert rules(rpm_features.read(ZSTD)) == [
         ("payload compressor", "zstd"),
         ("rpmlib feature", "rpmlib(PayloadIsZstd)"),
         ("symbol versions", "unknown: its payload is zstd"),
@@ -89,14 +89,14 @@ def test_a_payload_that_cannot_be_looked_into_is_no_pass() -> None:
 @pytest.mark.parametrize("release", ["0.el6.centos.5", "3.el6_10", "1", "2.rf", "1.el7"])
 def test_others_may_have_any_release(release: str) -> None:
     rpm = replace(FINE, release=release)
-    assert old_tools.check(rpm, EL6, ours=False) == []
+    assert compat_rules.check(rpm, EL6, ours=False) == []
     assert [rule for rule, _ in rules(rpm)] == [
         "another target's RPM"
     ]  # in a repo that sheepvirt publishes
 
 
 def test_another_targets_rpm_is_named() -> None:
-    assert rules(traits.read(REHEARSAL))[0] == (
+    assert rules(rpm_features.read(REHEARSAL))[0] == (
         "another target's RPM", "its release is 1.rehearsal",
     )  # fmt: skip
 
@@ -148,7 +148,7 @@ def test_another_targets_rpm_is_named() -> None:
         ),
     ],
 )  # fmt: skip
-def test_each_ceiling(rpm: Traits, rule: str, found: str) -> None:
+def test_each_ceiling(rpm: RpmFeatures, rule: str, found: str) -> None:
     (only,) = rules(rpm)
     assert only[0] == rule
     assert found in only[1]
@@ -166,7 +166,7 @@ def test_a_signature_in_a_tag_that_is_ignored_does_no_harm_beside_another() -> N
     assert rules(both) == []
     assert EL6.ceilings is not None
     new = replace(EL6, ceilings=replace(EL6.ceilings, rpm="6.0"))
-    assert [(v.rule, v.found) for v in old_tools.check(both, new)] == [
+    assert [(v.rule, v.found) for v in compat_rules.check(both, new)] == [
         ("signature algorithm", "EdDSA")
     ]
 
@@ -177,7 +177,7 @@ def test_a_signature_beyond_in_two_ways_is_named_twice() -> None:
 
 
 def test_a_line_says_file_rule_found_and_ceiling() -> None:
-    (violation,) = old_tools.check(replace(FINE, compressor="zstd"), EL6)
+    (violation,) = compat_rules.check(replace(FINE, compressor="zstd"), EL6)
     assert str(violation) == (
         "a.rpm: payload compressor: zstd; rpm 4.8 knows gzip, bzip2, lzma, xz, none"
     )
@@ -186,12 +186,12 @@ def test_a_line_says_file_rule_found_and_ceiling() -> None:
 def test_a_newer_target_allows_more() -> None:
     assert EL6.ceilings is not None
     el7 = replace(EL6, ceilings=replace(EL6.ceilings, rpm="4.11", yum="3.4.3", glibc="2.17"))
-    new = traits.read(NEW)
+    new = rpm_features.read(NEW)
     assert "/usr/bin/new-tool" in new.symbol_versions
-    left = {v.rule for v in old_tools.check(new, el7)}
+    left = {v.rule for v in compat_rules.check(new, el7)}
     assert left == {"rich dependency", "rpmlib feature", "weak dependency"}
     assert (
-        old_tools.check_metadata(
+        compat_rules.check_metadata(
             [Metadata(file="p", kind="primary", compressions=("xz", "xz"))], el7
         )
         == []
@@ -203,7 +203,7 @@ def test_a_payload_that_nothing_compressed_is_read(told: str, tmp_path: Path) ->
     tool = b"\x7fELF, but not really"
     tags: dict[int, rpm_bytes.Value] = {1125: told} if told else {}
     rpm = rpm_bytes.make(tmp_path / "a.rpm", rpm_bytes.newc("./a", tool) + rpm_bytes.END, tags)
-    found = traits.read(rpm)
+    found = rpm_features.read(rpm)
     assert found.compressor == "none"
     assert rules(found) == [("symbol versions", f"unknown: {found.unread[0]}")]
     assert "/a is a broken ELF file" in found.unread[0]
@@ -228,7 +228,7 @@ def test_a_stripped_archive_is_a_violation_and_no_broken_rpm(tmp_path: Path) -> 
     path = large(
         tmp_path / "a.rpm", (0, b""), (2, b"1234567"), (4, b"b"), (1, b""), (3, b"123456789")
     )
-    assert rules(traits.read(path)) == [
+    assert rules(rpm_features.read(path)) == [
         ("payload archive", "stripped cpio (07070X)"),
         ("rpmlib feature", "rpmlib(LargeFiles)"),
     ]
@@ -247,12 +247,12 @@ def test_a_stripped_archive_that_contradicts_its_header_is_broken(
     members: list[tuple[int, bytes]], tmp_path: Path
 ) -> None:
     with pytest.raises(BuildError, match=r"a\.rpm is a broken RPM: .*(file|magic|start)"):
-        traits.read(large(tmp_path / "a.rpm", *members))
+        rpm_features.read(large(tmp_path / "a.rpm", *members))
 
 
 def test_file_triggers_that_nothing_else_tells_of_are_named(tmp_path: Path) -> None:
     rpm = rpm_bytes.make(tmp_path / "a.rpm", tags={5069: ["/usr/lib"], 5079: ["/usr/share/a"]})
-    assert rules(traits.read(rpm)) == [
+    assert rules(rpm_features.read(rpm)) == [
         ("file trigger", "/usr/lib"),
         ("file trigger", "/usr/share/a"),
     ]
@@ -260,24 +260,24 @@ def test_file_triggers_that_nothing_else_tells_of_are_named(tmp_path: Path) -> N
 
 def test_signatures_are_told_apart_by_their_tag(tmp_path: Path) -> None:
     signed: dict[int, rpm_bytes.Value] = {268: RSA_V4, 278: rpm_bytes.base64_of(RSA_V4, EDDSA)}
-    found = traits.read(rpm_bytes.make(tmp_path / "a.rpm", signature=signed))
+    found = rpm_features.read(rpm_bytes.make(tmp_path / "a.rpm", signature=signed))
     assert (found.signatures, found.newer_signatures) == ((RSA_V4,), (RSA_V4, EDDSA))
     assert rules(found) == []
-    found = traits.read(rpm_bytes.make(tmp_path / "a.rpm", signature={278: signed[278]}))
+    found = rpm_features.read(rpm_bytes.make(tmp_path / "a.rpm", signature={278: signed[278]}))
     assert [rule for rule, _ in rules(found)] == ["signature tag"]
 
 
 def test_without_ceilings_nothing_is_looked_at() -> None:
     rehearsal = catalog.load_target(SETTINGS, "rehearsal")
-    assert old_tools.check(traits.read(NEW), rehearsal) == []
-    assert old_tools.rpm_evidence("a", rehearsal, [Path("not there")]) == []
-    assert old_tools.repo_evidence(rehearsal, Path("not there")) == []
+    assert compat_rules.check(rpm_features.read(NEW), rehearsal) == []
+    assert compat_rules.rpm_evidence("a", rehearsal, [Path("not there")]) == []
+    assert compat_rules.repo_evidence(rehearsal, Path("not there")) == []
 
 
 def test_the_gate_of_a_build_stops_it_and_names_all() -> None:
-    contract.require(old_tools.rpm_evidence("a", EL6, [OLD, XZ]), where="x")
+    contract.require(compat_rules.rpm_evidence("a", EL6, [OLD, XZ]), where="x")
     with pytest.raises(ContractError) as caught:
-        contract.require(old_tools.rpm_evidence("a", EL6, [OLD, NEW]), where="x")
+        contract.require(compat_rules.rpm_evidence("a", EL6, [OLD, NEW]), where="x")
     assert "new-tools-1-rc1.rpm: symbol versions" in caught.value.message
     assert "GLIBC_2.14" in caught.value.message
     assert "Recommends" in caught.value.message
@@ -312,7 +312,7 @@ def test_metadata_is_judged_by_name_and_by_content(tmp_path: Path) -> None:
             "2-primary.xml.bz2": ("primary", b"BZh9"),
         },
     )
-    found = old_tools.check_metadata(traits.read_metadata(repo), EL6)
+    found = compat_rules.check_metadata(rpm_features.read_metadata(repo), EL6)
     assert [(Path(v.file).name, v.found) for v in found] == [
         ("2-updateinfo.xml.zck", "zck (updateinfo)"),
         ("1-other.xml.gz", "xz (other)"),
@@ -322,7 +322,7 @@ def test_metadata_is_judged_by_name_and_by_content(tmp_path: Path) -> None:
 
 def test_a_repo_without_a_primary_that_yum_looks_for_is_named(tmp_path: Path) -> None:
     repo = make_repo(tmp_path, {"p.xml.zck": ("primary_zck", ZCK), "o.gz": ("other", GZ)})
-    (found,) = old_tools.check_metadata(traits.read_metadata(repo), EL6)
+    (found,) = compat_rules.check_metadata(rpm_features.read_metadata(repo), EL6)
     assert str(found) == (
         f"{repo / 'repodata'}: metadata: only other, primary_zck; "
         "yum 3.2.29 looks for primary or primary_db"
@@ -340,7 +340,7 @@ def test_a_broken_repo_is_an_error_of_ours(text: str, tmp_path: Path) -> None:
     make_repo(tmp_path / "repo", {})
     (tmp_path / "repo" / "repodata" / "repomd.xml").write_text(text)
     with pytest.raises(BuildError, match=r"repomd\.xml"):
-        traits.read_metadata(tmp_path / "repo")
+        rpm_features.read_metadata(tmp_path / "repo")
 
 
 def test_the_command(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from sheepvirt.core.errors import BuildError
-from sheepvirt.rpm import elf, openpgp, payload, rpms, traits
+from sheepvirt.rpm import elf, openpgp, payload, rpm_features, rpms
 
 DATA = Path(__file__).parent / "data" / "compat"
 PLAIN = rpm_bytes.rpm(rpm_bytes.newc("./a", b"\x7fELF" + bytes(200)) + rpm_bytes.END)
@@ -55,7 +55,7 @@ def test_a_harmed_rpm(
     path = tmp_path / "harmed.rpm"
     path.write_bytes(harmed(data, flips)[: int(len(data) * cut)])
     try:
-        traits.read(path)
+        rpm_features.read(path)
         rpms.read(path)
     except BuildError as error:
         refusal = error

@@ -1,4 +1,4 @@
-"""Read the traits of RPM files and repos that old_tools.py checks."""
+"""Read the features of RPM files and repos that compat_rules.py checks."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import base64
 import binascii
 import tempfile
 import xml.etree.ElementTree as ET
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from sheepvirt.core.errors import BuildError, ConfigError
 from sheepvirt.rpm import elf, payload, rpms
-from sheepvirt.rpm.compat_model import Metadata, Traits
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 STRONG = ("requirename", "conflictname", "obsoletes")
 WEAK = {
@@ -40,8 +40,37 @@ SUFFIXES = {"gz", "bz2", "xz", "zst", "zck", "lzma"}
 IN_MEMORY = 64 << 20  # a larger ELF file is read from a temporary file
 
 
-def read(path: Path) -> Traits:
-    """Read the traits of the RPM file ``path``. Raises BuildError: not an RPM, or broken."""
+@dataclass(frozen=True, kw_only=True)
+class RpmFeatures:
+    """The properties of an RPM file that decide whether older tools can use it."""
+
+    file: str  # the path, as given
+    release: str
+    compressor: str  # "none" if its payload is not compressed
+    file_digest: int  # OpenPGP's number of the algorithm
+    dependencies: tuple[str, ...]  # names in Requires, Conflicts and Obsoletes
+    weak: tuple[str, ...]  # "Recommends: name" …
+    file_triggers: tuple[str, ...]  # their paths
+    signatures: tuple[bytes, ...]  # OpenPGP packets
+    stores: tuple[int, int]  # bytes of data in its signature header and in its header
+    files: int  # the number of its files
+    symbol_versions: Mapping[str, tuple[str, ...]]  # path of each ELF file to its needed versions
+    unread: tuple[str, ...] = ()  # what could not be read, and why
+    stripped: bool = False  # its archive has indexes into the header instead of names and sizes
+    newer_signatures: tuple[bytes, ...] = ()  # packets in the tag that rpm 6 added
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metadata:
+    """One file that a repo's repomd.xml lists."""
+
+    file: str
+    kind: str  # primary | filelists | primary_db | group …
+    compressions: tuple[str, ...]  # by its name and by its content: gz, bz2 … or "none"
+
+
+def read(path: Path) -> RpmFeatures:
+    """Read the features of the RPM file ``path``. Raises BuildError: not an RPM, or broken."""
     header = rpms.header(path)
     compressor = payload.compressor(path, header.payload, header.text("archive_compression"))
     try:
@@ -54,7 +83,7 @@ def read(path: Path) -> Traits:
             f"{path.name} is a broken RPM: {error}", hint="build or download it again"
         ) from error
     digest = header.tags.get("filedigestalgo", MD5)
-    return Traits(
+    return RpmFeatures(
         file=str(path),
         release=header.text("release"),
         compressor=compressor,

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sheepvirt.model.builds import Evidence, Target
 from sheepvirt.model.enums import Gate
-from sheepvirt.rpm import known, openpgp, traits
-from sheepvirt.rpm.compat_model import Metadata, Traits, Violation
+from sheepvirt.rpm import known, openpgp, rpm_features
 
 if TYPE_CHECKING:
     from sheepvirt.model.targets import Ceilings
+    from sheepvirt.rpm.rpm_features import Metadata, RpmFeatures
 
 GLIBC = re.compile(r"\bGLIBC_([0-9]{1,9}(?:\.[0-9]{1,9})*|ABI_\w+)\b")
 
@@ -39,7 +40,21 @@ def _known(tool: str, table: Mapping[str, str]) -> str:
     return ", ".join(word for word in table if _knows(tool, table, word))
 
 
-def check(rpm: Traits, target: Target, *, ours: bool = True) -> list[Violation]:
+@dataclass(frozen=True, kw_only=True)
+class Violation:
+    """A property that exceeds a target's ceilings."""
+
+    file: str
+    rule: str
+    found: str
+    ceiling: str
+
+    def __str__(self) -> str:
+        """``file: rule: what was found; ceiling``."""
+        return f"{self.file}: {self.rule}: {self.found}; {self.ceiling}"
+
+
+def check(rpm: RpmFeatures, target: Target, *, ours: bool = True) -> list[Violation]:
     """Return all violations of one RPM on ``target``; none if the target has no ceilings.
 
     ``ours``: it is from a repo of sheepvirt, whose RPMs all have the target's %dist. RPMs from
@@ -61,7 +76,7 @@ def check(rpm: Traits, target: Target, *, ours: bool = True) -> list[Violation]:
 Rows = Iterator[tuple[str, str, str]]  # rule, what was found, ceiling
 
 
-def _release(rpm: Traits, target: Target) -> Rows:
+def _release(rpm: RpmFeatures, target: Target) -> Rows:
     if not rpm.release.endswith(target.dist):
         yield (
             "another target's RPM", f"its release is {rpm.release}",
@@ -69,7 +84,7 @@ def _release(rpm: Traits, target: Target) -> Rows:
         )  # fmt: skip
 
 
-def _header(rpm: Traits, ceilings: Ceilings) -> Rows:
+def _header(rpm: RpmFeatures, ceilings: Ceilings) -> Rows:
     tool = ceilings.rpm
     if not _knows(tool, known.COMPRESSORS, rpm.compressor):
         words = _known(tool, known.COMPRESSORS)
@@ -96,7 +111,7 @@ def _header(rpm: Traits, ceilings: Ceilings) -> Rows:
         )  # fmt: skip
 
 
-def _dependencies(rpm: Traits, tool: str) -> Rows:
+def _dependencies(rpm: RpmFeatures, tool: str) -> Rows:
     for name in dict.fromkeys(rpm.dependencies):
         feature = re.fullmatch(r"rpmlib\((.*)\)", name)
         if feature and not _knows(tool, known.FEATURES, feature[1]):
@@ -114,7 +129,7 @@ def _dependencies(rpm: Traits, tool: str) -> Rows:
             yield "file trigger", path, f"rpm {tool} never runs it; since {since}"
 
 
-def _signatures(rpm: Traits, tool: str) -> Rows:
+def _signatures(rpm: RpmFeatures, tool: str) -> Rows:
     newer = rpm.newer_signatures
     knows_newer = not _is_older(tool, known.OPENPGP_TAG)
     if newer and not knows_newer and not rpm.signatures:
@@ -143,7 +158,7 @@ def _signatures(rpm: Traits, tool: str) -> Rows:
             )  # fmt: skip
 
 
-def _symbols(rpm: Traits, glibc: str) -> Rows:
+def _symbols(rpm: RpmFeatures, glibc: str) -> Rows:
     ceiling = f"{glibc} is the target's glibc"
     told: set[str] = set()
     for path, versions in rpm.symbol_versions.items():
@@ -212,7 +227,7 @@ def rpm_evidence(package: str, target: Target, rpms: Iterable[Path]) -> list[Evi
     """
     if target.ceilings is None:
         return []
-    found = [v for path in rpms for v in check(traits.read(path), target)]
+    found = [v for path in rpms for v in check(rpm_features.read(path), target)]
     return _evidence(Gate.RPM, package, target.name, target.ceilings, found)
 
 
@@ -226,8 +241,10 @@ def repo_evidence(target: Target, repo: Path) -> list[Evidence]:
 
 def check_repo(repo: Path, target: Target) -> list[Violation]:
     """Return all violations of a repo. Raises ConfigError (not a repo), BuildError (broken)."""
-    found = [v for file in traits.rpm_files(repo) for v in check(traits.read(file), target)]
-    return found + check_metadata(traits.read_metadata(repo), target)
+    found = [
+        v for file in rpm_features.rpm_files(repo) for v in check(rpm_features.read(file), target)
+    ]
+    return found + check_metadata(rpm_features.read_metadata(repo), target)
 
 
 def _evidence(
