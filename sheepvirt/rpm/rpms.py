@@ -220,8 +220,7 @@ def _files(headers: Mapping[str | int, Any]) -> tuple[str, ...]:
     Raises ValueError: the header contradicts itself.
     """
     names, folders = _texts(headers.get("basenames")), _texts(headers.get("dirnames"))
-    index = headers.get("dirindexes", ())
-    indexes = (index,) if isinstance(index, int) else tuple(index)
+    indexes = _ints(headers.get("dirindexes"))
     if not all(0 <= i < len(folders) for i in indexes):
         raise ValueError("its header names a folder that it does not have")
     return tuple(folders[i] + n for n, i in zip(names, indexes, strict=True))

@@ -49,6 +49,7 @@ def harmed(data: bytes, flips: list[tuple[float, int]]) -> bytes:
 @HERE
 @given(st.sampled_from(SAMPLES), FLIPS, st.floats(0.01, 1))
 @example(LARGE, [(0.7265625, 1)], 1)  # the index of a folder that is not there
+@example(LARGE, [(0.5625, 1)], 1)  # the index of a folder is text
 def test_a_harmed_rpm(
     tmp_path: Path, data: bytes, flips: list[tuple[float, int]], cut: float
 ) -> None:
