@@ -37,7 +37,7 @@ def pipeline(run: Run, target: Target, package: Package) -> tuple[float, float]:
     """Build ``package`` and publish it; return seconds of the whole and of rpmbuild in it."""
     shutil.rmtree(run.settings.dist, ignore_errors=True)
     run = replace(run, progress=Progress())  # with the timings of this round alone
-    execute.build_rpms(run, target, package.needs)
+    execute.build_rpms(run, target, package.build_packages)
     started = time.monotonic()
     execute.build_rpms(run, target, [package.name])
     whole = time.monotonic() - started

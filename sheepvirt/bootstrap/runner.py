@@ -99,7 +99,7 @@ def _rejected_rpms(settings: Settings, records: Sequence[BuildRecord]) -> dict[s
         real = next(p for p in packages if p.name == stand_in.stands_in_for)
         for chosen, other in ((real, stand_in), (stand_in, real)):
             if chosen.name in published:
-                found |= dict.fromkeys(other.install, chosen.name)
+                found |= dict.fromkeys(other.installed_subpackages, chosen.name)
     return found
 
 

@@ -67,7 +67,7 @@ def make_plan(
     builds: list[PlannedBuild] = []
     for package in plan.order(packages, wanted, target, providers):
         own = {p: sha256(p) for p in versions.files(package)}
-        needs = [providers.get(name, name) for name in package.needs]
+        needs = [providers.get(name, name) for name in package.build_packages]
         inputs = plan.inputs(package, target, image, own, {name: keys[name] for name in needs})
         row = plan.decide(package, inputs, published.get(package.name), needs)
         keys[package.name] = row.key

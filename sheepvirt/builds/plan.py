@@ -144,7 +144,7 @@ def asked_about(
         name = waiting.pop()
         if name not in seen and name in packages:
             seen.add(name)
-            waiting += packages[name].needs
+            waiting += packages[name].build_packages
     return sorted(seen & known.keys())
 
 
@@ -204,7 +204,7 @@ def order(
         if name in path:
             raise ConfigError(
                 f"packages need one another in a circle: {' → '.join([*path, name])}",
-                hint="remove one of these `needs` from specs/*/package.toml",
+                hint="remove one of these `build_packages` from specs/*/package.toml",
             )
         if name in done:
             return
@@ -219,7 +219,7 @@ def order(
                 f"package {name!r} is not for target {target.name!r}",
                 hint=f"it is for {', '.join(package.targets)}",
             )
-        for need in package.needs:
+        for need in package.build_packages:
             visit(need, (*path, name))
         done[name] = package
 
@@ -286,7 +286,7 @@ def decide(
     package: Package,
     inputs: BuildInputs,
     published: BuildRecord | None,
-    needs: Sequence[str] = (),
+    build_packages: Sequence[str] = (),
 ) -> PlannedBuild:
     """Decide whether ``package`` must be built for these inputs, with the reason."""
     key = inputs.key
@@ -299,5 +299,10 @@ def decide(
     else:
         build, reason = True, f"changed: {', '.join(inputs.changed(published.inputs))}"
     return PlannedBuild(
-        package=package, key=key, inputs=inputs, build=build, reason=reason, needs=tuple(needs)
+        package=package,
+        key=key,
+        inputs=inputs,
+        build=build,
+        reason=reason,
+        build_packages=tuple(build_packages),
     )

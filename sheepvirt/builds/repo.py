@@ -142,6 +142,12 @@ def _intact(folder: Path, record: BuildRecord) -> bool:
     return all(path.is_file() and sha256(path) == digest for path, digest in rpms)
 
 
+def _installed_subpackages(row: Mapping[str, Any]) -> Sequence[str]:
+    """Return the names of the binary RPMs to install; before 0.2.0 the key was ``install``."""
+    names: Sequence[str] = row["install" if "install" in row else "installed_subpackages"]
+    return names
+
+
 def _record(row: Mapping[str, Any]) -> BuildRecord:
     return BuildRecord(
         package=row["package"],
@@ -149,7 +155,7 @@ def _record(row: Mapping[str, Any]) -> BuildRecord:
         key=row["key"],
         inputs=from_rows(dict(row["inputs"])),
         rpms=tuple(PublishedRpm(**r) for r in row["rpms"]),
-        install=tuple(row["install"]),
+        installed_subpackages=tuple(_installed_subpackages(row)),
         evidence=tuple(Evidence(**{**e, "gate": Gate(e["gate"])}) for e in row["evidence"]),
         seconds=row["seconds"],
         stand_in=row["stand_in"],

@@ -69,7 +69,7 @@ class Job:
         with self._progress.stage(f"{package.name}: sources") as part:
             files = [self.fetch(source, part) for source in package.sources]
         spec_path = self._patched_spec(package, files, out)
-        ours = [rpms.read(self._stage / r.file) for n in row.needs for r in done[n].rpms]
+        ours = [rpms.read(self._stage / r.file) for n in row.build_packages for r in done[n].rpms]
         needs = [r for r in ours if r.arch != "src"]
         with self.build_root(package, files, spec_path, needs) as container:
             evidence = self.prove(container, package, out)
@@ -87,7 +87,7 @@ class Job:
             key=row.key,
             inputs=row.inputs,
             rpms=tuple(_published(r, package) for r in built),
-            install=package.install,
+            installed_subpackages=package.installed_subpackages,
             evidence=tuple(evidence),
             seconds=round(seconds, 1),
             stand_in=package.stand_in,

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 CREATEREPO = ("createrepo_c", "--general-compress-type=gz", "--compatibility")
 INIT_HINT = f"use {Init.SYSV.value!r}, or remove the key"
 HOST_MACROS = {"kversion"}  # fields of model.hosts.Host
+RENAMED = {"needs": "build_packages", "install": "installed_subpackages"}  # keys of a package
 
 
 def _names(folder: Path, file: str) -> list[str]:
@@ -246,6 +247,9 @@ def load_package(settings: Settings, name: str, version: str = "") -> Package:
     """
     folder = settings.specs / pick("package", name, package_names(settings))
     version, table = versions.table(folder, version)
+    for former, key in RENAMED.items():
+        if former in table.names():
+            table.refuse(former, "has another name now", hint=f"write `{key} = …`")
     targets = target_names(settings)
     package = Package(
         name=name,
@@ -254,10 +258,10 @@ def load_package(settings: Settings, name: str, version: str = "") -> Package:
         spec_from=table.get("spec_from", str),
         sources=tuple(_source(t) for t in table.array("sources")),
         features=tuple(_feature(n, t, targets) for n, t in table.tables("features")),
-        needs=table.strings("needs"),
+        build_packages=table.strings("build_packages"),
         targets=table.strings("targets"),
         rpmbuild_args=table.strings("rpmbuild_args"),
-        install=table.strings("install"),
+        installed_subpackages=table.strings("installed_subpackages"),
         stand_in=table.get("stand_in", str, ""),
         folder=folder,
         patches=settings.patches / name,

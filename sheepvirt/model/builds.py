@@ -124,10 +124,10 @@ class Package:
     spec_from: str  # "tarball" or "here"
     sources: tuple[Source, ...]
     features: tuple[Feature, ...]
-    needs: tuple[str, ...]  # packages of specs/ whose RPMs are installed in the build root first
+    build_packages: tuple[str, ...]  # packages of specs/ whose RPMs are in its build root
     targets: tuple[str, ...]  # targets it may be built for; empty: every target
     rpmbuild_args: tuple[str, ...]
-    install: tuple[str, ...]  # names of the binary packages to install on a host
+    installed_subpackages: tuple[str, ...]  # names of the binary RPMs to install on a host
     stand_in: str  # for a stand-in, the sentence that says so; else empty
     folder: Path
     patches: Path  # folder of its intents and patches; may be absent
@@ -272,7 +272,7 @@ class PlannedBuild:
     inputs: BuildInputs
     build: bool
     reason: str
-    needs: tuple[str, ...] = ()  # packages to build first: the chosen provider of each need
+    build_packages: tuple[str, ...] = ()  # needed for it: the chosen provider of each
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -305,7 +305,7 @@ class BuildRecord:
     key: str  # sha256 over every input; an equal key means nothing to rebuild
     inputs: BuildInputs
     rpms: tuple[PublishedRpm, ...]
-    install: tuple[str, ...]  # names of the binary packages to install on a host
+    installed_subpackages: tuple[str, ...]  # names of the binary RPMs to install on a host
     evidence: tuple[Evidence, ...]
     seconds: float
     stand_in: str = ""

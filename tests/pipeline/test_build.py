@@ -43,7 +43,9 @@ if TYPE_CHECKING:
     from sheepvirt.model.builds import BuildRecord, Target
 
 pytestmark = pytest.mark.engine
-PACKAGE = 'version = "1"\nspec = "tiny.spec"\nspec_from = "here"\ninstall = ["tiny"]\n'
+PACKAGE = (
+    'version = "1"\nspec = "tiny.spec"\nspec_from = "here"\ninstalled_subpackages = ["tiny"]\n'
+)
 SPEC = """\
 Name: tiny
 Version: 1
@@ -270,7 +272,7 @@ def test_a_second_run_waits_and_says_for_whom(world: World) -> None:
 
 
 def test_a_broken_package_file_is_named_before_anything_runs(world: World) -> None:
-    world.write(package=PACKAGE + 'instal = ["x"]\n')
-    with pytest.raises(ConfigError, match="unknown key 'instal'") as caught:
+    world.write(package=PACKAGE + 'installed_subpackage = ["x"]\n')
+    with pytest.raises(ConfigError, match="unknown key 'installed_subpackage'") as caught:
         world.build()
-    assert "did you mean 'install'?" in caught.value.hint
+    assert "did you mean 'installed_subpackages'?" in caught.value.hint

@@ -63,7 +63,7 @@ REAL = """\
 version = "1.2"
 spec = "flock.spec.in"
 spec_from = "tarball"
-install = ["flock"]
+installed_subpackages = ["flock"]
 [[sources]]
 file = "flock-1.2.tar.gz"
 git = {{ url = "{url}", commit = "{commit}" }}
@@ -145,7 +145,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     (specs / "flock" / "package.toml").write_text(REAL.format(url=URL, commit=commit))
     toml = 'targets = ["rehearsal"]\nstand_in = "it says so"\nstands_in_for = "flock"\n'
     ours(specs, "pocketflock", toml, "Provides: flock")
-    ours(specs, "guest", 'needs = ["flock"]\n', "BuildRequires: flock")
+    ours(specs, "guest", 'build_packages = ["flock"]\n', "BuildRequires: flock")
     return World(within(tmp_path, specs=specs, patches=specs), tmp_path / "mirror")
 
 

@@ -63,7 +63,9 @@ install -D -p -m 644 {name}.c %{{buildroot}}%{{_datadir}}/{name}/{name}.c
 %{{_datadir}}/{name}
 """
 SOURCE = '#include <stdio.h>\nint main(void) { puts(__DATE__ " " __TIME__); return 0; }\n'
-HEAD = 'version = "1"\nspec = "{name}.spec"\nspec_from = "here"\ninstall = ["{name}"]\n'
+HEAD = (
+    'version = "1"\nspec = "{name}.spec"\nspec_from = "here"\ninstalled_subpackages = ["{name}"]\n'
+)
 # What --from-bundle does, in a process that can be put into a namespace without a network.
 SCRIPT = """\
 import os, socket, sys

@@ -65,7 +65,7 @@ def run(tmp_path: Path) -> Run:
     home = tmp_path / "specs" / "qemu"
     home.mkdir()
     (home / "package.toml").write_text(
-        'version = "1"\nspec = "qemu.spec"\nspec_from = "here"\ninstall = ["qemu"]\n'
+        'version = "1"\nspec = "qemu.spec"\nspec_from = "here"\ninstalled_subpackages = ["qemu"]\n'
     )
     (home / "qemu.spec").write_text(TOOLS)
     return run_with(within(tmp_path, specs=tmp_path / "specs"))
@@ -120,8 +120,9 @@ def test_the_thirteen_of_nineteen_go_onto_a_host_in_one_transaction(
     assert "/usr/lib64/python2.7/site-packages/libvirt.py" in rpms.read(folder / python.file).files
 
     image = recipes.ensure(run, target, "host-sysv")
-    assert len(record.install) == 13
-    argv = ["dnf", "-y", "--nogpgcheck", "--repofrompath=ours,/repo", "install", *record.install]
+    assert len(record.installed_subpackages) == 13
+    names = record.installed_subpackages
+    argv = ["dnf", "-y", "--nogpgcheck", "--repofrompath=ours,/repo", "install", *names]
     with run.engine.container(
         image, mounts={folder.resolve(): ("/repo", "ro")}, network="none"
     ) as host:
@@ -131,7 +132,7 @@ def test_the_thirteen_of_nineteen_go_onto_a_host_in_one_transaction(
         runs = host.run(["chkconfig", "--list", "libvirtd"]).stdout
         assert "3:on" in runs, runs  # the RPM's script, in the place of the image's stand-in
         assert "miniature" in host.run(["cat", "/etc/init.d/libvirtd"]).stdout
-        there = host.run(["rpm", "-q", *record.install, "sheepdog", "pocketsheep"]).stdout
+        there = host.run(["rpm", "-q", *names, "sheepdog", "pocketsheep"]).stdout
         assert there.count("libvirt") == 13
         assert there.count("1.unpinned.rehearsal") == 13
         assert host.run(["sh", "-c", "libvirtd; rpm -V libvirt-daemon"]).stdout.startswith(

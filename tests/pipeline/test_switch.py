@@ -74,7 +74,7 @@ def run(tmp_path: Path) -> Run:
     home = tmp_path / "specs" / "tiny"
     home.mkdir(parents=True)
     (home / "package.toml").write_text(
-        'version = "2"\nspec = "tiny.spec"\nspec_from = "here"\ninstall = ["tiny"]\n'
+        'version = "2"\nspec = "tiny.spec"\nspec_from = "here"\ninstalled_subpackages = ["tiny"]\n'
     )
     for version, more, files in (("1", "", ""), ("2", LIBS, "libs")):
         (home / f"{version}.toml").write_text("")

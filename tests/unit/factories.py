@@ -1,8 +1,8 @@
 """Valid values of the model, of which a test sets only the fields that it is about.
 
 Each factory takes fields by keyword, as the dataclass does, and mypy checks them: ``package()``,
-``package(name="qemu", needs=("sheepdog",))``. ``Facts()`` needs no factory: it is a bare host. For
-one on which nothing is left to do, see finished.py.
+``package(name="qemu", build_packages=("sheepdog",))``. ``Facts()`` needs no factory: it is a bare
+host. For one on which nothing is left to do, see finished.py.
 """
 
 from functools import partial
@@ -38,10 +38,10 @@ package = partial(
     spec_from="tarball",
     sources=(),
     features=(),
-    needs=(),
+    build_packages=(),
     targets=(),
     rpmbuild_args=(),
-    install=(),
+    installed_subpackages=(),
     stand_in="",
     folder=NOWHERE,
     patches=NOWHERE,
@@ -89,7 +89,7 @@ record = partial(
     key="k",
     inputs=BuildInputs(),
     rpms=(),
-    install=(),
+    installed_subpackages=(),
     evidence=(),
     seconds=1.0,
 )

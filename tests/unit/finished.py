@@ -37,7 +37,7 @@ SOURCE = factories.published_rpm(
     sha256="e" * 64,
     header_sha1="b",
 )
-RECORD = factories.record(rpms=(RPM, SOURCE), install=("libvirt",))
+RECORD = factories.record(rpms=(RPM, SOURCE), installed_subpackages=("libvirt",))
 
 
 WANTED = factories.desired_state(

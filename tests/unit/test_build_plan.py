@@ -24,7 +24,7 @@ EL6 = factories.target(name="el6", suite="", macros={"dist": ".el6"})
 HEAD = 'version = "1"\nspec = "a.spec"\nspec_from = "here"\n'
 PACKAGES = {
     "qemu": "",
-    "libvirt": 'needs = ["sheepdog"]\n',
+    "libvirt": 'build_packages = ["sheepdog"]\n',
     "sheepdog": '[[sources]]\nfile = "s-1.tar.gz"\n'
     'git = { url = "https://a.invalid/s.git", commit = "' + "a" * 40 + '" }\n',
     "pocket": 'targets = ["rehearsal"]\nstand_in = "so"\nstands_in_for = "sheepdog"\n',
@@ -87,7 +87,7 @@ def test_out_of_reach_the_stand_in_is_built_in_its_place(
 ) -> None:
     planned = make(settings)
     assert names(planned) == ["pocket", "libvirt", "qemu"]
-    assert planned.builds[1].needs == ("pocket",)
+    assert planned.builds[1].build_packages == ("pocket",)
     assert [c.sentence for c in planned.choices] == ["sheepdog: the stand-in pocket: no route"]
     assert asked == ["s-1.tar.gz"]
 

@@ -27,8 +27,8 @@ RPMS = tuple(
     for n in ("libvirt", "libvirt-client")
 )
 RECORDS = (
-    factories.record(package="qemu", version="5.2.0", install=("qemu-kvm",)),
-    factories.record(rpms=RPMS, install=("libvirt",)),
+    factories.record(package="qemu", version="5.2.0", installed_subpackages=("qemu-kvm",)),
+    factories.record(rpms=RPMS, installed_subpackages=("libvirt",)),
 )
 NETWORK = "<network><name>ovsbr0</name><uuid>u</uuid><bridge name='ovsbr0'/></network>"
 POOL = "<pool type='sheepdog'><source><host name='127.0.0.1' port='7000'/></source></pool>"

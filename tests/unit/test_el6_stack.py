@@ -78,9 +78,9 @@ def test_storage_is_built_before_what_needs_it() -> None:
 
 def test_the_hosts_get_the_whole_stack() -> None:
     built = plan.order(PACKAGES, plan.buildable(PACKAGES, EL6), EL6)
-    wanted = {name for p in built for name in p.install}
+    wanted = {name for p in built for name in p.installed_subpackages}
     assert {"libvirt", "sheepdog", "qemu-kvm", "openvswitch"} <= wanted
-    assert len(PACKAGES["libvirt"].install) == 13, "the how-to's transaction"
+    assert len(PACKAGES["libvirt"].installed_subpackages) == 13, "the how-to's transaction"
 
 
 @pytest.mark.parametrize(

@@ -80,7 +80,7 @@ def build(
     here = {**packages, package.name: package}
     for one in plan.order(here, [package.name], target, providers):
         files = {path: sha256(path) for path in versions.files(one)}
-        needs = [providers.get(need, need) for need in one.needs]
+        needs = [providers.get(need, need) for need in one.build_packages]
         inputs = plan.inputs(one, target, image, files, {need: keys[need] for need in needs})
         keys[one.name] = plan.decide(one, inputs, None, needs).key
         rows = inputs.rows()
@@ -102,7 +102,7 @@ def test_a_build_key_changes_only_with_its_golden_file(name: str, golden: Golden
                 continue
             title = f"{one.name} {version}"
             rows[title] = build(one, packages, target, {})
-            for real in known.keys() & set(package.needs):
+            for real in known.keys() & set(package.build_packages):
                 provider = {real: known[real]}
                 rows[f"{title} with {known[real]}"] = build(one, packages, target, provider)
     golden(f"builds-{name}.json", as_text(rows))

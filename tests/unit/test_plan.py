@@ -22,7 +22,12 @@ TARGET = factories.target()
 
 def package(name: str, *needs: str, targets: tuple[str, ...] = ()) -> Package:
     return factories.package(
-        name=name, version="1", spec=f"{name}.spec", spec_from="here", needs=needs, targets=targets
+        name=name,
+        version="1",
+        spec=f"{name}.spec",
+        spec_from="here",
+        build_packages=needs,
+        targets=targets,
     )
 
 
@@ -282,6 +287,6 @@ def test_no_order_ever_has_a_package_and_its_stand_in(
     rows = plan.order(known, [str(wanted)], TARGET, {c.package: c.provider for c in choices})
     names = {p.name for p in rows}
     assert not names & {c.rejected for c in choices}
-    assert all(c.provider in names or c.package not in {n for p in rows for n in p.needs}
+    assert all(c.provider in names or c.package not in {n for p in rows for n in p.build_packages}
                for c in choices if c.package != str(wanted))  # fmt: skip
     assert not any(str(n) in names and f"s{n}" in names for n in doubled)

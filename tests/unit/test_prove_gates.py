@@ -12,13 +12,15 @@ from sheepvirt.verify.controls.gate_controls import UNFOUND, UNMET, Case, GateCo
 from sheepvirt.verify.model import Outcome
 from tests.here import run_in
 
-PACKAGE = factories.package(needs=("sheepdog",), rpmbuild_args=("--nocheck",), install=("libvirt",))
+PACKAGE = factories.package(
+    build_packages=("sheepdog",), rpmbuild_args=("--nocheck",), installed_subpackages=("libvirt",)
+)
 EVIDENCE = (
     factories.evidence(gate=Gate.SPEC, claim="configure is told -Dx", observed="-Dx"),
     factories.evidence(gate=Gate.SPEC, claim="%files x has y", observed="y"),
     factories.evidence(gate=Gate.BUILD, claim="its CLI was in the build root", observed="/x"),
 )
-RECORD = factories.record(install=("libvirt",), evidence=EVIDENCE)
+RECORD = factories.record(installed_subpackages=("libvirt",), evidence=EVIDENCE)
 
 
 class Broken:

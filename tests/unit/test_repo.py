@@ -53,7 +53,7 @@ def make(stage: Path, package: str, content: bytes = b"rpm") -> BuildRecord:
         key="key",
         inputs=INPUTS,
         rpms=(rpm,),
-        install=("a",),
+        installed_subpackages=("a",),
         evidence=evidence,
         seconds=2.5,
         stand_in="says so",
@@ -65,6 +65,16 @@ def publish(settings: Settings, package: str = "libvirt", content: bytes = b"rpm
         record = make(stage, package, content)
         repo.publish(settings, TARGET, stage, [record])
     return record
+
+
+def test_a_manifest_of_before_0_2_0_is_read(settings: Settings) -> None:
+    record = publish(settings)
+    path = repo.home(settings, TARGET) / repo.MANIFEST
+    manifest = json.loads(path.read_text())
+    row = manifest["packages"][0]
+    row["install"] = row.pop("installed_subpackages")
+    path.write_text(json.dumps(manifest))
+    assert repo.read_manifest(repo.home(settings, TARGET)) == (record,)
 
 
 def test_a_manifest_names_each_input(settings: Settings) -> None:

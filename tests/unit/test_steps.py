@@ -81,7 +81,11 @@ KMOD = factories.published_rpm(
     header_sha1="cc",
 )
 MADE = factories.record(
-    package="o-kmod", version="1", rpms=(KMOD,), install=("kmod-o",), kernel_module="o"
+    package="o-kmod",
+    version="1",
+    rpms=(KMOD,),
+    installed_subpackages=("kmod-o",),
+    kernel_module="o",
 )
 OLD = replace(done(), kernel="2.6.32-279.el6.x86_64")
 NEW = replace(OLD, kernel="2.6.32-754.el6.x86_64", modules={"o": ("kernel/net/o/o.ko",)})
@@ -190,7 +194,7 @@ def test_rpms_that_differ(facts: Facts, what: str) -> None:
 
 def test_a_rebuilt_rpm_and_a_new_one_share_a_transaction(monkeypatch: pytest.MonkeyPatch) -> None:
     other = replace(RPM, name="new", nevra="new-1-1.noarch")
-    record = replace(RECORD, rpms=(RPM, other), install=("libvirt", "new"))
+    record = replace(RECORD, rpms=(RPM, other), installed_subpackages=("libvirt", "new"))
     wanted = replace(WANTED, records=(record,))
     worker, planned = context(
         monkeypatch,

@@ -25,14 +25,18 @@ SHARED = """\
 version = "7.0.0"
 spec = "a.spec"
 spec_from = "here"
-install = ["a"]
+installed_subpackages = ["a"]
 [features.f]
 intent = "on"
 rpm_requires = "x"
 """
-OLD = (
-    'install = ["a", "a-old"]\n[features.f]\nrpm_file = "/old.so"\n[macros.rehearsal]\nrhel = "6"\n'
-)
+OLD = """\
+installed_subpackages = ["a", "a-old"]
+[features.f]
+rpm_file = "/old.so"
+[macros.rehearsal]
+rhel = "6"
+"""
 
 
 Put = Callable[[str, str], None]
@@ -78,7 +82,7 @@ def test_versions_are_told_from_other_files_and_sorted_by_age(settings: Settings
 def test_a_version_is_laid_over_what_all_share(settings: Settings) -> None:
     old, new = catalog.load_package(settings, "a", "1.0.3"), catalog.load_package(settings, "a")
     assert (old.version, new.version) == ("1.0.3", "7.0.0")
-    assert (old.install, new.install) == (("a", "a-old"), ("a",))
+    assert (old.installed_subpackages, new.installed_subpackages) == (("a", "a-old"), ("a",))
     assert (old.features[0].rpm_file, old.features[0].rpm_requires) == ("/old.so", "x")
     assert new.features[0].rpm_file == ""
     assert TARGET.for_package(old).macros == {"dist": ".rehearsal", "rhel": "6"}
@@ -96,7 +100,11 @@ def test_an_unknown_version_gets_a_suggestion(settings: Settings) -> None:
     [
         ("package.toml", SHARED.replace("7.0.0", "7.0.1"), "'version' is '7.0.1'"),
         ("7.0.0.toml", 'version = "7"\n', "'version' repeats the file's name"),
-        ("7.0.0.toml", 'instal = ["x"]\n', r"7\.0\.0\.toml.*unknown key 'instal'"),
+        (
+            "7.0.0.toml",
+            'installed_subpackage = ["x"]\n',
+            r"7\.0\.0\.toml.*unknown key 'installed_subpackage'",
+        ),
         ("7.0.0.toml", "[features.f]\nrpm_fle = '/x'\n", "unknown key 'rpm_fle'"),
         ("7.0.0.toml", "[macros.rehersal]\na = '1'\n", "no target 'rehersal'"),
         ("7.0.0.toml", "[macros]\nrehearsal = '1'\n", "'rehearsal' is str, wanted dict"),
@@ -110,6 +118,20 @@ def test_what_is_wrong_in_a_version_is_named(
     put(f"specs/a/{file}", text)
     with pytest.raises(ConfigError, match=says):
         catalog.load_package(settings, "a")
+
+
+@pytest.mark.parametrize(
+    ("former", "key"), [("needs", "build_packages"), ("install", "installed_subpackages")]
+)
+@pytest.mark.parametrize("file", ["package.toml", "7.0.0.toml"])
+def test_the_former_name_of_a_key_is_refused_with_its_new_one(
+    put: Put, settings: Settings, file: str, former: str, key: str
+) -> None:
+    text = SHARED.partition("[features")[0] if file == "package.toml" else ""
+    put(f"specs/a/{file}", f'{text}{former} = ["x"]\n')
+    with pytest.raises(ConfigError, match=f"'{former}' has another name now") as caught:
+        catalog.load_package(settings, "a", "7.0.0")
+    assert caught.value.hint == f"write `{key} = …`"
 
 
 def test_a_package_with_one_version_has_it_in_package_toml(settings: Settings) -> None:

@@ -60,7 +60,7 @@ class DesiredState:
         A module that the host's kernel already has is left out.
         """
         wanted = (r for r in self.records if not facts.kernel_has(r.kernel_module))
-        return tuple(name for record in wanted for name in record.install)
+        return tuple(name for record in wanted for name in record.installed_subpackages)
 
     def xml(self, kind: str, what: str, **values: object) -> str:
         """Render ``kind``.xml.j2 with ``values`` and validate it with libvirt's schema.

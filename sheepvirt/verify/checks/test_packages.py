@@ -53,7 +53,7 @@ def _unless_the_kernel_brings_it(request: pytest.FixtureRequest) -> None:
 
 
 def test_what_was_asked_for_is_installed(installed: Installed, record: BuildRecord) -> None:
-    missing = sorted(set(record.install) - installed.keys())
+    missing = sorted(set(record.installed_subpackages) - installed.keys())
     assert not missing, f"not installed: {', '.join(missing)}"
 
 

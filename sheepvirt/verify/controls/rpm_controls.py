@@ -88,10 +88,14 @@ def _rpms(context: ControlContext) -> tuple[Control, ...]:
     """Remove a published RPM from rpm's database, replace one there, and remove a dependency."""
     found: list[Control] = []
     # From the package with the most RPMs, so that others of it are still installed.
-    most = max((r for r in context.records if r.install), key=lambda r: len(r.rpms), default=None)
+    most = max(
+        (r for r in context.records if r.installed_subpackages),
+        key=lambda r: len(r.rpms),
+        default=None,
+    )
     if most:
         # The last one is libvirt's meta-package in all versions: no RPM requires it.
-        found += _rpm(most, most.install[-1])
+        found += _rpm(most, most.installed_subpackages[-1])
     if context.removable:
         found.append(
             Control(
