@@ -1,124 +1,98 @@
-"""Plan a run: what to build, in what order, from which provider, and why. Pure.
+"""Plan a run: what to build, in what order, and why. Pure: lookup.py has looked up the values.
 
 A package is rebuilt when the hash over its inputs differs from the published one. Inputs have
-names, so the reason for a build can say what changed.
-
-A package may have a stand-in on a target. A package that needs it then needs the chosen provider:
-the one in the published repo; in a first run the real one if its source is available, else the
-stand-in.
+names, so the reason for a build can say what changed. providers.py chooses providers.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
-from sheepvirt.core.errors import ConfigError, SourceUnreachableError, UnknownNameError, suggest
+from sheepvirt.builds import providers
+from sheepvirt.core.errors import ConfigError
 from sheepvirt.core.tables import pick
-from sheepvirt.model.builds import (
-    Availability,
-    BuildRecord,
-    Choice,
-    Package,
-    PlannedBuild,
-    Request,
-    Target,
-)
-from sheepvirt.model.enums import Provider
 from sheepvirt.model.inputs import BuildInputs, SourceInput
+from sheepvirt.model.plans import BuildPlan, PlannedBuild
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
+
+    from sheepvirt.model.builds import BuildRecord, Package, Target
+    from sheepvirt.model.plans import Choice, PlanValues
 
 # Increase it when a change of the code gives other RPMs from the same inputs.
 RECIPE = "2"
-Word = TypeVar("Word", bound=str)
 
 
-def stand_ins(packages: Mapping[str, Package], target: Target) -> dict[str, str]:
-    """Return the stand-in of each package that has one on ``target``. Raises ConfigError."""
-    found: dict[str, str] = {}
-    for name, package in sorted(packages.items()):
-        real = package.stands_in_for
-        if not real or (package.targets and target.name not in package.targets):
-            continue
-        if real not in packages or packages[real].stands_in_for:
-            what = "is a stand-in itself" if real in packages else "does not exist"
-            raise ConfigError(
-                f"{name!r} stands in for {real!r}, which {what}",
-                hint=suggest(real, {n for n, p in packages.items() if not p.stands_in_for}),
-            )
-        if real in found:
-            raise ConfigError(
-                f"{found[real]!r} and {name!r} both stand in for {real!r} on {target.name!r}",
-                hint="remove this target from the `targets` of one of them",
-            )
-        found[real] = name
-    return found
+def make_plan(values: PlanValues) -> BuildPlan:
+    """Return the whole plan of a run.
 
-
-def request(
-    selectors: Sequence[str],
-    packages: Mapping[str, Package],
-    known: Mapping[str, str],
-    target: Target,
-) -> Request:
-    """Parse ``--package`` selectors.
-
-    ``known`` has the stand-ins of ``target``. ``NAME=real`` and ``NAME=stand-in`` force a provider
-    and select nothing to build; ``NAME=VERSION`` selects the real package in that version. Raises
-    UnknownNameError, ConfigError.
+    Raises ConfigError (also for a selector or a local source without effect),
+    SourceUnreachableError (see ``providers.choose``).
     """
-    names: list[str] = []
-    providers: dict[str, Provider] = {}
-    versions: dict[str, str] = {}
-    for word in selectors:
-        name, equals, value = word.partition("=")
-        package = packages[pick("package", name, packages)]
-        if package.stands_in_for:
+    wanted = _wanted(values)
+    choices = providers.choices(values, wanted)
+    chosen = {choice.package: choice.provider for choice in choices}
+    keys: dict[str, str] = {}
+    builds: list[PlannedBuild] = []
+    for package in order(values.packages, wanted, values.target, chosen):
+        build_packages = [chosen.get(name, name) for name in package.build_packages]
+        found = inputs(
+            package,
+            values.target,
+            values.builder_image,
+            values.file_hashes[package.name],
+            {name: keys[name] for name in build_packages},
+        )
+        row = decide(package, found, values.published.get(package.name), build_packages)
+        keys[package.name] = row.key
+        builds.append(row)
+    _require_local_sources_used(values.packages, builds)
+    return BuildPlan(
+        choices=choices,
+        builds=tuple(builds),
+        kept=_kept(values, choices, builds),
+        left_out=() if values.request.names else left_out(values.packages, values.target),
+    )
+
+
+def sources_to_ask(values: PlanValues) -> list[str]:
+    """Return the packages of whose sources the plan needs the availability.
+
+    ``values`` lacks only that. Raises ConfigError: a selector has no effect.
+    """
+    return providers.sources_to_ask(values, _wanted(values))
+
+
+def _wanted(values: PlanValues) -> list[str]:
+    return list(values.request.names) or buildable(values.packages, values.target)
+
+
+def _require_local_sources_used(
+    packages: Mapping[str, Package], builds: Sequence[PlannedBuild]
+) -> None:
+    unused = packages.keys() - {row.package.name for row in builds}
+    for name in sorted(unused):
+        if any(source.local_file for source in packages[name].sources):
             raise ConfigError(
-                f"{name!r} is a stand-in and cannot be selected by itself",
-                hint=f"use {package.stands_in_for}={Provider.STAND_IN}",
+                f"--source {name}=… has no effect: {name} is not built",
+                hint=f"remove it, or add `--package {name}`",
             )
-        if not equals or value in package.versions:
-            names.append(name)
-        if not equals:
-            continue
-        if value in package.versions:
-            _agree(versions, name, value)
-            if name in known:
-                _agree(providers, name, Provider.REAL)  # only the real one has versions
-        else:
-            _agree(providers, name, _provider(word, package, known, target))
-    return Request(names=tuple(dict.fromkeys(names)), providers=providers, versions=versions)
 
 
-def _provider(word: str, package: Package, known: Mapping[str, str], target: Target) -> Provider:
-    """Return the provider that the selector ``word`` names."""
-    name, _, value = word.partition("=")
-    try:
-        provider = Provider(value)
-    except ValueError:
-        have = {*(one.value for one in Provider), *package.versions}
-        raise UnknownNameError(
-            f"{word}: {value!r} is neither a version nor a provider of {name!r}",
-            hint=suggest(value, have),
-        ) from None
-    if provider == Provider.STAND_IN and name not in known:
-        raise ConfigError(
-            f"{name!r} has no stand-in on target {target.name!r}",
-            hint=f"packages with a stand-in: {', '.join(sorted(known)) or 'none'}",
-        )
-    return provider
+def _kept(
+    values: PlanValues, choices: Iterable[Choice], builds: Sequence[PlannedBuild]
+) -> frozenset[str]:
+    """Return the published packages to keep: those that need no build or were not requested.
 
-
-def _agree(table: dict[str, Word], name: str, value: Word) -> None:
-    """Record a selection. Raises ConfigError: it contradicts an earlier one."""
-    if table.setdefault(name, value) != value:
-        both = sorted({table[name], value})
-        raise ConfigError(
-            f"{name!r} is selected both as {' and as '.join(both)}", hint="remove one of them"
-        )
+    The provider that a choice rejected is dropped, and so is a package that left specs/: it may be
+    a former provider.
+    """
+    kept = {row.package.name for row in builds if not row.build}
+    if values.request.names:
+        kept |= values.published.keys() - {row.package.name for row in builds}
+    return frozenset(kept & values.packages.keys() - {choice.rejected for choice in choices})
 
 
 def chosen_versions(
@@ -132,58 +106,6 @@ def chosen_versions(
     for name in target.versions:
         pick(f"package (in [versions] of target {target.name})", name, packages)
     return {**target.versions, **asked}
-
-
-def asked_about(
-    packages: Mapping[str, Package], wanted: Sequence[str], known: Mapping[str, str]
-) -> list[str]:
-    """Return the packages with a stand-in that ``wanted`` needs: a provider is chosen for each."""
-    seen: set[str] = set()
-    waiting = list(wanted)
-    while waiting:
-        name = waiting.pop()
-        if name not in seen and name in packages:
-            seen.add(name)
-            waiting += packages[name].build_packages
-    return sorted(seen & known.keys())
-
-
-def keep(name: str, stand_in: str, published: Collection[str]) -> Choice | None:
-    """Return the choice of an earlier run, as the published repo shows it; None if it has none.
-
-    ``published`` has the names of the repo's packages. An earlier choice stays until the user
-    makes another one: else an unstable network would rebuild everything that needs ``name``.
-    """
-    provider = next((one for one in (stand_in, name) if one in published), "")
-    if not provider:
-        return None
-    other = Provider.REAL if provider == stand_in else Provider.STAND_IN
-    why = f"the published repo has it; `--package {name}={other}` changes that"
-    rejected = name if provider == stand_in else stand_in
-    return Choice(package=name, provider=provider, rejected=rejected, why=why)
-
-
-def choose(
-    name: str, stand_in: str, forced: Provider | None, availability: Availability | None
-) -> Choice:
-    """Choose the provider of ``name``.
-
-    ``availability`` is its source's; None means that the stand-in was requested. Raises
-    SourceUnreachableError: the real package is forced and its source is unreachable.
-    """
-    if forced == Provider.STAND_IN or availability is None:
-        return Choice(package=name, provider=stand_in, rejected=name, why="asked for")
-    if availability.ok:
-        why = f"asked for; {availability.why}" if forced == Provider.REAL else availability.why
-        return Choice(package=name, provider=name, rejected=stand_in, why=why)
-    if forced == Provider.REAL:
-        raise SourceUnreachableError(
-            f"{name}={Provider.REAL}: its source is unreachable: {availability.why}",
-            hint="repair the network, or point git at a mirror (`git config --global "
-            f"url.MIRROR.insteadOf URL`), or make the bundle with {name}={Provider.REAL}; "
-            f"to build without it, use {name}={Provider.STAND_IN}",
-        )
-    return Choice(package=name, provider=stand_in, rejected=name, why=availability.why)
 
 
 def order(

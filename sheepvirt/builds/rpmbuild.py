@@ -20,7 +20,6 @@ from sheepvirt.model.builds import (
     DebianSource,
     Evidence,
     Package,
-    PlannedBuild,
     PublishedRpm,
     Rpm,
     Source,
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     from sheepvirt.core.processes import Result
     from sheepvirt.core.progress import Stage
     from sheepvirt.engine.container import Container
+    from sheepvirt.model.plans import PlannedBuild
     from sheepvirt.run import Run
 
 KILLED = {-1, 128 + signal.SIGKILL, 128 + signal.SIGTERM}

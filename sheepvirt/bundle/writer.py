@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sheepvirt.builds import execute, preflight
+from sheepvirt.builds import lookup, plan, preflight
 from sheepvirt.builds.buildroot import owner
 from sheepvirt.builds.rpmbuild import Job
 from sheepvirt.bundle import archive
@@ -36,7 +36,8 @@ if TYPE_CHECKING:
 
     from sheepvirt.core.settings import Settings
     from sheepvirt.engine.container import Container
-    from sheepvirt.model.builds import BuildPlan, Target
+    from sheepvirt.model.builds import Target
+    from sheepvirt.model.plans import BuildPlan
     from sheepvirt.run import Run
 
 FAST = 3  # of gzip: 5 % larger than 6, in half the time
@@ -80,7 +81,7 @@ def default_path(settings: Settings, target: Target) -> Path:
 def make(run: Run, target: Target, selectors: Sequence[str], path: Path) -> Path:
     """Write a bundle with everything that ``build_rpms`` needs for ``selectors`` to ``path``.
 
-    Missing images are made and missing sources fetched; for ``selectors`` see ``plan.request``.
+    Missing images are made and missing sources fetched; ``providers.request`` parses ``selectors``.
     Raises PreflightError, SourceError, EngineError, ConfigError, BundleError; a former bundle is
     then unchanged.
     """
@@ -91,7 +92,7 @@ def make(run: Run, target: Target, selectors: Sequence[str], path: Path) -> Path
         run.engine.reap(owner(settings, target))
         kinds = recipes.kinds(target)
         tags = {kind: recipes.ensure(run, target, kind) for kind in kinds}
-        planned = execute.make_plan(settings, target, selectors, tags[BUILDER], {})
+        planned = plan.make_plan(lookup.look_up(settings, target, selectors, tags[BUILDER]))
         for choice in planned.choices:
             progress.say(f"  {choice.sentence}")
         with (

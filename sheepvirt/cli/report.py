@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sheepvirt.core.progress import Progress
-    from sheepvirt.model.builds import BuildPlan, BuildRecord, Target
+    from sheepvirt.model.builds import BuildRecord, Target
+    from sheepvirt.model.plans import BuildPlan
     from sheepvirt.model.targets import Finding
     from sheepvirt.verify.model import Outcome
 

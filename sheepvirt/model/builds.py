@@ -1,4 +1,4 @@
-"""Frozen dataclasses of sources, packages, targets and builds."""
+"""Frozen dataclasses of sources, packages, targets and builds; plans.py has those of plans."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sheepvirt.model.targets import Ceilings, Image, Rootfs, RpmKey, YumRepo, at
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sheepvirt.model.enums import Gate, Init, Provider
+    from sheepvirt.model.enums import Gate, Init
     from sheepvirt.model.inputs import BuildInputs
 
 
@@ -231,58 +231,6 @@ class Evidence:
     claim: str
     observed: str
     ok: bool
-
-
-@dataclass(frozen=True, kw_only=True)
-class Choice:
-    """The provider of a package: the real one or its stand-in. A repo never has both."""
-
-    package: str
-    provider: str  # the package that is built
-    rejected: str  # the package that is not
-    why: str
-
-    @property
-    def stand_in(self) -> bool:
-        """Whether the stand-in was chosen."""
-        return self.provider != self.package
-
-    @property
-    def sentence(self) -> str:
-        """The provider and the reason, in one line."""
-        which = f"the stand-in {self.provider}" if self.stand_in else "the real one"
-        return f"{self.package}: {which}: {self.why}"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Request:
-    """What the ``--package`` selectors request."""
-
-    names: tuple[str, ...]  # packages to build; empty: all
-    providers: Mapping[str, Provider]  # package to its forced provider
-    versions: Mapping[str, str]  # package to version
-
-
-@dataclass(frozen=True, kw_only=True)
-class PlannedBuild:
-    """The plan's decision for one package, and its reason."""
-
-    package: Package
-    key: str
-    inputs: BuildInputs
-    build: bool
-    reason: str
-    build_packages: tuple[str, ...] = ()  # needed for it: the chosen provider of each
-
-
-@dataclass(frozen=True, kw_only=True)
-class BuildPlan:
-    """What a run will do, in order."""
-
-    choices: tuple[Choice, ...]
-    builds: tuple[PlannedBuild, ...]
-    everything: bool = True  # no package was named, so packages not in the plan leave the repo
-    left_out: tuple[str, ...] = ()  # a sentence for each package that is built only if named
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sheepvirt.builds import plan
+from sheepvirt.builds import plan, providers
 from sheepvirt.config import catalog, versions
 from sheepvirt.core.files import sha256
 from sheepvirt.engine import machine
@@ -71,16 +71,16 @@ def loaded(target: Target) -> dict[str, Package]:
 
 
 def build(
-    package: Package, packages: Mapping[str, Package], target: Target, providers: Mapping[str, str]
+    package: Package, packages: Mapping[str, Package], target: Target, chosen: Mapping[str, str]
 ) -> dict[str, Any]:
     """Return the key of ``package`` and its inputs; of files, only the names."""
     image = recipes.tag_of(SETTINGS, target, "builder")
     keys: dict[str, str] = {}
     rows: dict[str, str] = {}
     here = {**packages, package.name: package}
-    for one in plan.order(here, [package.name], target, providers):
+    for one in plan.order(here, [package.name], target, chosen):
         files = {path: sha256(path) for path in versions.files(one)}
-        needs = [providers.get(need, need) for need in one.build_packages]
+        needs = [chosen.get(need, need) for need in one.build_packages]
         inputs = plan.inputs(one, target, image, files, {need: keys[need] for need in needs})
         keys[one.name] = plan.decide(one, inputs, None, needs).key
         rows = inputs.rows()
@@ -93,7 +93,7 @@ def build(
 def test_a_build_key_changes_only_with_its_golden_file(name: str, golden: Golden) -> None:
     target = catalog.load_target(SETTINGS, name)
     packages = loaded(target)
-    known = plan.stand_ins(packages, target)
+    known = providers.stand_ins(packages, target)
     rows: dict[str, Any] = {}
     for package in packages.values():
         for version in package.versions:

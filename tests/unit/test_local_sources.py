@@ -12,7 +12,7 @@ import factories
 import pytest
 from rich.console import Console
 
-from sheepvirt.builds import execute, plan, repo
+from sheepvirt.builds import lookup, plan, repo
 from sheepvirt.cli import report
 from sheepvirt.core.errors import BootstrapError, ConfigError, SheepvirtError
 from sheepvirt.core.progress import Progress, quiet
@@ -20,7 +20,10 @@ from sheepvirt.model.builds import BuildRecord, Package, Source
 from sheepvirt.sources import local, store
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from sheepvirt.core.settings import Settings
+    from sheepvirt.model.plans import BuildPlan
 
 TARGET = factories.target()
 PINNED = hashlib.sha256(b"upstream's").hexdigest()
@@ -62,11 +65,20 @@ def record(unpinned: str = "") -> BuildRecord:
     return factories.record(version="1.0.3", unpinned=unpinned)
 
 
+def make(
+    settings: Settings,
+    *selectors: str,
+    files: Sequence[str] = (),
+    published: Mapping[str, BuildRecord] | None = None,
+) -> BuildPlan:
+    return plan.make_plan(
+        lookup.look_up(settings, TARGET, selectors, "i", local_files=files, published=published)
+    )
+
+
 def test_a_file_with_the_pinned_hash_is_the_pinned_source(settings: Settings, data: Path) -> None:
-    row = execute.make_plan(
-        settings, TARGET, [], "i", {}, files=[f"libvirt={data / 'copy.tgz'}"]
-    ).builds[0]
-    plain = execute.make_plan(settings, TARGET, [], "i", {}).builds[0]
+    row = make(settings, files=[f"libvirt={data / 'copy.tgz'}"]).builds[0]
+    plain = make(settings).builds[0]
     assert (row.package.unpinned, row.key) == ("", plain.key)
     with quiet().stage("sources") as stage:
         home = store.fetch(settings, row.package.sources[0], stage)
@@ -80,7 +92,7 @@ def test_any_other_file_is_unpinned_and_no_pinned_build_is_taken_for_it(
     settings: Settings, data: Path
 ) -> None:
     words = [f"libvirt={data / 'mine.tgz'}"]
-    row = execute.make_plan(settings, TARGET, ["libvirt"], "i", {}, files=words).builds[0]
+    row = make(settings, "libvirt", files=words).builds[0]
     assert OTHER in row.package.unpinned
     assert PINNED in row.package.unpinned
     assert row.inputs.rows()["source libvirt-1.0.3.tar.gz (unpinned)"] == OTHER
@@ -89,10 +101,8 @@ def test_any_other_file_is_unpinned_and_no_pinned_build_is_taken_for_it(
         home = store.fetch(settings, row.package.sources[0], stage)
     assert (home.name, home.read_bytes()) == ("libvirt-1.0.3.tar.gz", b"somebody's")
     done = {"libvirt": replace(record("so"), key=row.key, inputs=row.inputs)}
-    assert (
-        not execute.make_plan(settings, TARGET, ["libvirt"], "i", done, files=words).builds[0].build
-    )
-    later = execute.make_plan(settings, TARGET, ["libvirt"], "i", done).builds[0]
+    assert not make(settings, "libvirt", published=done, files=words).builds[0].build
+    later = make(settings, "libvirt", published=done).builds[0]
     assert later.build
     assert "source libvirt-1.0.3.tar.gz (unpinned)" in later.reason
 
@@ -100,9 +110,7 @@ def test_any_other_file_is_unpinned_and_no_pinned_build_is_taken_for_it(
 def test_a_file_that_changes_or_goes_between_plan_and_build_is_not_taken(
     settings: Settings, data: Path
 ) -> None:
-    row = execute.make_plan(
-        settings, TARGET, [], "i", {}, files=[f"libvirt={data / 'mine.tgz'}"]
-    ).builds[0]
+    row = make(settings, files=[f"libvirt={data / 'mine.tgz'}"]).builds[0]
     (data / "mine.tgz").write_bytes(b"another")
     with quiet().stage("sources") as stage, pytest.raises(SheepvirtError, match="from --source"):
         store.fetch(settings, row.package.sources[0], stage)
@@ -127,15 +135,13 @@ def test_what_is_no_source_is_refused(
 ) -> None:
     file = word.replace("FILE", str(data / "mine.tgz"))
     with pytest.raises(ConfigError, match=says) as caught:
-        execute.make_plan(settings, TARGET, [], "i", {}, files=[file])
+        make(settings, files=[file])
     assert hint in caught.value.hint
 
 
 def test_a_source_that_nothing_needs_is_refused(settings: Settings, data: Path) -> None:
     with pytest.raises(ConfigError, match="has no effect: libvirt is not built"):
-        execute.make_plan(
-            settings, TARGET, ["qemu"], "i", {}, files=[f"libvirt={data / 'mine.tgz'}"]
-        )
+        make(settings, "qemu", files=[f"libvirt={data / 'mine.tgz'}"])
 
 
 def test_of_several_sources_it_is_the_one_of_its_hash_or_name() -> None:

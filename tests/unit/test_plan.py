@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sheepvirt.builds import plan
+from sheepvirt.builds import plan, providers
 from sheepvirt.core.errors import ConfigError, SourceUnreachableError, UnknownNameError
-from sheepvirt.model.builds import Availability, BuildRecord, Package, Request
+from sheepvirt.model.builds import Availability, BuildRecord, Package
 from sheepvirt.model.enums import Provider
 from sheepvirt.model.inputs import BuildInputs, SourceInput
+from sheepvirt.model.plans import Request
 
 NO_INPUTS = BuildInputs()
 TARGET = factories.target()
@@ -129,8 +130,8 @@ def test_what_is_needed_is_its_chosen_provider() -> None:
 
 def test_a_stand_in_is_for_its_own_targets() -> None:
     known = {p.name: p for p in (package("sheepdog"), stand_in("pocket", "sheepdog", ("el6",)))}
-    assert plan.stand_ins(known, TARGET) == {}
-    assert plan.stand_ins(known, replace(TARGET, name="el6")) == {"sheepdog": "pocket"}
+    assert providers.stand_ins(known, TARGET) == {}
+    assert providers.stand_ins(known, replace(TARGET, name="el6")) == {"sheepdog": "pocket"}
 
 
 @pytest.mark.parametrize(
@@ -144,7 +145,7 @@ def test_a_stand_in_is_for_its_own_targets() -> None:
 def test_stand_ins_that_leave_it_open_are_refused(more: Package, says: str) -> None:
     known = {p.name: p for p in (package("sheepdog"), stand_in("pocket", "sheepdog"), more)}
     with pytest.raises(ConfigError, match=says):
-        plan.stand_ins(known, TARGET)
+        providers.stand_ins(known, TARGET)
 
 
 @pytest.mark.parametrize(
@@ -159,7 +160,7 @@ def test_stand_ins_that_leave_it_open_are_refused(more: Package, says: str) -> N
 def test_the_choice_is_made_by_reach_or_by_force(
     forced: Provider | None, availability: Availability | None, provider: str, why: str
 ) -> None:
-    found = plan.choose("sheepdog", "pocket", forced, availability)
+    found = providers.choose("sheepdog", "pocket", forced, availability)
     assert (found.provider, found.why, found.stand_in) == (provider, why, provider == "pocket")
     assert {found.provider, found.rejected} == {"sheepdog", "pocket"}
 
@@ -174,7 +175,7 @@ def test_the_choice_is_made_by_reach_or_by_force(
 def test_the_provider_of_the_published_repo_stays(
     published: set[str], provider: str, other: str
 ) -> None:
-    found = plan.keep("sheepdog", "pocket", published)
+    found = providers.keep("sheepdog", "pocket", published)
     assert found
     assert (found.provider, found.stand_in) == (provider, provider == "pocket")
     assert {found.provider, found.rejected} == {"sheepdog", "pocket"}
@@ -182,12 +183,12 @@ def test_the_provider_of_the_published_repo_stays(
 
 
 def test_a_first_run_has_no_provider_to_keep() -> None:
-    assert plan.keep("sheepdog", "pocket", {"qemu"}) is None
+    assert providers.keep("sheepdog", "pocket", {"qemu"}) is None
 
 
 def test_the_real_one_by_force_without_its_source_is_an_error_of_the_source() -> None:
     with pytest.raises(SourceUnreachableError, match="no route") as caught:
-        plan.choose("sheepdog", "pocket", Provider.REAL, Availability(False, "no route"))
+        providers.choose("sheepdog", "pocket", Provider.REAL, Availability(False, "no route"))
     assert "sheepdog=stand-in" in caught.value.hint
 
 
@@ -195,7 +196,7 @@ def request(*words: str) -> Request:
     libvirt = replace(package("libvirt", "sheepdog"), versions=("1.0.3", "7.0.0"))
     sheepdog = replace(package("sheepdog"), versions=("1.0.1",))
     packages = (libvirt, sheepdog, stand_in("pocket", "sheepdog"))
-    return plan.request(words, {p.name: p for p in packages}, {"sheepdog": "pocket"}, TARGET)
+    return providers.request(words, {p.name: p for p in packages}, {"sheepdog": "pocket"}, TARGET)
 
 
 def test_a_forced_provider_names_nothing_to_build() -> None:
@@ -281,9 +282,11 @@ def test_no_order_ever_has_a_package_and_its_stand_in(
     needs = {n: sorted({str(b) for a, b in edges if a == n and b < a}) for n in range(8)}
     known = {str(n): package(str(n), *needs[n]) for n in needs}
     known |= {f"s{n}": stand_in(f"s{n}", str(n)) for n in doubled}
-    have = plan.stand_ins(known, TARGET)
-    asked = plan.asked_about(known, [str(wanted)], have)
-    choices = [plan.choose(n, have[n], None, Availability(int(n) in chosen, "")) for n in asked]
+    have = providers.stand_ins(known, TARGET)
+    asked = providers.asked_about(known, [str(wanted)], have)
+    choices = [
+        providers.choose(n, have[n], None, Availability(int(n) in chosen, "")) for n in asked
+    ]
     rows = plan.order(known, [str(wanted)], TARGET, {c.package: c.provider for c in choices})
     names = {p.name for p in rows}
     assert not names & {c.rejected for c in choices}

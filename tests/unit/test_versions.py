@@ -11,14 +11,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sheepvirt.builds import execute
+from sheepvirt.builds import lookup, plan
 from sheepvirt.config import catalog, versions
 from sheepvirt.core.errors import ConfigError, UnknownNameError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from sheepvirt.core.settings import Settings
+    from sheepvirt.model.builds import BuildRecord
+    from sheepvirt.model.plans import BuildPlan
 
 TARGET = factories.target()
 SHARED = """\
@@ -159,17 +162,23 @@ def test_patches_and_files_are_those_of_the_version(settings: Settings) -> None:
 def test_a_change_of_one_version_builds_no_other_and_a_switch_replaces(
     put: Put, settings: Settings
 ) -> None:
-    (row,) = execute.make_plan(settings, TARGET, [], "builder:1", {}).builds
+    def make(*selectors: str, published: Mapping[str, BuildRecord] | None = None) -> BuildPlan:
+        return plan.make_plan(
+            lookup.look_up(settings, TARGET, selectors, "builder:1", published=published)
+        )
+
+    (row,) = make().builds
     done = {"a": factories.record(package="a", key=row.key, inputs=row.inputs)}
     put("specs/a/1.0.3.toml", OLD + "# more\n")
-    assert not execute.make_plan(settings, TARGET, [], "builder:1", done).builds[0].build
-    switched = execute.make_plan(settings, TARGET, ["a=1.0.3"], "builder:1", done)
+    again = make(published=done)
+    assert not again.builds[0].build
+    assert again.kept == {"a"}
+    switched = make("a=1.0.3", published=done)
     assert switched.builds[0].package.version == "1.0.3"
     assert switched.builds[0].reason == "in place of version 7.0.0"
-    assert execute._kept(settings, switched, done) == set()
-    assert not execute._kept(
-        settings, execute.make_plan(settings, TARGET, [], "builder:1", {}), done
-    )
+    assert switched.kept == frozenset()
+    put("specs/a/a.spec", "for all, and changed")
+    assert make(published=done).kept == frozenset()
 
 
 VALUES = st.recursive(
