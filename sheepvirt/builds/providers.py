@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sheepvirt.model.builds import Availability, Package, Target
     from sheepvirt.model.plans import PlanValues
 
-Word = TypeVar("Word", bound=str)
+Value = TypeVar("Value", bound=str)
 
 
 def choices(values: PlanValues, wanted: Sequence[str]) -> tuple[Choice, ...]:
@@ -108,8 +108,8 @@ def request(
     names: list[str] = []
     providers: dict[str, Provider] = {}
     versions: dict[str, str] = {}
-    for word in selectors:
-        name, equals, value = word.partition("=")
+    for selector in selectors:
+        name, equals, value = selector.partition("=")
         package = packages[pick("package", name, packages)]
         if package.stands_in_for:
             raise ConfigError(
@@ -125,19 +125,21 @@ def request(
             if name in known:
                 _agree(providers, name, Provider.REAL)  # only the real one has versions
         else:
-            _agree(providers, name, _provider(word, package, known, target))
+            _agree(providers, name, _provider(selector, package, known, target))
     return Request(names=tuple(dict.fromkeys(names)), providers=providers, versions=versions)
 
 
-def _provider(word: str, package: Package, known: Mapping[str, str], target: Target) -> Provider:
-    """Return the provider that the selector ``word`` names."""
-    name, _, value = word.partition("=")
+def _provider(
+    selector: str, package: Package, known: Mapping[str, str], target: Target
+) -> Provider:
+    """Return the provider that ``selector`` names."""
+    name, _, value = selector.partition("=")
     try:
         provider = Provider(value)
     except ValueError:
         have = {*(one.value for one in Provider), *package.versions}
         raise UnknownNameError(
-            f"{word}: {value!r} is neither a version nor a provider of {name!r}",
+            f"{selector}: {value!r} is neither a version nor a provider of {name!r}",
             hint=suggest(value, have),
         ) from None
     if provider == Provider.STAND_IN and name not in known:
@@ -148,7 +150,7 @@ def _provider(word: str, package: Package, known: Mapping[str, str], target: Tar
     return provider
 
 
-def _agree(table: dict[str, Word], name: str, value: Word) -> None:
+def _agree(table: dict[str, Value], name: str, value: Value) -> None:
     """Record a selection. Raises ConfigError: it contradicts an earlier one."""
     if table.setdefault(name, value) != value:
         both = sorted({table[name], value})

@@ -24,27 +24,27 @@ if TYPE_CHECKING:
     from sheepvirt.model.hosts import Host
 
 
-def parse(words: Sequence[str], packages: Mapping[str, Package]) -> dict[str, Path]:
+def parse(options: Sequence[str], packages: Mapping[str, Package]) -> dict[str, Path]:
     """Parse ``--source`` options; return the file for each package.
 
     Raises UnknownNameError, ConfigError: not NAME=FILE, no such file, or a package without sources.
     """
     found: dict[str, Path] = {}
-    for word in words:
-        name, equals, file = word.partition("=")
+    for option in options:
+        name, equals, file = option.partition("=")
         path = Path(file).expanduser().resolve()
         if not equals or not file:
-            raise ConfigError(f"--source {word}: names no file", hint="write --source NAME=FILE")
+            raise ConfigError(f"--source {option}: names no file", hint="write --source NAME=FILE")
         package = packages[pick("package", name, packages)]
         if not package.sources:
             takers = ", ".join(n for n, p in packages.items() if p.sources)
             raise ConfigError(
-                f"--source {word}: {name} has no source: all its files are in this checkout",
+                f"--source {option}: {name} has no source: all its files are in this checkout",
                 hint=f"packages with a source: {takers}",
             )
         if not path.is_file() or not os.access(path, os.R_OK):
             raise ConfigError(
-                f"--source {word}: there is no readable file {path}",
+                f"--source {option}: there is no readable file {path}",
                 hint="correct the path; it is relative to the current folder",
             )
         if found.setdefault(name, path) != path:

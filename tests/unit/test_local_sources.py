@@ -91,8 +91,8 @@ def test_a_file_with_the_pinned_hash_is_the_pinned_source(settings: Settings, da
 def test_any_other_file_is_unpinned_and_no_pinned_build_is_taken_for_it(
     settings: Settings, data: Path
 ) -> None:
-    words = [f"libvirt={data / 'mine.tgz'}"]
-    row = make(settings, "libvirt", files=words).builds[0]
+    options = [f"libvirt={data / 'mine.tgz'}"]
+    row = make(settings, "libvirt", files=options).builds[0]
     assert OTHER in row.package.unpinned
     assert PINNED in row.package.unpinned
     assert row.inputs.rows()["source libvirt-1.0.3.tar.gz (unpinned)"] == OTHER
@@ -101,7 +101,7 @@ def test_any_other_file_is_unpinned_and_no_pinned_build_is_taken_for_it(
         home = store.fetch(settings, row.package.sources[0], stage)
     assert (home.name, home.read_bytes()) == ("libvirt-1.0.3.tar.gz", b"somebody's")
     done = {"libvirt": replace(record("so"), key=row.key, inputs=row.inputs)}
-    assert not make(settings, "libvirt", published=done, files=words).builds[0].build
+    assert not make(settings, "libvirt", published=done, files=options).builds[0].build
     later = make(settings, "libvirt", published=done).builds[0]
     assert later.build
     assert "source libvirt-1.0.3.tar.gz (unpinned)" in later.reason

@@ -192,11 +192,13 @@ def test_the_real_one_by_force_without_its_source_is_an_error_of_the_source() ->
     assert "sheepdog=stand-in" in caught.value.hint
 
 
-def request(*words: str) -> Request:
+def request(*selectors: str) -> Request:
     libvirt = replace(package("libvirt", "sheepdog"), versions=("1.0.3", "7.0.0"))
     sheepdog = replace(package("sheepdog"), versions=("1.0.1",))
     packages = (libvirt, sheepdog, stand_in("pocket", "sheepdog"))
-    return providers.request(words, {p.name: p for p in packages}, {"sheepdog": "pocket"}, TARGET)
+    return providers.request(
+        selectors, {p.name: p for p in packages}, {"sheepdog": "pocket"}, TARGET
+    )
 
 
 def test_a_forced_provider_names_nothing_to_build() -> None:
@@ -236,7 +238,7 @@ def test_macros_of_a_version_on_this_target_are_its_inputs() -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "says", "hint"),
+    ("selectors", "says", "hint"),
     [
         (
             ["sheepdog=rael"],
@@ -265,9 +267,11 @@ def test_macros_of_a_version_on_this_target_are_its_inputs() -> None:
         ),
     ],
 )
-def test_a_request_that_cannot_be_met_says_what_can(words: list[str], says: str, hint: str) -> None:
+def test_a_request_that_cannot_be_met_says_what_can(
+    selectors: list[str], says: str, hint: str
+) -> None:
     with pytest.raises(ConfigError, match=says) as caught:
-        request(*words)
+        request(*selectors)
     assert hint in caught.value.hint
     assert caught.value.exit_code == 2
 
