@@ -7,7 +7,6 @@ has the target's macro files. rpm runs the shell commands in a spec's macros.
 from __future__ import annotations
 
 import functools
-import os
 import platform
 import re
 import shutil
@@ -124,7 +123,7 @@ def _local(copy: bytes, target: Target) -> tuple[str, str]:
         path.write_bytes(copy)
 
         def run(*argv: str) -> Result:
-            env = {**os.environ, "LC_ALL": "C", "HOME": folder}
+            env = {"LC_ALL": "C", "HOME": folder}
             done = processes.run([rpmspec, *argv], env=env, cwd=folder, seconds=SECONDS)
             if done.code == -signal.SIGKILL:
                 raise _Silent(f"rpmspec did not end within {SECONDS} s")

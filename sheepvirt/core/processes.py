@@ -39,16 +39,18 @@ def run(
     stdin: bytes | IO[bytes] = b"",
     on_line: OnLine | None = None,
     env: Mapping[str, str] | None = None,
+    without: Callable[[str], bool] = lambda _name: False,
     cwd: Path | str | None = None,
     seconds: float | None = None,
     merged: bool = False,
 ) -> Result:
     """Run a program to its end; ``on_line`` gets each line of its output immediately.
 
-    ``env`` replaces this process's environment. ``merged`` puts standard error into standard
-    output, in order. After ``seconds`` the program is killed with its children (SIGKILL). It is in
-    a session of its own, so it never asks on the terminal; if this call is interrupted, it is
-    ended. A program that does not exist gives the code 127.
+    Its environment is this process's, without the variables whose name ``without`` accepts, and
+    with ``env`` added. ``merged`` puts standard error into standard output, in order. After
+    ``seconds`` the program is killed with its children (SIGKILL). It is in a session of its own,
+    so it never asks on the terminal; if this call is interrupted, it is ended. A program that does
+    not exist gives the code 127.
     """
     with tempfile.TemporaryFile() as given:
         if isinstance(stdin, bytes):
@@ -59,12 +61,19 @@ def run(
             process = subprocess.Popen(
                 list(argv), stdin=stdin, stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT if merged else subprocess.PIPE,
-                env=env, cwd=cwd, start_new_session=True,
+                env=_environment(env, without), cwd=cwd, start_new_session=True,
             )  # fmt: skip
         except FileNotFoundError as error:
             return Result(code=ABSENT, stderr=f"{error.filename}: {error.strerror}")
         with process:
             return _finish(process, on_line, seconds)
+
+
+def _environment(
+    added: Mapping[str, str] | None, without: Callable[[str], bool] = lambda _name: False
+) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not without(name)}
+    return {**kept, **(added or {})}
 
 
 def _finish(
@@ -127,10 +136,11 @@ def run_leaving(
     """Run a program that leaves another one running, such as a daemon; return its exit code.
 
     Its output goes to the open file ``output``: a pipe would stay open as long as what it leaves.
+    ``env`` is added to its environment.
     """
     return subprocess.run(
-        list(argv), stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=env, cwd="/",
-        start_new_session=True,
+        list(argv), stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+        env=_environment(env), cwd="/", start_new_session=True,
     ).returncode  # fmt: skip
 
 

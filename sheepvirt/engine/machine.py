@@ -82,7 +82,7 @@ def ensure(settings: Settings, progress: Progress, clock: Clock = SYSTEM) -> Non
 
 
 def _install(packages: list[str]) -> None:
-    env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    env = {"DEBIAN_FRONTEND": "noninteractive"}
     install = ["apt-get", "install", "-y", "-q", "--no-install-recommends", *packages]
     for argv in (["apt-get", "update", "-q"], install):
         done = processes.run(argv, env=env)
@@ -103,7 +103,7 @@ def _start(settings: Settings, clock: Clock) -> Path:
     """
     path = files.private_folder(settings.state) / "dockerd.log"
     with path.open("ab") as log:
-        processes.run_leaving(["setsid", "--fork", "dockerd"], log, {**os.environ, "PATH": PATH})
+        processes.run_leaving(["setsid", "--fork", "dockerd"], log, {"PATH": PATH})
     if not wait_until(engine_answers, bool, clock=clock, seconds=START_SECONDS, every=0.3):
         tail = "\n".join(path.read_text(errors="replace").splitlines()[-3:])
         raise EngineUnavailableError(

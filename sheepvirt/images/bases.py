@@ -5,7 +5,6 @@ An imported or pulled base must be proven: see base_proof.py.
 
 from __future__ import annotations
 
-import os
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -192,8 +191,7 @@ def _adopt(engine: Engine, target: Target, name: str, tag: str, origin: str) -> 
 def _mmdebstrap(suite: str, tar: Path, stage: Stage) -> None:
     argv = ["mmdebstrap", "--variant=minbase", "--include=ca-certificates",
             f"--setup-hook={PLAIN_SUITE}", suite, str(tar)]  # fmt: skip
-    env = {**os.environ, "LC_ALL": "C.UTF-8"}
-    done = processes.run(argv, env=env, on_line=stage.line, merged=True)
+    done = processes.run(argv, env={"LC_ALL": "C.UTF-8"}, on_line=stage.line, merged=True)
     if done.code:
         lines = "\n".join((done.stdout + done.stderr).splitlines()[-8:])
         raise EngineError(

@@ -7,7 +7,6 @@ terminal. A cached repository is always complete: it is made in a temporary fold
 from __future__ import annotations
 
 import gzip
-import os
 import shutil
 import signal
 import tempfile
@@ -231,11 +230,11 @@ def _git(
     ``told`` is its standard input. It has no terminal, so neither git nor its ssh asks anything.
     """
     where = ("--git-dir", str(repository)) if repository else ()
-    env = {k: v for k, v in os.environ.items() if k not in ELSEWHERE}
     done = processes.run(
         ["git", *where, *argv],
         stdin=told.encode(),
-        env={**env, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"},
+        env={"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"},
+        without=ELSEWHERE.__contains__,
         cwd="/",
         seconds=seconds,
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
 import sys
@@ -215,11 +214,15 @@ def run_pytest(
     settings: Settings, argv: Sequence[str], stage: Stage, seconds: float = PASS_SECONDS
 ) -> Ended:
     """Run pytest and show its output line by line; kill it and its children after ``seconds``."""
-    # sheepvirt's tests run this inside another pytest, whose options are not for this one.
-    env = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
-    env |= settings.environment()
     done = processes.run(
-        argv, cwd=paths.ROOT, env=env, on_line=stage.line, seconds=seconds, merged=True
+        argv,
+        cwd=paths.ROOT,
+        env=settings.environment(),
+        # sheepvirt's tests run this inside another pytest, whose options are not for this one.
+        without=lambda name: name.startswith("PYTEST_"),
+        on_line=stage.line,
+        seconds=seconds,
+        merged=True,
     )
     tail = done.stdout.splitlines()[-20:]
     if done.code == -signal.SIGKILL:

@@ -54,9 +54,14 @@ def test_a_program_that_does_not_exist_is_no_exception() -> None:
     assert "/nowhere/program" in done.stderr
 
 
-def test_environment_and_folder_are_the_given_ones(tmp_path: Path) -> None:
-    done = processes.run(["sh", "-c", "echo $A; pwd"], env={"A": "b"}, cwd=tmp_path)
-    assert done.stdout == f"b\n{tmp_path}\n"
+def test_the_environment_is_this_ones_with_what_is_added_and_without_what_is_not_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KEPT", "k")
+    monkeypatch.setenv("GIT_DIR", "g")
+    script = ["sh", "-c", "echo $A $KEPT $GIT_DIR; pwd"]
+    done = processes.run(script, env={"A": "b"}, without={"GIT_DIR"}.__contains__, cwd=tmp_path)
+    assert done.stdout == f"b k\n{tmp_path}\n"
 
 
 def test_a_program_that_hangs_is_killed_with_its_children() -> None:
