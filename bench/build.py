@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from sheepvirt.builds import execute, repo
 from sheepvirt.builds.buildroot import TOP, defines, environment
-from sheepvirt.config import catalog
+from sheepvirt.config import catalog, inventory
 from sheepvirt.core import settings
 from sheepvirt.core.progress import Progress
 from sheepvirt.engine.engine import Engine
@@ -80,7 +80,7 @@ def main() -> None:
     parser.add_argument("--target", default="rehearsal")
     options = parser.parse_args()
     users = settings.from_environment(os.environ)
-    target = catalog.load_target(users, options.target)
+    target = inventory.load_target(users, options.target)
     package = catalog.load_package(users, options.package)
     run = Run(settings=users, engine=Engine(), progress=Progress())
     image = recipes.ensure(run, target, "builder")

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 
 from sheepvirt.bootstrap.facts.sheepdog import PORT
 from sheepvirt.builds import repo
-from sheepvirt.config import catalog, inventory
+from sheepvirt.config import inventory
 from sheepvirt.core import settings
 from sheepvirt.core.progress import Progress
 from sheepvirt.engine.engine import Engine
@@ -64,7 +64,7 @@ SECONDS = 120
 
 def kernel(work: Run, folder: Path) -> None:
     """Put the measuring guest's ``vmlinuz`` and ``initramfs`` into ``folder``."""
-    tag = recipes.ensure(work, catalog.load_target(work.settings, "rehearsal"), "guest")
+    tag = recipes.ensure(work, inventory.load_target(work.settings, "rehearsal"), "guest")
     script = (Path(__file__).parent / "storage_init.sh").read_text(encoding="utf-8")
     with work.engine.container(tag, network="none") as container:
         container.write("/tmp/init", script, mode=0o755)

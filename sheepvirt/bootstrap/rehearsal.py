@@ -11,7 +11,7 @@ import contextlib
 import socket
 from typing import TYPE_CHECKING
 
-from sheepvirt.config import catalog
+from sheepvirt.config import inventory
 from sheepvirt.core import locks
 from sheepvirt.core.errors import EngineError, HostUnreachableError
 from sheepvirt.core.waiting import wait_until
@@ -74,7 +74,7 @@ def ensure(run: Run, host: Host) -> bool:
     """
     engine, progress = run.engine, run.progress
     found = engine.find(container_name(host))
-    target = catalog.load_target(run.settings, host.target)
+    target = inventory.load_target(run.settings, host.target)
     if host.init == Init.SYSV:
         progress.say(f"  {host.name}: {SYSV_STAND_INS}")
     if found is not None:

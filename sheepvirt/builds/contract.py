@@ -1,6 +1,7 @@
 """Compare evidence with declarations. A declared feature without evidence stops the run. Pure.
 
-The gates are spec (by_intent.py proves it), build and rpm (here) and host (verify/checks).
+Spec, build and rpm are judged here; an intent's own claims about the spec in spec/by_intent.py,
+adjustments in spec/adjust.py, the host in verify/checks.
 """
 
 from __future__ import annotations
@@ -62,12 +63,13 @@ def patch_evidence(package: str, patches: Sequence[str], expanded: str) -> list[
 
 
 def build_evidence(
-    package: str, feature: Feature, log: str, build_root: Sequence[Rpm]
+    package: str, feature: Feature, log: str, build_root_rpms: Sequence[Rpm]
 ) -> tuple[Evidence, ...]:
     """Return the evidence in a build log: the feature is on, and its tool comes from our RPMs.
 
-    ``build_root`` are the RPMs of the same repo that were installed in the build root. The tool
-    may be a link to a file of theirs: sheepdog's %post makes ``collie`` a link to its ``dog``.
+    ``build_root_rpms`` are the RPMs of the same repo that were installed in the build root. The
+    tool may be a link to a file of theirs: sheepdog's %post makes ``collie`` a link to its
+    ``dog``.
     """
     found: list[Evidence] = []
     if feature.build_log:
@@ -86,7 +88,7 @@ def build_evidence(
     if feature.build_tool:
         path = tool_path(feature, log)
         end = link_end(path, log)
-        owners = [r.nevra for r in build_root if {path, end} & set(r.files)]
+        owners = [r.nevra for r in build_root_rpms if {path, end} & set(r.files)]
         shown = path if end == path else f"{path} → {end}"
         shown = shown or "no path"
         seen = f"{shown} of {owners[0]}" if owners else f"{shown}: not from an RPM of this repo"
@@ -141,11 +143,11 @@ def rpm_evidence(
 
     if not feature.rpm_file:
         return ()
-    owner = next((r for r in rpms if feature.rpm_file in r.files and r.arch != "src"), None)
+    owner = next((r for r in rpms if feature.rpm_file in r.files and not r.is_source), None)
     add(
         f"an RPM has {feature.rpm_file}", owner.nevra if owner else "none has it", owner is not None
     )
-    asks = next((r for r in rpms if r.name == feature.rpm_requires_by and r.arch != "src"), None)
+    asks = next((r for r in rpms if r.name == feature.rpm_requires_by and not r.is_source), None)
     if not feature.rpm_requires_by:
         asks = owner
     if owner and feature.rpm_requires:

@@ -103,7 +103,7 @@ def _publish(
 ) -> None:
     """Index the repo in ``stage``, check that the target's tools can read it, and publish it."""
     with run.progress.stage(f"repo: {target.createrepo[0]}") as part:
-        repo.index(run.engine, target, image, stage, part)
+        repo.index(run.engine, target, image, stage, part, owner=owner(run.settings, target))
         usable = compat_rules.repo_evidence(target, stage)
         contract.require(usable, where=f"[ceilings] of {target.name}'s target.toml")
         repo.publish(run.settings, target.name, stage, records)

@@ -67,11 +67,12 @@ def _wanted(adjustment: Adjustment) -> list[str]:
 
 def build_gates(
     container: Container, target: Target, package: Package, out: Path, *,
-    built: Sequence[Rpm], build_root: Sequence[Rpm],
+    built: Sequence[Rpm], build_root_rpms: Sequence[Rpm],
 ) -> list[Evidence]:  # fmt: skip
     """Compare the built RPMs and the build log in ``out`` with the package's declarations.
 
-    ``build_root`` are the RPMs of the same repo that were in the build root. Raises ContractError.
+    ``build_root_rpms`` are the RPMs of the same repo that were in the build root. Raises
+    ContractError.
     """
     path = out / "build.log"
     log = path.read_text(encoding="utf-8", errors="replace")
@@ -80,7 +81,7 @@ def build_gates(
         with path.open("a", encoding="utf-8") as handle:
             handle.write(links)
     found = of_build(
-        package, target.dist, log + links, built=built, build_root=build_root,
+        package, target.dist, log + links, built=built, build_root_rpms=build_root_rpms,
         read=lambda rpm, name: rpms.read_member(rpm.path, name),
     )  # fmt: skip
     contract.require(found, where="the build log and the intent in patches/")
@@ -91,13 +92,13 @@ def build_gates(
 
 def of_build(
     package: Package, dist: str, log: str, *,
-    built: Sequence[Rpm], build_root: Sequence[Rpm], read: ReadMember,
+    built: Sequence[Rpm], build_root_rpms: Sequence[Rpm], read: ReadMember,
 ) -> list[Evidence]:  # fmt: skip
     """Return the evidence in a build log and in the built RPMs. Pure, except for ``read``."""
     found = [contract.release_evidence(package.name, dist, built)]
     for feature in package.features:
         tool = contract.tool_path(feature, log)
-        found += contract.build_evidence(package.name, feature, log, build_root)
+        found += contract.build_evidence(package.name, feature, log, build_root_rpms)
         found += contract.rpm_evidence(package.name, feature, built, tool, read)
     return found
 

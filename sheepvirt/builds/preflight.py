@@ -1,8 +1,8 @@
 """Check what a target needs of this machine and its network, before a build starts.
 
 Pure functions judge the findings; engine/engine.py, core/web.py and engine/machine.py look them up.
-What an existing image makes unnecessary is not checked, so a machine without a network can go on.
-All checks together take at most ``PATIENCE``.
+A machine that has the builder image needs no network for it, so mirrors and keys are not checked
+there. Questions to the network run in parallel and take at most ``PATIENCE`` together.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ Look = tuple[str, Callable[[], Finding]]  # what to look at, and how
 def examine(run: Run, target: Target) -> tuple[Finding, ...]:
     """Check everything that ``target`` needs here; each finding that is not ok has a fix.
 
-    Changes nothing. Raises only ConfigError.
+    Changes nothing. Raises ConfigError, EngineError.
     """
     settings = run.settings
     try:

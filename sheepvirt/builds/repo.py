@@ -92,14 +92,18 @@ def keep(settings: Settings, target: str, record: BuildRecord, stage: Path) -> N
     )
 
 
-def index(engine: Engine, target: Target, image: str, stage: Path, progress: Stage) -> None:
-    """Make repodata for the RPMs in ``stage`` with the target's createrepo. Raises EngineError."""
-    with engine.container(image, mounts={stage: ("/repo", "ro")}, network="none") as container:
+def index(
+    engine: Engine, target: Target, image: str, folder: Path, stage: Stage, *, owner: str
+) -> None:
+    """Make repodata for the RPMs in ``folder`` with the target's createrepo. Raises EngineError."""
+    with engine.container(
+        image, mounts={folder: ("/repo", "ro")}, owner=owner, network="none"
+    ) as container:
         container.run(
             [*target.createrepo, "--excludes=*.src.rpm", "--outputdir=/tmp", "/repo"],
-            on_line=progress.line, check=True,
+            on_line=stage.line, check=True,
         )  # fmt: skip
-        container.get("/tmp/repodata", stage)
+        container.get("/tmp/repodata", folder)
 
 
 def publish(settings: Settings, target: str, stage: Path, records: Sequence[BuildRecord]) -> None:

@@ -69,15 +69,17 @@ class Job:
         with self._progress.stage(f"{package.name}: sources") as part:
             files = [self.fetch(source, part) for source in package.sources]
         spec_path = self._patched_spec(package, files, out)
-        ours = [rpms.read(self._stage / r.file) for n in row.build_packages for r in done[n].rpms]
-        needs = [r for r in ours if r.arch != "src"]
-        with self.build_root(package, files, spec_path, needs) as container:
+        published = [
+            rpms.read(self._stage / r.file) for n in row.build_packages for r in done[n].rpms
+        ]
+        needed = [rpm for rpm in published if not rpm.is_source]
+        with self.build_root(package, files, spec_path, needed) as container:
             evidence = self.prove(container, package, out)
             seconds = self.compile(container, package, out, epoch=staging.epoch(files))
             with self._progress.stage(f"{package.name}: collect the RPMs") as part:
                 built = _collect(container, out)
                 evidence += gates.build_gates(
-                    container, self._target, package, out, built=built, build_root=needs
+                    container, self._target, package, out, built=built, build_root_rpms=needed
                 )
                 part.note = f"{len(built)} RPMs, {len(evidence)} claims seen"
         self._engine.remove_image(self._failed_tag(package))
@@ -133,7 +135,7 @@ class Job:
 
     @contextmanager
     def build_root(
-        self, package: Package, files: Sequence[Path], spec_path: Path, needs: Sequence[Rpm]
+        self, package: Package, files: Sequence[Path], spec_path: Path, needed: Sequence[Rpm]
     ) -> Iterator[Container]:
         """Yield a build root with a package's sources and spec, and the RPMs that it needs.
 
@@ -157,11 +159,11 @@ class Job:
             container.run(["chmod", "-R", "u=rwX,go=rX", *inside], check=True)
             date = f"--date=@{staging.epoch(files)}"
             container.run(["find", *inside, "-exec", "touch", date, "{}", "+"], check=True)
-            for rpm in needs:
+            for rpm in needed:
                 container.put(rpm.path, f"{TOP}/NEEDS")
-            if needs:
+            if needed:
                 # With overlayfs, an old rpm needs its database copied up first (see el6's recipe).
-                names = [f"{TOP}/NEEDS/{r.path.name}" for r in needs]
+                names = [f"{TOP}/NEEDS/{r.path.name}" for r in needed]
                 script = 'find /var/lib/rpm -type f -exec touch {} + ; exec rpm -U "$@"'
                 container.run(["sh", "-c", script, "sh", *names], check=True)
             yield container

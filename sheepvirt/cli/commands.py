@@ -1,6 +1,7 @@
 """The commands, as ``invoke NAME`` in a checkout and as ``sheepvirt NAME`` where it is installed.
 
-Thin: each task reads its arguments and calls ``sheepvirt``. The one place that catches its errors.
+Thin: each task reads its arguments and calls ``sheepvirt``. Errors of the tree end here. (The three
+``python -m`` commands have an end of their own: core/output.py.)
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ def command(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def start(name: str) -> Run:
-    """Return what the command ``name`` works with. Only here is the environment read."""
+    """Return what the command ``name`` works with: the environment, read once, and an engine."""
     chosen = settings.from_environment(os.environ)
     log = chosen.logs / f"{time.strftime('%Y%m%d-%H%M%S')}-{name}.log"
     progress = Progress(log=log, live="CI" not in os.environ)
@@ -154,7 +155,7 @@ def bootstrap(_c: Context, host: str, plan: bool = False) -> None:
     """Bring HOST to its desired state over SSH; a second run changes nothing."""
     run = start("bootstrap")
     wanted = inventory.load_host(run.settings, host)
-    pipeline.say_unproven(catalog.load_target(run.settings, wanted.target), run.progress)
+    pipeline.say_unproven(inventory.load_target(run.settings, wanted.target), run.progress)
     changes = bootstrapping.bootstrap(run, wanted, plan=plan)
     report.changes(run.progress, wanted, changes, plan=plan)
     if not plan:
@@ -177,7 +178,7 @@ def verify(_c: Context, host: str, reboot: bool = True, prove: bool = False) -> 
     if prove:
         control_runner.prove(run, wanted, report)
         return
-    pipeline.say_unproven(catalog.load_target(run.settings, wanted.target), run.progress)
+    pipeline.say_unproven(inventory.load_target(run.settings, wanted.target), run.progress)
     verifying.verify(run, wanted, reboot=reboot, display=report)
 
 

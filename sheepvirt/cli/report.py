@@ -42,10 +42,10 @@ def plan(progress: Progress, planned: BuildPlan) -> None:
     table = _table("Order of the builds", "package", "version", "what", "why", "after")
     for row in planned.builds:
         what = "build" if row.build else "keep"
-        needs = ", ".join(row.build_packages) or "-"
+        first = ", ".join(row.build_packages) or "-"
         name = f"{row.package.name} (stand-in)" if row.package.stand_in else row.package.name
         name += UNPINNED if row.package.unpinned else ""
-        _add(table, name, row.package.version, what, row.reason, needs)
+        _add(table, name, row.package.version, what, row.reason, first)
     progress.console.print(table)
 
 

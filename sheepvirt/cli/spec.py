@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sheepvirt.builds import spec_proof
-from sheepvirt.config import catalog
+from sheepvirt.config import inventory
 from sheepvirt.core import output, settings
 from sheepvirt.core.errors import NotProvenError, SheepvirtError, SpecError
 from sheepvirt.spec.by_intent import load_intent, patch
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     at = name
     chosen = settings.from_environment(os.environ)
     try:
-        target = catalog.load_target(chosen, given.target)
+        target = inventory.load_target(chosen, given.target)
         intent = load_intent(chosen.patches / "libvirt" / "enable-sheepdog.toml")
         at = name if given.file == Path("-") else str(given.file)
         text = _read_bytes(given.file).decode("utf-8", "surrogateescape")

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sheepvirt.config import catalog
+from sheepvirt.config import catalog, inventory
 from sheepvirt.core import output, paths, settings
 from sheepvirt.core.errors import ConfigError, SheepvirtError
 from sheepvirt.rpm import rpm_features
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     chosen = settings.from_environment(os.environ)
     try:
-        target = catalog.load_target(chosen, given.target)
+        target = inventory.load_target(chosen, given.target)
         rehearsals = _rehearsals(chosen)
         if target.ceilings is None:
             raise ConfigError(
@@ -84,7 +84,7 @@ def _check_file(path: Path, target: Target, own_ends: tuple[str, ...]) -> list[V
 
 def _rehearsals(chosen: settings.Settings) -> tuple[str, ...]:
     """Return the %dist of the targets that are no distribution: only sheepvirt builds for them."""
-    targets = (catalog.load_target(chosen, name) for name in catalog.target_names(chosen))
+    targets = (inventory.load_target(chosen, name) for name in catalog.target_names(chosen))
     return tuple(target.dist for target in targets if target.ceilings is None)
 
 

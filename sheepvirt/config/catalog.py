@@ -49,8 +49,10 @@ def package_names(settings: Settings) -> list[str]:
     return _names(settings.specs, "package.toml")
 
 
-def load_target(settings: Settings, name: str) -> Target:
+def read_target(settings: Settings, name: str) -> Target:
     """Read ``containers/<name>/target.toml`` and the user's own settings of that target.
+
+    Only inventory.load_target calls it: that one adds what the hosts set.
 
     Raises UnknownNameError, ConfigError.
     """

@@ -225,7 +225,7 @@ def load_target(settings: Settings, name: str) -> Target:
     All hosts of a target get the same RPMs. Raises ConfigError (their values differ),
     UnknownNameError.
     """
-    target = catalog.load_target(settings, name)
+    target = catalog.read_target(settings, name)
     return for_hosts(target, load_hosts(settings).values()) if target.host_macros else target
 
 

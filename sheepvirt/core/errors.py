@@ -1,7 +1,7 @@
 """One tree of errors: what happened, what to do next, and the exit code.
 
-Errors are raised anywhere and caught once, in ``cli/commands.py``. So a user's mistake never ends
-in a traceback.
+Errors are raised anywhere and end in an entry point: ``cli/commands.py`` for the commands,
+``core/output.py`` for ``python -m``. So a user's mistake never ends in a traceback.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class SheepvirtError(Exception):
 
 
 class ConfigError(SheepvirtError):
-    """A TOML file is wrong: unknown key, missing key, wrong type."""
+    """A TOML file, an option or a selector is wrong: unknown, missing, of a wrong type."""
 
     exit_code = 2
 

@@ -1,6 +1,6 @@
 """The settings of a run: folders and files that the user's environment can choose.
 
-A command reads the environment once and passes the settings down. Nothing else keeps them.
+The entry points read the environment once and pass the settings down. Nothing else keeps them.
 """
 
 from __future__ import annotations

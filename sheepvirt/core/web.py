@@ -1,4 +1,4 @@
-"""HTTP: check whether a URL answers, read its beginning, download it. Nothing else uses HTTP."""
+"""HTTP: check whether a URL answers, read its beginning, download it. Nothing else fetches."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """This machine: the Debian packages that the pipeline needs, the Docker Engine, its resources.
 
-Uses only the standard library, and no engine client: it must work before anything else does.
+Uses no engine client: it must work before the engine does.
 """
 
 from __future__ import annotations

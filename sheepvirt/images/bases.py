@@ -39,7 +39,11 @@ def usable_images(target: Target, vsyscall: str) -> tuple[Image, ...]:
 
 
 def recipe(target: Target) -> str:
-    """Return the recipe of a target's base: equal text, equal base. Uses no network."""
+    """Return the recipe of a target's base: equal text, equal origin. Uses no network.
+
+    A Debian suite and an image without a digest change over time; their base is kept until it is
+    removed.
+    """
     if target.rootfs:
         return f"rootfs {target.rootfs.sha256 or _stamp(target.rootfs)}"
     if target.suite:

@@ -12,7 +12,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sheepvirt.config import catalog
+from sheepvirt.config import inventory
+from sheepvirt.core import locks
 from sheepvirt.core.errors import ConfigError
 from sheepvirt.images import recipes
 from sheepvirt.model.enums import Disk
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from sheepvirt.core.settings import Settings
     from sheepvirt.model.hosts import Guest
     from sheepvirt.run import Run
+
+LOCK = "guest-images"
 
 
 def ensure_image(run: Run, guest: Guest) -> Path:
@@ -33,13 +36,22 @@ def ensure_image(run: Run, guest: Guest) -> Path:
     path = run.settings.dist / "guests" / image_name(run.settings, guest)
     if path.exists():
         return path
-    target = catalog.load_target(run.settings, "rehearsal")
+    with locks.lock(run.settings, LOCK, run.progress, clock=run.clock):
+        if not path.exists():  # another run may have made it meanwhile
+            _make(run, guest, path)
+    return path
+
+
+def _make(run: Run, guest: Guest, path: Path) -> None:
+    owner = str(locks.path_of(run.settings, LOCK))
+    run.engine.reap(owner)
+    target = inventory.load_target(run.settings, "rehearsal")
     parts = recipes.ensure(run, target, "guest")
     path.parent.mkdir(parents=True, exist_ok=True)
     with (
         run.progress.stage(f"guest image of {guest.name}") as stage,
         tempfile.TemporaryDirectory(dir=path.parent) as scratch,
-        run.engine.container(parts, network="none") as container,
+        run.engine.container(parts, owner=owner, network="none") as container,
     ):
         container.write("/guest/line", guest.console_marker + "\n")
         container.run(
@@ -49,7 +61,6 @@ def ensure_image(run: Run, guest: Guest) -> Path:
         )
         container.get("/guest/disk.img", Path(scratch)).replace(path)
         stage.note = f"{path.stat().st_size // 2**20} MiB"
-    return path
 
 
 def image_name(settings: Settings, guest: Guest) -> str:
@@ -59,7 +70,7 @@ def image_name(settings: Settings, guest: Guest) -> str:
     ConfigError: the marker is not one line.
     """
     check_console_marker(guest)
-    recipe = recipes.tag_of(settings, catalog.load_target(settings, "rehearsal"), "guest")
+    recipe = recipes.tag_of(settings, inventory.load_target(settings, "rehearsal"), "guest")
     key = hashlib.sha256(f"{recipe}\0{guest.console_marker}".encode()).hexdigest()
     return f"{re.sub(r'[^A-Za-z0-9._-]', '_', guest.name)}-{key[:16]}.img"
 

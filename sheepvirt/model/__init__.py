@@ -1,1 +1,1 @@
-"""Data types that several packages share: frozen dataclasses without behaviour."""
+"""Data types that several packages share: frozen dataclasses, and what follows from a field."""

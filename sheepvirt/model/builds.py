@@ -23,6 +23,7 @@ class DebianSource:
     file: str
 
 
+SOURCE_ARCHES = {"src", "nosrc"}  # what rpm calls the architecture of a source RPM
 TARBALL_SUFFIXES = (".tar.gz", ".tar")  # formats that a git commit can be exported to
 
 
@@ -215,6 +216,11 @@ class Rpm:
     requires: tuple[str, ...] = ()
 
     @property
+    def is_source(self) -> bool:
+        """Whether it is a source RPM, with its sources or without (nosrc)."""
+        return self.arch in SOURCE_ARCHES
+
+    @property
     def nevra(self) -> str:
         """``name-[epoch:]version-release.arch``, as rpm and dnf print it."""
         epoch = f"{self.epoch}:" if self.epoch else ""
@@ -242,6 +248,11 @@ class PublishedRpm:
     file: str  # path below the repo folder
     sha256: str  # of the file
     header_sha1: str  # `rpm -q --qf '%{SHA1HEADER}'` of the installed RPM
+
+    @property
+    def is_source(self) -> bool:
+        """Whether it is a source RPM, with its sources or without (nosrc)."""
+        return self.nevra.rpartition(".")[2] in SOURCE_ARCHES
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Frozen dataclasses of hosts: desired state, changes, checks."""
+"""Frozen dataclasses of the inventory, of changes on a host, and of its verification."""
 
 from __future__ import annotations
 

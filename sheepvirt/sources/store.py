@@ -1,8 +1,8 @@
 """Fetch, verify and cache sources. The sha256 (or git commit) identifies a source.
 
 Locations are tried in order: the cache, each URL, Debian's source package (with the distribution's
-client in a container, so the image's mirror settings apply). A run from a
-bundle uses only the bundle's sources, and no network.
+client in a container, so the image's mirror settings apply). A run from a bundle uses only the
+bundle's sources, and no network.
 """
 
 from __future__ import annotations

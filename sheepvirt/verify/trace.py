@@ -1,7 +1,8 @@
 """Trace a running host back to its origin: RPM, build, spec's diff, sources, image, tests.
 
-Each link is checked: the digests of the installed RPMs' headers and the running programs are read
-from the host, the repo's files are hashed, and the JUnit reports are read.
+The digests of the installed RPMs' headers and the running programs are read from the host, the
+repo's files are hashed, and the JUnit reports are read. Of the sources and the builder image the
+chain has what the build noted.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ def _on_host(connection: Connection, record: BuildRecord) -> list[Link]:
     installed = installed_rpms.installed(
         connection.run(["rpm", "-qa", "--qf", installed_rpms.INSTALLED]).stdout
     )
-    ours = {r.name: (r.nevra, r.header_sha1) for r in record.rpms if not r.nevra.endswith(".src")}
+    ours = {r.name: (r.nevra, r.header_sha1) for r in record.rpms if not r.is_source}
     there = sorted(ours.keys() & installed.keys())
     wrong = installed_rpms.differing(ours, installed)
     listing = connection.run(["sh", "-s"], stdin=RUNNING.encode()).stdout
@@ -112,8 +113,8 @@ def _built_from(
     ]
     diff = own / "spec.diff"
     text = diff.read_text(encoding="utf-8", errors="replace") if diff.is_file() else ""
-    said = f"{diff}" if text else "unchanged"
-    links.append(Link(what="spec", found=said, ok=True, detail=text))
+    said = f"{diff}" if text else "unchanged" if diff.is_file() else f"{diff} is missing"
+    links.append(Link(what="spec", found=said, ok=diff.is_file(), detail=text))
     for file, source in inputs.sources.items():
         kind = "git commit" if len(source.pin) == 40 else "sha256"
         links.append(Link(what=source_name(file, source), found=f"{kind} {source.pin}", ok=True))

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sheepvirt.config import catalog
+from sheepvirt.config import inventory
 from sheepvirt.images import recipes
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ PARTS = "application/vnd.docker."
 
 def image(run: Run) -> str:
     """Return the image with the registry and a static busybox; make it if absent."""
-    base = recipes.ensure(run, catalog.load_target(run.settings, "rehearsal"), "base")
+    base = recipes.ensure(run, inventory.load_target(run.settings, "rehearsal"), "base")
     tag = f"sheepvirt/test-registry:{base.rpartition(':')[2]}"
     if run.engine.image_id(tag) is None:
         with tempfile.TemporaryDirectory() as context:

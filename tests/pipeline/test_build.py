@@ -21,7 +21,7 @@ from world import run_with, within
 
 from sheepvirt.builds import execute, repo
 from sheepvirt.builds.buildroot import owner
-from sheepvirt.config import catalog
+from sheepvirt.config import inventory
 from sheepvirt.core import paths
 from sheepvirt.core.errors import (
     BuildError,
@@ -71,7 +71,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from sheepvirt.builds import execute
-from sheepvirt.config import catalog
+from sheepvirt.config import catalog, inventory
 from sheepvirt.core import settings
 from sheepvirt.core.progress import Progress
 from sheepvirt.engine.engine import Engine
@@ -81,7 +81,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 folder = Path(sys.argv[1])
 own = replace(settings.from_environment(os.environ), specs=folder, patches=folder)
 run = Run(settings=own, engine=Engine(), progress=Progress(folder / "run.log"))
-execute.build_rpms(run, catalog.load_target(own, "rehearsal"), [])
+execute.build_rpms(run, inventory.load_target(own, "rehearsal"), [])
 """
 
 
@@ -139,7 +139,7 @@ def world(tmp_path: Path) -> World:
     folder = tmp_path / "specs"
     folder.mkdir()
     settings = within(tmp_path, specs=folder, patches=folder)
-    return World(folder, settings, catalog.load_target(settings, "rehearsal"))
+    return World(folder, settings, inventory.load_target(settings, "rehearsal"))
 
 
 def test_a_build_is_published_and_not_repeated(world: World) -> None:

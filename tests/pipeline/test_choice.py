@@ -14,7 +14,7 @@ import pytest
 from world import run_with, within
 
 from sheepvirt.builds import execute, repo
-from sheepvirt.config import catalog
+from sheepvirt.config import inventory
 from sheepvirt.core.errors import ContractError, SourceUnreachableError
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ class World:
 
     def build(self, *selectors: str) -> dict[str, BuildRecord]:
         """Build and publish; the repo is what the build returns."""
-        target = catalog.load_target(self.settings, "rehearsal")
+        target = inventory.load_target(self.settings, "rehearsal")
         built = execute.build_rpms(run_with(self.settings), target, selectors)
         found = {r.package: r for r in built}
         assert found == self.published()

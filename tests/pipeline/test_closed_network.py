@@ -23,7 +23,7 @@ from world import RUN, SETTINGS, run_with, within
 from sheepvirt import rpm_compare
 from sheepvirt.builds import execute, repo
 from sheepvirt.bundle import archive, importer, writer
-from sheepvirt.config import catalog
+from sheepvirt.config import inventory
 from sheepvirt.core import paths
 from sheepvirt.core.errors import BundleError
 from sheepvirt.images import recipes
@@ -138,7 +138,7 @@ class World:
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     folder = tmp_path_factory.mktemp("bundle")
-    real = recipes.ensure(RUN, catalog.load_target(SETTINGS, "rehearsal"), "builder")
+    real = recipes.ensure(RUN, inventory.load_target(SETTINGS, "rehearsal"), "builder")
     with pytest.MonkeyPatch.context() as patch:
         # An image of the test's own, so that it can be taken away: the real one, labelled.
         containers = folder / "containers" / "rehearsal"
@@ -157,7 +157,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         _package(
             specs, "flock", "flock-1.tar.gz", f'git = {{ url = "{URL}", commit = "{commit}" }}'
         )
-        target = catalog.load_target(settings, "rehearsal")
+        target = inventory.load_target(settings, "rehearsal")
         one = World(folder, settings, target, folder / "tiny-1.tar.gz", commit)
         try:
             yield one

@@ -21,7 +21,7 @@ from commands import invoke
 from world import RUN, SETTINGS
 
 from sheepvirt.bootstrap import rehearsal
-from sheepvirt.config import catalog, inventory
+from sheepvirt.config import inventory
 from sheepvirt.images import recipes
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 def obedient_disk(folder: Path) -> Path:
     """Make a disk as bootstrap makes a guest's, with another first process."""
-    parts = recipes.ensure(RUN, catalog.load_target(SETTINGS, "rehearsal"), "guest")
+    parts = recipes.ensure(RUN, inventory.load_target(SETTINGS, "rehearsal"), "guest")
     with tempfile.TemporaryDirectory() as scratch:
         over = Path(scratch) / "over"
         over.mkdir()

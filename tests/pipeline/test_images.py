@@ -30,7 +30,7 @@ from local_registry import (
 from world import RUN, SETTINGS
 
 from sheepvirt.builds import preflight
-from sheepvirt.config import catalog
+from sheepvirt.config import catalog, inventory
 from sheepvirt.core import paths, web
 from sheepvirt.core.errors import (
     EngineError,
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from sheepvirt.engine.engine import Engine
 
 pytestmark = pytest.mark.engine
-EL6 = catalog.load_target(SETTINGS, "el6")
+EL6 = inventory.load_target(SETTINGS, "el6")
 KEYS = Path(__file__).parent.parent / "unit" / "data" / "keys"
 LASTING, EXPIRED = (
     "a0d1c0776973771ad29c3b3b598966c5b1364278",
@@ -236,7 +236,7 @@ def test_an_archive_of_something_else_is_named_for_what_it_is(
 
 
 def test_the_rehearsals_own_base_is_no_centos(engine: Engine) -> None:
-    base = recipes.ensure(RUN, catalog.load_target(SETTINGS, "rehearsal"), "base")
+    base = recipes.ensure(RUN, inventory.load_target(SETTINGS, "rehearsal"), "base")
     with pytest.raises(EngineError, match=r"it is 'Debian GNU/Linux 11 \(bullseye\)'"):
         base_proof.prove(engine, EL6, base, base)
 
@@ -314,7 +314,7 @@ def test_a_builder_is_made_as_its_recipe_says(
     engine: Engine, pack: Pack, page: str, *, name: str, release: str, rpm: str, yum: str
 ) -> None:
     """The real Containerfile, on a base whose rpm and yum only write down how they are called."""
-    target = catalog.load_target(SETTINGS, name)
+    target = inventory.load_target(SETTINGS, name)
     ours, epel = target.keys
     path = pack(
         {

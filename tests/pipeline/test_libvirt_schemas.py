@@ -11,7 +11,7 @@ from world import SETTINGS, run_with
 
 from sheepvirt.bootstrap import host_files, schemas
 from sheepvirt.builds import execute, repo
-from sheepvirt.config import catalog
+from sheepvirt.config import inventory
 from sheepvirt.core.errors import BootstrapError
 from sheepvirt.model.enums import Disk
 from sheepvirt.model.hosts import Guest
@@ -37,7 +37,7 @@ VISIBLE = st.text(st.characters(exclude_categories=["Cs", "Cc", "Cn"]), min_size
 
 @pytest.fixture(scope="module")
 def libvirts() -> Schemas:
-    target = catalog.load_target(SETTINGS, "rehearsal")
+    target = inventory.load_target(SETTINGS, "rehearsal")
     records = execute.build_rpms(run_with(SETTINGS), target, ["sheepdog=stand-in"])
     return schemas.load(SETTINGS.cache / "schemas", repo.home(SETTINGS, target.name), records)
 

@@ -20,7 +20,7 @@ from world import RUN, SETTINGS
 
 from sheepvirt.bootstrap import rehearsal
 from sheepvirt.builds import repo
-from sheepvirt.config import catalog, inventory
+from sheepvirt.config import inventory
 from sheepvirt.images import recipes
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def packed(settings: Settings, folder: Path) -> Path:
     spec.write_text(head + (HERE / "old_host" / "tail.spec").read_text())
     rules = make.read_text().partition("install:\n")[0]
     make.write_text(rules + (HERE / "old_host" / "install.mk").read_text())
-    image = recipes.ensure(RUN, catalog.load_target(settings, "rehearsal"), "builder")
+    image = recipes.ensure(RUN, inventory.load_target(settings, "rehearsal"), "builder")
     mounts = {repo.home(settings, "rehearsal").resolve(): ("/repo", "ro")}
     with RUN.engine.container(image, mounts=mounts, network="none") as root:
         root.run(["sh", "-c", UNPACK], check=True)

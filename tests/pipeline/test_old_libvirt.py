@@ -17,7 +17,7 @@ import pytest
 from world import SETTINGS, run_with, within
 
 from sheepvirt.builds import execute, repo
-from sheepvirt.config import catalog
+from sheepvirt.config import inventory
 from sheepvirt.core.errors import BuildError, ContractError, SourceUnreachableError, SpecError
 from sheepvirt.images import recipes
 from sheepvirt.rpm import rpms
@@ -85,7 +85,7 @@ def packed(folder: Path, **changes: str) -> Path:
 
 
 def build(run: Run, file: Path | None) -> dict[str, BuildRecord]:
-    target = catalog.load_target(run.settings, "rehearsal")
+    target = inventory.load_target(run.settings, "rehearsal")
     selectors = ["libvirt=1.0.3", "qemu", "sheepdog=stand-in"]
     local_files = [f"libvirt={file}"] if file else []
     return {r.package: r for r in execute.build_rpms(run, target, selectors, local_files)}
@@ -94,7 +94,7 @@ def build(run: Run, file: Path | None) -> dict[str, BuildRecord]:
 def test_the_thirteen_of_nineteen_go_onto_a_host_in_one_transaction(
     run: Run, tmp_path: Path
 ) -> None:
-    target = catalog.load_target(run.settings, "rehearsal")
+    target = inventory.load_target(run.settings, "rehearsal")
     record = build(run, packed(tmp_path))["libvirt"]
     binary = [r for r in record.rpms if not r.nevra.endswith(".src")]
     assert {r.name for r in binary} == {f"libvirt{name}" for name in SUBPACKAGES}

@@ -9,7 +9,7 @@ from world import RUN, SETTINGS
 
 from sheepvirt.builds import expansion
 from sheepvirt.builds.buildroot import defines, environment
-from sheepvirt.config import catalog
+from sheepvirt.config import catalog, inventory
 from sheepvirt.images import recipes
 from sheepvirt.spec.lines import by_section
 
@@ -52,7 +52,7 @@ echo %{?rhel} is the release
 
 
 def test_an_old_rpm_shows_the_same_as_rpmspec(tmp_path: Path) -> None:
-    target = catalog.load_target(SETTINGS, "rehearsal")
+    target = inventory.load_target(SETTINGS, "rehearsal")
     env = environment(target)
     words = defines(target, catalog.load_package(SETTINGS, "pocketsheep"))
     image = recipes.ensure(RUN, target, "builder")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 from world import RUN, SETTINGS
 
-from sheepvirt.config import catalog
+from sheepvirt.config import inventory
 from sheepvirt.core.errors import HostKeyChangedError, HostUnreachableError, SshError
 from sheepvirt.images import recipes
 from sheepvirt.model.hosts import Host
@@ -43,7 +43,7 @@ SSHD = "ssh-keygen -A && mkdir -p /run/sshd && exec /usr/sbin/sshd -D -e "
 
 @pytest.fixture(scope="module")
 def sshd() -> Iterator[Container]:
-    tag = recipes.ensure(RUN, catalog.load_target(SETTINGS, "rehearsal"), "host")
+    tag = recipes.ensure(RUN, inventory.load_target(SETTINGS, "rehearsal"), "host")
     options = " ".join(f"-o {key}={value}" for key, value in OLD.items())
     name = f"sheepvirt-test-old-ssh-{os.getpid()}"
     port = 20000 + os.getpid() % 20000

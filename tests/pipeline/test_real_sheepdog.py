@@ -15,7 +15,7 @@ from world import RUN, SETTINGS
 
 from sheepvirt.bootstrap import rehearsal
 from sheepvirt.builds import repo
-from sheepvirt.config import catalog, inventory
+from sheepvirt.config import inventory
 from sheepvirt.core import settings
 from sheepvirt.images import recipes
 
@@ -94,7 +94,7 @@ def test_a_network_that_goes_away_rebuilds_nothing(
 
 @pytest.mark.parametrize("script", [SCRIPTLETS, WAITING], ids=["scriptlets", "waiting"])
 def test_its_scripts_end_well(script: str) -> None:
-    image = recipes.ensure(RUN, catalog.load_target(SETTINGS, "rehearsal"), "builder")
+    image = recipes.ensure(RUN, inventory.load_target(SETTINGS, "rehearsal"), "builder")
     rpms = (repo.home(OWN, "rehearsal") / "sheepdog").resolve()
     with RUN.engine.container(image, mounts={rpms: ("/rpms", "ro")}, network="none") as root:
         root.run(["sh", "-c", script], check=True)

@@ -19,7 +19,7 @@ from sheepvirt.bootstrap.facts import gather
 from sheepvirt.bootstrap.steps import packages
 from sheepvirt.bootstrap.steps.base import DesiredState
 from sheepvirt.builds import execute, repo
-from sheepvirt.config import catalog
+from sheepvirt.config import inventory
 from sheepvirt.core.progress import quiet
 from sheepvirt.images import recipes
 from sheepvirt.model.hosts import Dependencies, Host
@@ -86,7 +86,7 @@ def run(tmp_path: Path) -> Run:
 
 def published(run: Run, version: str, shelf: Path) -> tuple[BuildRecord, ...]:
     """Build a version; copy its repo to ``shelf``, which the host has."""
-    target = catalog.load_target(run.settings, "rehearsal")
+    target = inventory.load_target(run.settings, "rehearsal")
     records = execute.build_rpms(run, target, [f"tiny={version}"])
     shutil.copytree(repo.home(run.settings, target.name), shelf / version)
     return tuple(records)
@@ -132,7 +132,7 @@ def switch(host: Container, records: tuple[BuildRecord, ...], folder: str) -> li
 def test_there_and_back(run: Run, tmp_path: Path) -> None:
     shelf = tmp_path / "shelf"
     new, old = (published(run, version, shelf) for version in ("2", "1"))
-    image = recipes.ensure(run, catalog.load_target(run.settings, "rehearsal"), "host")
+    image = recipes.ensure(run, inventory.load_target(run.settings, "rehearsal"), "host")
     with run.engine.container(image, mounts={shelf: ("/shelf", "ro")}, network="none") as host:
         switch(host, new, "/shelf/2")
         asked = switch(host, old, "/shelf/1")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sheepvirt.config import catalog
+from sheepvirt.config import inventory
 from sheepvirt.core.processes import Result
 from sheepvirt.images import bases
 from sheepvirt.images.base_proof import Seen, judge
@@ -18,7 +18,7 @@ from tests.here import SETTINGS
 if TYPE_CHECKING:
     from pathlib import Path
 
-EL6 = catalog.load_target(SETTINGS, "el6")
+EL6 = inventory.load_target(SETTINGS, "el6")
 GOOD = Seen(
     release="CentOS release 6.10 (Final)\n",
     os_release=None,

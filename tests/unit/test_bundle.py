@@ -12,7 +12,7 @@ from rich.console import Console
 
 from sheepvirt.bundle import archive, importer
 from sheepvirt.bundle.lockfile import REQUIREMENTS, ImageRow, Lock, Member, SourceRow
-from sheepvirt.config import catalog
+from sheepvirt.config import inventory
 from sheepvirt.core import paths
 from sheepvirt.core.errors import BundleError
 from sheepvirt.core.progress import Progress, Stage, quiet
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 LAYERS = (f"sha256:{'2' * 64}",)
 TARBALL = b"a tarball"
 PIN = hashlib.sha256(TARBALL).hexdigest()
-TARGET = catalog.load_target(SETTINGS, "rehearsal")
+TARGET = inventory.load_target(SETTINGS, "rehearsal")
 KINDS = recipes.kinds(TARGET)
 
 

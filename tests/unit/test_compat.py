@@ -16,7 +16,7 @@ import rpm_bytes
 
 from sheepvirt.builds import contract
 from sheepvirt.compat.__main__ import main
-from sheepvirt.config import catalog
+from sheepvirt.config import inventory
 from sheepvirt.core import paths
 from sheepvirt.core.errors import BuildError, ContractError
 from sheepvirt.rpm import compat_rules, payload, rpm_features, rpms
@@ -28,7 +28,7 @@ OLD = DATA / "compat" / "old-tools-1-1.el6.noarch.rpm"
 XZ, ZSTD = DATA / "compat" / "old-tools-xz.rpm", DATA / "compat" / "old-tools-zstd.rpm"
 NEW = DATA / "compat" / "new-tools-1-rc1.rpm"
 REHEARSAL = DATA / "sheepdog-placeholder-0.0.1-1.rehearsal.noarch.rpm"
-EL6 = catalog.load_target(SETTINGS, "el6")
+EL6 = inventory.load_target(SETTINGS, "el6")
 FINE = RpmFeatures(
     file="a.rpm", release="1.el6", compressor="xz", file_digest=8,
     dependencies=("rpmlib(FileDigests)", "rpmlib(PayloadIsXz)", "libc.so.6(GLIBC_2.12)(64bit)"),
@@ -268,7 +268,7 @@ def test_signatures_are_told_apart_by_their_tag(tmp_path: Path) -> None:
 
 
 def test_without_ceilings_nothing_is_looked_at() -> None:
-    rehearsal = catalog.load_target(SETTINGS, "rehearsal")
+    rehearsal = inventory.load_target(SETTINGS, "rehearsal")
     assert compat_rules.check(rpm_features.read(NEW), rehearsal) == []
     assert compat_rules.rpm_evidence("a", rehearsal, [Path("not there")]) == []
     assert compat_rules.repo_evidence(rehearsal, Path("not there")) == []

@@ -54,7 +54,7 @@ def package(folder: Path, text: str) -> Callable[[], object]:
 
 def target(folder: Path, text: str) -> Callable[[], object]:
     put(folder / "containers" / "a" / "target.toml", text)
-    return lambda: catalog.load_target(below(folder), "a")
+    return lambda: inventory.load_target(below(folder), "a")
 
 
 def hosts(folder: Path, text: str) -> Callable[[], object]:
@@ -240,7 +240,7 @@ def test_a_missing_file_is_named(data: Path) -> None:
 @pytest.mark.parametrize(
     ("load", "name", "near"),
     [
-        (catalog.load_target, "rehersal", "rehearsal"),
+        (inventory.load_target, "rehersal", "rehearsal"),
         (catalog.load_package, "libvrit", "libvirt"),
         (inventory.load_host, "tahti", "tahiti"),
     ],
@@ -255,7 +255,7 @@ def test_a_misspelt_name_gets_a_suggestion(
 
 def test_what_is_in_the_repo_is_right() -> None:
     for name in catalog.target_names(SETTINGS):
-        catalog.load_target(SETTINGS, name)
+        inventory.load_target(SETTINGS, name)
     for name in catalog.package_names(SETTINGS):
         for version in catalog.load_package(SETTINGS, name).versions:
             catalog.load_package(SETTINGS, name, version)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sheepvirt.builds import execute, preflight
-from sheepvirt.config import catalog
+from sheepvirt.config import inventory
 from sheepvirt.core import paths
 from sheepvirt.core.errors import PreflightError
 from sheepvirt.engine import machine
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 DATA = Path(__file__).parent / "data" / "spec"
-EL6 = catalog.load_target(SETTINGS, "el6")
+EL6 = inventory.load_target(SETTINGS, "el6")
 
 
 def test_the_target_is_data() -> None:
@@ -36,7 +36,7 @@ def test_the_target_is_data() -> None:
 
 @pytest.mark.parametrize("name", ["el6", "el7", "el8"])
 def test_each_el_has_an_image_that_is_pinned_and_repos_that_are_signed(name: str) -> None:
-    target = catalog.load_target(SETTINGS, name)
+    target = inventory.load_target(SETTINGS, name)
     assert target.images[0].pinned
     assert target.dist == f".{name}"
     assert target.ceilings

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sheepvirt.model.builds import Package
     from sheepvirt.model.hosts import Host
 
-EL6 = catalog.load_target(SETTINGS, "el6")
+EL6 = inventory.load_target(SETTINGS, "el6")
 PACKAGES = {
     n: catalog.load_package(SETTINGS, n, EL6.versions.get(n, ""))
     for n in catalog.package_names(SETTINGS)
@@ -107,7 +107,7 @@ def test_rpmbuild_gets_no_option_that_its_rpm_does_not_know() -> None:
 @pytest.mark.parametrize("name", ["el6", "el7", "el8"])
 def test_the_builder_has_what_our_recipes_ask_for(name: str) -> None:
     """A name that is missing there ends a build as it begins."""
-    target = catalog.load_target(SETTINGS, name)
+    target = inventory.load_target(SETTINGS, name)
     recipe = (target.folder / "builder" / "Containerfile.j2").read_text(encoding="utf-8")
     have = set(re.split(r"[\s\"]+", recipe))
     packages = [
@@ -213,7 +213,7 @@ def test_a_first_kernel_that_is_none_is_refused(
     for macros, first, why in (("", "2.6.32-358", "kversion"), ('kversion = "3"\n', "6.4", "a =")):
         (folder / "target.toml").write_text(text.format(macros, first))
         with pytest.raises(ConfigError, match=why):
-            catalog.load_target(replace(SETTINGS, containers=tmp_path), "x")
+            inventory.load_target(replace(SETTINGS, containers=tmp_path), "x")
 
 
 def test_a_kernel_that_is_no_word_is_refused(tmp_path: Path) -> None:

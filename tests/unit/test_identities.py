@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sheepvirt.builds import plan, providers
-from sheepvirt.config import catalog, versions
+from sheepvirt.config import catalog, inventory, versions
 from sheepvirt.core.files import sha256
 from sheepvirt.engine import machine
 from sheepvirt.images import bases, recipes
@@ -57,7 +57,7 @@ def hashed_values(target: Target) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", TARGETS)
 def test_an_image_tag_changes_only_with_its_golden_file(name: str, golden: Golden) -> None:
-    target = catalog.load_target(SETTINGS, name)
+    target = inventory.load_target(SETTINGS, name)
     tags = {kind: recipes.tag_of(SETTINGS, target, kind) for kind in kinds(target)}
     golden(f"images-{name}.json", as_text({"tags": tags, "hashed": hashed_values(target)}))
 
@@ -91,7 +91,7 @@ def build(
 
 @pytest.mark.parametrize("name", TARGETS)
 def test_a_build_key_changes_only_with_its_golden_file(name: str, golden: Golden) -> None:
-    target = catalog.load_target(SETTINGS, name)
+    target = inventory.load_target(SETTINGS, name)
     packages = loaded(target)
     known = providers.stand_ins(packages, target)
     rows: dict[str, Any] = {}
@@ -109,7 +109,7 @@ def test_a_build_key_changes_only_with_its_golden_file(name: str, golden: Golden
 
 
 def test_the_mirrors_of_a_user_change_no_tag() -> None:
-    target = catalog.load_target(SETTINGS, "el6")
+    target = inventory.load_target(SETTINGS, "el6")
     mirrors = ("http://mirror.lan/os/",)
     with_mirrors = replace(
         target,

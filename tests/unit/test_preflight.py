@@ -13,7 +13,7 @@ import pytest
 
 from sheepvirt import pipeline
 from sheepvirt.builds import preflight
-from sheepvirt.config import catalog
+from sheepvirt.config import inventory
 from sheepvirt.core import web
 from sheepvirt.core.errors import PreflightError, WebError
 from sheepvirt.core.progress import Progress
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from sheepvirt.model.builds import Target
 
-EL6 = catalog.load_target(SETTINGS, "el6")
+EL6 = inventory.load_target(SETTINGS, "el6")
 GOOD = Finding(what="a", ok=True, detail="fine")
 BAD = Finding(
     what="base image", ok=False, detail="the registry\nis out of reach", fix="name a mirror"

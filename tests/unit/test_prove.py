@@ -13,7 +13,7 @@ from rich.console import Console
 from sheepvirt.bootstrap import runner
 from sheepvirt.bootstrap.steps import undo
 from sheepvirt.cli import report
-from sheepvirt.config import catalog
+from sheepvirt.config import inventory
 from sheepvirt.core.errors import ConfigError, VerifyError
 from sheepvirt.core.processes import Result
 from sheepvirt.core.progress import Progress
@@ -73,7 +73,7 @@ class Stage:
         monkeypatch.setattr(runner, "desired_state", lambda _run, _host: DesiredState())
         monkeypatch.setattr(runner, "converge", self.bootstrap)
         monkeypatch.setattr(verification, "one_pass", self.one_pass)
-        monkeypatch.setattr(catalog, "load_target", lambda _settings, name: name)
+        monkeypatch.setattr(inventory, "load_target", lambda _settings, name: name)
         monkeypatch.setattr(gate_controls, "try_each", lambda _run, _target: list(self.gates))
         monkeypatch.setattr(claim_controls, "try_each", lambda *_args: [])
         monkeypatch.setattr(claim_controls, "untried", lambda *_args: dict(self.claims))

@@ -29,7 +29,7 @@ def qemu() -> Artifacts:
         expanded=f"%prep\n{patches}%build\n./configure \\\n  --enable-sheepdog\n",
         log="sheepdog support:    YES\n" + "sheepdog support: YES\n",
         built=(factories.rpm(name="qemu-kvm", files=(EMULATOR,)),),
-        needs=(),
+        build_root_rpms=(),
         read=lambda _rpm, _path: b"the sheepdog block driver is deprecated",
     )
 
@@ -51,7 +51,7 @@ def libvirt() -> Artifacts:
         expanded=spec,
         log="Program collie found: YES (/usr/bin/collie)\n  Sheepdog: YES\n",
         built=(backend,),
-        needs=(factories.rpm(name="pocketsheep", files=("/usr/bin/collie",)),),
+        build_root_rpms=(factories.rpm(name="pocketsheep", files=("/usr/bin/collie",)),),
         read=lambda _rpm, _path: b"/usr/bin/collie\0",
     )
 

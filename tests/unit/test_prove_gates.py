@@ -39,7 +39,7 @@ def case() -> Case:
         package=PACKAGE,
         record=RECORD,
         files=(),
-        needs=(),
+        build_root_rpms=(),
         published=Path("/nowhere"),
         job=None,  # type: ignore[arg-type]
     )

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sheepvirt.config import catalog
+from sheepvirt.config import catalog, inventory
 from sheepvirt.core.errors import SpecError
 from sheepvirt.model.builds import AddedFile, Adjustment
 from sheepvirt.spec import adjust
@@ -266,7 +266,7 @@ rm -f /usr/sbin/collie
 def test_the_recipe_of_sheepdog_fits_the_shape_of_its_spec() -> None:
     package = catalog.load_package(SETTINGS, "sheepdog")
     assert package.adjust
-    macros = catalog.load_target(SETTINGS, "rehearsal").for_package(package).macros
+    macros = inventory.load_target(SETTINGS, "rehearsal").for_package(package).macros
     done = adjust.apply(UPSTREAM, package.adjust, macros, name=package.spec_file)
     tags = [x for x in done.text.splitlines() if "equires:" in x]
     assert not any("corosync " in f"{tag} " or "_requires}" in tag for tag in tags)

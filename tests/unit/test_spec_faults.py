@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sheepvirt.config import catalog
+from sheepvirt.config import inventory
 from sheepvirt.core.errors import RuleMismatchError
 from sheepvirt.spec import by_intent
 from sheepvirt.spec.lines import by_section, has_tags
@@ -98,7 +98,7 @@ def asking(text: str) -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize("target", ["el6", "el7", "el8", "rehearsal"])
 def test_a_spec_without_sub_packages_asks_in_its_main_package(target: str) -> None:
-    text = patch(MONOLITH, dict(catalog.load_target(SETTINGS, target).macros)).text
+    text = patch(MONOLITH, dict(inventory.load_target(SETTINGS, target).macros)).text
     assert asking(text) == [("", "Requires: sheepdog"), ("", "BuildRequires: sheepdog")]
     assert read(text, RHEL6).is_true(SWITCH)
 
@@ -179,7 +179,7 @@ def test_others_are_not_told_so(version: str) -> None:
 def test_a_gate_on_what_centos_defines(gate: str, on: set[str]) -> None:
     switch = f"{gate}\n%define {SWITCH} 1\n%else\n%define {SWITCH} 0\n%endif"
     for name in ("el6", "el7", "el8"):
-        done = patch(mini(switch), dict(catalog.load_target(SETTINGS, name).macros))
+        done = patch(mini(switch), dict(inventory.load_target(SETTINGS, name).macros))
         assert ("on already (line 2)" in done.actions[0]) == (name in on), name
         assert ("line 4: 0 is now" in done.actions[0]) == (name not in on), name
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sheepvirt.config import catalog
+from sheepvirt.config import inventory
 from sheepvirt.core.errors import ConfigError
 from sheepvirt.model.targets import Rootfs
 from tests.here import SETTINGS
@@ -26,7 +26,7 @@ def own(tmp_path: Path) -> Path:
 
 def test_without_a_file_of_the_user_the_target_is_what_its_toml_says(own: Path) -> None:
     assert not own.exists()
-    target = catalog.load_target(replace(SETTINGS, user_config=own), "el6")
+    target = inventory.load_target(replace(SETTINGS, user_config=own), "el6")
     assert (target.rootfs, target.registry_mirror) == (None, "")
     assert target.repos[0].urls[0] == "https://vault.centos.org/6.10/os/$basearch/"
 
@@ -38,7 +38,7 @@ def test_the_users_file_sets_a_rootfs_a_registry_and_mirrors(own: Path) -> None:
         '[el6.mirrors]\n"https://vault.centos.org/" = "http://mirror.lan/vault/"\n',
         encoding="utf-8",
     )
-    target = catalog.load_target(replace(SETTINGS, user_config=own), "el6")
+    target = inventory.load_target(replace(SETTINGS, user_config=own), "el6")
     assert target.rootfs == Rootfs(str(own.parent / "images/c6.tar"), HASH)
     assert target.registry_mirror == "registry.lan:5000/mirror"
     os_repo, epel = target.repos[0], target.repos[-1]
@@ -47,12 +47,12 @@ def test_the_users_file_sets_a_rootfs_a_registry_and_mirrors(own: Path) -> None:
         "https://vault.centos.org/6.10/os/$basearch/",
     )
     assert epel.places[0].startswith("https://archives.fedoraproject.org/")
-    assert catalog.load_target(replace(SETTINGS, user_config=own), "rehearsal").rootfs is None
+    assert inventory.load_target(replace(SETTINGS, user_config=own), "rehearsal").rootfs is None
 
 
 def test_a_url_stays_a_url(own: Path) -> None:
     own.write_text('[el6]\nrootfs = "https://a.invalid/c6.tar.xz"\n', encoding="utf-8")
-    rootfs = catalog.load_target(replace(SETTINGS, user_config=own), "el6").rootfs
+    rootfs = inventory.load_target(replace(SETTINGS, user_config=own), "el6").rootfs
     assert rootfs == Rootfs("https://a.invalid/c6.tar.xz")
     assert rootfs.remote
 
@@ -72,7 +72,7 @@ def test_a_url_stays_a_url(own: Path) -> None:
 def test_what_is_wrong_in_it_is_named(own: Path, text: str, word: str) -> None:
     own.write_text(text, encoding="utf-8")
     with pytest.raises(ConfigError) as caught:
-        catalog.load_target(replace(SETTINGS, user_config=own), "el6")
+        inventory.load_target(replace(SETTINGS, user_config=own), "el6")
     assert word in str(caught.value)
     assert str(own) in caught.value.message
 
@@ -99,5 +99,5 @@ def test_what_is_wrong_in_a_target_is_named(tmp_path: Path, text: str, word: str
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "target.toml").write_text(text, encoding="utf-8")
     with pytest.raises(ConfigError) as caught:
-        catalog.load_target(replace(SETTINGS, containers=tmp_path), "a")
+        inventory.load_target(replace(SETTINGS, containers=tmp_path), "a")
     assert word in str(caught.value)

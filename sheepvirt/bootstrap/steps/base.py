@@ -46,13 +46,13 @@ class DesiredState:
     def rpms(self) -> dict[str, PublishedRpm]:
         """The binary RPMs of the repo, by name."""
         rpms = (rpm for record in self.records for rpm in record.rpms)
-        return {r.name: r for r in rpms if not r.nevra.endswith((".src", ".nosrc"))}
+        return {r.name: r for r in rpms if not r.is_source}
 
     @property
     def source_nevras(self) -> tuple[str, ...]:
         """The NEVRAs of the source RPMs in the repo."""
         rpms = (rpm for record in self.records for rpm in record.rpms)
-        return tuple(r.nevra for r in rpms if r.nevra.endswith((".src", ".nosrc")))
+        return tuple(r.nevra for r in rpms if r.is_source)
 
     def install(self, facts: Facts) -> tuple[str, ...]:
         """Return the names of the RPMs to install; the installer adds what they require.

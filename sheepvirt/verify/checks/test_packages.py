@@ -24,7 +24,7 @@ Tell = Callable[[str, object], None]
 
 def binary(record: BuildRecord) -> dict[str, PublishedRpm]:
     """Return a package's binary RPMs by name (its source RPM has a name, too)."""
-    return {rpm.name: rpm for rpm in record.rpms if not rpm.file.endswith(".src.rpm")}
+    return {rpm.name: rpm for rpm in record.rpms if not rpm.is_source}
 
 
 @pytest.fixture(scope="module")

@@ -47,7 +47,7 @@ class Artifacts:
     expanded: str  # the spec, as rpm expands it
     log: str
     built: tuple[Rpm, ...]
-    needs: tuple[Rpm, ...]  # RPMs of the same repo that were in its build root
+    build_root_rpms: tuple[Rpm, ...]  # RPMs of the same repo that were in its build root
     read: ReadMember
 
 
@@ -106,7 +106,7 @@ MUTATIONS = (
     ),
     Mutation(
         name="build root with a CLI of others",
-        take=lambda a: replace(a, needs=()),
+        take=lambda a: replace(a, build_root_rpms=()),
         gate=Gate.BUILD,
         claims=r"^its CLI was in the build root$",
     ),
@@ -140,7 +140,7 @@ MUTATIONS = (
 def evidence(a: Artifacts) -> list[Evidence]:
     """Run the gates over a build's artifacts again; return their evidence."""
     return gates.of_spec(a.package, a.patches, a.intents, a.expanded) + gates.of_build(
-        a.package, a.dist, a.log, built=a.built, build_root=a.needs, read=a.read
+        a.package, a.dist, a.log, built=a.built, build_root_rpms=a.build_root_rpms, read=a.read
     )
 
 
@@ -214,7 +214,12 @@ def _artifacts(
         expanded=(home / "spec.expanded").read_text(encoding="utf-8"),
         log=(home / "build.log").read_text(encoding="utf-8", errors="replace"),
         built=_read(record, folder),
-        needs=tuple(rpm for name in record.inputs.packages for rpm in _read(records[name], folder)),
+        build_root_rpms=tuple(
+            rpm
+            for name in record.inputs.packages
+            for rpm in _read(records[name], folder)
+            if not rpm.is_source
+        ),
         read=lambda rpm, path: rpms.read_member(rpm.path, path),
     )
 

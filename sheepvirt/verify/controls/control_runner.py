@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from sheepvirt.bootstrap import runner
 from sheepvirt.bootstrap.steps import undo
-from sheepvirt.config import catalog
+from sheepvirt.config import catalog, inventory
 from sheepvirt.core import locks, signals
 from sheepvirt.core.errors import ConfigError, VerifyError
 from sheepvirt.model import standin
@@ -65,7 +65,7 @@ def prove(run: Run, host: Host, display: Display) -> tuple[Outcome, ...]:
         trial.restore("what an earlier run may have left")
         table = trial.controls()
         every = trial.all_pass("before")
-        target = catalog.load_target(run.settings, host.target)
+        target = inventory.load_target(run.settings, host.target)
         outcomes = gate_controls.try_each(run, target)
         outcomes += claim_controls.try_each(run, target, wanted.records)
         claims = claim_controls.untried(wanted.records, outcomes)

@@ -51,7 +51,7 @@ class Case:
     package: Package
     record: BuildRecord
     files: tuple[Path, ...]  # its sources
-    needs: tuple[Rpm, ...]  # RPMs of the same repo for its build root
+    build_root_rpms: tuple[Rpm, ...]  # RPMs of the same repo for its build root
     published: Path  # its folder in the repo
     job: Job
 
@@ -70,7 +70,7 @@ def stock_spec(case: Case, scratch: Path) -> None:
     path = scratch / case.package.spec_file
     text = staging.stock_spec(case.package, case.files)
     path.write_bytes(text.encode(errors=staging.BYTES))
-    with case.job.build_root(case.package, case.files, path, case.needs) as container:
+    with case.job.build_root(case.package, case.files, path, case.build_root_rpms) as container:
         case.job.prove(container, case.package, scratch)
 
 
@@ -82,8 +82,10 @@ def no_rpm(case: Case, scratch: Path) -> None:
 
 def no_cli(case: Case, scratch: Path) -> None:
     """Build the patched spec, up to configure, with that RPM installed and its programs removed."""
-    programs = [f for rpm in case.needs for f in rpm.files if f.startswith("/usr/bin/")]
-    with case.job.build_root(case.package, case.files, _spec(case), case.needs) as container:
+    programs = [f for rpm in case.build_root_rpms for f in rpm.files if f.startswith("/usr/bin/")]
+    with case.job.build_root(
+        case.package, case.files, _spec(case), case.build_root_rpms
+    ) as container:
         container.run(["rm", "-f", *programs], check=True)
         case.job.compile(container, _short(case.package), scratch)
 
@@ -170,11 +172,11 @@ def _case(
         package=package,
         record=record,
         files=files,
-        needs=tuple(
+        build_root_rpms=tuple(
             rpms.read(folder / r.file)
             for name in record.inputs.packages
             for r in records[name].rpms
-            if not r.nevra.endswith(".src")
+            if not r.is_source
         ),
         published=folder / package.name,
         job=job,
