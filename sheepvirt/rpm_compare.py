@@ -112,8 +112,8 @@ def _contents(one: Mapping[str, str], other: Mapping[str, str]) -> list[str]:
 
 def _digests(path: Path, header: rpms.Header) -> dict[str, str]:
     """Return the sha256 of each file's content in the payload, read as a stream."""
-    told = header.text("archive_compression")
-    compressor = payload.compressor(path, header.payload, told)
+    declared = header.text("archive_compression")
+    compressor = payload.compressor(path, header.payload, declared)
     found = {}
     try:
         stripped = payload.is_stripped(path, header.payload, compressor)

@@ -37,8 +37,9 @@ def look_up(
     """Return the values of a plan for ``selectors`` (see ``providers.request``).
 
     ``local_files`` are the options ``--source`` (see ``local.parse``). With ``bundle_sources``
-    only those are available. Without ``published``, the values are those of a first run. Asks only
-    after sources that decide a choice. Changes nothing. Raises UnknownNameError, ConfigError.
+    only those are available. Without ``published``, the values are those of a first run. Only
+    sources that decide a choice are asked after. Changes nothing. Raises UnknownNameError,
+    ConfigError.
     """
     request, packages = _requested(settings, selectors, target)
     for name, path in local.parse(local_files, packages).items():
@@ -72,7 +73,7 @@ def for_run(
     local_files: Sequence[str] = (),
     bundle_sources: BundleSources | None = None,
 ) -> PlanValues:
-    """Return the values of a plan that goes on from the published repo of ``target``."""
+    """Return the values of a plan for the repo that is published for ``target``."""
     return look_up(
         settings,
         target,

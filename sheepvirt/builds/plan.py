@@ -58,9 +58,9 @@ def make_plan(values: PlanValues) -> BuildPlan:
 
 
 def sources_to_ask(values: PlanValues) -> list[str]:
-    """Return the packages of whose sources the plan needs the availability.
+    """Return the packages whose sources must be asked after: they decide a choice.
 
-    ``values`` lacks only that. Raises ConfigError: a selector has no effect.
+    ``values`` has everything but the answers. Raises ConfigError: a selector has no effect.
     """
     return providers.sources_to_ask(values, _wanted(values))
 

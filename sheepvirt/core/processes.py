@@ -150,23 +150,23 @@ def run_on_terminal(argv: Sequence[str], cwd: Path) -> int:
 
 
 @dataclass
-class Source:
+class Producer:
     """A program whose standard output another one reads."""
 
     stdout: IO[bytes]
-    code: int = 0  # once the block of ``source`` has ended
+    code: int = 0  # once the block of ``producer`` has ended
     stderr: str = field(default="")
 
 
 @contextmanager
-def source(argv: Sequence[str]) -> Iterator[Source]:
+def producer(argv: Sequence[str]) -> Iterator[Producer]:
     """Yield a running program, to give its ``stdout`` to ``run``; wait for it at the end."""
     with subprocess.Popen(
         list(argv), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
         assert process.stdout is not None
         assert process.stderr is not None
-        made = Source(process.stdout)
+        made = Producer(process.stdout)
         yield made
         process.stdout.close()  # a reader that stopped early ends it by SIGPIPE
         made.stderr = process.stderr.read().decode(errors="replace").strip()

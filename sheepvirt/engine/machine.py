@@ -124,10 +124,10 @@ def vsyscall_mode(maps: str, cmdline: str) -> str:
     page = re.search(r"(?m)^[0-9a-f]+-[0-9a-f]+ (\S{4}) .*\[vsyscall\]$", maps)
     if page:
         return "emulate" if page[1].startswith("r") else "xonly"
-    told = re.findall(r"(?:^|\s)vsyscall=(\w+)", cmdline)
-    if maps.strip() or not told:
+    options = re.findall(r"(?:^|\s)vsyscall=(\w+)", cmdline)
+    if maps.strip() or not options:
         return "none" if maps.strip() else "unknown"
-    return str(told[-1])
+    return str(options[-1])
 
 
 def vsyscall() -> str:

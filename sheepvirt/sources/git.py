@@ -91,10 +91,10 @@ def _fetch(git: GitSource, repository: Path) -> None:
     with tempfile.TemporaryDirectory(dir=repository.parent) as scratch:
         new = Path(scratch) / "new.git"
         _require(_init(new), f"git could not make a repository in {scratch}")
-        said = _ask(git, new, "--depth=1", f"{git.commit}:{PINNED}")
+        said = _fetch_refs(git, new, "--depth=1", f"{git.commit}:{PINNED}")
         if said.code and "unadvertised object" in said.stderr:
             # An old server sends only commits that a ref names.
-            said = _ask(git, new, "+refs/*:refs/*")
+            said = _fetch_refs(git, new, "+refs/*:refs/*")
         missing = "not our ref" in said.stderr
         if said.code and not missing:
             raise SourceUnreachableError(
@@ -133,7 +133,7 @@ def pack(settings: Settings, git: GitSource, file: Path) -> None:
     objects = "".join(f"{line.split()[0]}\n" for line in listed.stdout.splitlines())
     with tempfile.TemporaryDirectory(dir=file.parent) as scratch:
         argv = ("pack-objects", "--quiet", f"{scratch}/pack")
-        _require(_git(*argv, repository=repository, told=objects), "git pack-objects failed")
+        _require(_git(*argv, repository=repository, stdin=objects), "git pack-objects failed")
         next(Path(scratch).glob("*.pack")).replace(file)
 
 
@@ -181,7 +181,7 @@ def _init(repository: Path) -> Result:
     return _git("init", "--quiet", "--bare", "--template=", "--object-format=sha1", str(repository))
 
 
-def _ask(git: GitSource, repository: Path, *what: str) -> Result:
+def _fetch_refs(git: GitSource, repository: Path, *what: str) -> Result:
     *options, refspec = what
     argv = ("-c", "gc.auto=0", "fetch", "--quiet", "--no-tags", *options, git.url, refspec)
     return _git(*argv, repository=repository, seconds=FETCH)
@@ -223,16 +223,16 @@ def _words(done: Result) -> list[str]:
 
 
 def _git(
-    *argv: str, repository: Path | None = None, seconds: float = FETCH, told: str = ""
+    *argv: str, repository: Path | None = None, seconds: float = FETCH, stdin: str = ""
 ) -> Result:
     """Run git on no other repository than ``repository``; kill it and its helpers on timeout.
 
-    ``told`` is its standard input. It has no terminal, so neither git nor its ssh asks anything.
+    It has no terminal, so neither git nor its ssh asks anything.
     """
     where = ("--git-dir", str(repository)) if repository else ()
     done = processes.run(
         ["git", *where, *argv],
-        stdin=told.encode(),
+        stdin=stdin.encode(),
         env={"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"},
         without=ELSEWHERE.__contains__,
         cwd="/",

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from sheepvirt.spec.rules import Read, Seen
+    from sheepvirt.spec.rules import Read, SeenClaim
 
 BYTE_ORDER_MARK = "\ufeff"
 
@@ -131,8 +131,8 @@ def _warnings(spec: Spec, marked: bool, name: str) -> tuple[str, ...]:
         found.append(
             f"{name} starts with a byte order mark, which is kept: rpm refuses such a spec"
         )
-    if "" in spec.untold:
-        line = spec.lines[spec.untold[""][0] - 1].origin
+    if "" in spec.unreadable:
+        line = spec.lines[spec.unreadable[""][0] - 1].origin
         found.append(
             f"{name}: line {line.number} may define macros that only rpm can evaluate: "
             f"{shown(line.text, 80)}"
@@ -168,13 +168,13 @@ def _apply(
     draft: Draft, intent: Intent, macros: Mapping[str, str], as_read: Read
 ) -> tuple[Draft, tuple[str, ...]]:
     switched = switch(draft, intent.switch, intent.argument, macros, as_read)
-    draft, actions = switched.draft, [switched.told]
+    draft, actions = switched.draft, [switched.action]
     for rule in intent.dependencies:
         draft, action = rules.dependency(draft, rule, switched.guard, as_read)
         actions.append(action)
-    draft, told = rules.argument(draft, intent.argument, as_read)
+    draft, argued = rules.argument(draft, intent.argument, as_read)
     draft, found = rules.subpackage(draft, intent.subpackage, as_read)
-    return draft, (*actions, told, found)
+    return draft, (*actions, argued, found)
 
 
 def prove(intent: Intent, expanded: str, *, package: str, feature: str) -> tuple[Evidence, ...]:
@@ -196,7 +196,7 @@ def prove(intent: Intent, expanded: str, *, package: str, feature: str) -> tuple
     )
 
 
-def _dependency_seen(rule: DependencyRule, sections: Mapping[str, list[str]]) -> Seen:
+def _dependency_seen(rule: DependencyRule, sections: Mapping[str, list[str]]) -> SeenClaim:
     asking = [
         f"{line.strip()} ({f'%{section}' if section else 'main package'})"
         for section, lines in sections.items()
@@ -206,7 +206,7 @@ def _dependency_seen(rule: DependencyRule, sections: Mapping[str, list[str]]) ->
     return f"{rule.tag}: {rule.name}", "; ".join(asking), bool(asking)
 
 
-def _subpackage_seen(rule: SubpackageRule, sections: Mapping[str, list[str]]) -> list[Seen]:
+def _subpackage_seen(rule: SubpackageRule, sections: Mapping[str, list[str]]) -> list[SeenClaim]:
     """Check the sub-package's file list, if the spec has the sub-package."""
     if f"package {rule.name}" not in sections:
         return []

@@ -100,7 +100,7 @@ class Spec:
     endings: Mapping[int, int]  # line number of an %if to that of its %endif
     # Macros that only rpm can evaluate: line number and reason. "" stands for macros that the line
     # does not name.
-    untold: Mapping[str, tuple[int, str]] = field(default_factory=dict)
+    unreadable: Mapping[str, tuple[int, str]] = field(default_factory=dict)
 
     def expand(self, text: str) -> str:
         """Return ``text`` with the spec's macros expanded, or unchanged if that fails."""
@@ -112,7 +112,7 @@ class Spec:
 
     def is_true(self, macro: str) -> bool:
         """Whether ``%if %{macro}`` holds at the spec's end."""
-        if macro in self.untold:
+        if macro in self.unreadable:
             return False
         return macro in self.macros and bool(evaluate(f"%{{{macro}}}", self.macros))
 

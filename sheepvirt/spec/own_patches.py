@@ -49,8 +49,8 @@ def apply(
         new[last] = _ended(new[last]) + done
     draft = draft.edited(new)
     diff = unified_diff(text, draft.text, name)
-    told = tuple(f"patch {p}" for p in missing)
-    return Patched(text=draft.text, diff=diff, actions=told, already=False, draft=draft)
+    actions = tuple(f"patch {p}" for p in missing)
+    return Patched(text=draft.text, diff=diff, actions=actions, already=False, draft=draft)
 
 
 def _last_source(lines: Sequence[Line], name: str) -> int:

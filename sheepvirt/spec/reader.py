@@ -116,7 +116,7 @@ class _Reader:
     lines: list[Line] = field(default_factory=list)
     defined_at: dict[str, list[int]] = field(default_factory=dict)
     endings: dict[int, int] = field(default_factory=dict)
-    untold: dict[str, tuple[int, str]] = field(default_factory=dict)
+    unreadable: dict[str, tuple[int, str]] = field(default_factory=dict)
 
     def read(self) -> Spec:
         for name, body in _CONDITIONAL.items():
@@ -138,7 +138,7 @@ class _Reader:
             macros=self.registry,
             defined_at=defined,
             endings=self.endings,
-            untold=self.untold,
+            unreadable=self.unreadable,
         )
 
     def _take(self, unit: Sequence[str]) -> None:
@@ -188,7 +188,7 @@ class _Reader:
         return all(chain.branch.holds for chain in self.chains)
 
     def _holds(self, word: str, expression: str) -> bool | None:
-        if self.untold and self.untold.keys() & calls(expression, self.registry):
+        if self.unreadable and self.unreadable.keys() & calls(expression, self.registry):
             return None
         if word.endswith(("arch", "os")):
             # Only blanks separate the names: a comma belongs to the name before it.
@@ -256,11 +256,14 @@ class _Reader:
         broken = "\n" in plain and plain.startswith(DEFINING)
         for name in self.registry.news():
             self.defined_at.setdefault(name, []).append(number)
-            self.untold.pop(name, None)
+            self.unreadable.pop(name, None)
             if broken:
-                self.untold[name] = number, "its body has several lines, which only rpm can read"
+                self.unreadable[name] = (
+                    number,
+                    "it has several lines, which only rpm can read",
+                )
         for name in foreign(text):
-            self.untold[name] = number, "only rpm can evaluate what is defined here"
+            self.unreadable[name] = number, "only rpm can evaluate what is defined here"
 
     def _bcond(self, name: str, default: str) -> None:
         """Do what ``%bcond name default`` does."""

@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from sheepvirt.spec.model import ArgumentRule, DependencyRule, SubpackageRule
 
 Read = Callable[[Draft], Spec]  # reads a text for the target
-Outcome = tuple[Draft, str]  # the text after a rule, and a sentence about its change
-Seen = tuple[str, str, bool]  # a claim, what was found, and whether the claim is true
+Edited = tuple[Draft, str]  # the text after a rule, and a sentence about its change
+SeenClaim = tuple[str, str, bool]  # a claim, what was found, and whether the claim is true
 
 _CONFIGURES = re.compile(r"%\{?(?:configure|meson)\b|(?:^|[\s/])(?:configure|meson)\s")
 
 
-def dependency(draft: Draft, rule: DependencyRule, guard: str, read: Read) -> Outcome:
+def dependency(draft: Draft, rule: DependencyRule, guard: str, read: Read) -> Edited:
     """Add the tag if it is missing, in a new ``%if`` with ``guard``, or without ``%if`` if empty.
 
     It goes after the most similar tag.
@@ -57,7 +57,7 @@ def dependency(draft: Draft, rule: DependencyRule, guard: str, read: Read) -> Ou
     raise refuse(title, _last_of(spec, sections), why)
 
 
-def argument(draft: Draft, rule: ArgumentRule, read: Read) -> Outcome:
+def argument(draft: Draft, rule: ArgumentRule, read: Read) -> Edited:
     """Add the option to the configure command if it has neither option."""
     spec = read(draft)
     title = "configure argument"
@@ -85,7 +85,7 @@ def argument(draft: Draft, rule: ArgumentRule, read: Read) -> Outcome:
     return new, f"{title}: {rule.add} added after line {spec.lines[after - 1].origin.number}"
 
 
-def subpackage(draft: Draft, rule: SubpackageRule, read: Read) -> Outcome:
+def subpackage(draft: Draft, rule: SubpackageRule, read: Read) -> Edited:
     """Check that the sub-package, if the spec has it, is built on the target and has the file.
 
     This rule changes nothing: a new sub-package would need upstream's summary and description.
@@ -110,7 +110,7 @@ def subpackage(draft: Draft, rule: SubpackageRule, read: Read) -> Outcome:
     raise refuse(title, head, f"no %files {rule.name} has {rule.file}")
 
 
-def argument_seen(rule: ArgumentRule, build: Iterable[str]) -> Seen:
+def argument_seen(rule: ArgumentRule, build: Iterable[str]) -> SeenClaim:
     """Check the first command with such an option; its last option counts.
 
     The first command, because later specs also configure a MinGW build, without the feature, after
@@ -168,23 +168,23 @@ def _last_of(spec: Spec, sections: Sequence[str]) -> Line | None:
 
 def _require_told(spec: Spec, build: Sequence[Line], title: str) -> None:
     """Refuse a configure command with macros that only rpm can evaluate: they may have options."""
-    if not spec.untold:
+    if not spec.unreadable:
         return
     for command in numbered_commands([line.text for line in build]):
         lines = [build[index] for index, _ in command]
         if not any(_CONFIGURES.search(line.text) for line in lines):
             continue
         for line in lines:
-            for name in spec.asks_about(line.text) & spec.untold.keys():
-                number, why = spec.untold[name]
+            for name in spec.asks_about(line.text) & spec.unreadable.keys():
+                number, why = spec.unreadable[name]
                 place = spec.lines[number - 1].origin.number
                 raise refuse(title, line, f"it uses {name} of line {place}: {why}")
 
 
 def _configuring(spec: Spec, build: Sequence[Line]) -> Line | None:
     """Return the line of the configure command, else the line at its place."""
-    told = (ln for ln in build if _CONFIGURES.search(ln.text) and not _is_comment(ln))
-    return next(told, None) or next(iter(build), None) or next(iter(spec.lines), None)
+    configure_lines = (ln for ln in build if _CONFIGURES.search(ln.text) and not _is_comment(ln))
+    return next(configure_lines, None) or next(iter(build), None) or next(iter(spec.lines), None)
 
 
 def _anchors(spec: Spec, rule: DependencyRule, section: str) -> list[Line]:

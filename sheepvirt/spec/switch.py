@@ -37,7 +37,7 @@ class Switched:
     """A draft with the switch on."""
 
     draft: Draft
-    told: str  # a sentence about the rule's change
+    action: str  # a sentence about the rule's change
     guard: str  # the expression of an %if for it; empty if the spec has no switch
 
 
@@ -51,8 +51,8 @@ def switch(
     spec = read(draft)
     title = f"switch {rule.macro}"
     for name in {rule.macro, rule.unless} | spec.asks_about(f"%{{{rule.macro}}}"):
-        if name in spec.untold:
-            number, why = spec.untold[name]
+        if name in spec.unreadable:
+            number, why = spec.unreadable[name]
             raise refuse(title, spec.lines[number - 1], why)
     line = _in_force(spec, rule, title)
     if line is None:
@@ -60,24 +60,24 @@ def switch(
         if said is None:
             raise _nothing_defines(spec, rule, title)
         option = f"line {said[0].origin.number} says {said[1]} itself"
-        return Switched(draft=draft, told=f"{title}: not in this spec, {option}", guard="")
+        return Switched(draft=draft, action=f"{title}: not in this spec, {option}", guard="")
     bcond = _bcond(line, rule)
     guard = f"%{{with {_name(rule)}}}" if bcond else f"%{{{rule.macro}}}"
     if spec.is_true(rule.macro):
         return Switched(
-            draft=draft, told=f"{title}: on already (line {line.origin.number})", guard=guard
+            draft=draft, action=f"{title}: on already (line {line.origin.number})", guard=guard
         )
     if rule.unless in macros:
         why = f"the target itself defines {rule.unless}"
         raise refuse(title, line, why, f"remove {rule.unless} from the target's macros")
     _refuse_if_it_follows(spec, line, title, not_own={*macros, rule.macro, rule.unless})
     changes = _of_bcond(line, bcond) if bcond else _of_define(spec, line, rule, title)
-    for text, told in changes:
+    for text, action in changes:
         new = draft.replaced(line.number - 1, text)
         now = read(new)
         if now.is_true(rule.macro):
             return Switched(
-                draft=new, told=f"{title}: line {line.origin.number}: {told}", guard=guard
+                draft=new, action=f"{title}: line {line.origin.number}: {action}", guard=guard
             )
     for number in now.defined_at.get(rule.unless, ()):
         raise refuse(title, spec.lines[number - 1], f"this keeps {rule.macro} off")

@@ -152,7 +152,7 @@ class Connection:
             "-",
             "--",
         ]
-        with processes.source([*pack, *files]) as tar:
+        with processes.producer([*pack, *files]) as tar:
             self.run(argv, stdin=tar.stdout, on_line=on_line)
         if tar.code:
             raise SshError(f"tar could not read {root} for {self.host.name}: {tar.stderr}")

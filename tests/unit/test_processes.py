@@ -95,13 +95,13 @@ def test_what_a_program_leaves_running_keeps_nobody_waiting(tmp_path: Path) -> N
 
 
 def test_one_program_feeds_another() -> None:
-    with processes.source(["sh", "-c", "echo fed; echo said >&2; exit 2"]) as made:
+    with processes.producer(["sh", "-c", "echo fed; echo said >&2; exit 2"]) as made:
         assert processes.run(["cat"], stdin=made.stdout).stdout == "fed\n"
     assert (made.code, made.stderr) == (2, "said")
 
 
 def test_a_feeder_whose_reader_stops_early_ends() -> None:
-    with processes.source([sys.executable, "-c", "while True: print('x' * 1000)"]) as made:
+    with processes.producer([sys.executable, "-c", "while True: print('x' * 1000)"]) as made:
         assert processes.run(["head", "-c", "3"], stdin=made.stdout).stdout == "xxx"
     assert made.code != 0
     assert threading.active_count() < 20
