@@ -10,11 +10,12 @@ import hashlib
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sheepvirt.bootstrap import host_files, refusals, rehearsal, schemas
+from sheepvirt.bootstrap import consent, host_files, refusals, rehearsal, schemas
+from sheepvirt.bootstrap.consent import Consent
 from sheepvirt.bootstrap.facts.fact import FactQuery
 from sheepvirt.bootstrap.facts.facts import Facts
 from sheepvirt.bootstrap.facts.gather import gather
-from sheepvirt.bootstrap.steps import STEPS, guard, ifcfg, kvm, repository, undo, units
+from sheepvirt.bootstrap.steps import STEPS, disk, guard, ifcfg, kvm, repository, undo, units
 from sheepvirt.bootstrap.steps.base import DesiredState, Step, StepContext, disk_path, vdi_note
 from sheepvirt.bootstrap.steps.network import DEFAULT
 from sheepvirt.bootstrap.steps.reboot import settle
@@ -37,13 +38,19 @@ if TYPE_CHECKING:
     from sheepvirt.ssh.client import Connection
 
 
-def bootstrap(run: Run, host: Host, *, plan: bool) -> list[Change]:
+NOTHING = Consent()
+
+
+def bootstrap(run: Run, host: Host, *, plan: bool, given: Consent = NOTHING) -> list[Change]:
     """Change what differs on ``host`` and return the changes; with ``plan`` change nothing.
+
+    ``given`` is what the user agrees to. A change that waits for more has its option in
+    ``waits_for`` and is not done.
 
     Raises BootstrapError (a step did not reach its state), SshError and its kinds, EngineError,
     ConfigError (no repo is published), LockedError.
     """
-    wanted = desired_state(run, host)
+    wanted = desired_state(run, host, given)
     host = wanted.host
     local.admit(host, wanted.records, run.progress)
     if plan:
@@ -56,7 +63,7 @@ def bootstrap(run: Run, host: Host, *, plan: bool) -> list[Change]:
         return [*changes, *converge(run, wanted, run.connect(host))]
 
 
-def desired_state(run: Run, host: Host) -> DesiredState:
+def desired_state(run: Run, host: Host, given: Consent = NOTHING) -> DesiredState:
     """Return the desired state of ``host``.
 
     Raises ConfigError (no repo is published, or a rehearsal host cannot have the init that its RPMs
@@ -82,6 +89,7 @@ def desired_state(run: Run, host: Host) -> DesiredState:
         repomd=hashlib.sha256(repomd).hexdigest(),
         records=records,
         images={g.name: guest.image_name(settings, g) for g in host.guests},
+        consent=consent.on(host, given),
         schemas=schemas.load(settings.cache / "schemas", folder, records),
         host_files=host_files.load(settings.host),
         stand_ins=standin.words(catalog.load_package(settings, r.package) for r in records),
@@ -173,7 +181,7 @@ def make_plan(run: Run, wanted: DesiredState) -> list[Change]:
     with run.progress.stage(f"{host.name}: look") as stage:
         facts = gather(run.connect(host), fact_query(wanted))
         stage.note = facts.os
-    _say_accelerator(run, wanted, facts)
+    _say_notes(run, wanted, facts)
     return differences(wanted, facts)
 
 
@@ -203,18 +211,20 @@ def converge(run: Run, wanted: DesiredState, connection: Connection) -> list[Cha
     done: list[Change] = []
     for step in STEPS:
         changes = step.check(wanted, facts, ())
-        if changes:
+        if any(not change.waits_for for change in changes):
             with run.progress.stage(f"{name}: {step.name}") as stage:
                 context = StepContext(run, connection, stage)
                 _apply(step, wanted, facts, context)
                 facts = gather(connection, asked)
                 _prove(step, wanted, facts, context)
-            done.extend(_labelled(wanted, changes))
-    _say_accelerator(run, wanted, facts)
+        done.extend(_labelled(wanted, changes))
+    _say_notes(run, wanted, facts)
     return done
 
 
-def _say_accelerator(run: Run, wanted: DesiredState, facts: Facts) -> None:
+def _say_notes(run: Run, wanted: DesiredState, facts: Facts) -> None:
+    for note in disk.notes(wanted, facts):
+        run.progress.say(f"{wanted.host.name}: {note}")
     known = kvm.verdict(facts)
     if known and wanted.host.guests:
         run.progress.say(f"{wanted.host.name}: guests run as type {known.type}: {known.why}")
@@ -231,7 +241,7 @@ def _apply(step: Step, wanted: DesiredState, facts: Facts, context: StepContext)
 
 
 def _prove(step: Step, wanted: DesiredState, facts: Facts, context: StepContext) -> None:
-    left = step.check(wanted, facts, ())
+    left = [change for change in step.check(wanted, facts, ()) if not change.waits_for]
     if left:
         said = "\n".join([f"  still to do: {c.what}" for c in left] + list(context.tail))
         raise BootstrapError(

@@ -18,6 +18,7 @@ from invoke import Collection, Context, Exit, Program, task
 from sheepvirt import pipeline
 from sheepvirt.bootstrap import rehearsal
 from sheepvirt.bootstrap import runner as bootstrapping
+from sheepvirt.bootstrap.consent import Consent
 from sheepvirt.builds import execute, preflight, repo
 from sheepvirt.bundle import importer, writer
 from sheepvirt.cli import report
@@ -25,6 +26,7 @@ from sheepvirt.config import catalog, inventory
 from sheepvirt.core import paths, processes, settings
 from sheepvirt.core.errors import PreflightError, SheepvirtError, VerifyError
 from sheepvirt.core.progress import Progress
+from sheepvirt.core.tables import pick
 from sheepvirt.engine import machine
 from sheepvirt.engine.engine import Engine
 from sheepvirt.run import Run
@@ -34,6 +36,11 @@ from sheepvirt.verify.controls import control_runner
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+
+# Exit codes of `bootstrap`, besides those of the errors (core/errors.py).
+PLANNED = 20  # --plan: something would change
+WAITING = 21  # done, and something waits for the user's consent
 
 
 def command(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -147,19 +154,48 @@ def bundle(_c: Context, target: str, package: list[str], output: str = "") -> No
     positional=["host"],
     help={
         "host": "a name of host/inventory.toml",
-        "plan": "print what would change; change nothing",
+        "plan": "print what would change; change nothing (exit code 20 if anything would)",
+        "allow_reboot": "agree to a reboot of a real machine; its guests are shut down first",
+        "allow_guest_restart": "agree to shut guests down and start them again",
+        "allow_guest_poweroff": "destroy a guest that does not shut down in time",
+        "reimage": "GUEST: make its disk from its image again; may be repeated",
     },
+    iterable=["reimage"],
 )
 @command
-def bootstrap(_c: Context, host: str, plan: bool = False) -> None:
-    """Bring HOST to its desired state over SSH; a second run changes nothing."""
+def bootstrap(
+    _c: Context,
+    host: str,
+    reimage: list[str],
+    plan: bool = False,
+    allow_reboot: bool = False,
+    allow_guest_restart: bool = False,
+    allow_guest_poweroff: bool = False,
+) -> None:
+    """Bring HOST to its desired state over SSH; a second run changes nothing.
+
+    On a real machine nothing is rebooted, stopped or made again without the option that says so.
+    Exit code 21: something waits for such an option.
+    """
     run = start("bootstrap")
     wanted = inventory.load_host(run.settings, host)
     pipeline.say_unproven(inventory.load_target(run.settings, wanted.target), run.progress)
-    changes = bootstrapping.bootstrap(run, wanted, plan=plan)
+    for name in reimage:
+        pick("guest", name, [guest.name for guest in wanted.guests])
+    given = Consent(
+        reboot=allow_reboot,
+        guest_restart=allow_guest_restart,
+        guest_poweroff=allow_guest_poweroff,
+        reimages=frozenset(reimage),
+    )
+    changes = bootstrapping.bootstrap(run, wanted, plan=plan, given=given)
     report.changes(run.progress, wanted, changes, plan=plan)
     if not plan:
         run.progress.write_timings(run.settings.timings)
+    if plan and changes:
+        raise Exit(code=PLANNED)
+    if any(change.waits_for for change in changes):
+        raise Exit(code=WAITING)
 
 
 @task(

@@ -77,14 +77,20 @@ def builds(progress: Progress, target: Target, repo: Path, records: Sequence[Bui
 def changes(progress: Progress, host: Host, rows: Sequence[Change], *, plan: bool) -> None:
     """Print what a bootstrap changed, or would change, with full diffs."""
     verb = "would change" if plan else "changed"
+    agreed = [row for row in rows if not row.waits_for]
     if not rows:
         progress.say(f"{host.name}: no change")
         return
-    progress.say(f"{host.name}: {len(rows)} thing{'s' if len(rows) > 1 else ''} {verb}")
-    for change in rows:
+    progress.say(f"{host.name}: {len(agreed)} thing{'' if len(agreed) == 1 else 's'} {verb}")
+    for change in agreed:
         progress.say(f"  {change.step}: {change.what}")
         if change.diff:
             progress.diff(change.diff)
+    waiting = [row for row in rows if row.waits_for]
+    if waiting:
+        progress.say(f"{host.name}: not done, because it waits for your consent:")
+    for change in waiting:
+        progress.say(f"  {change.step}: {change.what} ({change.waits_for})")
 
 
 def checks(progress: Progress, title: str, rows: Sequence[Check]) -> None:

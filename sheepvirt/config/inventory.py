@@ -140,6 +140,10 @@ def _host(name: str, table: Table) -> Host:
         init=table.one_of("init", Init, None, hint=INIT_HINT),
         sheepdog_listen=table.strings("sheepdog_listen", Host.sheepdog_listen),
         old_ssh=table.get("old_ssh", bool, False),
+        treat_as_real=table.get("treat_as_real", bool, False),
+        guest_shutdown_seconds=table.get(
+            "guest_shutdown_seconds", int, 10 if rehearsal else 300
+        ),
     )  # fmt: skip
     table.done()
     _check_host(host, table)

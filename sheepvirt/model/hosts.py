@@ -53,6 +53,13 @@ class Host:
     init: Init | None = None  # of a rehearsal host; None: the one that its RPMs need
     sheepdog_listen: tuple[str, ...] = ("127.0.0.1",)  # addresses that its port may be open on
     old_ssh: bool = False  # its sshd is as old as el6's: allow RSA and SHA-1 for this host
+    treat_as_real: bool = False  # of a rehearsal host: ask as on a real machine
+    guest_shutdown_seconds: int = 300  # for a guest to react to its power button
+
+    @property
+    def real(self) -> bool:
+        """Whether nothing may be rebooted, stopped or replaced here without the user's consent."""
+        return not self.rehearsal or self.treat_as_real
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +78,8 @@ class Change:
     step: str
     what: str
     diff: str = ""
+    waits_for: str = ""  # the option that agrees to it; it is not done without
+    reboots: bool = False  # it counts from the next reboot, so one is due
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 from world import SETTINGS, run_with, within
 
-from sheepvirt.bootstrap import host_files
+from sheepvirt.bootstrap import consent, host_files
 from sheepvirt.bootstrap.facts import gather
 from sheepvirt.bootstrap.steps import packages
 from sheepvirt.bootstrap.steps.base import DesiredState
@@ -104,6 +104,7 @@ def switch(host: Container, records: tuple[BuildRecord, ...], folder: str) -> li
         repomd="",
         records=records,
         images={},
+        consent=consent.EVERYTHING,
         schemas=cast("Schemas", None),  # the step makes no XML
         host_files=host_files.load(SETTINGS.host),
     )

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from xml.etree import ElementTree
 
-from sheepvirt.bootstrap import host_files
+from sheepvirt.bootstrap import consent, host_files
 from sheepvirt.bootstrap.schemas import Schemas
 from sheepvirt.bootstrap.steps.base import DesiredState
 from sheepvirt.model.builds import BuildRecord, Evidence, Package, PublishedRpm, Rpm, Target
@@ -122,6 +122,7 @@ desired_state = partial(
     repomd="",
     records=(),
     images={},
+    consent=consent.EVERYTHING,
     schemas=AnyXml(),
     host_files=host_files.load(SETTINGS.host),
 )

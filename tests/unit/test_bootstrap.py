@@ -117,7 +117,7 @@ def test_a_failed_command_names_step_and_host(monkeypatch: pytest.MonkeyPatch, r
 def test_a_plan_of_an_absent_host_creates_nothing(
     monkeypatch: pytest.MonkeyPatch, run: Run
 ) -> None:
-    monkeypatch.setattr(runner, "desired_state", lambda _run, _host: WANTED)
+    monkeypatch.setattr(runner, "desired_state", lambda _run, _host, _given: WANTED)
     monkeypatch.setattr(rehearsal, "exists", lambda _engine, _host: False)
     for module, name in ((rehearsal, "ensure"), (locks, "lock")):
         monkeypatch.setattr(module, name, refuse)

@@ -111,6 +111,8 @@ cat; shift 3; for last; do :; done
 case "$*" in
 net-info*) printf 'Active: yes\nPersistent: yes\nAutostart: no\n' ;;
 pool-info*) printf 'State: inactive\nAutostart: yes\n' ;;
+'list --name') printf 'd d\nother\n\n' ;;
+'list --all --name --autostart') printf 'd d\noff\n\n' ;;
 dominfo*) printf 'State: running\nPersistent: yes\nAutostart: enable\n' ;;
 *) echo "<$*>" ;;
 esac""",
@@ -177,6 +179,7 @@ BOTH = Facts(
             xml="<pool-dumpxml --inactive p>", active=False, persistent=True, autostart=True
         )
     },
+    running={"d d": True, "other": False},
     domains={
         "d d": Definition(
             xml="<dumpxml --inactive d d>",

@@ -180,7 +180,7 @@ def test_the_guard_does_nothing_when_it_was_told_to_let_go(tmp_path: Path) -> No
 def test_the_reboot_comes_after_them() -> None:
     names = [step.name for step in STEPS]
     assert names.index("packages") < names.index(ifcfg.NAME) < names.index("reboot")
-    assert reboot.check(WANTED, done(), [Change(step=ifcfg.NAME, what="written")])
+    assert reboot.check(WANTED, done(), [Change(step=ifcfg.NAME, what="written", reboots=True)])
 
 
 def test_an_uplink_that_is_off_the_bridge_is_brought_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -205,7 +205,9 @@ def test_before_the_reboot_the_uplink_is_left_alone() -> None:
     """We come in over it, and its file does not count yet."""
     here = replace(el6(), bridges={"ovsbr0": BridgeState(datapath="system", ports=(), device=True)})
     assert changes(bridge.STEP, replace(here, reboot_wanted="b/2"), wanted()) == []
-    assert bridge.check(wanted(), here, [Change(step=ifcfg.NAME, what="written")]) == []
+    assert (
+        bridge.check(wanted(), here, [Change(step=ifcfg.NAME, what="written", reboots=True)]) == []
+    )
 
 
 def test_a_second_run_changes_nothing() -> None:

@@ -129,7 +129,7 @@ def test_an_image_larger_than_its_vdi_is_refused_before_anything_is_written(
 def test_a_vdi_grows_and_never_shrinks(monkeypatch: pytest.MonkeyPatch, image: Path) -> None:
     larger = wanted(replace(GUEST, disk_gb=2))
     found = changes(disk.STEP, done(), larger)
-    assert found == ["VDI papeete grown from 1000000000 to 2000000000 bytes, papeete stopped"]
+    assert found == ["VDI papeete grown from 1000000000 to 2000000000 bytes, papeete restarted"]
     worker, planned = context(
         monkeypatch, ("shutdown papeete", 0, ""), ("domstate papeete", 0, "shut off\n"),
         ("dog vdi resize papeete 2000000000", 0, ""), ("pool-refresh sheepdog", 0, ""),

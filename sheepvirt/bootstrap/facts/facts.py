@@ -9,7 +9,7 @@ from sheepvirt.bootstrap.facts.bridges import BRIDGES, BridgeState
 from sheepvirt.bootstrap.facts.fact import FACT, Fact, filled_by
 from sheepvirt.bootstrap.facts.files import DISKS, HASHES, TEXTS
 from sheepvirt.bootstrap.facts.interfaces import INTERFACES, NETWORK_SCRIPTS
-from sheepvirt.bootstrap.facts.libvirt import DOMAINS, NETWORKS, POOLS, Definition
+from sheepvirt.bootstrap.facts.libvirt import DOMAINS, NETWORKS, POOLS, RUNNING, Definition
 from sheepvirt.bootstrap.facts.modules import KERNEL_DATAPATH, MODULES
 from sheepvirt.bootstrap.facts.packages import HEADERS, PACKAGES, PROVIDED, SOURCE_RPMS
 from sheepvirt.bootstrap.facts.services import SERVICES, ServiceState
@@ -56,6 +56,8 @@ class Facts:
     pools: Mapping[str, Definition] = filled_by(POOLS)
     vdis: Mapping[str, int] = filled_by(VDIS)  # name to size in bytes
     domains: Mapping[str, Definition] = filled_by(DOMAINS)
+    # All domains that run, also those that are not in the inventory; True: autostarted.
+    running: Mapping[str, bool] = filled_by(RUNNING)
     disks: Mapping[str, str] = filled_by(DISKS)  # path of a guest's disk to its origin
     hashes: Mapping[str, str] = filled_by(HASHES)  # path to sha256, of sheepvirt's files
     texts: Mapping[str, str] = filled_by(TEXTS)  # path to content, of sheepvirt's notes

@@ -68,3 +68,21 @@ POOLS = _definitions("pool", lambda query: query.pools, "pool-info", "pool-dumpx
 DOMAINS = _definitions(
     "domain", lambda query: query.domains, "dominfo", "dumpxml --inactive", live_xml="dumpxml"
 )
+
+
+def _running(sections: Sections) -> dict[str, bool]:
+    started = sections.get("autostarted", "").split("\n")
+    names = (line.strip() for line in sections.get("running", "").split("\n"))
+    return {name: name in started for name in names if name}
+
+
+RUNNING = Fact(
+    (
+        Fragment(name="running", shell="has virsh && virsh -q -c qemu:///system list --name\n"),
+        Fragment(
+            name="autostarted",
+            shell="has virsh && virsh -q -c qemu:///system list --all --name --autostart\n",
+        ),
+    ),
+    _running,
+)

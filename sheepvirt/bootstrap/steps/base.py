@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from sheepvirt.bootstrap.consent import Consent
     from sheepvirt.bootstrap.facts.facts import Facts
     from sheepvirt.bootstrap.host_files import HostFiles
     from sheepvirt.bootstrap.schemas import Schemas
@@ -35,6 +36,7 @@ class DesiredState:
     records: tuple[BuildRecord, ...]
     images: Mapping[str, str]  # guest to the name of its image, which has a hash of its recipe
     schemas: Schemas  # libvirt's, from the published RPMs
+    consent: Consent
     host_files: HostFiles
     stand_ins: frozenset[str] = frozenset()  # names of stand-ins on this host
     # RPM of a provider that was not chosen, to the package that is published in its place.

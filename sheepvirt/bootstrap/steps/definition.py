@@ -48,7 +48,8 @@ def difference(actual: str, wanted: str, *, live: bool = False) -> str:
     """Return a unified diff from ``actual`` (libvirt's XML, or "") to ``wanted``.
 
     It is empty if both mean the same. With ``live``, ``actual`` is the running definition: its
-    memory is in whole MiB, and its current memory, which the balloon controls, is ignored. Pure.
+    memory is in whole MiB. Its current memory, which the balloon controls, its title and its
+    description are ignored. Pure.
     Raises ElementTree.ParseError.
     """
     goal = ElementTree.fromstring(wanted)
@@ -129,6 +130,9 @@ def _units(root: Element, *, live: bool) -> None:
             element.set("unit", "KiB")
     for element in root.findall("currentMemory") if live else []:
         root.remove(element)
+    for tag in ("title", "description") if live else ():  # metadata: no guest restarts for it
+        for element in root.findall(tag):
+            root.remove(element)
 
 
 def _text(root: Element) -> str:

@@ -28,12 +28,12 @@ def check(wanted: DesiredState, facts: Facts, _earlier: Sequence[Change]) -> lis
         return []
     tool = facts.installer or "dnf"
     what = f"{len(names)} packages by {tool}, in one transaction: {', '.join(names)}"
-    return [Change(step=NAME, what=what)]
+    return [Change(step=NAME, what=what, reboots=not wanted.host.real)]
 
 
 def apply(wanted: DesiredState, facts: Facts, context: StepContext) -> None:
     """Install the missing ones."""
-    installer.transaction(facts, context, missing(wanted, facts))
+    installer.transaction(facts, context, missing(wanted, facts), reboots=not wanted.host.real)
 
 
 STEP = Step(name=NAME, check=check, apply=apply)

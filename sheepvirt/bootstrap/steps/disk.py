@@ -1,4 +1,7 @@
-"""The guests' disks. Each is made from its guest's image and kept when that image changes.
+"""The guests' disks. Each is made from its guest's image once.
+
+An image or a console line that changes later changes nothing of a disk that exists. `--reimage
+GUEST` makes it again; the former disk is kept under another name.
 
 ``disk_vdi`` makes disks in sheepdog, ``disk_file`` makes files.
 """
@@ -7,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sheepvirt.bootstrap.consent import REIMAGE
 from sheepvirt.bootstrap.steps import disk_file, disk_vdi
 from sheepvirt.bootstrap.steps.base import DesiredState, Image, Step, StepContext
 from sheepvirt.core.files import sha256
@@ -23,9 +27,23 @@ NAME = "disk"
 
 
 def check(wanted: DesiredState, facts: Facts, _earlier: Sequence[Change]) -> list[Change]:
-    """Every guest has a disk that was made from its current image."""
-    found = [_differences(wanted, facts, guest) for guest in wanted.host.guests]
-    return [Change(step=NAME, what=what) for differences in found for what in differences]
+    """Every guest has a disk, as large as it should be."""
+    return [change for guest in wanted.host.guests for change in _changes(wanted, facts, guest)]
+
+
+def notes(wanted: DesiredState, facts: Facts) -> list[str]:
+    """Return a line about each disk whose image or console line has changed since it was made."""
+    found = []
+    for guest in wanted.host.guests:
+        made_from = disk_vdi.made_from if _is_vdi(guest) else disk_file.made_from
+        origin = made_from(guest, facts)
+        image = wanted.images[guest.name]
+        if origin not in {"", image} and not wanted.consent.may_reimage(guest.name):
+            found.append(
+                f"the disk of {guest.name} is kept: it was made from {origin}, and the inventory "
+                f"now means {image}; `{REIMAGE} {guest.name}` makes it again"
+            )
+    return found
 
 
 def apply(wanted: DesiredState, facts: Facts, context: StepContext) -> None:
@@ -33,19 +51,28 @@ def apply(wanted: DesiredState, facts: Facts, context: StepContext) -> None:
 
     Raises ConfigError before anything is written: an image does not fit.
     """
-    todo = [g for g in wanted.host.guests if _differences(wanted, facts, g)]
+    todo = [
+        g for g in wanted.host.guests if any(not c.waits_for for c in _changes(wanted, facts, g))
+    ]
     images = {g.name: guests.ensure_image(context.work, g) for g in todo}
     for guest in todo:
         guests.check_size(guest, images[guest.name].stat().st_size)
     for guest in todo:
         image = Image(images[guest.name], sha256(images[guest.name]))
-        kind = disk_vdi if guest.disk == Disk.SHEEPDOG else disk_file
+        kind = disk_vdi if _is_vdi(guest) else disk_file
         kind.apply(wanted, guest, image, facts, context)
 
 
-def _differences(wanted: DesiredState, facts: Facts, guest: Guest) -> list[str]:
-    differences = disk_vdi.differences if guest.disk == Disk.SHEEPDOG else disk_file.differences
-    return differences(guest, wanted.images[guest.name], facts)
+def _changes(wanted: DesiredState, facts: Facts, guest: Guest) -> list[Change]:
+    differences = disk_vdi.differences if _is_vdi(guest) else disk_file.differences
+    return [
+        Change(step=NAME, what=what, waits_for=waits_for)
+        for what, waits_for in differences(wanted, guest, facts)
+    ]
+
+
+def _is_vdi(guest: Guest) -> bool:
+    return guest.disk == Disk.SHEEPDOG
 
 
 STEP = Step(name=NAME, check=check, apply=apply)

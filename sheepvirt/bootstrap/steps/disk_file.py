@@ -12,27 +12,32 @@ if TYPE_CHECKING:
     from sheepvirt.model.hosts import Guest
 
 
-def differences(guest: Guest, image: str, facts: Facts) -> list[str]:
-    """Return the changes that the file needs to be made from ``image``."""
-    path = disk_path(guest)
-    origin = facts.disks.get(path)
-    if origin is None:
-        return [f"{path} made from {image}"]
-    if _made_from(origin) == image:
+def differences(wanted: DesiredState, guest: Guest, facts: Facts) -> list[tuple[str, str]]:
+    """Return the changes that the file needs, each with the option that it waits for."""
+    path, image = disk_path(guest), wanted.images[guest.name]
+    origin = made_from(guest, facts)
+    if not origin:
+        return [(f"{path} made from {image}", "")]
+    if origin == image or not wanted.consent.may_reimage(guest.name):
         return []
-    was = _made_from(origin) or "something unknown"
-    return [f"{path} replaced from {image} (it was made from {was}), {guest.name} stopped"]
+    return [(f"{path} replaced from {image} (it was made from {origin}), {guest.name} stopped", "")]
+
+
+def made_from(guest: Guest, facts: Facts) -> str:
+    """Return the image that the file was made from, or "something unknown"; "" without a file."""
+    origin = facts.disks.get(disk_path(guest))
+    return "" if origin is None else _made_from(origin) or "something unknown"
 
 
 def apply(
-    _wanted: DesiredState, guest: Guest, image: Image, facts: Facts, context: StepContext
+    wanted: DesiredState, guest: Guest, image: Image, facts: Facts, context: StepContext
 ) -> None:
     """Make the file; replace a former one."""
     path = disk_path(guest)
     origin = facts.disks.get(path)
     if origin is not None:
         if stands(facts, guest):
-            stop(guest.name, context)
+            stop(wanted, guest.name, context)
         _put_aside(path, origin, image.sha256, context)
     if context.run("test", "-e", path, check=False).code:
         context.connection.put(image.path, path, on_line=context.line)

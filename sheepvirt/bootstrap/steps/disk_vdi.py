@@ -25,23 +25,25 @@ if TYPE_CHECKING:
 FILLING = "filling"
 
 
-def differences(guest: Guest, image: str, facts: Facts) -> list[str]:
-    """Return the changes that the VDI needs to be made from ``image`` and to be large enough.
+def differences(wanted: DesiredState, guest: Guest, facts: Facts) -> list[tuple[str, str]]:
+    """Return the changes that the VDI needs, each with the option that it waits for.
 
     Raises ConfigError: it would have to shrink.
     """
-    name, size = guest.name, facts.vdis.get(guest.name)
-    origin = _made_from(guest, facts)
+    name, size, image = guest.name, facts.vdis.get(guest.name), wanted.images[guest.name]
+    origin = _noted(guest, facts)
     if size is None and origin == image and not ready(facts):
         return []  # a plan, and the cluster does not answer, so its VDIs are unknown
     if size is None:
-        return [f"VDI {name} created ({guest.disk_gb} GB) and filled from {image}"]
-    if origin != image:
+        return [(f"VDI {name} created ({guest.disk_gb} GB) and filled from {image}", "")]
+    if origin == FILLING or (origin != image and wanted.consent.may_reimage(name)):
         was = "a run was interrupted" if origin == FILLING else f"it was made from {origin}"
-        return [f"VDI {name} replaced from {image} ({was}), {name} stopped"]
+        return [(f"VDI {name} replaced from {image} ({was}), {name} stopped", "")]
     if size < guest.disk_bytes:
-        stopped = f", {name} stopped" if stands(facts, guest) else ""
-        return [f"VDI {name} grown from {size} to {guest.disk_bytes} bytes{stopped}"]
+        grown = f"VDI {name} grown from {size} to {guest.disk_bytes} bytes"
+        if not stands(facts, guest):
+            return [(grown, "")]
+        return [(f"{grown}, {name} restarted", wanted.consent.waits_for_restart())]
     if size > guest.disk_bytes:
         raise ConfigError(
             f"VDI {name} has {size} bytes and should have {guest.disk_bytes}: a VDI cannot shrink",
@@ -57,10 +59,10 @@ def apply(
     """Make, replace or grow the VDI. Raises BootstrapError: it does not read back the same."""
     name, pool = guest.name, wanted.host.pool
     if stands(facts, guest):
-        stop(name, context)  # a running QEMU does not see a new size or map
+        stop(wanted, name, context)  # a running QEMU does not see a new size or map
     if name in facts.vdis:
-        origin = _made_from(guest, facts)
-        if origin == image.name:
+        origin = _noted(guest, facts)
+        if origin == image.name or not (origin == FILLING or wanted.consent.may_reimage(name)):
             context.run("dog", "vdi", "resize", name, str(guest.disk_bytes))
             context.virsh("pool-refresh", pool)
             return
@@ -107,6 +109,11 @@ def _fill(name: str, image: Image, facts: Facts, context: StepContext) -> None:
         )
 
 
-def _made_from(guest: Guest, facts: Facts) -> str:
-    """Return the image of the VDI, "filling" or "something unknown"."""
+def made_from(guest: Guest, facts: Facts) -> str:
+    """Return the image that the VDI was made from, or "something unknown"; "" without a VDI."""
+    return _noted(guest, facts) if guest.name in facts.vdis else ""
+
+
+def _noted(guest: Guest, facts: Facts) -> str:
+    """Return the image in the note of the VDI, "filling" or "something unknown"."""
     return (facts.texts.get(vdi_note(guest), "").split() or ["something unknown"])[0]

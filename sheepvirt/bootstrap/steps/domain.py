@@ -66,7 +66,11 @@ def check(wanted: DesiredState, facts: Facts, _earlier: Sequence[Change]) -> lis
             changes.append(Change(step=NAME, what=f"{guest.name} defined{why}", diff=diff))
         if stale:
             changes.append(
-                Change(step=NAME, what=f"{guest.name} restarted: it runs from another definition")
+                Change(
+                    step=NAME,
+                    what=f"{guest.name} restarted: it runs from another definition",
+                    waits_for=wanted.consent.waits_for_restart(),
+                )
             )
         changes += lifecycle(NAME, guest.name, state, redefined=bool(diff))
     return changes
@@ -81,9 +85,10 @@ def apply(wanted: DesiredState, facts: Facts, context: StepContext) -> None:
             path = f"{STATE}/domain-{guest.name}.xml"
             context.connection.write(path, xml(wanted, guest, facts).encode())
             context.virsh("define", path)
-        if stale:
-            stop(guest.name, context)
-        if stale or state is None or not state.active:
+        restart = stale and not wanted.consent.waits_for_restart()
+        if restart:
+            stop(wanted, guest.name, context)
+        if restart or state is None or not state.active:
             context.virsh("start", guest.name)
         if state is None or not state.autostart:
             context.virsh("autostart", guest.name)

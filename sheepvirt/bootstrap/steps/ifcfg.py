@@ -87,9 +87,8 @@ def check(wanted: DesiredState, facts: Facts, earlier: Sequence[Change]) -> list
     found = differing(wanted, facts)
     if found:
         _refuse(host, facts, installing=any(c.step == "packages" for c in earlier))
-    return [
-        Change(step=NAME, what=f"{name} written; it takes effect with the reboot") for name in found
-    ]
+    later = "it takes effect with the reboot"
+    return [Change(step=NAME, what=f"{name} written; {later}", reboots=True) for name in found]
 
 
 def apply(wanted: DesiredState, facts: Facts, context: StepContext) -> None:

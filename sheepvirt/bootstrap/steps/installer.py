@@ -34,11 +34,14 @@ def transaction(
     install: Sequence[str],
     reinstall: Sequence[str] = (),
     remove: Sequence[str] = (),
+    *,
+    reboots: bool,
 ) -> None:
     """Install ``install`` (names or NEVRAs), reinstall ``reinstall``, remove ``remove``.
 
-    All in one transaction. Notes first that the host must reboot, so the next run completes an
-    interrupted one. Raises BootstrapError (the host has neither dnf nor yum), RemoteCommandError.
+    All in one transaction. If it ``reboots`` the host, that is noted first, so the next run
+    completes an interrupted one. Raises BootstrapError (the host has neither dnf nor yum),
+    RemoteCommandError.
     """
     if not facts.installer:
         raise BootstrapError(
@@ -47,7 +50,8 @@ def transaction(
         )
     if facts.installer == YUM and install:
         _refuse_unknown(context, install)
-    context.connection.write(REBOOT_WANTED, f"{facts.boot}\n".encode())
+    if reboots:
+        context.connection.write(REBOOT_WANTED, f"{facts.boot}\n".encode())
     if not reinstall and not remove:
         _judge(context.run(facts.installer, "-y", "install", *install), facts, context)
         return

@@ -67,22 +67,34 @@ def _source_name(file: str) -> str:
 
 def check(wanted: DesiredState, facts: Facts, _earlier: Sequence[Change]) -> list[Change]:
     """Every required RPM is installed, and every installed one is the repo's build."""
-    found = differences(wanted, facts)
+    found, host = differences(wanted, facts), wanted.host
     tool = facts.installer or "dnf"
+    # What is new is started now. What is replaced may run on until the next reboot. A rehearsal
+    # host reboots in both cases: it shows that everything comes back by itself.
     rows = (
-        (found.absent, f"by {tool}, with what they require, in one transaction"),
-        (found.other, f"by {tool}, in place of another version"),
-        (found.rebuilt, f"by {tool}, in place of another build"),
-        (found.left, f"removed by {tool}: from another version, and not in this repo"),
+        (found.absent, f"by {tool}, with what they require, in one transaction", not host.real),
+        (found.other, f"by {tool}, in place of another version", True),
+        (found.rebuilt, f"by {tool}, in place of another build", True),
+        (found.left, f"removed by {tool}: from another version, and not in this repo", True),
     )
-    return [Change(step=NAME, what=f"{', '.join(names)} {how}") for names, how in rows if names]
+    return [
+        Change(step=NAME, what=f"{', '.join(names)} {how}", reboots=reboots)
+        for names, how, reboots in rows
+        if names
+    ]
 
 
 def apply(wanted: DesiredState, facts: Facts, context: StepContext) -> None:
     """Run the transaction."""
     found = differences(wanted, facts)
-    install = (*found.absent, *found.other)
-    installer.transaction(facts, context, install, found.rebuilt, found.left)
+    installer.transaction(
+        facts,
+        context,
+        (*found.absent, *found.other),
+        found.rebuilt,
+        found.left,
+        reboots=any(change.reboots for change in check(wanted, facts, ())),
+    )
 
 
 STEP = Step(name=NAME, check=check, apply=apply)

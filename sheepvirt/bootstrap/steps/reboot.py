@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sheepvirt.bootstrap.facts.system import BOOT_IDENTITY, boot_identity
-from sheepvirt.bootstrap.steps import ifcfg
 from sheepvirt.bootstrap.steps.base import DesiredState, Step, StepContext
+from sheepvirt.bootstrap.steps.power import stop
 from sheepvirt.core.clock import SYSTEM, Clock
 from sheepvirt.core.errors import BootstrapError, HostUnreachableError, RemoteCommandError
 from sheepvirt.core.waiting import wait_until
@@ -35,23 +35,43 @@ pgrep -x 'dnf|yum|rpm' >/dev/null 2>&1 && echo "a transaction of RPMs is running
 exit 0
 """
 WHY = "because packages or network files changed; proven by the boot's identity"
+LATER = "due: what changed counts from the next reboot"
 SECONDS = 600.0  # the firmware of a machine with much memory takes minutes
 
 
-def check(_wanted: DesiredState, facts: Facts, earlier: Sequence[Change]) -> list[Change]:
+def check(wanted: DesiredState, facts: Facts, earlier: Sequence[Change]) -> list[Change]:
     """The host has booted since packages or its network files changed.
 
     The note about a change survives a run that was interrupted before the reboot.
     """
-    causes = {"dependencies", "packages", ifcfg.NAME}
-    planned = any(change.step in causes for change in earlier)
-    if planned or (facts.boot and facts.reboot_wanted == facts.boot):
-        return [Change(step=NAME, what=WHY)]
-    return []
+    planned = any(change.reboots for change in earlier)
+    if not planned and not (facts.boot and facts.reboot_wanted == facts.boot):
+        return []
+    waits_for = wanted.consent.waits_for_reboot()
+    what = LATER if waits_for else WHY
+    guests = "; ".join(stopped(wanted, facts))
+    return [Change(step=NAME, what=f"{what}; it stops {guests}" if guests else what,
+                   waits_for=waits_for)]  # fmt: skip
 
 
-def apply(_wanted: DesiredState, _facts: Facts, context: StepContext) -> None:
-    """Reboot and wait."""
+def stopped(wanted: DesiredState, facts: Facts) -> list[str]:
+    """Return the running guests, own and others, and whether they come back after a reboot."""
+    own = {guest.name for guest in wanted.host.guests}
+    rows = []
+    for name, autostart in sorted(facts.running.items()):
+        later = "comes back by itself" if autostart or name in own else "does NOT come back"
+        rows.append(f"{name} ({'' if name in own else 'not of this inventory, '}{later})")
+    return rows
+
+
+def apply(wanted: DesiredState, facts: Facts, context: StepContext) -> None:
+    """Shut the guests of a real machine down, reboot it and wait.
+
+    On a rehearsal host the reboot is a power cut to its guests: their data must survive that.
+    """
+    if wanted.host.real:
+        for name in facts.running:
+            stop(wanted, name, context)
     context.stage.note = reboot(context.connection, context.line, clock=context.work.clock)
 
 
