@@ -12,12 +12,14 @@ from world import INVENTORY, RUN
 from sheepvirt.core import paths
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from sheepvirt.model.hosts import Host
 
 
-def start(*args: str) -> subprocess.Popen[str]:
+def start(*args: str, inventory: Path = INVENTORY) -> subprocess.Popen[str]:
     """Start one command of ours, as a user would, its output in one pipe."""
-    env = {**os.environ, "SHEEPVIRT_INVENTORY": str(INVENTORY), "COLUMNS": "200"}
+    env = {**os.environ, "SHEEPVIRT_INVENTORY": str(inventory), "COLUMNS": "200"}
     return subprocess.Popen(
         [sys.executable, "-u", "-m", "invoke", *args],
         cwd=paths.ROOT,
@@ -29,9 +31,9 @@ def start(*args: str) -> subprocess.Popen[str]:
     )
 
 
-def invoke(*args: str, code: int = 0) -> str:
+def invoke(*args: str, code: int = 0, inventory: Path = INVENTORY) -> str:
     """Run one command of ours; return its output; its exit code must be ``code``."""
-    process = start(*args)
+    process = start(*args, inventory=inventory)
     out, _ = process.communicate(timeout=1800)
     assert process.returncode == code, out
     return out
