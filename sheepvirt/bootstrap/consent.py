@@ -19,6 +19,7 @@ GUEST_RESTART = "--allow-guest-restart"
 GUEST_POWEROFF = "--allow-guest-poweroff"
 REIMAGE = "--reimage"
 ADOPT = "--adopt"
+REPLACE = "--replace"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +31,8 @@ class Consent:
     guest_poweroff: bool = False  # a guest that does not shut down in time is destroyed
     reimages: frozenset[str] = frozenset()  # guests whose disks are made from their images again
     adopted: frozenset[str] = frozenset()  # names of objects that sheepvirt did not make
+    # Names of objects in which what somebody else changed is replaced by the inventory's.
+    replaced: frozenset[str] = frozenset()
     everything: bool = False
 
     def waits_for_reboot(self) -> str:
@@ -51,6 +54,10 @@ class Consent:
     def may_adopt(self, name: str) -> bool:
         """Tell whether an object that sheepvirt did not make may be taken over."""
         return self.everything or name in self.adopted
+
+    def waits_for_replacement(self, name: str) -> str:
+        """Return the option that undoing somebody's change waits for; "" if it is agreed."""
+        return "" if self.everything or name in self.replaced else f"{REPLACE} {name}"
 
 
 EVERYTHING = Consent(everything=True)

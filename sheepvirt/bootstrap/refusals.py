@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sheepvirt.bootstrap import ownership
 from sheepvirt.bootstrap.facts.sheepdog import PORT
 from sheepvirt.core.errors import BootstrapError
 
@@ -19,6 +20,7 @@ def require(wanted: DesiredState, facts: Facts) -> None:
     _same_provider(wanted, facts)
     _free_port(wanted, facts)
     _kernel_modules(wanted, facts)
+    ownership.require(wanted, facts)
 
 
 def _same_provider(wanted: DesiredState, facts: Facts) -> None:

@@ -10,12 +10,23 @@ import hashlib
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sheepvirt.bootstrap import consent, host_files, refusals, rehearsal, schemas
+from sheepvirt.bootstrap import consent, host_files, ownership, refusals, rehearsal, schemas
 from sheepvirt.bootstrap.consent import Consent
 from sheepvirt.bootstrap.facts.fact import FactQuery
 from sheepvirt.bootstrap.facts.facts import Facts
 from sheepvirt.bootstrap.facts.gather import gather
-from sheepvirt.bootstrap.steps import STEPS, disk, guard, ifcfg, kvm, repository, undo, units
+from sheepvirt.bootstrap.kept import Keeper
+from sheepvirt.bootstrap.steps import (
+    STEPS,
+    disk,
+    guard,
+    ifcfg,
+    kvm,
+    marking,
+    repository,
+    undo,
+    units,
+)
 from sheepvirt.bootstrap.steps.base import DesiredState, Step, StepContext, disk_path, vdi_note
 from sheepvirt.bootstrap.steps.network import DEFAULT
 from sheepvirt.bootstrap.steps.reboot import settle
@@ -25,7 +36,7 @@ from sheepvirt.core import locks
 from sheepvirt.core.errors import BootstrapError, ConfigError, RemoteCommandError
 from sheepvirt.images import guest
 from sheepvirt.model import standin
-from sheepvirt.model.enums import Init
+from sheepvirt.model.enums import Init, ObjectKind
 from sheepvirt.model.hosts import Change, Host
 from sheepvirt.sources import local
 
@@ -166,6 +177,11 @@ def fact_query(wanted: DesiredState) -> FactQuery:
             guard.BOOT,
             *ifcfg.paths_of(host),
             *(vdi_note(g) for g in host.guests),
+            repository.REPO_FILE,
+            *units.FILES,
+            marking.sent_file(ObjectKind.NETWORK, host.network),
+            marking.sent_file(ObjectKind.POOL, host.pool),
+            *(marking.sent_file(ObjectKind.DOMAIN, g.name) for g in host.guests),
         ),
     )
 
@@ -181,8 +197,9 @@ def make_plan(run: Run, wanted: DesiredState) -> list[Change]:
     with run.progress.stage(f"{host.name}: look") as stage:
         facts = gather(run.connect(host), fact_query(wanted))
         stage.note = facts.os
+    changes = differences(wanted, facts)
     _say_notes(run, wanted, facts)
-    return differences(wanted, facts)
+    return changes
 
 
 def differences(wanted: DesiredState, facts: Facts) -> list[Change]:
@@ -209,11 +226,13 @@ def converge(run: Run, wanted: DesiredState, connection: Connection) -> list[Cha
         stage.note = facts.os
     refusals.require(wanted, facts)
     done: list[Change] = []
+    keeper = Keeper()
     for step in STEPS:
+        ownership.require(wanted, facts)  # libvirt may have been started only now
         changes = step.check(wanted, facts, ())
         if any(not change.waits_for for change in changes):
             with run.progress.stage(f"{name}: {step.name}") as stage:
-                context = StepContext(run, connection, stage)
+                context = StepContext(run, connection, stage, keeper)
                 _apply(step, wanted, facts, context)
                 facts = gather(connection, asked)
                 _prove(step, wanted, facts, context)

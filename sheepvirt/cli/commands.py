@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 from invoke import Collection, Context, Exit, Program, task
 
 from sheepvirt import pipeline
-from sheepvirt.bootstrap import rehearsal
+from sheepvirt.bootstrap import consent, ownership, rehearsal
+from sheepvirt.bootstrap import restore as restoring
 from sheepvirt.bootstrap import runner as bootstrapping
 from sheepvirt.bootstrap.consent import Consent
 from sheepvirt.builds import execute, preflight, repo
@@ -159,14 +160,20 @@ def bundle(_c: Context, target: str, package: list[str], output: str = "") -> No
         "allow_guest_restart": "agree to shut guests down and start them again",
         "allow_guest_poweroff": "destroy a guest that does not shut down in time",
         "reimage": "GUEST: make its disk from its image again; may be repeated",
+        "adopt": "NAME: take what has this name as it is, though sheepvirt did not make it, or "
+        "somebody has changed it since; may be repeated",
+        "replace": "NAME: define it as the inventory says, which undoes what somebody else "
+        "changed there; may be repeated",
     },
-    iterable=["reimage"],
+    iterable=["reimage", "adopt", "replace"],
 )
 @command
 def bootstrap(
     _c: Context,
     host: str,
     reimage: list[str],
+    adopt: list[str],
+    replace: list[str],
     plan: bool = False,
     allow_reboot: bool = False,
     allow_guest_restart: bool = False,
@@ -182,11 +189,15 @@ def bootstrap(
     pipeline.say_unproven(inventory.load_target(run.settings, wanted.target), run.progress)
     for name in reimage:
         pick("guest", name, [guest.name for guest in wanted.guests])
+    for name in (*adopt, *replace):
+        pick("object", name, ownership.names(wanted))
     given = Consent(
         reboot=allow_reboot,
         guest_restart=allow_guest_restart,
         guest_poweroff=allow_guest_poweroff,
         reimages=frozenset(reimage),
+        adopted=frozenset(adopt),
+        replaced=frozenset(replace),
     )
     changes = bootstrapping.bootstrap(run, wanted, plan=plan, given=given)
     report.changes(run.progress, wanted, changes, plan=plan)
@@ -195,6 +206,51 @@ def bootstrap(
     if plan and changes:
         raise Exit(code=PLANNED)
     if any(change.waits_for for change in changes):
+        raise Exit(code=WAITING)
+
+
+@task(positional=["host"], help={"host": "a name of host/inventory.toml"})
+@command
+def kept(_c: Context, host: str) -> None:
+    """List what bootstraps of HOST have replaced and kept, by time, for `invoke restore`."""
+    run = start("kept")
+    wanted = inventory.load_host(run.settings, host)
+    report.kept(run.progress, wanted, restoring.times(run.connect(wanted)))
+
+
+@task(
+    positional=["host", "time"],
+    help={
+        "host": "a name of host/inventory.toml",
+        "time": "when it was replaced; `invoke kept HOST` lists the times",
+        "plan": "print what would be put back; change nothing (exit code 20 if anything would)",
+        "allow_guest_restart": "agree to restart guests and networks, so that it counts now",
+        "allow_guest_poweroff": "destroy a guest that does not shut down in time",
+    },
+)
+@command
+def restore(
+    _c: Context,
+    host: str,
+    time: str,
+    plan: bool = False,
+    allow_guest_restart: bool = False,
+    allow_guest_poweroff: bool = False,
+) -> None:
+    """Put back what a bootstrap of HOST replaced at TIME. What is there until then is kept too."""
+    run = start("restore")
+    wanted = inventory.load_host(run.settings, host)
+    given = Consent(guest_restart=allow_guest_restart, guest_poweroff=allow_guest_poweroff)
+    agreed = consent.on(wanted, given)
+    planned = restoring.restore(run, wanted, time, agreed, plan=True)
+    report.changes(run.progress, wanted, planned, plan=True)
+    if plan and planned:
+        raise Exit(code=PLANNED)
+    if not planned:
+        return
+    done = restoring.restore(run, wanted, time, agreed, plan=False)
+    run.progress.say(f"{host}: put back as it was kept at {time}")
+    if any(change.waits_for for change in done):
         raise Exit(code=WAITING)
 
 
@@ -313,6 +369,8 @@ namespace = Collection(
     build_rpms,
     bundle,
     bootstrap,
+    kept,
+    restore,
     verify,
     everything,
     why,

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
     from pathlib import Path
 
+    from sheepvirt.bootstrap.restore import Item
     from sheepvirt.core.progress import Progress
     from sheepvirt.model.builds import BuildRecord, Target
     from sheepvirt.model.plans import BuildPlan
@@ -91,6 +92,16 @@ def changes(progress: Progress, host: Host, rows: Sequence[Change], *, plan: boo
         progress.say(f"{host.name}: not done, because it waits for your consent:")
     for change in waiting:
         progress.say(f"  {change.step}: {change.what} ({change.waits_for})")
+        if change.diff:
+            progress.diff(change.diff)
+
+
+def kept(progress: Progress, host: Host, found: Mapping[str, Sequence[Item]]) -> None:
+    """Print what is kept on a host, by time."""
+    if not found:
+        progress.say(f"{host.name}: nothing is kept; no run has replaced anything there")
+    for time, items in found.items():
+        progress.say(f"{time}  {', '.join(item.title for item in items)}")
 
 
 def checks(progress: Progress, title: str, rows: Sequence[Check]) -> None:

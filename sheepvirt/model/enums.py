@@ -45,6 +45,26 @@ class Disk(StrEnum):
     FILE = "file"  # a raw file on the host
 
 
+class ObjectKind(StrEnum):
+    """What sheepvirt makes on a host, and marks as its own."""
+
+    NETWORK = "network"
+    POOL = "pool"
+    DOMAIN = "domain"
+    BRIDGE = "bridge"
+    FILE = "file"  # a unit, an init script, a .repo file
+    VDI = "VDI"
+    DISK = "disk file"
+
+
+class Origin(StrEnum):
+    """How an object came to be marked as sheepvirt's."""
+
+    DEFINED = "defined"  # sheepvirt defined it, and read at once what libvirt made of that
+    TAKEN = "taken"  # it was there, and as sheepvirt makes it
+    ADOPTED = "adopted"  # it was there, and has what sheepvirt did not make
+
+
 class CheckResult(StrEnum):
     """The result of one check of a verification."""
 

@@ -3,21 +3,23 @@
 import hashlib
 import shlex
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
 import factories
 import pytest
 
+from sheepvirt.bootstrap import ownership
 from sheepvirt.bootstrap.facts.bridges import BridgeState
 from sheepvirt.bootstrap.facts.facts import Facts
 from sheepvirt.bootstrap.facts.libvirt import Definition
 from sheepvirt.bootstrap.facts.services import ServiceState
 from sheepvirt.bootstrap.facts.sheepdog import ClusterState
 from sheepvirt.bootstrap.steps import repository, units
-from sheepvirt.bootstrap.steps.base import DesiredState, Step, StepContext
+from sheepvirt.bootstrap.steps.base import REPOMD, DesiredState, Step, StepContext
 from sheepvirt.core.processes import OnLine, Result
-from sheepvirt.model.enums import Datapath, Init
+from sheepvirt.model.enums import Datapath, Init, Origin
 from sheepvirt.model.hosts import Dependencies
 from sheepvirt.ssh import client
 from tests.here import SETTINGS, run_in
@@ -48,13 +50,18 @@ WANTED = factories.desired_state(
     images={"papeete": "papeete-1.img"},
 )
 HOST_FILES = WANTED.host_files
+# Commands of every step that replaces or makes something: the former is kept, the mark written.
+KEPT = ("/var/lib/sheepvirt/kept", 0, "20261128-010203\n")
+NOTED = ("/var/lib/sheepvirt/owned", 0, "")
+FORMER = "; the former one is kept"
+UNDONE = f"; it undoes what somebody else made or changed{FORMER}"
 UP = ServiceState(active=True, enabled=True)
 
 
 def done() -> Facts:
     """A host on which nothing is left to do."""
     text = repository.repo_file(WANTED).encode()
-    return Facts(
+    facts = Facts(
         os="debian 11",
         init=Init.SYSTEMD,
         boot="b/2",
@@ -79,11 +86,14 @@ def done() -> Facts:
         },
         texts={"/var/lib/sheepvirt/vdi-papeete.from": f"papeete-1.img {'0' * 64}"},
         hashes={
-            repository.REPOMD: WANTED.repomd,
+            REPOMD: WANTED.repomd,
             repository.REPO_FILE: hashlib.sha256(text).hexdigest(),
             **{p: hashlib.sha256(c).hexdigest() for p, c in units.wanted_files(HOST_FILES).items()},
         },
     )
+    found = [one.mark for one in ownership.unmarked(WANTED, facts) if one.mark]
+    marks = {(m.kind, m.name): replace(m, origin=Origin.DEFINED) for m in found}
+    return replace(facts, marks=marks)
 
 
 def changes(step: Step, facts: Facts, wanted: DesiredState = WANTED) -> list[str]:

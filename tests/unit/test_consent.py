@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 import pytest
-from finished import DOMAIN, GUEST, HOST, WANTED, changes, context, done
+from finished import DOMAIN, FORMER, GUEST, HOST, KEPT, NOTED, WANTED, changes, context, done
 
 from sheepvirt.bootstrap import consent, runner
 from sheepvirt.bootstrap.consent import Consent
@@ -102,10 +102,13 @@ def test_a_guest_with_another_definition_is_defined_and_not_restarted(
     wanted = replace(real(), host=replace(REAL, guests=(larger,)))
     rows = domain.STEP.check(wanted, done(), ())
     assert waiting(rows) == {
-        "papeete defined as qemu: the host has no /dev/kvm": "",
+        f"papeete defined as qemu: the host has no /dev/kvm{FORMER}": "",
         "papeete restarted: it runs from another definition": "--allow-guest-restart",
     }
-    worker, planned = context(monkeypatch, ("domain-papeete.xml", 0, ""), ("define", 0, ""))
+    worker, planned = context(
+        monkeypatch, KEPT, ("domain-papeete.xml", 0, ""), ("define", 0, ""),
+        ("dumpxml --inactive papeete", 0, DOMAIN), NOTED,
+    )  # fmt: skip
     domain.apply(wanted, done(), worker)
     assert planned.plan == []
 
@@ -114,7 +117,7 @@ def test_a_title_restarts_nobody() -> None:
     renamed = replace(GUEST, title="another")
     wanted = replace(WANTED, host=replace(HOST, guests=(renamed,)))
     assert changes(domain.STEP, done(), wanted) == [
-        "papeete defined as qemu: the host has no /dev/kvm"
+        f"papeete defined as qemu: the host has no /dev/kvm{FORMER}"
     ]
     assert "another" not in DOMAIN
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from finished import HOST, WANTED, changes, context, done
+from finished import HOST, KEPT, NOTED, WANTED, changes, context, done
 
 from sheepvirt.bootstrap.facts.bridges import BridgeState
 from sheepvirt.bootstrap.facts.facts import Facts
@@ -189,14 +189,14 @@ def test_an_uplink_that_is_off_the_bridge_is_brought_up(monkeypatch: pytest.Monk
         bridges={"ovsbr0": BridgeState(datapath="system", ports=("vnet1",), device=True)},
     )
     assert changes(bridge.STEP, here, wanted()) == ["eth0 brought up as the uplink of ovsbr0"]
-    worker, planned = context(monkeypatch, ("ifup eth0", 0, ""), ("add-br ovsbr0", 0, ""),
+    worker, planned = context(monkeypatch, KEPT, ("ifup eth0", 0, ""), ("add-br ovsbr0", 0, ""),
                             ("test -e", 0, ""))  # fmt: skip
     bridge.apply(wanted(), here, worker)
     assert planned.plan == []
     gone = replace(here, bridges={})
     assert len(changes(bridge.STEP, gone, wanted())) == 2
     worker, planned = context(monkeypatch, ("ifdown ovsbr0", 1, ""), ("ifup eth0", 0, ""),
-                            ("add-br ovsbr0", 0, ""), ("test -e", 0, ""))  # fmt: skip
+                            ("add-br ovsbr0", 0, ""), ("test -e", 0, ""), NOTED)  # fmt: skip
     bridge.apply(wanted(), gone, worker)
     assert planned.plan == []
 

@@ -11,10 +11,13 @@ from finished import (
     DOMAIN,
     HOST,
     HOST_FILES,
+    KEPT,
     LIVE,
     NETWORK,
+    NOTED,
     RECORD,
     RPM,
+    UNDONE,
     UP,
     WANTED,
     changes,
@@ -32,6 +35,7 @@ from sheepvirt.bootstrap.steps import (
     bridge,
     dependencies,
     ifcfg,
+    own,
     packages,
     port,
     reboot,
@@ -57,7 +61,9 @@ def test_everything_is_to_do_on_an_absent_host() -> None:
     earlier: list[Change] = []
     for step in STEPS:
         found = step.check(WANTED, Facts(), earlier)
-        assert found or step in {port.STEP, ifcfg.STEP, ifcfg.SEEN_STEP, undo.STEP}, step.name
+        assert found or step in {port.STEP, ifcfg.STEP, ifcfg.SEEN_STEP, undo.STEP, own.STEP}, (
+            step.name
+        )
         earlier.extend(found)
     assert [c.step for c in earlier if c.step == "reboot"] == ["reboot"]
 
@@ -341,7 +347,7 @@ def test_sysv_services_are_added_with_their_runlevels(monkeypatch: pytest.Monkey
 def test_our_init_script_is_written_executable(monkeypatch: pytest.MonkeyPatch) -> None:
     facts = replace(sysv(), hashes=done().hashes)
     assert changes(service_step.STEP, facts) == ["/etc/init.d/sheepvirt-autostart written"]
-    worker, planned = context(monkeypatch, ("/etc/init.d/sheepvirt-autostart 755", 0, ""))
+    worker, planned = context(monkeypatch, ("/etc/init.d/sheepvirt-autostart 755", 0, ""), NOTED)
     service_step.apply(WANTED, facts, worker)
     assert planned.plan == []
 
@@ -403,14 +409,15 @@ def test_a_wrong_network_is_defined_and_restarted(monkeypatch: pytest.MonkeyPatc
     )
     facts = replace(done(), networks={**done().networks, "ovsbr0": wrong})
     found = changes(networks.STEP, facts)
-    assert found == ["ovsbr0 defined, and restarted", "ovsbr0 autostarted"]
+    assert found == [f"ovsbr0 defined, and restarted{UNDONE}", "ovsbr0 autostarted"]
     worker, planned = context(
-        monkeypatch, ("network-ovsbr0.xml", 0, ""), ("net-define", 0, ""),
+        monkeypatch, KEPT, ("network-ovsbr0.xml", 0, ""), ("net-define", 0, ""),
+        ("net-dumpxml --inactive ovsbr0", 0, NETWORK), NOTED,
         ("net-destroy ovsbr0", 0, ""), ("net-start ovsbr0", 0, ""), ("net-autostart", 0, ""),
     )  # fmt: skip
     networks.apply(WANTED, facts, worker)
     assert planned.plan == []
-    assert b"<uuid>" in planned.sent[0]  # its identity is kept
+    assert b"<uuid>" in planned.sent[1]  # its identity is kept
 
 
 def test_a_guest_that_runs_by_an_old_definition_is_restarted() -> None:
@@ -426,7 +433,9 @@ def test_a_guest_that_is_off_is_only_started(monkeypatch: pytest.MonkeyPatch) ->
         domains={"papeete": Definition(xml=DOMAIN, active=False, persistent=True, autostart=True)},
     )
     assert changes(domains.STEP, facts) == ["papeete started"]
-    worker, planned = context(monkeypatch, ("start papeete", 0, ""))
+    worker, planned = context(
+        monkeypatch, ("start papeete", 0, ""), ("dumpxml papeete", 0, LIVE), NOTED
+    )
     domains.apply(WANTED, facts, worker)
     assert planned.plan == []
 

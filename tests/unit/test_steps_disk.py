@@ -33,10 +33,11 @@ def image(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return path
 
 
-# In order: no note of a former VDI, the new one, a note of what is going on, the VDI's content, the
-# proof, the note.
+# In order: a note that a VDI is about to be there, the VDI, a note of what is going on, the VDI's
+# content, the proof, the note.
+FORGET = (f"rm -f {NOTE}", 0, "")
 FILL = (
-    (f"rm -f {NOTE}", 0, ""),
+    (NOTE, 0, ""),
     ("pool-refresh sheepdog", 0, ""),
     ("vol-create-as sheepdog papeete 1000000000", 0, ""),
     (NOTE, 0, ""),
@@ -54,6 +55,7 @@ def test_a_vdi_is_made_through_the_pool_filled_and_read_back(
     worker, planned = context(monkeypatch, *FILL)
     disk.apply(WANTED, facts, worker)
     assert planned.plan == []
+    assert planned.sent[0] == b"creating papeete-1.img\n"
     assert planned.sent[3] == b"filling papeete-1.img\n"
     assert planned.sent[-1] == f"papeete-1.img {EMPTY}\n".encode()
 
@@ -71,11 +73,12 @@ def test_a_vdi_that_reads_otherwise_is_an_error_and_stays_marked(
 def test_a_vdi_that_could_not_be_made_is_not_called_half_filled(
     monkeypatch: pytest.MonkeyPatch, image: Path
 ) -> None:
-    """It may be there: then nobody may take it for a remnant of ours and delete it."""
+    """It may be there, so that it is copied before it is replaced."""
     worker, planned = context(monkeypatch, *FILL[:2], ("vol-create-as", 1, "it exists"))
     with pytest.raises(RemoteCommandError, match="it exists"):
         disk.apply(WANTED, replace(done(), vdis={}, texts={}, domains={}), worker)
     assert planned.plan == []
+    assert planned.sent[0] == b"creating papeete-1.img\n"
 
 
 def test_a_cluster_that_does_not_answer_has_not_lost_its_vdis() -> None:
@@ -88,12 +91,12 @@ def test_a_fill_that_was_cut_off_is_done_again(
 ) -> None:
     facts = replace(done(), texts={NOTE: "filling papeete-1.img"}, domains={})
     assert "a run was interrupted" in changes(disk.STEP, facts)[0]
-    worker, planned = context(monkeypatch, FILL[0], ("dog vdi delete papeete", 0, ""), *FILL[1:])
+    worker, planned = context(monkeypatch, FORGET, ("dog vdi delete papeete", 0, ""), *FILL)
     disk.apply(WANTED, facts, worker)
     assert planned.plan == []
 
 
-@pytest.mark.parametrize("note", ["papeete-0.img 00", ""])
+@pytest.mark.parametrize("note", ["papeete-0.img 00", "creating papeete-1.img", ""])
 def test_a_vdi_in_the_way_is_copied_before_anything_else(
     note: str, monkeypatch: pytest.MonkeyPatch, image: Path
 ) -> None:
@@ -109,7 +112,7 @@ def test_a_vdi_in_the_way_is_copied_before_anything_else(
         (f"qemu-img convert -f raw -O raw {source} {copy}", 0, ""),
         (f"qemu-img compare -f raw -F raw {source} {copy}", 0, ""),
         ("autostart --disable papeete", 0, ""),  # no boot may start it on half a disk
-        FILL[0], ("dog vdi delete papeete", 0, ""), *FILL[1:],
+        FORGET, ("dog vdi delete papeete", 0, ""), *FILL,
     )  # fmt: skip
     disk.apply(WANTED, facts, worker)
     assert planned.plan == []
@@ -159,7 +162,7 @@ def test_a_disk_that_was_written_to_is_kept(
     aside = ("mv -f", 0, "") if kept else ("rm -f", 0, "")
     worker, planned = context(
         monkeypatch, ("sha256sum", 0, f"{now}  {PATH}\n"), aside, ("test -e", 1, ""),
-        ("tar", 0, ""), (f"{PATH}.from", 0, ""),
+        (f"{PATH}.from", 0, ""), ("tar", 0, ""), (f"{PATH}.from", 0, ""),
     )  # fmt: skip
     disk.apply(FILE, facts, worker)
     assert planned.plan == []

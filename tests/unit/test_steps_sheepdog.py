@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from finished import HOST_FILES, POOL, WANTED, changes, context, done
+from finished import FORMER, HOST_FILES, KEPT, NOTED, POOL, UNDONE, WANTED, changes, context, done
 
 from sheepvirt.bootstrap.facts.facts import Facts
 from sheepvirt.bootstrap.facts.libvirt import Definition
@@ -80,6 +80,7 @@ def test_a_pool_is_defined_started_and_autostarted(monkeypatch: pytest.MonkeyPat
     ]  # fmt: skip
     worker, planned = context(
         monkeypatch, ("pool-sheepdog.xml", 0, ""), ("pool-define", 0, ""),
+        ("pool-dumpxml --inactive sheepdog", 0, POOL), NOTED,
         ("pool-start sheepdog", 0, ""), ("pool-autostart sheepdog", 0, ""),
     )  # fmt: skip
     pool.apply(WANTED, facts, worker)
@@ -94,14 +95,15 @@ def test_a_pool_at_another_port_is_defined_and_restarted(
         xml=POOL.replace("port='7000'", "port='7001'"), active=True, persistent=True, autostart=True
     )
     facts = replace(done(), pools={"sheepdog": wrong})
-    assert changes(pool.STEP, facts) == ["sheepdog defined, and restarted"]
+    assert changes(pool.STEP, facts) == [f"sheepdog defined, and restarted{UNDONE}"]
     worker, planned = context(
-        monkeypatch, ("pool-sheepdog.xml", 0, ""), ("pool-destroy sheepdog", 0, ""),
-        ("pool-define", 0, ""), ("pool-start sheepdog", 0, ""),
+        monkeypatch, KEPT, ("pool-sheepdog.xml", 0, ""), ("pool-destroy sheepdog", 0, ""),
+        ("pool-define", 0, ""), ("pool-dumpxml --inactive sheepdog", 0, POOL), NOTED,
+        ("pool-start sheepdog", 0, ""),
     )  # fmt: skip
     pool.apply(WANTED, facts, worker)
     assert planned.plan == []
-    assert b"<uuid>" in planned.sent[0]  # its identity is kept
+    assert b"<uuid>" in planned.sent[1]  # its identity is kept
 
 
 def test_our_units_are_written_before_services_start(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,7 +112,7 @@ def test_our_units_are_written_before_services_start(monkeypatch: pytest.MonkeyP
         f"{path} written" for path in units.wanted_files(HOST_FILES)
     ]
     plan = [(path, 0, "") for path in units.wanted_files(HOST_FILES)]
-    worker, planned = context(monkeypatch, *plan, ("systemctl daemon-reload", 0, ""))
+    worker, planned = context(monkeypatch, *plan, NOTED, ("systemctl daemon-reload", 0, ""))
     service_step.apply(WANTED, facts, worker)
     assert planned.plan == []
 
@@ -163,10 +165,10 @@ def test_only_a_guests_own_line_speaks_for_kvm(
 def test_a_guest_moves_to_kvm_where_it_was_proven() -> None:
     found = domains.STEP.check(WANTED, probed(f"{KEY}\nkvm\nit printed its line"), ())
     assert [c.what for c in found] == [
-        "papeete defined as kvm: it printed its line",
+        f"papeete defined as kvm: it printed its line{FORMER}",
         "papeete restarted: it runs from another definition",
     ]
-    assert '+<domain type="kvm">' in found[0].diff
+    assert '+<domain xmlns:sheepvirt="urn:sheepvirt:1" type="kvm">' in found[0].diff
 
 
 @pytest.mark.parametrize(

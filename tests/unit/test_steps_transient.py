@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from finished import WANTED, changes, context, done
+from finished import DOMAIN, NOTED, POOL, WANTED, changes, context, done
 
 from sheepvirt.bootstrap.facts.facts import Facts
 from sheepvirt.bootstrap.facts.libvirt import Definition
@@ -29,8 +29,8 @@ def test_networks_are_defined_as_they_run(monkeypatch: pytest.MonkeyPatch) -> No
     ]  # fmt: skip
     worker, planned = context(
         monkeypatch,
-        ("network-default.xml", 0, ""), ("net-define", 0, ""),
-        ("network-ovsbr0.xml", 0, ""), ("net-define", 0, ""),
+        ("as-it-runs-default.xml", 0, ""), ("net-define", 0, ""),
+        ("as-it-runs-ovsbr0.xml", 0, ""), ("net-define", 0, ""),
         ("net-autostart default", 0, ""), ("net-autostart ovsbr0", 0, ""),
     )  # fmt: skip
     network.apply(WANTED, facts, worker)
@@ -43,6 +43,7 @@ def test_a_pool_is_defined_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     assert changes(pool.STEP, facts) == ["sheepdog made persistent", "sheepdog autostarted"]
     worker, planned = context(
         monkeypatch, ("pool-sheepdog.xml", 0, ""), ("pool-define", 0, ""),
+        ("pool-dumpxml --inactive sheepdog", 0, POOL), NOTED,
         ("pool-autostart sheepdog", 0, ""),
     )  # fmt: skip
     pool.apply(WANTED, facts, worker)
@@ -54,7 +55,7 @@ def test_a_guest_is_defined_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> None
     assert changes(domains.STEP, facts) == ["papeete made persistent", "papeete autostarted"]
     worker, planned = context(
         monkeypatch, ("domain-papeete.xml", 0, ""), ("define", 0, ""),
-        ("autostart papeete", 0, ""),
+        ("dumpxml --inactive papeete", 0, DOMAIN), NOTED, ("autostart papeete", 0, ""),
     )  # fmt: skip
     domains.apply(WANTED, facts, worker)
     assert planned.plan == []

@@ -11,6 +11,7 @@ from sheepvirt.bootstrap.facts.files import DISKS, HASHES, TEXTS
 from sheepvirt.bootstrap.facts.interfaces import INTERFACES, NETWORK_SCRIPTS
 from sheepvirt.bootstrap.facts.libvirt import DOMAINS, NETWORKS, POOLS, RUNNING, Definition
 from sheepvirt.bootstrap.facts.modules import KERNEL_DATAPATH, MODULES
+from sheepvirt.bootstrap.facts.ownership import ADDRESSED, MARKS
 from sheepvirt.bootstrap.facts.packages import HEADERS, PACKAGES, PROVIDED, SOURCE_RPMS
 from sheepvirt.bootstrap.facts.services import SERVICES, ServiceState
 from sheepvirt.bootstrap.facts.sheepdog import CLUSTER, LISTENERS, VDIS, ClusterState, Listener
@@ -29,7 +30,8 @@ from sheepvirt.bootstrap.facts.sysv import LINKS, RUNLEVEL, SCRIPTS, STARTS, Scr
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sheepvirt.model.enums import Init
+    from sheepvirt.bootstrap.marks import Mark
+    from sheepvirt.model.enums import Init, ObjectKind
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +75,9 @@ class Facts:
     interfaces: frozenset[str] = filled_by(INTERFACES)  # network interfaces that the kernel has
     network_scripts: bool = filled_by(NETWORK_SCRIPTS)  # /etc/sysconfig/network-scripts exists
     listeners: tuple[Listener, ...] = filled_by(LISTENERS)  # on sheepdog's port
+    # By kind and name; a note that cannot be read is none.
+    marks: Mapping[tuple[ObjectKind, str], Mark] = filled_by(MARKS)
+    addressed: frozenset[str] = filled_by(ADDRESSED)  # interfaces with a global address
 
     def kernel_has(self, module: str) -> bool:
         """Tell whether the kernel's package has ``module``."""

@@ -13,6 +13,7 @@ from sheepvirt.bootstrap.steps import (
     ifcfg,
     kvm,
     network,
+    own,
     packages,
     pool,
     port,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 STEPS: tuple[Step, ...] = (
     undo.STEP,
+    own.STEP,
     dependencies.STEP,
     repository.STEP,
     packages.STEP,
@@ -36,6 +38,7 @@ STEPS: tuple[Step, ...] = (
     reboot.STEP,
     ifcfg.SEEN_STEP,
     cluster.STEP,
+    own.STEP,  # once more: libvirt, sheepdog and the bridge may be seen only now
     network.STEP,
     pool.STEP,
     disk.STEP,

@@ -6,6 +6,9 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from sheepvirt.bootstrap import kept
+from sheepvirt.bootstrap.kept import Keeper
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
@@ -17,12 +20,16 @@ if TYPE_CHECKING:
     from sheepvirt.core.processes import Result
     from sheepvirt.core.progress import Progress, Stage
     from sheepvirt.model.builds import BuildRecord, PublishedRpm
+    from sheepvirt.model.enums import ObjectKind
     from sheepvirt.model.hosts import Change, Dependencies, Guest, Host
     from sheepvirt.run import Run
     from sheepvirt.ssh.client import Connection
 
 STATE = "/var/lib/sheepvirt"  # sheepvirt's state on a host
+REPO = f"{STATE}/repo"  # the copy of the published repo
+REPOMD = f"{REPO}/repodata/repomd.xml"
 DISKS = "/var/lib/libvirt/images"
+ADOPTED_DISK = "adopted"  # in place of an image in the note of a disk that sheepvirt did not make
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,12 +71,16 @@ class DesiredState:
         wanted = (r for r in self.records if not facts.kernel_has(r.kernel_module))
         return tuple(name for record in wanted for name in record.installed_subpackages)
 
+    def text(self, kind: str, **values: object) -> str:
+        """Render ``kind``.xml.j2 with ``values``, to compare it with what was sent last."""
+        return self.host_files.render(f"{kind}.xml.j2", **values)
+
     def xml(self, kind: str, what: str, **values: object) -> str:
         """Render ``kind``.xml.j2 with ``values`` and validate it with libvirt's schema.
 
         All XML for a host is made here, also for a plan. Raises BootstrapError.
         """
-        text = self.host_files.render(f"{kind}.xml.j2", **values)
+        text = self.text(kind, **values)
         self.schemas.validate(kind, text, what)
         return text
 
@@ -81,6 +92,7 @@ class StepContext:
     work: Run
     connection: Connection
     stage: Stage
+    keeper: Keeper = field(default_factory=Keeper)
     tail: deque[str] = field(default_factory=lambda: deque(maxlen=8))
 
     @property
@@ -95,6 +107,23 @@ class StepContext:
     def virsh(self, *argv: str, check: bool = True) -> Result:
         """Run virsh for the host's own hypervisor. Raises RemoteCommandError."""
         return self.run("virsh", "-q", "-c", "qemu:///system", *argv, check=check)
+
+    def read_virsh(self, *argv: str) -> str:
+        """Return what virsh prints, such as a definition; it is not shown."""
+        words = ("virsh", "-q", "-c", "qemu:///system", *argv)
+        return self.connection.run(words).stdout.strip()
+
+    def keep(self, *things: tuple[ObjectKind, str]) -> None:
+        """Keep things on the host before they are changed or replaced: kind and name of each.
+
+        Raises RemoteCommandError: they cannot be kept, so they must not be changed.
+        """
+        if self.keeper.keep(self.connection, *things):
+            folder, host = f"{kept.FOLDER}/{self.keeper.time}", self.connection.host.name
+            self.progress.say(
+                f"  {host}: what is replaced is kept in {folder}; "
+                f"`invoke restore {host} {self.keeper.time}` puts it back"
+            )
 
     def line(self, text: str) -> None:
         """Show a line, and keep it in case an error quotes it."""

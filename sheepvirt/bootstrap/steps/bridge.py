@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sheepvirt.bootstrap.marks import Mark
 from sheepvirt.bootstrap.service_commands import commands
-from sheepvirt.bootstrap.steps import ifcfg
+from sheepvirt.bootstrap.steps import ifcfg, marking
 from sheepvirt.bootstrap.steps.base import DesiredState, Step, StepContext
 from sheepvirt.core.errors import BootstrapError
-from sheepvirt.model.enums import Datapath
+from sheepvirt.model.enums import Datapath, ObjectKind, Origin
 from sheepvirt.model.hosts import Change
 
 if TYPE_CHECKING:
@@ -50,6 +51,8 @@ def apply(wanted: DesiredState, facts: Facts, context: StepContext) -> None:
     name, datapath = wanted.host.bridge, wanted.host.datapath
     vsctl = ("ovs-vsctl", "--timeout=30")
     state = facts.bridges.get(name)
+    if state is not None:
+        context.keep((ObjectKind.BRIDGE, name))
     if state is not None and not state.device and state.datapath == datapath:
         for argv in commands(facts.init, "restart", "openvswitch"):
             context.run(*argv)
@@ -72,6 +75,9 @@ def apply(wanted: DesiredState, facts: Facts, context: StepContext) -> None:
             f"{said}",
             hint=hint,
         )
+    if state is None:
+        mark = Mark(kind=ObjectKind.BRIDGE, name=name, origin=Origin.DEFINED)
+        marking.note(context, [mark])
 
 
 def _unplugged(wanted: DesiredState, facts: Facts) -> bool:

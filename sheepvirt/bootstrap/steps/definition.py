@@ -1,6 +1,7 @@
-"""Compare libvirt definitions, and keep their objects up.
+"""Compare two libvirt definitions, and keep their objects up.
 
-What libvirt adds by itself does not count as a difference.
+What libvirt adds by itself does not count as a difference. Where it is known what libvirt made of
+sheepvirt's own definition, `three_way` needs no such list.
 
 Sources: https://libvirt.org/formatdomain.html, https://libvirt.org/formatnetwork.html, and the
 output of libvirt 7.0.0 for ``host/templates/``.
@@ -33,6 +34,8 @@ ADDED = {
     "target/model",
     "memballoon/address", "memballoon/alias",
 }  # fmt: skip
+# What changes while nobody changes anything.
+FIGURES = {"pool/capacity", "pool/allocation", "pool/available"}
 ADDED_ATTRIBUTES = {
     "domain@id",
     "target@type",
@@ -42,25 +45,29 @@ ADDED_ATTRIBUTES = {
 }
 # Attributes that libvirt adds with this value: 1.0.3 writes the default (see the how-to's dumpxml).
 ADDED_VALUES = {"driver@cache": "writethrough"}
+# sheepvirt's mark in the metadata of a domain: libvirt keeps it since 0.9.10.
+NAMESPACE = "urn:sheepvirt:1"
+MARK = f"{{{NAMESPACE}}}guest"
 
 
-def difference(actual: str, wanted: str, *, live: bool = False) -> str:
+def difference(actual: str, wanted: str, *, live: bool = False, whole: bool = False) -> str:
     """Return a unified diff from ``actual`` (libvirt's XML, or "") to ``wanted``.
 
-    It is empty if both mean the same. With ``live``, ``actual`` is the running definition: its
+    It is empty if both mean the same, unless ``whole``: then it also shows what libvirt is known to
+    add, for somebody may have added it. With ``live``, ``actual`` is the running definition: its
     memory is in whole MiB. Its current memory, which the balloon controls, its title and its
     description are ignored. Pure.
     Raises ElementTree.ParseError.
     """
-    goal = ElementTree.fromstring(wanted)
+    goal = without_mark(wanted) if actual else ElementTree.fromstring(wanted)
     _units(goal, live=live)
     there = ""
     if actual:
-        found = ElementTree.fromstring(actual)
+        found = without_mark(actual)
         _units(found, live=live)
-        there = _text(_without_additions(found, goal))
+        there = plain_text(_without_additions(found, goal, whole=whole))
     lines = difflib.unified_diff(
-        there.splitlines(), _text(_without_additions(goal, goal)).splitlines(),
+        there.splitlines(), plain_text(_without_additions(goal, goal)).splitlines(),
         "on the host", "wanted", lineterm="", n=2,
     )  # fmt: skip
     return "\n".join(lines)
@@ -93,14 +100,35 @@ def identity(actual: str) -> dict[str, str]:
     }
 
 
-def _without_additions(found: Element, goal: Element) -> Element:
-    """Return ``found`` without libvirt's additions, with its children in ``goal``'s order."""
+def without_mark(text: str) -> Element:
+    """Parse XML and remove sheepvirt's own metadata, which a host of before it does not have."""
+    root = ElementTree.fromstring(text)
+    for metadata in root.findall("metadata"):
+        for mark in metadata.findall(MARK):
+            metadata.remove(mark)
+        if not len(metadata):
+            root.remove(metadata)
+    return root
+
+
+def is_marked(text: str) -> bool:
+    """Tell whether a domain has sheepvirt's metadata, under its own name (it is no copy)."""
+    root = ElementTree.fromstring(text)
+    mark = root.find(f"metadata/{MARK}")
+    return mark is not None and mark.get("name") == root.findtext("name")
+
+
+def _without_additions(found: Element, goal: Element, *, whole: bool = False) -> Element:
+    """Return ``found`` without libvirt's additions, with its children in ``goal``'s order.
+
+    With ``whole`` it only gets that order.
+    """
     copy = Element(found.tag)
     copy.text = (found.text or "").strip() or None
     for name, value in found.items():
         key = f"{found.tag}@{name}"
         added = key in ADDED_ATTRIBUTES or ADDED_VALUES.get(key) == value
-        if name in goal.attrib or not added:
+        if name in goal.attrib or whole or not added:
             copy.set(name, _alias(name, value, goal.get(name, "")))
     left = list(goal)
     ranked: list[tuple[int, Element]] = []
@@ -108,9 +136,10 @@ def _without_additions(found: Element, goal: Element) -> Element:
         twin = next((g for g in left if g.tag == child.tag), None)
         if twin is not None:
             left.remove(twin)
-            ranked.append((list(goal).index(twin), _without_additions(child, twin)))
-        elif f"{found.tag}/{child.tag}" not in ADDED:
-            ranked.append((len(goal), _without_additions(child, child)))
+            same = _without_additions(child, twin, whole=whole)
+            ranked.append((list(goal).index(twin), same))
+        elif f"{found.tag}/{child.tag}" not in (FIGURES if whole else ADDED):
+            ranked.append((len(goal), _without_additions(child, child, whole=whole)))
     copy.extend(child for _, child in sorted(ranked, key=lambda r: r[0]))
     return copy
 
@@ -130,15 +159,21 @@ def _units(root: Element, *, live: bool) -> None:
             element.set("unit", "KiB")
     for element in root.findall("currentMemory") if live else []:
         root.remove(element)
-    for tag in ("title", "description") if live else ():  # metadata: no guest restarts for it
+    for tag in (
+        ("title", "description", "metadata") if live else ()
+    ):  # metadata: no guest restarts for it
         for element in root.findall(tag):
             root.remove(element)
 
 
-def _text(root: Element) -> str:
+def plain_text(root: Element) -> str:
+    """Return ``root`` indented, its attributes sorted: their order has no meaning."""
+    ElementTree.register_namespace("sheepvirt", NAMESPACE)
     for element in root.iter():
         element.tail = None
-        for name in sorted(element.keys()):  # the order of attributes has no meaning
+        if not (element.text or "").strip():
+            element.text = None
+        for name in sorted(element.keys()):
             element.set(name, element.attrib.pop(name))
     ElementTree.indent(root)
     return ElementTree.tostring(root, encoding="unicode")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from sheepvirt.bootstrap.consent import REIMAGE
 from sheepvirt.bootstrap.steps import disk_file, disk_vdi
-from sheepvirt.bootstrap.steps.base import DesiredState, Image, Step, StepContext
+from sheepvirt.bootstrap.steps.base import ADOPTED_DISK, DesiredState, Image, Step, StepContext
 from sheepvirt.core.files import sha256
 from sheepvirt.images import guest as guests
 from sheepvirt.model.enums import Disk
@@ -38,7 +38,9 @@ def notes(wanted: DesiredState, facts: Facts) -> list[str]:
         made_from = disk_vdi.made_from if _is_vdi(guest) else disk_file.made_from
         origin = made_from(guest, facts)
         image = wanted.images[guest.name]
-        if origin not in {"", image} and not wanted.consent.may_reimage(guest.name):
+        if origin == ADOPTED_DISK:
+            found.append(f"the disk of {guest.name} was adopted, and is kept as it is")
+        elif origin not in {"", image} and not wanted.consent.may_reimage(guest.name):
             found.append(
                 f"the disk of {guest.name} is kept: it was made from {origin}, and the inventory "
                 f"now means {image}; `{REIMAGE} {guest.name}` makes it again"

@@ -11,12 +11,14 @@ if TYPE_CHECKING:
     from sheepvirt.bootstrap.facts.facts import Facts
     from sheepvirt.model.hosts import Guest
 
+FILLING = "filling"  # the file is being copied; it may be there and have no note of its image yet
+
 
 def differences(wanted: DesiredState, guest: Guest, facts: Facts) -> list[tuple[str, str]]:
     """Return the changes that the file needs, each with the option that it waits for."""
     path, image = disk_path(guest), wanted.images[guest.name]
     origin = made_from(guest, facts)
-    if not origin:
+    if origin in {"", FILLING}:
         return [(f"{path} made from {image}", "")]
     if origin == image or not wanted.consent.may_reimage(guest.name):
         return []
@@ -40,6 +42,8 @@ def apply(
             stop(wanted, guest.name, context)
         _put_aside(path, origin, image.sha256, context)
     if context.run("test", "-e", path, check=False).code:
+        # Without a note, what an interrupted run has copied would be somebody else's.
+        context.connection.write(f"{path}.from", f"{FILLING} {image.name}\n".encode())
         context.connection.put(image.path, path, on_line=context.line)
     context.connection.write(f"{path}.from", f"{image.name} {image.sha256}\n".encode())
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from sheepvirt.bootstrap.facts.sheepdog import ADDRESS, PORT
 from sheepvirt.bootstrap.service_commands import log_hint
-from sheepvirt.bootstrap.steps.base import DesiredState, Image, StepContext, vdi_note
+from sheepvirt.bootstrap.steps.base import ADOPTED_DISK, DesiredState, Image, StepContext, vdi_note
 from sheepvirt.bootstrap.steps.cluster import ready
 from sheepvirt.bootstrap.steps.power import stands, stop
 from sheepvirt.core.errors import BootstrapError, ConfigError
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from sheepvirt.model.hosts import Guest
 
 FILLING = "filling"
+CREATING = "creating"  # the VDI did not exist, and may by now
+INTERRUPTED = (FILLING, CREATING)
+UNKNOWN = "something unknown"  # it has no note
 
 
 def differences(wanted: DesiredState, guest: Guest, facts: Facts) -> list[tuple[str, str]]:
@@ -36,21 +39,22 @@ def differences(wanted: DesiredState, guest: Guest, facts: Facts) -> list[tuple[
         return []  # a plan, and the cluster does not answer, so its VDIs are unknown
     if size is None:
         return [(f"VDI {name} created ({guest.disk_gb} GB) and filled from {image}", "")]
-    if origin == FILLING or (origin != image and wanted.consent.may_reimage(name)):
-        was = "a run was interrupted" if origin == FILLING else f"it was made from {origin}"
+    if origin in INTERRUPTED or (origin != image and wanted.consent.may_reimage(name)):
+        was = "a run was interrupted" if origin in INTERRUPTED else f"it was made from {origin}"
         return [(f"VDI {name} replaced from {image} ({was}), {name} stopped", "")]
-    if size < guest.disk_bytes:
-        grown = f"VDI {name} grown from {size} to {guest.disk_bytes} bytes"
-        if not stands(facts, guest):
-            return [(grown, "")]
-        return [(f"{grown}, {name} restarted", wanted.consent.waits_for_restart())]
+    # An adopted one stays as it is, in its size too.
+    if size == guest.disk_bytes or (wanted.host.real and origin in {ADOPTED_DISK, UNKNOWN}):
+        return []
     if size > guest.disk_bytes:
         raise ConfigError(
             f"VDI {name} has {size} bytes and should have {guest.disk_bytes}: a VDI cannot shrink",
             hint=f"set `disk_gb = {-(-size // 10**9)}` for {name} in the inventory, or delete the "
             f"VDI and its data on the host (`dog vdi delete {name}`)",
         )
-    return []
+    grown = f"VDI {name} grown from {size} to {guest.disk_bytes} bytes"
+    if not stands(facts, guest):
+        return [(grown, "")]
+    return [(f"{grown}, {name} restarted", wanted.consent.waits_for_restart())]
 
 
 def apply(
@@ -62,7 +66,7 @@ def apply(
         stop(wanted, name, context)  # a running QEMU does not see a new size or map
     if name in facts.vdis:
         origin = _noted(guest, facts)
-        if origin == image.name or not (origin == FILLING or wanted.consent.may_reimage(name)):
+        if origin == image.name or not (origin in INTERRUPTED or wanted.consent.may_reimage(name)):
             context.run("dog", "vdi", "resize", name, str(guest.disk_bytes))
             context.virsh("pool-refresh", pool)
             return
@@ -71,9 +75,11 @@ def apply(
     if guest.name in facts.domains:
         # If the host boots now, it must not start on half a disk; the domain step enables it again.
         context.virsh("autostart", "--disable", name)
-    context.run("rm", "-f", vdi_note(guest))
     if name in facts.vdis:
+        context.run("rm", "-f", vdi_note(guest))
         context.run("dog", "vdi", "delete", name)
+    # Without a note, what an interrupted run has created would be somebody else's.
+    context.connection.write(vdi_note(guest), f"{CREATING} {image.name}\n".encode())
     context.virsh("pool-refresh", pool)
     context.virsh("vol-create-as", pool, name, str(guest.disk_bytes))
     # Only now that the VDI is certainly new: a VDI with this note is deleted without a copy.
@@ -116,4 +122,4 @@ def made_from(guest: Guest, facts: Facts) -> str:
 
 def _noted(guest: Guest, facts: Facts) -> str:
     """Return the image in the note of the VDI, "filling" or "something unknown"."""
-    return (facts.texts.get(vdi_note(guest), "").split() or ["something unknown"])[0]
+    return (facts.texts.get(vdi_note(guest), "").split() or [UNKNOWN])[0]

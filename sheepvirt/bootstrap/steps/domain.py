@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
 from sheepvirt.bootstrap.facts.sheepdog import ADDRESS, PORT
-from sheepvirt.bootstrap.steps import kvm
-from sheepvirt.bootstrap.steps.base import STATE, DesiredState, Step, StepContext, disk_path
-from sheepvirt.bootstrap.steps.definition import difference, identity, lifecycle
+from sheepvirt.bootstrap.steps import kvm, marking
+from sheepvirt.bootstrap.steps.base import DesiredState, Step, StepContext, disk_path
+from sheepvirt.bootstrap.steps.definition import identity, lifecycle
 from sheepvirt.bootstrap.steps.power import stop
+from sheepvirt.bootstrap.steps.three_way import Comparison, canonical
+from sheepvirt.model.enums import ObjectKind
 from sheepvirt.model.hosts import Change, Guest
 
 if TYPE_CHECKING:
@@ -22,16 +25,47 @@ NAME = "domain"
 SAFE_OVER_A_NETWORK = (5, 1, 0)
 
 
-def xml(wanted: DesiredState, guest: Guest, facts: Facts) -> str:
-    """Return the definition of ``guest``, with the identity that libvirt gave it earlier."""
+@dataclass(frozen=True, kw_only=True)
+class Todo:
+    """What a guest's domain needs; the options are what it waits for, "" if for nothing."""
+
+    found: Comparison
+    defining_waits: str
+    restart: str  # how it runs from another definition; "" if it does not
+    restart_waits: str
+
+    @property
+    def diff(self) -> str:
+        """The diff of a new definition; "" for none."""
+        return self.found.diff
+
+    @property
+    def defined(self) -> bool:
+        """It is defined in this run."""
+        return bool(self.diff) and not self.defining_waits
+
+    @property
+    def restarted(self) -> bool:
+        """It is restarted in this run."""
+        return bool(self.restart) and not self.restart_waits
+
+
+def wanted_domain(wanted: DesiredState, guest: Guest, facts: Facts) -> marking.Wanted:
+    """Return the domain of ``guest`` as it is wanted, with its current identity."""
     state = facts.domains.get(guest.name)
     known = kvm.verdict(facts)
-    return wanted.xml(
-        "domain", f"guest {guest.name}",
-        guest=guest, type=known.type if known else _type(state),
-        bridge=wanted.host.bridge, file=disk_path(guest), address=ADDRESS, port=PORT,
-        cache=_cache(wanted), **identity(state.xml if state else ""),
-    )  # fmt: skip
+    values = {
+        "guest": guest, "type": known.type if known else _type(state),
+        "bridge": wanted.host.bridge, "file": disk_path(guest), "address": ADDRESS, "port": PORT,
+        "cache": _cache(wanted),
+    }  # fmt: skip
+    chosen = identity(state.xml if state else "")
+    return marking.Wanted(
+        kind=ObjectKind.DOMAIN,
+        name=guest.name,
+        xml=wanted.xml("domain", f"guest {guest.name}", **values, **chosen),
+        sent=canonical(wanted.text("domain", **values, **identity(""))),
+    )
 
 
 def _cache(wanted: DesiredState) -> str:
@@ -45,13 +79,20 @@ def _cache(wanted: DesiredState) -> str:
     return "none" if numbers and numbers < SAFE_OVER_A_NETWORK else ""
 
 
-def differences(wanted: DesiredState, guest: Guest, facts: Facts) -> tuple[str, bool]:
-    """Return the diff of the definition, and whether the guest runs from another definition."""
-    state = facts.domains.get(guest.name)
-    text = xml(wanted, guest, facts)
-    diff = difference(state.xml if state else "", text)
-    stale = state is not None and state.active and bool(difference(state.live_xml, text, live=True))
-    return diff, stale
+def todo(wanted: DesiredState, one: marking.Wanted, facts: Facts) -> Todo:
+    """Return what the domain needs.
+
+    A guest is not restarted into a definition that is not the wanted one.
+    """
+    state = facts.domains.get(one.name)
+    found = marking.compared(wanted, one, state, facts)
+    waits = marking.waits(wanted, one.name, found) if found.diff else ""
+    return Todo(
+        found=found,
+        defining_waits=waits,
+        restart=marking.restart(wanted, one, state, facts),
+        restart_waits=waits or wanted.consent.waits_for_restart(),
+    )
 
 
 def check(wanted: DesiredState, facts: Facts, _earlier: Sequence[Change]) -> list[Change]:
@@ -59,20 +100,20 @@ def check(wanted: DesiredState, facts: Facts, _earlier: Sequence[Change]) -> lis
     changes = []
     for guest in wanted.host.guests:
         state = facts.domains.get(guest.name)
-        diff, stale = differences(wanted, guest, facts)
-        if diff:
+        one = wanted_domain(wanted, guest, facts)
+        needed = todo(wanted, one, facts)
+        if needed.diff:
             known = kvm.verdict(facts)
-            why = f" as {known.type}: {known.why}" if known else ""
-            changes.append(Change(step=NAME, what=f"{guest.name} defined{why}", diff=diff))
-        if stale:
-            changes.append(
-                Change(
-                    step=NAME,
-                    what=f"{guest.name} restarted: it runs from another definition",
-                    waits_for=wanted.consent.waits_for_restart(),
-                )
-            )
-        changes += lifecycle(NAME, guest.name, state, redefined=bool(diff))
+            verb = f"defined as {known.type}: {known.why}" if known else "defined"
+            what = marking.said(one, state, needed.found, verb)
+            waits_for = needed.defining_waits
+            changes.append(Change(step=NAME, what=what, diff=needed.diff, waits_for=waits_for))
+        if needed.restart:
+            what = f"{guest.name} restarted: it runs from another definition"
+            shown = "" if needed.diff else needed.restart
+            waits_for = needed.restart_waits
+            changes.append(Change(step=NAME, what=what, diff=shown, waits_for=waits_for))
+        changes += lifecycle(NAME, guest.name, state, redefined=needed.defined)
     return changes
 
 
@@ -80,16 +121,19 @@ def apply(wanted: DesiredState, facts: Facts, context: StepContext) -> None:
     """Define, restart, start and autostart what differs."""
     for guest in wanted.host.guests:
         state = facts.domains.get(guest.name)
-        diff, stale = differences(wanted, guest, facts)
-        if diff or (state and not state.persistent):
-            path = f"{STATE}/domain-{guest.name}.xml"
-            context.connection.write(path, xml(wanted, guest, facts).encode())
-            context.virsh("define", path)
-        restart = stale and not wanted.consent.waits_for_restart()
-        if restart:
+        one = wanted_domain(wanted, guest, facts)
+        needed = todo(wanted, one, facts)
+        there = marking.standing(one, state, facts)
+        mark = there.mark if there.noted else None
+        if needed.defined or (state and not state.persistent and not needed.diff):
+            mark = marking.define(one, state, facts, context)
+            marking.note(context, [mark])
+        if needed.restarted:
             stop(wanted, guest.name, context)
-        if restart or state is None or not state.active:
+        if needed.restarted or state is None or not state.active:
             context.virsh("start", guest.name)
+            if mark and not needed.defining_waits:  # else it starts from somebody's definition
+                marking.note(context, [marking.started(mark, context)])
         if state is None or not state.autostart:
             context.virsh("autostart", guest.name)
 

@@ -4,54 +4,64 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sheepvirt.bootstrap.steps import marking
 from sheepvirt.bootstrap.steps.base import STATE, DesiredState, Step, StepContext
-from sheepvirt.bootstrap.steps.definition import difference, identity, lifecycle
+from sheepvirt.bootstrap.steps.definition import identity, lifecycle
+from sheepvirt.bootstrap.steps.three_way import canonical
+from sheepvirt.model.enums import ObjectKind
 from sheepvirt.model.hosts import Change
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sheepvirt.bootstrap.facts.facts import Facts
-    from sheepvirt.bootstrap.facts.libvirt import Definition
 
 NAME = "network"
 DEFAULT = "default"
 DEFAULT_XML = "/usr/share/libvirt/networks/default.xml"  # from libvirt-daemon-config-network
 
 
-def xml(wanted: DesiredState, state: Definition | None) -> str:
-    """Return the definition of the bridge's network, with its current identity."""
+def wanted_network(wanted: DesiredState, facts: Facts) -> marking.Wanted:
+    """Return the bridge's network as it is wanted, with its current identity."""
     host = wanted.host
+    state = facts.networks.get(host.network)
     uuid = identity(state.xml if state else "")["uuid"]
-    return wanted.xml(
-        "network", f"network {host.network}",
-        network=host.network, bridge=host.bridge, uuid=uuid,
-    )  # fmt: skip
+    values = {"network": host.network, "bridge": host.bridge}
+    return marking.Wanted(
+        kind=ObjectKind.NETWORK,
+        name=host.network,
+        xml=wanted.xml("network", f"network {host.network}", **values, uuid=uuid),
+        sent=canonical(wanted.text("network", **values, uuid="")),
+    )
 
 
 def check(wanted: DesiredState, facts: Facts, _earlier: Sequence[Change]) -> list[Change]:
     """Both networks are defined, started and autostarted; the bridge's has its definition."""
     name = wanted.host.network
     state = facts.networks.get(name)
-    diff = difference(state.xml if state else "", xml(wanted, state))
-    changes = []
-    if diff:
-        again = ", and restarted" if state and state.active else ""
-        changes.append(Change(step=NAME, what=f"{name} defined{again}", diff=diff))
+    one = wanted_network(wanted, facts)
+    found = marking.compared(wanted, one, state, facts)
+    changes, waits_for = [], marking.waits(wanted, name, found)
+    if found.diff:
+        again = "defined, and restarted" if state and state.active else "defined"
+        what = marking.said(one, state, found, again)
+        changes.append(Change(step=NAME, what=what, diff=found.diff, waits_for=waits_for))
     if DEFAULT not in facts.networks:
         changes.append(Change(step=NAME, what=f"{DEFAULT} defined as libvirt ships it"))
     changes += lifecycle(NAME, DEFAULT, facts.networks.get(DEFAULT))
-    return changes + lifecycle(NAME, name, state, redefined=bool(diff))
+    return changes + lifecycle(NAME, name, state, redefined=bool(found.diff) and not waits_for)
 
 
 def apply(wanted: DesiredState, facts: Facts, context: StepContext) -> None:
     """Define, start and autostart the networks that need it."""
-    name = wanted.host.network
+    one = wanted_network(wanted, facts)
+    name = one.name
     state = facts.networks.get(name)
     active = [n for n, s in facts.networks.items() if s.active]
-    text = xml(wanted, state)
-    if difference(state.xml if state else "", text):
-        _define(name, text, context)
+    found = marking.compared(wanted, one, state, facts)
+    defined = bool(found.diff) and not marking.waits(wanted, name, found)
+    if defined:
+        marking.note(context, [marking.define(one, state, facts, context)])
         if name in active:
             context.virsh("net-destroy", name)
             active.remove(name)
@@ -59,7 +69,7 @@ def apply(wanted: DesiredState, facts: Facts, context: StepContext) -> None:
         context.virsh("net-define", DEFAULT_XML)
     for network in active:
         if not facts.networks[network].persistent:
-            _define(network, facts.networks[network].xml, context)  # as it runs
+            _define_as_it_runs(network, facts.networks[network].xml, context)
     for network in (DEFAULT, name):
         now = facts.networks.get(network)
         if network not in active:
@@ -68,8 +78,8 @@ def apply(wanted: DesiredState, facts: Facts, context: StepContext) -> None:
             context.virsh("net-autostart", network)
 
 
-def _define(name: str, text: str, context: StepContext) -> None:
-    path = f"{STATE}/network-{name}.xml"
+def _define_as_it_runs(name: str, text: str, context: StepContext) -> None:
+    path = f"{STATE}/as-it-runs-{name}.xml"
     context.connection.write(path, text.encode())
     context.virsh("net-define", path)
 

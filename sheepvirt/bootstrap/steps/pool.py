@@ -6,56 +6,71 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from xml.etree import ElementTree
 
 from sheepvirt.bootstrap.facts.sheepdog import ADDRESS, PORT
-from sheepvirt.bootstrap.steps.base import STATE, DesiredState, Step, StepContext
-from sheepvirt.bootstrap.steps.definition import difference, identity, lifecycle
+from sheepvirt.bootstrap.steps import marking
+from sheepvirt.bootstrap.steps.base import DesiredState, Step, StepContext
+from sheepvirt.bootstrap.steps.definition import identity, lifecycle
+from sheepvirt.bootstrap.steps.three_way import canonical
+from sheepvirt.model.enums import ObjectKind
 from sheepvirt.model.hosts import Change
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sheepvirt.bootstrap.facts.facts import Facts
-    from sheepvirt.bootstrap.facts.libvirt import Definition
 
 NAME = "pool"
+TYPE = "sheepdog"
 
 
-def xml(wanted: DesiredState, state: Definition | None) -> str:
-    """Return the definition of the host's pool, with its current identity."""
-    return wanted.xml(
-        "pool", f"pool {wanted.host.pool}",
-        pool=wanted.host.pool, address=ADDRESS, port=PORT,
-        uuid=identity(state.xml if state else "")["uuid"],
-    )  # fmt: skip
+def wanted_pool(wanted: DesiredState, facts: Facts) -> marking.Wanted:
+    """Return the host's pool as it is wanted, with its current identity."""
+    name = wanted.host.pool
+    state = facts.pools.get(name)
+    uuid = identity(state.xml if state else "")["uuid"]
+    values = {"pool": name, "address": ADDRESS, "port": PORT}
+    return marking.Wanted(
+        kind=ObjectKind.POOL,
+        name=name,
+        xml=wanted.xml("pool", f"pool {name}", **values, uuid=uuid),
+        sent=canonical(wanted.text("pool", **values, uuid="")),
+    )
+
+
+def type_of(xml: str) -> str:
+    """Return the type in a pool's definition. Raises ElementTree.ParseError."""
+    return ElementTree.fromstring(xml).get("type", "") if xml else TYPE
 
 
 def check(wanted: DesiredState, facts: Facts, _earlier: Sequence[Change]) -> list[Change]:
     """The pool has its definition, is active and is autostarted."""
     name = wanted.host.pool
     state = facts.pools.get(name)
-    diff = difference(state.xml if state else "", xml(wanted, state))
-    changes = []
-    if diff:
-        again = ", and restarted" if state and state.active else ""
-        changes.append(Change(step=NAME, what=f"{name} defined{again}", diff=diff))
-    return changes + lifecycle(NAME, name, state, redefined=bool(diff))
+    one = wanted_pool(wanted, facts)
+    found = marking.compared(wanted, one, state, facts)
+    changes, waits_for = [], marking.waits(wanted, name, found)
+    if found.diff:
+        again = "defined, and restarted" if state and state.active else "defined"
+        what = marking.said(one, state, found, again)
+        changes.append(Change(step=NAME, what=what, diff=found.diff, waits_for=waits_for))
+    return changes + lifecycle(NAME, name, state, redefined=bool(found.diff) and not waits_for)
 
 
 def apply(wanted: DesiredState, facts: Facts, context: StepContext) -> None:
     """Define, start and autostart the pool. Guests use their VDIs without it."""
-    name = wanted.host.pool
+    one = wanted_pool(wanted, facts)
+    name = one.name
     state = facts.pools.get(name)
     active = state is not None and state.active
-    text = xml(wanted, state)
-    differs = bool(difference(state.xml if state else "", text))
-    if differs or (state and not state.persistent):
-        path = f"{STATE}/pool-{name}.xml"
-        context.connection.write(path, text.encode())
-        if active and differs:
-            context.virsh("pool-destroy", name)
-            active = False
-        context.virsh("pool-define", path)
+    found = marking.compared(wanted, one, state, facts)
+    waiting = bool(marking.waits(wanted, name, found))
+    differs = bool(found.diff) and not waiting
+    if differs or (state and not state.persistent and not waiting):
+        first = ("pool-destroy", name) if active and differs else ()
+        marking.note(context, [marking.define(one, state, facts, context, *first)])
+        active = active and not differs
     if not active:
         # After a restart of libvirtd, autostart.sh may be faster. Facts are gathered again anyway.
         context.virsh("pool-start", name, check=False)

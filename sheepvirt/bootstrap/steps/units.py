@@ -6,16 +6,16 @@ have joined its cluster by then. ``host/files/autostart.sh`` explains the rest.
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING
 
+from sheepvirt.bootstrap.steps import owned_files
 from sheepvirt.model.enums import Init
-from sheepvirt.model.hosts import Change
 
 if TYPE_CHECKING:
     from sheepvirt.bootstrap.facts.facts import Facts
     from sheepvirt.bootstrap.host_files import HostFiles
     from sheepvirt.bootstrap.steps.base import DesiredState, StepContext
+    from sheepvirt.model.hosts import Change
 
 AUTOSTART = "sheepvirt-autostart"
 SCRIPT = ("autostart.sh", "/usr/local/lib/sheepvirt/autostart.sh")
@@ -39,25 +39,15 @@ def wanted_files(host_files: HostFiles, init: Init = Init.SYSTEMD) -> dict[str, 
     return {place: host_files.files[name] for name, place in places}
 
 
-def differing(wanted: DesiredState, facts: Facts) -> dict[str, bytes]:
-    """Return the files that are missing or different on the host."""
-    return {
-        place: content
-        for place, content in wanted_files(wanted.host_files, facts.init).items()
-        if facts.hashes.get(place) != hashlib.sha256(content).hexdigest()
-    }
-
-
 def check(name: str, wanted: DesiredState, facts: Facts) -> list[Change]:
     """Every file of sheepvirt exists."""
-    return [Change(step=name, what=f"{place} written") for place in differing(wanted, facts)]
+    contents = wanted_files(wanted.host_files, facts.init)
+    return owned_files.changes(name, wanted, facts, contents)
 
 
 def apply(wanted: DesiredState, facts: Facts, context: StepContext) -> None:
     """Write the files that differ, and make systemd read them."""
-    files = differing(wanted, facts)
-    for place, content in files.items():
-        mode = 0o755 if place.startswith(EXECUTABLE) else 0o644
-        context.connection.write(place, content, mode=mode)
-    if files and facts.init != Init.SYSV:
+    contents = wanted_files(wanted.host_files, facts.init)
+    written = owned_files.write(wanted, facts, context, contents, EXECUTABLE)
+    if written and facts.init != Init.SYSV:
         context.run("systemctl", "daemon-reload")

@@ -1,0 +1,211 @@
+"""Put back what a run has kept: definitions, files, a bridge's datapath, and the notes about them.
+
+What is there now is kept first, so a restore can be taken back. It needs neither a published repo
+nor the inventory's guests: all that it knows is in the folder. What the run had made anew stays.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sheepvirt.bootstrap import kept, marks
+from sheepvirt.bootstrap.steps.base import StepContext
+from sheepvirt.bootstrap.steps.power import stop_guest
+from sheepvirt.core import locks
+from sheepvirt.core.errors import BootstrapError
+from sheepvirt.core.tables import pick
+from sheepvirt.model.enums import ObjectKind
+from sheepvirt.model.hosts import Change
+
+if TYPE_CHECKING:
+    from sheepvirt.bootstrap.consent import Consent
+    from sheepvirt.model.hosts import Host
+    from sheepvirt.run import Run
+    from sheepvirt.ssh.client import Connection
+
+NAME = "restore"
+LIST = f"cd {kept.FOLDER} 2>/dev/null || exit 0; find . -path './{kept.PATTERN}/*' -type f"
+# Prints what is there now of the thing with this kind and name.
+NOW = r"""
+show() { virsh -q -c qemu:///system "$@" 2>/dev/null; }
+case $1 in
+network) show net-dumpxml --inactive "$2" ;;
+pool) show pool-dumpxml --inactive "$2" ;;
+domain) show dumpxml --inactive --security-info "$2" ;;
+bridge) ovs-vsctl --timeout=10 get bridge "$2" datapath_type ;;
+*) cat "$2" ;;
+esac
+exit 0
+"""
+# kind: virsh's commands to define, stop, start, and mark a thing for the boot; its information.
+VERBS = {
+    ObjectKind.NETWORK: ("net-define", "net-destroy", "net-start", "net-autostart", "net-info"),
+    ObjectKind.POOL: ("pool-define", "pool-destroy", "pool-start", "pool-autostart", "pool-info"),
+    ObjectKind.DOMAIN: ("define", "", "start", "autostart", "dominfo"),
+}
+ITEM = re.compile(
+    r"(?P<kind>network|pool|domain)-(?P<name>.+)\.xml|(?P<bridge>bridge)-(?P<bridge_name>.+)"
+    r"\.datapath|(?P<file>files)(?P<path>/.+)"
+)
+ORDER = (ObjectKind.FILE, ObjectKind.BRIDGE, *VERBS)
+ACTIVE = re.compile(r"(?m)^(Active: +yes|State: +(running|idle|paused|in shutdown|pmsuspended))$")
+AUTOSTART = re.compile(r"(?m)^Autostart: +(yes|enable)$")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Item:
+    """One thing that was kept."""
+
+    kind: ObjectKind
+    name: str
+    path: str  # on the host
+
+    @property
+    def title(self) -> str:
+        """Kind and name."""
+        return f"{self.kind} {self.name}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Todo:
+    """What has to be done for one thing. ``restart``: it is active now."""
+
+    item: Item
+    diff: str
+    restart: bool
+
+
+def parse(listing: str) -> dict[str, list[Item]]:
+    """Return the kept times, the oldest first, each with its things in the order of restoring."""
+    found: dict[str, list[Item]] = {}
+    for line in sorted(listing.splitlines()):
+        time, _, rest = line.removeprefix("./").partition("/")
+        match = ITEM.fullmatch(rest)
+        if not match or rest.endswith(".new"):
+            continue
+        path = f"{kept.FOLDER}/{time}/{rest}"
+        if match["file"]:
+            item = Item(kind=ObjectKind.FILE, name=match["path"], path=path)
+        elif match["bridge"]:
+            item = Item(kind=ObjectKind.BRIDGE, name=match["bridge_name"], path=path)
+        else:
+            item = Item(kind=ObjectKind(match["kind"]), name=match["name"], path=path)
+        found.setdefault(time, []).append(item)
+    return {t: sorted(i, key=lambda one: ORDER.index(one.kind)) for t, i in found.items()}
+
+
+def times(connection: Connection) -> dict[str, list[Item]]:
+    """Return what is kept on a host, by time."""
+    return parse(connection.run(["sh", "-c", LIST]).stdout)
+
+
+def restore(run: Run, host: Host, time: str, given: Consent, *, plan: bool) -> list[Change]:
+    """Put back what was kept at ``time``; return the changes. With ``plan`` change nothing.
+
+    Raises UnknownNameError (no such time), BootstrapError, SshError and its kinds, LockedError.
+    """
+    connection = run.connect(host)
+    if plan:
+        return _changes(_todo(connection, time), given)
+    with locks.lock(run.settings, f"host-{host.name}", run.progress, clock=run.clock):
+        todo = _todo(connection, time)
+        changes = _changes(todo, given)
+        if not todo:
+            return []
+        with run.progress.stage(f"{host.name}: restore {time}") as stage:
+            context = StepContext(run, connection, stage)
+            context.keep(*((one.item.kind, one.item.name) for one in todo))
+            for one in todo:
+                _put_back(host, one, given, context)
+            _put_back_notes(time, context)
+        return changes
+
+
+def _todo(connection: Connection, time: str) -> list[Todo]:
+    """Return what differs from what was kept."""
+    found = times(connection)
+    host = connection.host.name
+    if not found:
+        raise BootstrapError(
+            f"nothing is kept on {host}: no run has replaced anything there",
+            hint=f"`invoke bootstrap {host} --plan` says what a run would replace, and keep",
+        )
+    items = found[pick("kept time", time, found)]
+    rows = []
+    for item in items:
+        before = connection.run(["cat", item.path]).stdout
+        now = connection.run(["sh", "-c", NOW, "sh", item.kind, item.name]).stdout
+        diff = _diff(now, before)
+        if diff:
+            rows.append(Todo(item=item, diff=diff, restart=_active(connection, item)))
+    return rows
+
+
+def _active(connection: Connection, item: Item) -> bool:
+    if item.kind not in VERBS:
+        return False
+    info = VERBS[item.kind][4]
+    said = connection.run(["virsh", "-q", "-c", "qemu:///system", info, item.name], check=False)
+    return bool(ACTIVE.search(said.stdout))
+
+
+def _diff(now: str, before: str) -> str:
+    rows = difflib.unified_diff(
+        now.strip().splitlines(), before.strip().splitlines(), "on the host now", "as it was kept",
+        lineterm="", n=2,
+    )  # fmt: skip
+    return "\n".join(rows)
+
+
+def _waits(item: Item, given: Consent) -> str:
+    """Return what a restart waits for. Guests use their disks without the pool."""
+    return "" if item.kind == ObjectKind.POOL else given.waits_for_restart()
+
+
+def _changes(todo: list[Todo], given: Consent) -> list[Change]:
+    changes = []
+    for one in todo:
+        what = f"{one.item.title} as it was kept"
+        changes.append(Change(step=NAME, what=what, diff=one.diff))
+        if one.restart:
+            what = f"{one.item.title} restarted; until then it runs as it did"
+            changes.append(Change(step=NAME, what=what, waits_for=_waits(one.item, given)))
+    return changes
+
+
+def _put_back(host: Host, one: Todo, given: Consent, context: StepContext) -> None:
+    item = one.item
+    if item.kind == ObjectKind.FILE:
+        copy = 'cp -p "$1" "$2.sheepvirt~" && mv -f "$2.sheepvirt~" "$2"'
+        context.run("sh", "-c", copy, "sh", item.path, item.name)
+        reload = "! command -v systemctl >/dev/null 2>&1 || systemctl daemon-reload"
+        context.run("sh", "-c", reload, check=False)
+    elif item.kind == ObjectKind.BRIDGE:
+        datapath = context.connection.run(["cat", item.path]).stdout.strip()
+        setting = f"datapath_type={datapath}"
+        context.run("ovs-vsctl", "--timeout=30", "set", "bridge", item.name, setting)
+    else:
+        _define(host, one, given, context)
+
+
+def _define(host: Host, one: Todo, given: Consent, context: StepContext) -> None:
+    item = one.item
+    define, stop, start, autostart, _ = VERBS[item.kind]
+    info = context.connection.run(["cat", item.path.removesuffix(".xml") + ".info"]).stdout
+    context.virsh(define, item.path)
+    context.virsh(autostart, item.name, *([] if AUTOSTART.search(info) else ["--disable"]))
+    if not one.restart or _waits(item, given):
+        return
+    if stop:
+        context.virsh(stop, item.name)
+    else:
+        stop_guest(host, given, item.name, context)
+    context.virsh(start, item.name)
+
+
+def _put_back_notes(time: str, context: StepContext) -> None:
+    script = 'for note in "$1"/*.json; do [ ! -e "$note" ] || cp -p "$note" "$2"; done'
+    context.run("sh", "-c", script, "sh", f"{kept.FOLDER}/{time}/owned", f"{marks.FOLDER}/")
