@@ -185,6 +185,17 @@ def test_what_is_adopted_changes_only_by_consent(monkeypatch: pytest.MonkeyPatch
     assert disk.STEP.check(wanted, foreign(), ()) == []
 
 
+def test_an_adopted_bridge_keeps_its_datapath(monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = real(adopted=frozenset({"ovsbr0"}))
+    (change,) = bridge.STEP.check(wanted, foreign(), ())
+    assert change.waits_for == "--replace ovsbr0"
+    worker, _ = context(
+        monkeypatch, ("/kept", 0, "20261128-010203\n"), ("datapath_type=system", 0, ""),
+        ("test -e", 0, ""),
+    )  # fmt: skip
+    bridge.apply(wanted, foreign(), worker)
+
+
 def test_adopting_again_accepts_what_somebody_changed() -> None:
     drifted = DOMAIN.replace("<memballoon", "<video/><memballoon")
     facts = replace(done(), domains={"papeete": state(drifted)})
@@ -197,6 +208,20 @@ def test_adopting_again_accepts_what_somebody_changed() -> None:
     assert "+    <video />" in accepted.diff
     # The plan of the same run has it accepted already.
     assert [c.what for c in domain.STEP.check(wanted, facts, ())] == ["papeete started"]
+
+
+def test_what_was_accepted_is_undone_when_asked() -> None:
+    path, drifted = (ObjectKind.NETWORK, "ovsbr0"), NETWORK.replace("</n", "<portgroup/></n")
+    mark = replace(done().marks[path], origin=Origin.ADOPTED, made=drifted)
+    facts = replace(
+        done(),
+        networks={**done().networks, "ovsbr0": state(drifted, live=drifted)},
+        marks={**done().marks, path: mark},
+    )
+    assert network.STEP.check(real(), facts, ()) == []
+    (change,) = network.STEP.check(real(replaced=frozenset({"ovsbr0"})), facts, ())
+    assert "-  <portgroup />" in change.diff
+    assert change.waits_for == ""
 
 
 def test_replacing_is_for_the_named_object_alone() -> None:

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 from finished import DOMAIN, NOTED, POOL, WANTED, changes, context, done
 
+from sheepvirt.bootstrap.consent import Consent
 from sheepvirt.bootstrap.facts.facts import Facts
 from sheepvirt.bootstrap.facts.libvirt import Definition
 from sheepvirt.bootstrap.steps import domain as domains
@@ -29,8 +30,8 @@ def test_networks_are_defined_as_they_run(monkeypatch: pytest.MonkeyPatch) -> No
     ]  # fmt: skip
     worker, planned = context(
         monkeypatch,
-        ("as-it-runs-default.xml", 0, ""), ("net-define", 0, ""),
-        ("as-it-runs-ovsbr0.xml", 0, ""), ("net-define", 0, ""),
+        ("network-as-it-runs-default.xml", 0, ""), ("net-define", 0, ""),
+        ("network-as-it-runs-ovsbr0.xml", 0, ""), ("net-define", 0, ""),
         ("net-autostart default", 0, ""), ("net-autostart ovsbr0", 0, ""),
     )  # fmt: skip
     network.apply(WANTED, facts, worker)
@@ -59,6 +60,30 @@ def test_a_guest_is_defined_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> None
     )  # fmt: skip
     domains.apply(WANTED, facts, worker)
     assert planned.plan == []
+
+
+def test_what_was_adopted_while_it_ran_is_stored_as_it_runs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    nat = "<network><name>ovsbr0</name><uuid>7</uuid><forward mode='nat'/></network>"
+    both = {**done().networks, "ovsbr0": transient(replace(done().networks["ovsbr0"], xml=nat))}
+    real = replace(
+        WANTED,
+        host=replace(WANTED.host, rehearsal=False),
+        consent=Consent(adopted=frozenset({"ovsbr0"})),
+    )
+    rows = network.STEP.check(real, of(networks=both), ())
+    assert [(c.what.split(";")[0], c.waits_for) for c in rows] == [
+        ("ovsbr0 defined, and restarted", "--replace ovsbr0"),
+        ("ovsbr0 made persistent", ""), ("ovsbr0 autostarted", ""),
+    ]  # fmt: skip
+    worker, planned = context(
+        monkeypatch, ("network-as-it-runs-ovsbr0.xml", 0, ""), ("net-define", 0, ""),
+        ("net-autostart ovsbr0", 0, ""),
+    )  # fmt: skip
+    network.apply(real, of(networks=both), worker)
+    assert planned.plan == []
+    assert planned.sent[0] == nat.encode()
 
 
 def test_what_a_control_broke_is_put_back_and_the_script_goes_last(

@@ -163,6 +163,14 @@ def test_a_guest_that_was_restarted_by_hand_runs_from_the_new_definition() -> No
     assert runs_from_another(LIVE, PLAIN.xml, PLAIN.sent, former, MAKER) == ""
 
 
+def test_of_what_was_adopted_only_the_stored_definition_is_compared() -> None:
+    accepted = mark(PLAIN, DOMAIN, Origin.ADOPTED, live=LIVE, live_sent=digest(PLAIN.sent))
+    again = LIVE.replace("<memballoon", "<video/><memballoon")
+    assert runs_from_another(again, PLAIN.xml, PLAIN.sent, accepted, MAKER) == ""
+    other = PLAIN.sent.replace("256", "512")
+    assert runs_from_another(again, PLAIN.xml, other, accepted, MAKER) != ""
+
+
 def elements() -> st.SearchStrategy[str]:
     tags = st.sampled_from(["graphics", "video", "controller", "input", "hostdev", "vsock", "rng"])
     return st.builds(lambda tag, n: f"<{tag} key='{n}'/>", tags, st.integers(0, 9))

@@ -38,7 +38,7 @@ def check(wanted: DesiredState, facts: Facts, earlier: Sequence[Change]) -> list
         return [Change(step=NAME, what=what), *changes]
     if state.datapath != host.datapath:
         what = f"{host.bridge} moved from the {state.datapath} to the {host.datapath} datapath"
-        changes.append(Change(step=NAME, what=what))
+        changes.append(Change(step=NAME, what=what, waits_for=_moving_waits(wanted, facts)))
     if not state.device:
         changes.append(
             Change(step=NAME, what=f"{host.bridge} set up again: it has no network interface")
@@ -51,6 +51,8 @@ def apply(wanted: DesiredState, facts: Facts, context: StepContext) -> None:
     name, datapath = wanted.host.bridge, wanted.host.datapath
     vsctl = ("ovs-vsctl", "--timeout=30")
     state = facts.bridges.get(name)
+    if state is not None and _moving_waits(wanted, facts):
+        datapath = Datapath(state.datapath)
     if state is not None:
         context.keep((ObjectKind.BRIDGE, name))
     if state is not None and not state.device and state.datapath == datapath:
@@ -78,6 +80,14 @@ def apply(wanted: DesiredState, facts: Facts, context: StepContext) -> None:
     if state is None:
         mark = Mark(kind=ObjectKind.BRIDGE, name=name, origin=Origin.DEFINED)
         marking.note(context, [mark])
+
+
+def _moving_waits(wanted: DesiredState, facts: Facts) -> str:
+    """Return the option that another datapath waits for: the bridge was adopted."""
+    name = wanted.host.bridge
+    mark = facts.marks.get((ObjectKind.BRIDGE, name))
+    adopted = name in wanted.consent.adopted or (mark and mark.origin == Origin.ADOPTED)
+    return wanted.consent.waits_for_replacement(name) if adopted else ""
 
 
 def _unplugged(wanted: DesiredState, facts: Facts) -> bool:

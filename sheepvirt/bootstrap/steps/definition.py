@@ -45,6 +45,7 @@ ADDED_ATTRIBUTES = {
 }
 # Attributes that libvirt adds with this value: 1.0.3 writes the default (see the how-to's dumpxml).
 ADDED_VALUES = {"driver@cache": "writethrough"}
+WHOLE = "wanted (libvirt adds again what it adds by itself)"
 # sheepvirt's mark in the metadata of a domain: libvirt keeps it since 0.9.10.
 NAMESPACE = "urn:sheepvirt:1"
 MARK = f"{{{NAMESPACE}}}guest"
@@ -68,7 +69,7 @@ def difference(actual: str, wanted: str, *, live: bool = False, whole: bool = Fa
         there = plain_text(_without_additions(found, goal, whole=whole))
     lines = difflib.unified_diff(
         there.splitlines(), plain_text(_without_additions(goal, goal)).splitlines(),
-        "on the host", "wanted", lineterm="", n=2,
+        "on the host", WHOLE if whole else "wanted", lineterm="", n=2,
     )  # fmt: skip
     return "\n".join(lines)
 

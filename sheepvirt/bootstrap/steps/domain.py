@@ -128,6 +128,8 @@ def apply(wanted: DesiredState, facts: Facts, context: StepContext) -> None:
         if needed.defined or (state and not state.persistent and not needed.diff):
             mark = marking.define(one, state, facts, context)
             marking.note(context, [mark])
+        elif state and not state.persistent:
+            marking.define_as_it_runs(ObjectKind.DOMAIN, guest.name, state.xml, context)
         if needed.restarted:
             stop(wanted, guest.name, context)
         if needed.restarted or state is None or not state.active:

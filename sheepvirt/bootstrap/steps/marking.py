@@ -126,13 +126,19 @@ def compared(
 ) -> Comparison:
     """Compare the stored definition with the wanted one.
 
-    Where nothing is stored, libvirt shows the running definition in its place, which has additions
-    of its own: as if another libvirt had written it.
+    Where nothing is stored, libvirt shows the running definition in its place. A new one undoes
+    nothing that is stored, but a network or pool is restarted with it.
     """
     if state is None:
         return compare("", one.xml, one.sent, None, "")
-    writer = maker(facts) if state.persistent else ""
-    return compare(state.xml, one.xml, one.sent, _mark(wanted, one, state, facts), writer)
+    mark = _mark(wanted, one, state, facts)
+    if not state.persistent:
+        adopted = mark is not None and mark.origin == Origin.ADOPTED
+        return replace(compare(state.xml, one.xml, one.sent, None, ""), foreign=adopted)
+    if mark and mark.origin == Origin.ADOPTED and one.name in wanted.consent.replaced:
+        # Asked for by name: also where what was adopted is no change by itself.
+        return Comparison(diff=difference(state.xml, one.xml, whole=True), foreign=True)
+    return compare(state.xml, one.xml, one.sent, mark, maker(facts))
 
 
 def restart(wanted: DesiredState, one: Wanted, state: Definition | None, facts: Facts) -> str:
@@ -201,6 +207,13 @@ def define(
         before, origin=Origin.DEFINED, uuid=identity(made)["uuid"], sent=one.sent, made=made,
         maker=maker(facts),
     )  # fmt: skip
+
+
+def define_as_it_runs(kind: ObjectKind, name: str, text: str, context: StepContext) -> None:
+    """Make an object persistent by its running definition."""
+    path = f"{STATE}/{kind}-as-it-runs-{name}.xml"
+    context.connection.write(path, text.encode())
+    context.virsh(VIRSH[kind][0], path)
 
 
 def started(mark: Mark, context: StepContext) -> Mark:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sheepvirt.bootstrap.steps import marking
-from sheepvirt.bootstrap.steps.base import STATE, DesiredState, Step, StepContext
+from sheepvirt.bootstrap.steps.base import DesiredState, Step, StepContext
 from sheepvirt.bootstrap.steps.definition import identity, lifecycle
 from sheepvirt.bootstrap.steps.three_way import canonical
 from sheepvirt.model.enums import ObjectKind
@@ -69,19 +69,14 @@ def apply(wanted: DesiredState, facts: Facts, context: StepContext) -> None:
         context.virsh("net-define", DEFAULT_XML)
     for network in active:
         if not facts.networks[network].persistent:
-            _define_as_it_runs(network, facts.networks[network].xml, context)
+            text = facts.networks[network].xml
+            marking.define_as_it_runs(ObjectKind.NETWORK, network, text, context)
     for network in (DEFAULT, name):
         now = facts.networks.get(network)
         if network not in active:
             context.virsh("net-start", network)
         if now is None or not now.autostart:
             context.virsh("net-autostart", network)
-
-
-def _define_as_it_runs(name: str, text: str, context: StepContext) -> None:
-    path = f"{STATE}/as-it-runs-{name}.xml"
-    context.connection.write(path, text.encode())
-    context.virsh("net-define", path)
 
 
 STEP = Step(name=NAME, check=check, apply=apply)

@@ -71,6 +71,8 @@ def apply(wanted: DesiredState, facts: Facts, context: StepContext) -> None:
         first = ("pool-destroy", name) if active and differs else ()
         marking.note(context, [marking.define(one, state, facts, context, *first)])
         active = active and not differs
+    elif state and not state.persistent:
+        marking.define_as_it_runs(ObjectKind.POOL, name, state.xml, context)
     if not active:
         # After a restart of libvirtd, autostart.sh may be faster. Facts are gathered again anyway.
         context.virsh("pool-start", name, check=False)

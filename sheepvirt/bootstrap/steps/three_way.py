@@ -96,8 +96,11 @@ def runs_from_another(live: str, wanted: str, sent: str, mark: Mark | None, make
 
     Where the start was noted, the running definition is compared with that one. Else (the
     definition has changed since, or libvirt, QEMU or the kernel have) with the wanted text, less
-    what libvirt is known to add. Raises ElementTree.ParseError.
+    what libvirt is known to add. Of what was adopted only the stored definition is compared: it may
+    run from before or from after that. Raises ElementTree.ParseError.
     """
+    if mark and mark.origin == Origin.ADOPTED and mark.sent == sent:
+        return ""
     noted = mark is not None and mark.live and mark.live_sent == digest(sent)
     if mark is None or not noted or mark.maker != maker:
         return difference(live, wanted, live=True)
