@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from sheepvirt.core.clock import SYSTEM, Clock
-from sheepvirt.ssh import client
+from sheepvirt.ssh import client, hostkeys
+from sheepvirt.ssh.sudo import Sudo
 
 if TYPE_CHECKING:
     from sheepvirt.core.progress import Progress
@@ -23,7 +24,18 @@ class Run:
     engine: Engine  # it connects on first use: most commands for a real machine never do
     progress: Progress
     clock: Clock = SYSTEM
+    sudo: Sudo = field(default_factory=Sudo)
 
     def connect(self, host: Host) -> client.Connection:
-        """Return a connection to ``host``; its first command opens it. Raises SshError."""
-        return client.connect(self.settings, host, self.clock)
+        """Return a connection to ``host``; its first command opens it. Raises SshError.
+
+        A key that is made for that is announced, with what the user has to do.
+        """
+        if not (host.ssh or host.rehearsal or hostkeys.has_key(self.settings, host)):
+            made = hostkeys.ensure_key(self.settings, host)
+            self.progress.say(
+                f"a key for {host.name} was made: {made}. Append this line to "
+                f"~{host.user}/.ssh/authorized_keys there:\n"
+                f"  {hostkeys.public_key(self.settings, host)}"
+            )
+        return client.connect(self.settings, host, self.clock, self.sudo)

@@ -22,7 +22,7 @@ from sheepvirt.bootstrap import runner as bootstrapping
 from sheepvirt.bootstrap.consent import Consent
 from sheepvirt.builds import execute, preflight, repo
 from sheepvirt.bundle import importer, writer
-from sheepvirt.cli import report
+from sheepvirt.cli import report, terminal
 from sheepvirt.config import catalog, inventory
 from sheepvirt.core import paths, processes, settings
 from sheepvirt.core.errors import PreflightError, SheepvirtError, VerifyError
@@ -31,6 +31,8 @@ from sheepvirt.core.tables import pick
 from sheepvirt.engine import machine
 from sheepvirt.engine.engine import Engine
 from sheepvirt.run import Run
+from sheepvirt.ssh import trust as trusting
+from sheepvirt.ssh.sudo import Sudo
 from sheepvirt.verify import trace as tracing
 from sheepvirt.verify import verification as verifying
 from sheepvirt.verify.controls import control_runner
@@ -64,7 +66,8 @@ def start(name: str) -> Run:
     chosen = settings.from_environment(os.environ)
     log = chosen.logs / f"{time.strftime('%Y%m%d-%H%M%S')}-{name}.log"
     progress = Progress(log=log, live="CI" not in os.environ)
-    return Run(settings=chosen, engine=Engine(), progress=progress)
+    sudo = Sudo(terminal.passwords(progress))
+    return Run(settings=chosen, engine=Engine(), progress=progress, sudo=sudo)
 
 
 @task
@@ -258,6 +261,28 @@ def restore(
     positional=["host"],
     help={
         "host": "a name of host/inventory.toml",
+        "fingerprint": "SHA256:…, as the host's own console shows it: pin only a key that has it, "
+        "and do not ask",
+    },
+)
+@command
+def trust(_c: Context, host: str, fingerprint: str = "") -> None:
+    """Show the host keys that HOST presents, and pin those that you confirm."""
+    run = start("trust")
+    offer = trusting.look(run.settings, inventory.load_host(run.settings, host))
+    keys = trusting.matching(offer, fingerprint) if fingerprint else offer.keys
+    for line in offer.lines():
+        run.progress.say(line)
+    if not fingerprint and not terminal.confirmed("Are these the keys that its console shows?"):
+        raise trusting.unconfirmed(offer)
+    trusting.pin(run.settings, offer, keys)
+    run.progress.say(f"pinned: {', '.join(key.line for key in keys)}")
+
+
+@task(
+    positional=["host"],
+    help={
+        "host": "a name of host/inventory.toml",
         "reboot": "also reboot the host and verify again (the default)",
         "prove": "break one thing at a time on a rehearsal host: exactly its checks must fail",
     },
@@ -371,6 +396,7 @@ namespace = Collection(
     bootstrap,
     kept,
     restore,
+    trust,
     verify,
     everything,
     why,

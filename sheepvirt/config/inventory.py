@@ -109,15 +109,38 @@ def _guest(name: str, table: Table) -> Guest:
     return guest
 
 
+def _alias(table: Table) -> str:
+    """Return the host's ssh alias. Raises ConfigError: a key contradicts it."""
+    alias = table.get("ssh", str, "")
+    if not alias:
+        return ""
+    for key, place in (("address", "HostName"), ("port", "Port"), ("user", "User")):
+        if key in table.names():
+            table.refuse(
+                "ssh", f"and {key!r} are both set, and an alias has its own",
+                hint=f"remove `{key}` (and set {place} for {alias!r} in ~/.ssh/config), or `ssh`",
+            )  # fmt: skip
+    if table.get("rehearsal", bool, False):
+        table.refuse(
+            "ssh", "and 'rehearsal' are both set",
+            hint="remove `ssh`: the engine knows how to reach a rehearsal host",
+        )  # fmt: skip
+    return _word(
+        table, "ssh", alias, r"[A-Za-z0-9_][A-Za-z0-9._:-]*",
+        "a Host of your ~/.ssh/config, or a host name, without user and port",
+    )  # fmt: skip
+
+
 def _host(name: str, table: Table) -> Host:
     rehearsal = table.get("rehearsal", bool, False)
+    alias = _alias(table)
     host = Host(
         name=_name(table, "name", name),
         target=_name(table, "target", table.get("target", str)),
         rehearsal=rehearsal,
-        address=_address(table),
+        address="" if alias else _address(table),
         port=table.get("port", int, 0 if rehearsal else 22),
-        user=_name(table, "user", table.get("user", str, "root")),
+        user="" if alias else _name(table, "user", table.get("user", str, "root")),
         bridge=_bridge(table, "bridge", table.get("bridge", str)),
         network=_name(table, "network", table.get("network", str)),
         guests=tuple(_guest(n, t) for n, t in table.tables("guests")),
@@ -141,6 +164,8 @@ def _host(name: str, table: Table) -> Host:
         sheepdog_listen=table.strings("sheepdog_listen", Host.sheepdog_listen),
         old_ssh=table.get("old_ssh", bool, False),
         treat_as_real=table.get("treat_as_real", bool, False),
+        ssh=alias,
+        sudo_password_command=table.strings("sudo_password_command"),
         guest_shutdown_seconds=table.get(
             "guest_shutdown_seconds", int, 10 if rehearsal else 300
         ),

@@ -144,6 +144,42 @@ class HostUnreachableError(SshError):
     """Nothing answers at the host's address, or the connection broke. It may answer later."""
 
 
+class HostNameError(HostUnreachableError):
+    """The host's name has no address here."""
+
+
+class JumpHostError(HostUnreachableError):
+    """A jump host of the user's ssh alias failed, or cannot reach the host."""
+
+
+class LoginRefusedError(SshError):
+    """The host's sshd refused the login: wrong user, or wrong key."""
+
+
+class NoShellError(SshError):
+    """The login succeeded, and the account runs no commands."""
+
+
+class SudoError(SshError):
+    """sudo on the host did not run a command as root."""
+
+
+class SudoPasswordError(SudoError):
+    """sudo wants a password: nobody can be asked for it, or it is wrong."""
+
+
+class NoSudoRightsError(SudoError):
+    """sudo does not let this user run commands as root."""
+
+
+class NoSudoError(SudoError):
+    """There is no sudo on the host."""
+
+
+class SudoTerminalError(SudoError):
+    """sudo refuses to run without a terminal."""
+
+
 class RemoteCommandError(SshError):
     """A command on the host failed."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -15,6 +16,8 @@ from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from sheepvirt.core.secret import Secret
 
 OnLine = Callable[[str], None]
 ABSENT = 127  # the exit code that a shell gives for a program that does not exist
@@ -43,14 +46,15 @@ def run(
     cwd: Path | str | None = None,
     seconds: float | None = None,
     merged: bool = False,
+    keep: Sequence[int] = (),
 ) -> Result:
     """Run a program to its end; ``on_line`` gets each line of its output immediately.
 
     Its environment is this process's, without the variables whose name ``without`` accepts, and
-    with ``env`` added. ``merged`` puts standard error into standard output, in order. After
-    ``seconds`` the program is killed with its children (SIGKILL). It is in a session of its own,
-    so it never asks on the terminal; if this call is interrupted, it is ended. A program that does
-    not exist gives the code 127.
+    with ``env`` added. It gets the open files ``keep``. ``merged`` puts standard error into
+    standard output, in order. After ``seconds`` the program is killed with its children (SIGKILL).
+    It is in a session of its own, so it never asks on the terminal; if this call is interrupted, it
+    is ended. A program that does not exist gives the code 127.
     """
     with tempfile.TemporaryFile() as given:
         if isinstance(stdin, bytes):
@@ -61,7 +65,7 @@ def run(
             process = subprocess.Popen(
                 list(argv), stdin=stdin, stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT if merged else subprocess.PIPE,
-                env=_environment(env, without), cwd=cwd, start_new_session=True,
+                env=_environment(env, without), cwd=cwd, start_new_session=True, pass_fds=keep,
             )  # fmt: skip
         except FileNotFoundError as error:
             return Result(code=ABSENT, stderr=f"{error.filename}: {error.strerror}")
@@ -147,6 +151,41 @@ def run_leaving(
 def run_on_terminal(argv: Sequence[str], cwd: Path) -> int:
     """Run a program on this process's own terminal, or pipes; return its exit code."""
     return subprocess.run(list(argv), cwd=cwd).returncode
+
+
+@contextmanager
+def following(first: Secret, rest: IO[bytes]) -> Iterator[IO[bytes]]:
+    """Yield a pipe to give to ``run`` as ``stdin``: ``first``, then all of ``rest``.
+
+    ``first`` is in memory and in the pipe alone, in no file. A reader that stops early is no error.
+    """
+    reader, writer = os.pipe()
+
+    def feed() -> None:
+        with contextlib.suppress(BrokenPipeError), os.fdopen(writer, "wb") as sink:
+            sink.write(first.encode())
+            sink.flush()
+            shutil.copyfileobj(rest, sink)
+
+    feeder = threading.Thread(target=feed, daemon=True)
+    feeder.start()
+    try:
+        with os.fdopen(reader, "rb") as pipe:
+            yield pipe
+    finally:
+        feeder.join()
+
+
+@contextmanager
+def handed(secret: Secret) -> Iterator[int]:
+    """Yield the number of an open file to ``keep``, from which a program reads ``secret`` once."""
+    reader, writer = os.pipe()
+    try:
+        with os.fdopen(writer, "wb") as sink:
+            sink.write(secret.encode())  # a pipe holds far more
+        yield reader
+    finally:
+        os.close(reader)
 
 
 @dataclass

@@ -64,6 +64,7 @@ class Progress:
         self.timings: list[Timing] = []
         self._live = live and self.console.is_terminal
         self._depth = 0
+        self._view: Live | None = None
         self._log = None
         self.path = log  # of the log file
         if log is not None:
@@ -98,6 +99,7 @@ class Progress:
         try:
             if live:
                 view = Live(stage, console=self.console, transient=True, refresh_per_second=4)
+                self._view = view
                 with view:
                     yield stage
             else:
@@ -105,12 +107,26 @@ class Progress:
             outcome = "done"
         finally:
             self._depth -= 1
+            if live:
+                self._view = None
             seconds = time.monotonic() - stage.started
             note = stage.note if outcome == "done" else "failed"
             self.timings.append(Timing(stage=name, seconds=round(seconds, 2), note=note))
             sign = "✔" if outcome == "done" else "✘"
             tail = f"  {note}" if note else ""
             self.say(f"{'  ' * self._depth}{sign} {name}  {seconds:.1f} s{tail}")
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Take the live line away, so that the user can be asked something."""
+        view = self._view
+        if view is not None:
+            view.stop()
+        try:
+            yield
+        finally:
+            if view is not None:
+                view.start(refresh=True)
 
     def write_timings(self, path: Path) -> None:
         """Write ``[{stage, seconds, note}]`` to ``path``, atomically."""

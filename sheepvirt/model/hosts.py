@@ -39,7 +39,7 @@ class Host:
     rehearsal: bool  # a container on this machine, else a real machine
     address: str
     port: int  # 0 on a rehearsal host: the engine publishes a free one
-    user: str
+    user: str  # "" where ``ssh`` names an alias
     bridge: str
     network: str
     guests: tuple[Guest, ...]
@@ -54,6 +54,8 @@ class Host:
     sheepdog_listen: tuple[str, ...] = ("127.0.0.1",)  # addresses that its port may be open on
     old_ssh: bool = False  # its sshd is as old as el6's: allow RSA and SHA-1 for this host
     treat_as_real: bool = False  # of a rehearsal host: ask as on a real machine
+    ssh: str = ""  # alias of the user's ~/.ssh/config; then address, port and user are its own
+    sudo_password_command: tuple[str, ...] = ()  # on this machine: prints the password for sudo
     guest_shutdown_seconds: int = 300  # for a guest to react to its power button
 
     @property

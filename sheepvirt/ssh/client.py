@@ -12,44 +12,24 @@ from typing import IO, TYPE_CHECKING, Protocol
 
 from sheepvirt.core import processes
 from sheepvirt.core.clock import SYSTEM, Clock
-from sheepvirt.core.errors import (
-    HostKeyChangedError,
-    HostUnreachableError,
-    RemoteCommandError,
-    SshError,
-)
+from sheepvirt.core.errors import HostUnreachableError, RemoteCommandError, SshError
 from sheepvirt.core.waiting import wait_until
-from sheepvirt.ssh import hostkeys
+from sheepvirt.ssh import hostkeys, login
+from sheepvirt.ssh import route as routes
+from sheepvirt.ssh.sudo import ENGLISH, Sudo, recognise
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from sheepvirt.core.processes import OnLine, Result
+    from sheepvirt.core.secret import Secret
     from sheepvirt.core.settings import Settings
     from sheepvirt.model.hosts import Host
+    from sheepvirt.ssh.route import Route
+    from sheepvirt.ssh.sudo import Root
 
 SSH_FAILED = 255  # ssh(1): the exit code for an error of ssh itself
-# A part of ssh's message, what happened, and what to do.
-UNREACHABLE = (
-    ("Could not resolve hostname", "has no such address", "correct its address in the inventory"),
-    (
-        "Connection refused",
-        "refused the SSH connection: no sshd listens there",
-        "start sshd there, or correct the port in the inventory",
-    ),
-    (
-        "kex_exchange_identification",
-        "has no sshd that answers",
-        "start sshd there, or correct the port in the inventory",
-    ),
-    (
-        "timed out",
-        "does not answer",
-        "check that the machine is up and that no firewall blocks its address",
-    ),
-    ("No route to host", "cannot be reached", "check its address in the inventory"),
-)
 
 
 class Runner(Protocol):
@@ -70,13 +50,21 @@ class Connection:
     """A host on which commands are run over the shared connection."""
 
     def __init__(
-        self, settings: Settings, host: Host, config: Path, runner: Runner, clock: Clock = SYSTEM
+        self,
+        settings: Settings,
+        host: Host,
+        route: Route,
+        runner: Runner,
+        clock: Clock = SYSTEM,
+        *,
+        sudo: Sudo | None = None,
     ) -> None:
         self.host = host
         self._settings = settings
         self._clock = clock
-        self._config = config
+        self._route = route
         self._runner = runner
+        self._sudo = sudo or Sudo()
 
     def run(
         self,
@@ -91,22 +79,33 @@ class Connection:
         Raises RemoteCommandError (a non-zero exit, with ``check``), SshError and its kinds (the
         command could not be run).
         """
-        self.open()
-        words = ["env", "LC_ALL=C", *argv]
-        if self.host.user != "root":
-            words = ["sudo", "-n", *words]
-        command = self._ssh("-o", "ControlMaster=no", self.host.name, "--", quote(words))
+        root = self.open()
         with tempfile.TemporaryFile() as scratch:
             if isinstance(stdin, bytes):
                 scratch.write(stdin)
                 scratch.seek(0)
                 stdin = scratch
-            result = self._runner(command, stdin, on_line)
+            if first := root.first:
+                with processes.following(first, stdin) as both:
+                    result = self._there(root.words(argv), both, on_line)
+            else:
+                result = self._there(root.words(argv), stdin, on_line)
+        if check and result.code:
+            raise self._failed(argv, result, root)
+        return result
+
+    def _plainly(self, words: Sequence[str], stdin: Secret) -> Result:
+        """Run ``words`` as the user who logs in, with ``stdin`` as their standard input."""
+        with tempfile.TemporaryFile() as rest, processes.following(stdin, rest) as given:
+            return self._there(words, given, None)
+
+    def _there(self, words: Sequence[str], stdin: IO[bytes], on_line: OnLine | None) -> Result:
+        """Run ``words`` on the host, as the user who logs in. Raises SshError: ssh failed."""
+        command = self._ssh("-o", "ControlMaster=no", command=quote(words))
+        result = self._runner(command, stdin, on_line)
         # 255 may be the command's exit code. It is ssh's if the shared connection is gone as well.
         if result.code == SSH_FAILED and not self._alive():
-            raise explain(self._settings, self.host, result.stderr)
-        if check and result.code:
-            raise _failed(self.host, argv, result)
+            raise explain(self._settings, self.host, self._route, result.stderr)
         return result
 
     def write(self, path: str, content: bytes, *, mode: int = 0o644, suffix: str = ".new") -> None:
@@ -157,19 +156,36 @@ class Connection:
         if tar.code:
             raise SshError(f"tar could not read {root} for {self.host.name}: {tar.stderr}")
 
-    def open(self) -> None:
-        """Start the shared connection if there is none. Raises SshError and its kinds."""
-        if self._alive():
-            return
+    def open(self) -> Root:
+        """Start the shared connection if there is none; return how commands become root's.
+
+        A password for sudo is asked for, once a run. Raises SshError and its kinds.
+        """
+        if not self._alive():
+            self._start()
+        return self._sudo.root(self.host, self._route.user, self._plainly)
+
+    def _start(self) -> None:
         # The first ssh leaves the master running in the background. ssh reports a missing common
         # algorithm only at level INFO.
-        argv = self._ssh("-o", "LogLevel=INFO", self.host.name, "--", "true")
-        with tempfile.TemporaryFile() as output:
-            code = processes.run_leaving(argv, output)
-            output.seek(0)
-            said = output.read().decode(errors="replace")
+        code, said = self._login("-o", "LogLevel=INFO")
+        if code == SSH_FAILED and self._route.jump:
+            # A master throws away what its jump host's ssh says.
+            alone = ("-o", "ControlPath=none", "-o", "ControlPersist=no")
+            again, more = self._login("-o", "LogLevel=INFO", *alone)
+            said = more if again == SSH_FAILED else said
+        if code == SSH_FAILED:
+            raise explain(self._settings, self.host, self._route, said)
         if code:
-            raise explain(self._settings, self.host, said)
+            self.close()
+            raise login.no_shell(self.host, self._route, said)
+
+    def _login(self, *options: str) -> tuple[int, str]:
+        """Log in once; return ssh's exit code and what it printed."""
+        with tempfile.TemporaryFile() as output:
+            code = processes.run_leaving([*ENGLISH, *self._ssh(*options, command="true")], output)
+            output.seek(0)
+            return code, output.read().decode(errors="replace")
 
     def close(self) -> None:
         """End the shared connection, if there is one."""
@@ -191,23 +207,42 @@ class Connection:
         return self._control("check") == 0
 
     def _control(self, command: str) -> int:
-        return processes.run(self._ssh("-O", command, self.host.name)).code
+        return processes.run(self._ssh("-O", command)).code
 
-    def _ssh(self, *words: str) -> list[str]:
-        return ["ssh", "-F", str(self._config), *words]
+    def _ssh(self, *options: str, command: str = "") -> list[str]:
+        """Return ssh's command line. Of an option that comes twice, ssh takes the first."""
+        route = self._route
+        line = ["ssh", *options, *route.options, route.destination]
+        return [*line, "--", command] if command else line
+
+    def _failed(self, argv: Sequence[str], result: Result, root: Root) -> SshError:
+        if root.sudo and (
+            error := recognise(
+                self.host, self._route.user, result.stderr, tried=root.password is not None
+            )
+        ):
+            return error
+        tail = "\n".join((result.stdout + result.stderr).splitlines()[-8:])
+        return RemoteCommandError(
+            f"`{quote(argv)}` failed on {self.host.name} with exit code {result.code}:\n{tail}",
+            hint="fix what these last lines say, then run this again",
+        )
 
 
-def write_config(settings: Settings, host: Host) -> Path:
+def write_config(settings: Settings, host: Host) -> Path | None:
     """Write an OpenSSH configuration with the alias ``host.name`` for ``host``; return its path.
 
-    Raises HostKeyUnknownError, HostUnreachableError (see hostkeys.write_config).
+    None: the host is reached by an alias of the user's own configuration. Raises
+    HostKeyUnknownError, HostUnreachableError (see hostkeys.write_config).
     """
-    return hostkeys.write_config(settings, host)
+    return None if host.ssh else hostkeys.write_config(settings, host)
 
 
-def connect(settings: Settings, host: Host, clock: Clock = SYSTEM) -> Connection:
-    """Return a connection to ``host``; its first command opens it. Raises as write_config."""
-    return Connection(settings, host, hostkeys.write_config(settings, host), execute, clock)
+def connect(
+    settings: Settings, host: Host, clock: Clock = SYSTEM, sudo: Sudo | None = None
+) -> Connection:
+    """Return a connection to ``host``; its first command opens it. Raises as route.find."""
+    return Connection(settings, host, routes.find(settings, host), execute, clock, sudo=sudo)
 
 
 def execute(argv: Sequence[str], stdin: IO[bytes] | None, on_line: OnLine | None) -> Result:
@@ -215,52 +250,12 @@ def execute(argv: Sequence[str], stdin: IO[bytes] | None, on_line: OnLine | None
     return processes.run(argv, stdin=stdin or b"", on_line=on_line)
 
 
-def explain(settings: Settings, host: Host, said: str) -> SshError:
+def explain(settings: Settings, host: Host, route: Route, said: str) -> SshError:
     """Turn ssh's standard error into an error with a hint."""
-    where = f"{host.name} ({host.user}@{host.address})"
-    known = hostkeys.folder(settings, host) / "known_hosts"
-    last = said.strip().splitlines()[-1] if said.strip() else "ssh printed nothing"
+    if host.ssh:
+        return login.explain(host, route, said)
     if "host key is known for" in said:
         return hostkeys.unknown(settings, host)
-    if "IDENTIFICATION HAS CHANGED" in said or "Host key verification failed" in said:
-        return HostKeyChangedError(
-            f"{where} presents another host key than the pinned one, so nothing was sent to it",
-            hint="find out whether another machine answers at this address. If the host was "
-            f"reinstalled, remove {known} and run this again",
-        )
-    if "Unable to negotiate" in said:
-        hint = (
-            f"set `old_ssh = true` for {host.name} in the inventory if its sshd is as old as el6's"
-        )
-        if host.old_ssh:
-            hint = (
-                "update its sshd: `old_ssh` allows el6's algorithms, and this one needs older ones"
-            )
-        return SshError(f"{where} and this machine's ssh have no algorithm in common: {last}",
-                        hint=hint)  # fmt: skip
-    if "Permission denied" in said:
-        return SshError(
-            f"{where} refused sheepvirt's key: {last}",
-            hint=f"append this line to ~{host.user}/.ssh/authorized_keys there: "
-            f"{hostkeys.public_key(settings, host)}",
-        )
-    for sign, what, hint in UNREACHABLE:
-        if sign in said:
-            return HostUnreachableError(f"{where} {what}: {last}", hint=hint)
-    return HostUnreachableError(
-        f"the SSH connection to {where} broke: {last}",
-        hint="check that the machine is up, then run this again",
-    )
-
-
-def _failed(host: Host, argv: Sequence[str], result: Result) -> RemoteCommandError:
-    tail = "\n".join((result.stdout + result.stderr).splitlines()[-8:])
-    if "must have a tty" in tail:  # el6's sudoers says so; there is no terminal here
-        return RemoteCommandError(
-            f"sudo on {host.name} refuses to run without a terminal:\n{tail}",
-            hint=f"add this line there with visudo: `Defaults:{host.user} !requiretty`",
-        )
-    return RemoteCommandError(
-        f"`{quote(argv)}` failed on {host.name} with exit code {result.code}:\n{tail}",
-        hint="fix what these last lines say, then run this again",
-    )
+    key = hostkeys.public_key(settings, host) if "Permission denied" in said else ""
+    known = hostkeys.known_hosts(settings, host)
+    return login.explain(host, route, said, key=key, known=known)

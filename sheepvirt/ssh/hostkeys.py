@@ -5,21 +5,21 @@ Everything is in ``<state>/hosts/<name>/`` (0700), so removing that folder forge
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
-import shlex
 import shutil
-import stat
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sheepvirt.core import files, processes
 from sheepvirt.core.errors import HostKeyUnknownError, HostUnreachableError, SshError
+from sheepvirt.ssh import scan, sockets
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from sheepvirt.core.settings import Settings
     from sheepvirt.model.hosts import Host
+    from sheepvirt.ssh.scan import HostKey
 
 # An idle connection stays this long for the next command.
 PERSIST_SECONDS = 60
@@ -29,11 +29,17 @@ PERSIST_SECONDS = 60
 # SHA-1, its key exchange. PubkeyAcceptedKeyTypes is the name of PubkeyAcceptedAlgorithms before
 # 8.5; every ssh knows it. Source: https://www.openssh.com/legacy.html
 OLD_SSH = (
-    "  HostKeyAlgorithms +ssh-rsa",
-    "  PubkeyAcceptedKeyTypes +ssh-rsa",
-    "  KexAlgorithms +diffie-hellman-group-exchange-sha1,diffie-hellman-group14-sha1",
+    "HostKeyAlgorithms +ssh-rsa",
+    "PubkeyAcceptedKeyTypes +ssh-rsa",
+    "KexAlgorithms +diffie-hellman-group-exchange-sha1,diffie-hellman-group14-sha1",
 )
 
+
+# A machine that is gone is noticed within 15 s.
+ALIVE = ("ServerAliveInterval 5", "ServerAliveCountMax 3")
+
+# Shows the fingerprints of a host's keys where nobody on the network can change them.
+ON_CONSOLE = "for f in /etc/ssh/ssh_host_*_key.pub; do ssh-keygen -lf $f; done"
 
 # Characters that a quoted path of ssh_config(5) cannot have.
 UNTOLD = re.compile(r'["\x00-\x1f]|\\[\\\']|\$\{')
@@ -42,6 +48,16 @@ UNTOLD = re.compile(r'["\x00-\x1f]|\\[\\\']|\$\{')
 def folder(settings: Settings, host: Host) -> Path:
     """Return the path of the host's state folder."""
     return settings.state / "hosts" / host.name
+
+
+def known_hosts(settings: Settings, host: Host) -> Path:
+    """Return the path of the file with the host's pinned keys."""
+    return folder(settings, host) / "known_hosts"
+
+
+def has_key(settings: Settings, host: Host) -> bool:
+    """Tell whether the private key for ``host`` exists."""
+    return (folder(settings, host) / key_name(host)).exists()
 
 
 def key_name(host: Host) -> str:
@@ -79,11 +95,11 @@ def public_key(settings: Settings, host: Host) -> str:
     return ensure_key(settings, host).with_suffix(".pub").read_text(encoding="ascii").strip()
 
 
-def pin(settings: Settings, host: Host, port: int, public_host_key: str) -> None:
-    """Pin ``public_host_key`` (``ssh-ed25519 AAAA…``), which was read on the host itself."""
-    kind, data = public_host_key.split()[:2]
-    line = f"{_known_as(host.address, port)} {kind} {data}\n"
-    _write(settings, host, "known_hosts", line)
+def pin(settings: Settings, host: Host, port: int, *public_host_keys: str) -> None:
+    """Pin keys (``ssh-ed25519 AAAA…``) that were read on the host itself or that the user knows."""
+    keys = [key.split()[:2] for key in public_host_keys]
+    lines = [f"{_known_as(host.address, port)} {kind} {data}\n" for kind, data in keys]
+    _write(settings, host, "known_hosts", "".join(lines))
     _write(settings, host, "port", f"{port}\n")
 
 
@@ -117,35 +133,34 @@ def write_config(settings: Settings, host: Host) -> Path:
     """
     if shutil.which("ssh") is None:
         raise SshError("there is no ssh on this machine", hint="run `make engine` to install it")
-    known = folder(settings, host) / "known_hosts"
+    known = known_hosts(settings, host)
     number = port(settings, host)
     key = ensure_key(settings, host)
     if not known.exists():
         raise unknown(settings, host)
-    _make_sockets_folder(settings)
+    sockets.make_folder(settings)
     lines = [
         f"Host {host.name}",
         f"  HostName {_plain(host.address)}",
         f"  Port {number}",
         f"  User {host.user}",
-        f"  IdentityFile {_quoted(key)}",
+        f"  IdentityFile {quoted(key)}",
         "  IdentitiesOnly yes",
         "  IdentityAgent none",
         "  PreferredAuthentications publickey",
         "  BatchMode yes",
-        f"  UserKnownHostsFile {_quoted(known)}",
+        f"  UserKnownHostsFile {quoted(known)}",
         "  GlobalKnownHostsFile /dev/null",
         "  StrictHostKeyChecking yes",
         "  UpdateHostKeys no",
         "  ClearAllForwardings yes",
         "  ConnectTimeout 10",
-        "  ServerAliveInterval 5",
-        "  ServerAliveCountMax 3",
+        *(f"  {one}" for one in ALIVE),
         "  LogLevel ERROR",
         "  ControlMaster auto",
-        f"  ControlPath {_quoted(control_path(settings, host))}",
+        f"  ControlPath {quoted(control_path(settings, host))}",
         f"  ControlPersist {PERSIST_SECONDS}",
-        *(OLD_SSH if host.old_ssh else ()),
+        *(f"  {one}" for one in OLD_SSH if host.old_ssh),
     ]
     return _write(settings, host, "ssh_config", "\n".join(lines) + "\n")
 
@@ -153,53 +168,39 @@ def write_config(settings: Settings, host: Host) -> Path:
 def control_path(settings: Settings, host: Host) -> Path:
     """Return the path of the shared connection's socket.
 
-    A socket's path may have about 100 bytes, and a state folder's path may be longer. So it is a
-    hash, in a short folder that only this user can enter. The hash covers the pinned key, so a
-    recreated host does not get the former host's connection.
+    It covers the pinned key, so a recreated host does not get the former host's connection.
     """
-    known = folder(settings, host) / "known_hosts"
+    known = known_hosts(settings, host)
     text = known.read_text(encoding="utf-8") if known.exists() else ""
-    identity = f"{known}\0{host.user}@{host.address}\0{host.port}\0{host.old_ssh}\0{text}"
-    return _sockets(settings) / hashlib.sha256(identity.encode()).hexdigest()[:16]
+    return sockets.path(
+        settings, f"{known}\0{host.user}@{host.address}\0{host.port}\0{host.old_ssh}\0{text}"
+    )
 
 
-def _sockets(settings: Settings) -> Path:
-    runtime = settings.runtime
-    usable = runtime and len(str(runtime)) < 40 and os.access(runtime, os.W_OK)
-    return (runtime if runtime and usable else Path("/tmp")) / f"sheepvirt-{os.getuid()}"
-
-
-def _make_sockets_folder(settings: Settings) -> None:
-    """Make the folder of the sockets. Raises SshError: somebody else may enter it."""
-    home = _sockets(settings)
-    home.mkdir(mode=0o700, exist_ok=True)
-    status = home.lstat()
-    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:
-        raise SshError(
-            f"{home} is not a folder that only you can enter",
-            hint=f"remove it, or make it yours: chmod 700 {home}",
-        )
+def pinned(settings: Settings, host: Host) -> tuple[HostKey, ...]:
+    """Return the pinned keys of ``host``; () if none is pinned."""
+    known = known_hosts(settings, host)
+    if not known.exists():
+        return ()
+    rows = (row.split() for row in known.read_text(encoding="utf-8").splitlines())
+    return scan.read(f"{row[1]} {row[2]}" for row in rows if len(row) >= 3)
 
 
 def unknown(settings: Settings, host: Host) -> HostKeyUnknownError:
-    """Return the error for a first contact: the host's current key, and how to pin it."""
-    known = folder(settings, host) / "known_hosts"
+    """Return the error for a first contact: the host's current keys, and how to pin one."""
     number = port(settings, host)
-    scan = ["ssh-keyscan", "-T", "5", "-p", str(number), host.address]
-    seen = processes.run(scan).stdout
-    prints = processes.run(["ssh-keygen", "-l", "-f", "-"], stdin=seen.encode()).stdout.strip()
-    if not seen.strip() or not prints:
+    found = scan.scan(host.address, number)
+    if not found:
         return HostKeyUnknownError(
             f"no host key of {host.name} is pinned, and nothing answers at "
             f"{host.address} port {number}",
             hint="check that the machine is up, and its address in the inventory",
         )
-    pins = f"{' '.join(scan)} >> {shlex.quote(str(known))}"
+    rows = "\n".join(f"  {key.line}" for key in found)
     return HostKeyUnknownError(
-        f"no host key of {host.name} is pinned. {host.address} port {number} presents now:\n"
-        f"{prints}",
-        hint="compare that on the host's own console (for f in /etc/ssh/ssh_host_*_key.pub; do "
-        f"ssh-keygen -lf $f; done); if it is the same, run `{pins}`",
+        f"no host key of {host.name} is pinned. {host.address} port {number} presents now:\n{rows}",
+        hint=f"compare that on the host's own console ({ON_CONSOLE}); if it is the same, run "
+        f"`invoke trust {host.name} --fingerprint {found[0].fingerprint}`",
     )
 
 
@@ -212,7 +213,7 @@ def _plain(value: str) -> str:
     return value.replace("%", "%%")
 
 
-def _quoted(path: Path) -> str:
+def quoted(path: Path) -> str:
     """Quote a path for ssh's configuration. Raises SshError: some version of ssh cannot read it.
 
     Newer versions expand ``${NAME}``; a backslash before a quote or a backslash is lost.

@@ -12,10 +12,12 @@ from xml.etree import ElementTree
 from sheepvirt.bootstrap.steps import reboot as rebooting
 from sheepvirt.core import locks, paths, processes
 from sheepvirt.core.errors import BootstrapError, VerifyError
+from sheepvirt.core.secret import Secret
 from sheepvirt.core.waiting import wait_until
 from sheepvirt.model.enums import CheckResult
 from sheepvirt.model.hosts import Check, Host, VerifyOutcome
 from sheepvirt.ssh import client
+from sheepvirt.ssh.sudo import PASSWORD_FILE
 from sheepvirt.verify import junit_reports
 
 if TYPE_CHECKING:
@@ -120,14 +122,15 @@ def one_pass(
     ``before`` is the report of a pass before a reboot; with ``nodes`` only these run. Raises
     VerifyError (the run itself failed), SshError (the host is unreachable).
     """
+    connection = run.connect(host)
     config = client.write_config(run.settings, host)
     with run.progress.stage(title) as stage:
         # Connect first: an unreachable host is then reported once, and not by each check.
-        run.connect(host).open()
+        connection.open()
         argv = [*pytest_argv(host, config, junit), *(nodes or [str(paths.CHECKS)])]
         if before:
             argv.append(f"--before={before}")
-        ended = run_pytest(run.settings, argv, stage)
+        ended = run_pytest(run.settings, argv, stage, password=run.sudo.password(host))
         checks = judge(host, junit, ended)
         failed = sum(c.result == CheckResult.FAILED for c in checks)
         stage.note = (
@@ -201,29 +204,42 @@ def _state(connection: client.Connection, guest: str) -> str:
     return connection.run(argv, check=False).stdout.strip() or "not there"
 
 
-def pytest_argv(host: Host, config: Path, junit: Path) -> list[str]:
-    """Return the pytest command for ``host``, without its checks; ``config`` is SSH's."""
+def pytest_argv(host: Host, config: Path | None, junit: Path) -> list[str]:
+    """Return the pytest command for ``host``, without its checks.
+
+    ``config`` is SSH's; without one the checks use the user's alias of the host.
+    """
+    ours = [f"--ssh-config={config}"] if config else []
     return [
         sys.executable, "-m", "pytest", "-v", "--color=no", "-p", "no:cacheprovider",
         "-c", str(paths.PROJECT), f"--rootdir={paths.ROOT}",
-        f"--hosts=ssh://{host.name}", f"--ssh-config={config}", f"--junitxml={junit}",
+        f"--hosts=ssh://{host.name}", *ours, f"--junitxml={junit}",
     ]  # fmt: skip
 
 
 def run_pytest(
-    settings: Settings, argv: Sequence[str], stage: Stage, seconds: float = PASS_SECONDS
+    settings: Settings,
+    argv: Sequence[str],
+    stage: Stage,
+    seconds: float = PASS_SECONDS,
+    password: Secret | None = None,
 ) -> Ended:
-    """Run pytest and show its output line by line; kill it and its children after ``seconds``."""
-    done = processes.run(
-        argv,
-        cwd=paths.ROOT,
-        env=settings.environment(),
-        # sheepvirt's tests run this inside another pytest, whose options are not for this one.
-        without=lambda name: name.startswith("PYTEST_"),
-        on_line=stage.line,
-        seconds=seconds,
-        merged=True,
-    )
+    """Run pytest and show its output line by line; kill it and its children after ``seconds``.
+
+    It gets the ``password`` that sudo wants on the host through an open file.
+    """
+    with processes.handed(password or Secret("")) as number:
+        done = processes.run(
+            argv,
+            cwd=paths.ROOT,
+            env=settings.environment() | ({PASSWORD_FILE: str(number)} if password else {}),
+            # sheepvirt's tests run this inside another pytest, whose options are not for this one.
+            without=lambda name: name.startswith("PYTEST_"),
+            on_line=stage.line,
+            seconds=seconds,
+            merged=True,
+            keep=(number,),
+        )
     tail = done.stdout.splitlines()[-20:]
     if done.code == -signal.SIGKILL:
         tail.append(f"(it was killed: a pass may take {seconds:.0f} s)")

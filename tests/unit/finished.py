@@ -22,6 +22,7 @@ from sheepvirt.core.processes import OnLine, Result
 from sheepvirt.model.enums import Datapath, Init, Origin
 from sheepvirt.model.hosts import Dependencies
 from sheepvirt.ssh import client
+from sheepvirt.ssh.route import by_config
 from tests.here import SETTINGS, run_in
 
 DATA = Path(__file__).parent / "data" / "libvirt-7.0.0"
@@ -125,7 +126,9 @@ def context(
     """Return what a step works with, on a host that answers ``plan`` (words, exit code, output)."""
     run = run_in()
     planned = Planned(*plan)
-    connection = client.Connection(SETTINGS, HOST, Path("/config"), planned, run.clock)
+    connection = client.Connection(
+        SETTINGS, HOST, by_config(HOST, Path("/config")), planned, run.clock
+    )
     monkeypatch.setattr(connection, "_alive", lambda: True)
     with run.progress.stage("test") as stage:
         return StepContext(run, connection, stage), planned

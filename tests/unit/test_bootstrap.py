@@ -18,6 +18,7 @@ from sheepvirt.model.enums import Init
 from sheepvirt.model.hosts import Change
 from sheepvirt.run import Run
 from sheepvirt.ssh import client
+from sheepvirt.ssh.route import by_config
 from tests.here import SETTINGS, run_in
 
 HOST = factories.host()
@@ -32,7 +33,7 @@ def never(argv: Sequence[str], stdin: IO[bytes] | None, on_line: OnLine | None) 
     raise AssertionError(f"nobody planned {argv}")
 
 
-CONNECTION = client.Connection(SETTINGS, HOST, Path("/config"), never)
+CONNECTION = client.Connection(SETTINGS, HOST, by_config(HOST, Path("/config")), never)
 
 
 def looks(monkeypatch: pytest.MonkeyPatch, *views: Facts) -> list[Facts]:

@@ -75,7 +75,9 @@ class Recorder:
     def open(self) -> None:
         self.calls.append("open")
 
-    def run(self, _settings: object, argv: Sequence[str], stage: Stage) -> verification.Ended:
+    def run(
+        self, _settings: object, argv: Sequence[str], stage: Stage, **_: object
+    ) -> verification.Ended:
         path = Path(next(a for a in argv if a.startswith("--junitxml=")).partition("=")[2])
         self.calls.append(path.name)
         assert str(paths.CHECKS) in argv

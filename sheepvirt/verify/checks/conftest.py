@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 import pytest
+import testinfra.host
 from testinfra.backend.base import BaseBackend
 
 from sheepvirt.builds import repo
@@ -20,9 +21,11 @@ from sheepvirt.core.errors import SheepvirtError
 from sheepvirt.core.tables import pick
 from sheepvirt.model.enums import Disk
 from sheepvirt.model.hosts import Guest, Host
+from sheepvirt.ssh.client import Connection
 from sheepvirt.verify import heartbeats, junit_reports
 from sheepvirt.verify.heartbeats import Heartbeat
 
+from . import over_connection
 from .probe import Probe
 
 if TYPE_CHECKING:
@@ -47,6 +50,7 @@ class Expected:
 
 SHEEPDOG = "sheepdog"
 EXPECTED = pytest.StashKey[Expected]()
+CONNECTION = pytest.StashKey[Connection | None]()
 Hear = Callable[[Guest], list[Heartbeat]]
 # A guest repeats its line every 5 s. Long enough for two lines on a busy machine.
 CONSOLE_SECONDS = 45
@@ -63,11 +67,15 @@ def pytest_configure(config: pytest.Config) -> None:
     try:
         host = _inventory_host(chosen, config.option.hosts or "")
         expected = _expected(chosen, host, config.option.before)
+        own = (
+            over_connection.connect(chosen, host, os.environ)
+            if over_connection.needed(host)
+            else None
+        )
     except SheepvirtError as error:
         raise pytest.UsageError(str(error)) from error
     config.stash[EXPECTED] = expected
-    if expected.host.user != "root":
-        config.option.sudo = True  # rpm -V, virsh and ovs-vsctl need root
+    config.stash[CONNECTION] = own
 
 
 def _inventory_host(chosen: settings.Settings, hosts: str) -> Host:
@@ -151,6 +159,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def expected(pytestconfig: pytest.Config) -> Expected:
     """What is expected of this host."""
     return pytestconfig.stash[EXPECTED]
+
+
+@pytest.fixture(scope="module")
+def host(_testinfra_host: Any, pytestconfig: pytest.Config) -> Any:
+    """testinfra's host: over its own ssh, or over sheepvirt's connection."""
+    own = pytestconfig.stash[CONNECTION]
+    return (
+        _testinfra_host if own is None else testinfra.host.Host(over_connection.OverConnection(own))
+    )
 
 
 @pytest.fixture(scope="module")
