@@ -68,8 +68,9 @@ def explain(
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     last = lines[-1] if lines else "ssh printed nothing"
     reasons = [line for line in lines if not line.startswith(BROKEN_JUMP)]
-    if route.jump and reasons and len(reasons) < len(lines):
-        return _of_jump(host, route, reasons[-1])
+    silent = "UNKNOWN port" in said and "timed out" in said
+    if route.jump and (silent or (reasons and len(reasons) < len(lines))):
+        return _of_jump(host, route, last if silent else reasons[-1])
     if "IDENTIFICATION HAS CHANGED" in said or "Host key verification failed" in said:
         return _of_host_key(host, route, said, known)
     if "Unable to negotiate" in said:
@@ -103,6 +104,11 @@ def _places(host: Host) -> dict[str, str]:
 
 
 def _of_jump(host: Host, route: Route, reason: str) -> JumpHostError:
+    if "UNKNOWN port" in reason:  # a message of the ssh behind the jump host
+        return JumpHostError(
+            f"{route.where} does not answer through its jump host {route.jump}: {reason}",
+            hint=_jump_hint(host, route.jump),
+        )
     if NO_WAY_ON in reason:
         return JumpHostError(
             f"the jump host {route.jump} was reached, and cannot reach {route.where}: "

@@ -54,8 +54,7 @@ NO_PASSWORD = (
     "a terminal is required to read the password",  # sudo 1.9
 )
 NO_TERMINAL = "must have a tty"
-ABSENT = ("'sudo': No such file", "sudo: No such file", "can't execute 'sudo'", "sudo: not found",
-          "sudo: command not found")  # fmt: skip
+ABSENT = 127  # the exit code for a program that is not there, in whatever language env says so
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,7 +153,13 @@ def from_command(host: Host) -> Secret:
 
 
 def explain(host: Host, user: str, done: Result, *, tried: bool = False) -> SudoError:
-    """Return the error for what sudo printed; ``tried``: it was given a password. Pure."""
+    """Return the error for a probe; ``tried``: sudo was given a password. Pure."""
+    if done.code == ABSENT:
+        place = f"User root for {host.ssh!r} in ~/.ssh/config" if host.ssh else '`user = "root"`'
+        return NoSudoError(
+            f"there is no sudo on {host.name}, and {user!r} is not root",
+            hint=f"install sudo there, or set {place}",
+        )
     error = recognise(host, user, done.stderr, tried=tried)
     if error is None:
         said = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
@@ -194,11 +199,5 @@ def recognise(host: Host, user: str, said: str, *, tried: bool = False) -> SudoE
             "for it",
             hint=f'set `sudo_password_command = ["pass", "show", "{host.name}"]` (a command that '
             f"prints it) for {host.name} in the inventory, or run the command on a terminal",
-        )
-    if line(*ABSENT):
-        place = f"User root for {host.ssh!r} in ~/.ssh/config" if host.ssh else '`user = "root"`'
-        return NoSudoError(
-            f"there is no sudo on {host.name}, and {user!r} is not root",
-            hint=f"install sudo there, or set {place}",
         )
     return None

@@ -46,6 +46,8 @@ def by_alias(said: str, tmp_path: Path, jump: str = "none") -> SshError:
         ("channel 0: open failed: connect failed: Connection refused\n"
          "stdio forwarding failed" + BROKEN,
          "jump host j was reached, and cannot reach tahiti", "HostName and Port of 'lab'"),
+        ("Connection to UNKNOWN port 65535 timed out",
+         "does not answer through its jump host j", "`ssh -o BatchMode=yes j true`"),
     ],
 )  # fmt: skip
 def test_a_jump_host_is_named(said: str, word: str, hint: str, tmp_path: Path) -> None:

@@ -207,7 +207,7 @@ def test_no_password_is_in_an_error_a_repr_or_a_temporary_file(
          SudoTerminalError, "without a terminal", "!requiretty"),
         ("sudo: no tty present and no askpass program specified", 1,
          SudoPasswordError, "wants a password", "sudo_password_command"),
-        ("env: 'sudo': No such file or directory", 127,
+        ("env: `sudo': そのようなファイルやディレクトリはありません", 127,
          NoSudoError, "no sudo on tahiti", 'user = "root"'),
         ("sudo: The \"no new privileges\" flag is set", 1,
          SudoError, "no new privileges", "sudo true"),
