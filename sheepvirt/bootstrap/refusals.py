@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 from sheepvirt.bootstrap import ownership
 from sheepvirt.bootstrap.facts.sheepdog import PORT
 from sheepvirt.core.errors import BootstrapError
+from sheepvirt.model.enums import Datapath
 
 if TYPE_CHECKING:
     from sheepvirt.bootstrap.facts.facts import Facts
     from sheepvirt.bootstrap.steps.base import DesiredState
 
 SHEEPDOG = "sheepdog"
+DATAPATH_MODULE = "openvswitch"
 
 
 def require(wanted: DesiredState, facts: Facts) -> None:
@@ -20,6 +22,7 @@ def require(wanted: DesiredState, facts: Facts) -> None:
     _same_provider(wanted, facts)
     _free_port(wanted, facts)
     _kernel_modules(wanted, facts)
+    _datapath(wanted, facts)
     ownership.require(wanted, facts)
 
 
@@ -73,3 +76,19 @@ def _kernel_modules(wanted: DesiredState, facts: Facts) -> None:
                 f'"{facts.kernel}"` for it in the inventory, then `invoke build-rpms --target '
                 f"{host.target} --package {package}`",
             )
+
+
+def _datapath(wanted: DesiredState, facts: Facts) -> None:
+    """Refuse the kernel's datapath where the kernel has none and no RPM of the repo brings it."""
+    host, made = wanted.host, {record.kernel_module for record in wanted.records}
+    if host.datapath != Datapath.SYSTEM or not facts.kernel:
+        return
+    works = any(b.device and b.datapath == Datapath.SYSTEM for b in facts.bridges.values())
+    there = facts.kernel_datapath or works or facts.modules.get(DATAPATH_MODULE)
+    if not there and DATAPATH_MODULE not in made:
+        raise BootstrapError(
+            f"{host.name}: its kernel {facts.kernel} has no {DATAPATH_MODULE} module, which the "
+            f"system datapath of {host.bridge} needs. Nothing was changed",
+            hint=f'set `datapath = "netdev"` for {host.name} in the inventory, or install that '
+            "module",
+        )

@@ -16,6 +16,7 @@ from sheepvirt.bootstrap.facts.fact import FactQuery
 from sheepvirt.bootstrap.facts.facts import Facts
 from sheepvirt.bootstrap.facts.gather import gather
 from sheepvirt.bootstrap.kept import Keeper
+from sheepvirt.bootstrap.refusals import DATAPATH_MODULE
 from sheepvirt.bootstrap.steps import (
     STEPS,
     disk,
@@ -164,18 +165,18 @@ def fact_query(wanted: DesiredState) -> FactQuery:
     host = wanted.host
     return FactQuery(
         names=wanted.dependencies.packages,
-        modules=tuple(wanted.module_packages),
+        modules=tuple(dict.fromkeys((*wanted.module_packages, DATAPATH_MODULE))),
         services=(*wanted.dependencies.services, units.AUTOSTART),
         networks=(DEFAULT, host.network),
         pools=(host.pool,),
         domains=tuple(g.name for g in host.guests),
         disks=tuple(disk_path(g) for g in host.guests),
-        files=(*repository.FILES, *units.FILES, ifcfg.IFUP, *ifcfg.paths_of(host)),
+        files=(*repository.FILES, *units.FILES, ifcfg.IFUP),
         texts=(
             kvm.NOTE,
             undo.SCRIPT,
             guard.BOOT,
-            *ifcfg.paths_of(host),
+            guard.LIVE,
             *(vdi_note(g) for g in host.guests),
             repository.REPO_FILE,
             *units.FILES,

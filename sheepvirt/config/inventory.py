@@ -223,15 +223,50 @@ def _check_addresses(host: Host, table: Table) -> None:
             "bridge_address", f"is {host.bridge_address!r}",
             hint="use 'dhcp', or an IPv4 address with its prefix: 192.0.2.7/24",
         )  # fmt: skip
-    if host.gateway:
-        try:
-            inside = ipaddress.IPv4Address(host.gateway) in address.network
-        except ValueError:
-            inside = False
-        if not inside:
+    said = f"bridge_address is {host.bridge_address!r}"
+    _check_usable("bridge_address", address.ip, address.network, said, table)
+    if not host.gateway:
+        return
+    try:
+        gateway = ipaddress.IPv4Address(host.gateway)
+    except ValueError:
+        table.refuse(
+            "gateway", f"is {host.gateway!r}", hint=f"give an address in {address.network}"
+        )
+    if gateway not in address.network:
+        table.refuse(
+            "gateway", f"is {host.gateway!r}, and {said}",
+            hint=f"give an address in {address.network}",
+        )  # fmt: skip
+    if gateway == address.ip:
+        table.refuse(
+            "gateway", f"is {host.gateway!r}, the host's own address: {said}",
+            hint="give the router's address, or remove it",
+        )  # fmt: skip
+    _check_usable("gateway", gateway, address.network, said, table)
+
+
+def _check_usable(
+    key: str,
+    address: ipaddress.IPv4Address,
+    network: ipaddress.IPv4Network,
+    said: str,
+    table: Table,
+) -> None:
+    """Refuse an address that no machine in ``network`` can have; ``said`` is what sets that."""
+    if network.prefixlen < 31:  # in a /31 both are hosts (RFC 3021), a /32 is one
+        ends = {network.network_address: "network", network.broadcast_address: "broadcast"}
+        if address in ends:
             table.refuse(
-                "gateway", f"is {host.gateway!r}", hint=f"give an address in {address.network}"
-            )
+                key, f"is the {ends[address]} address of {network} ({said})",
+                hint=f"give one from {network.network_address + 1} to "
+                f"{network.broadcast_address - 1}",
+            )  # fmt: skip
+    if address.is_multicast or address.is_loopback or address.is_unspecified:
+        table.refuse(
+            key, f"is {address}, which no network interface can have ({said})",
+            hint="give the address of the host in its network",
+        )  # fmt: skip
 
 
 def load_hosts(settings: Settings) -> dict[str, Host]:

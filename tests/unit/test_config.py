@@ -174,8 +174,24 @@ def test_an_unknown_key_is_refused_with_the_nearest_known(
         (
             hosts,
             HOST + "bridge_address = '192.0.2.7/24'\ngateway = '198.51.100.1'\n",
-            "'gateway' is '198.51.100.1'",
+            "'gateway' is '198.51.100.1', and bridge_address is '192.0.2.7/24'",
         ),
+        (
+            hosts,
+            HOST + "bridge_address = '192.0.2.7/24'\ngateway = '192.0.2.7'\n",
+            "'gateway' is '192.0.2.7', the host's own address: bridge_address is '192.0.2.7/24'",
+        ),
+        (
+            hosts,
+            HOST + "bridge_address = '192.0.2.7/24'\ngateway = '192.0.2.255'\n",
+            "'gateway' is the broadcast address of 192.0.2.0/24 (bridge_address is",
+        ),
+        (
+            hosts,
+            HOST + "bridge_address = '192.0.2.0/24'\n",
+            "'bridge_address' is the network address of 192.0.2.0/24",
+        ),
+        (hosts, HOST + "bridge_address = '127.0.0.2/8'\n", "no network interface can have"),
         (hosts, HOST + "pool = 'a/b'\n", "'pool' is 'a/b'"),
         (hosts, HOST + GUEST.replace('"l"', '"l\\u0007"'), "control character"),
         (hosts, HOST.replace('network = "n"\n', ""), "'network' is missing"),

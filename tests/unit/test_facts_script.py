@@ -15,6 +15,7 @@ from sheepvirt.bootstrap.facts import gather
 from sheepvirt.bootstrap.facts.bridges import BridgeState
 from sheepvirt.bootstrap.facts.fact import Fact, FactQuery, Fragment, fixed_fact
 from sheepvirt.bootstrap.facts.facts import Facts, all_facts
+from sheepvirt.bootstrap.facts.interfaces import Device, NetworkFile
 from sheepvirt.bootstrap.facts.libvirt import Definition
 from sheepvirt.bootstrap.facts.services import ServiceState
 from sheepvirt.bootstrap.facts.sheepdog import ClusterState
@@ -89,6 +90,12 @@ def test_a_fragment_that_fails_spoils_no_other(shell: str) -> None:
 
 
 PROGRAMS = {
+    "ip": r"""
+[ "$*" = '-o addr show scope global' ] || exit 9
+cat <<END
+2: ovsbr0    inet 192.0.2.7/24 brd 192.0.2.255 scope global ovsbr0\\       valid_lft forever
+3: ovsbr0.10@ovsbr0    inet6 2001:db8::7/64 scope global \\       valid_lft forever
+END""",
     "uname": "echo 9.9",
     "rpm": r"""
 case $1 in
@@ -133,7 +140,15 @@ FILES = {
     "sys/class/net/ovsbr0/mtu": "",
     "sys/module/openvswitch/refcnt": "",
     "lib/modules/9.9/extra/openvswitch.ko": "",
+    "sys/class/net/ovsbr0/address": "02:00:00:00:00:01\n",
+    "sys/class/net/ovsbr0/upper_ovsbr0.10/x": "",
+    "etc/sysconfig/network": "NETWORKING=yes\n",
     "etc/sysconfig/network-scripts/ifcfg-lo": "",
+    "etc/sysconfig/network-scripts/ifcfg-Auto eth0": "A='b\n\nc'",
+    "etc/sysconfig/network-scripts/route-eth0": "\n",
+    "etc/sysconfig/network-scripts/rule-new\nline": "",
+    "etc/sysconfig/network-scripts/ifcfg-large": "#" * 32769,
+    "etc/sysconfig/network-scripts/ifup-eth": "a script\n",
     "var/lib/sheepvirt/reboot-wanted": "b/1\n",
     "a disk": "x",
     "a disk.from": "a-1.img 01\n",
@@ -198,6 +213,22 @@ BOTH = Facts(
     modules={"openvswitch": ("extra/openvswitch.ko",)},
     interfaces=frozenset({"lo", "ovsbr0"}),
     network_scripts=True,
+    addressed=frozenset({"ovsbr0", "ovsbr0.10@ovsbr0"}),
+    devices={
+        "lo": Device(),
+        "ovsbr0": Device(
+            mac="02:00:00:00:00:01", above=("ovsbr0.10",), addresses=("192.0.2.7/24",)
+        ),
+        "ovsbr0.10": Device(addresses=("2001:db8::7/64",)),
+    },
+    network_files={
+        "network": NetworkFile(text="NETWORKING=yes\n"),
+        "ifcfg-lo": NetworkFile(text=""),
+        "ifcfg-Auto eth0": NetworkFile(text="A='b\n\nc'"),
+        "route-eth0": NetworkFile(text="\n"),
+        "ifcfg-large": NetworkFile(text="", whole=False),
+        "unreadable-name": NetworkFile(text=""),
+    },
 )
 ON_SYSTEMD = replace(
     BOTH,
@@ -265,7 +296,8 @@ def on_host(root: Path, programs: dict[str, str], shell: str) -> Facts:
     for name, text in programs.items():
         (root / "bin" / name).write_text(f"#!/bin/sh\n{text}\n")
         (root / "bin" / name).chmod(0o755)
-    for name in ("cat", "sed", "cut", "ls", "grep", "awk", "sort", "timeout", "find", "sha256sum"):
+    for name in ("cat", "sed", "cut", "ls", "grep", "awk", "sort", "timeout", "find", "sha256sum",
+                 "readlink", "wc"):  # fmt: skip
         (root / "bin" / name).symlink_to(str(shutil.which(name)))
     script = gather.SCRIPT
     for folder in ("/etc/", "/run/systemd/", "/sys/class/", "/sys/module/", "/lib/modules/",

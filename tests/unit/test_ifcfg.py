@@ -1,6 +1,5 @@
 """el's network files: exactly the how-to's, and never such that the host is cut off."""
 
-import hashlib
 import subprocess
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,34 +10,40 @@ from finished import HOST, KEPT, NOTED, WANTED, changes, context, done
 
 from sheepvirt.bootstrap.facts.bridges import BridgeState
 from sheepvirt.bootstrap.facts.facts import Facts
+from sheepvirt.bootstrap.facts.interfaces import NetworkFile
 from sheepvirt.bootstrap.steps import STEPS, bridge, guard, ifcfg, reboot
-from sheepvirt.bootstrap.steps.base import DesiredState
+from sheepvirt.bootstrap.steps.base import DesiredState, StepContext
 from sheepvirt.core.errors import BootstrapError
 from sheepvirt.model.enums import Datapath, Init
 from sheepvirt.model.hosts import Change, Host
 from tests.here import SETTINGS
 
+GUARD = SETTINGS.host / "files" / "network-guard.sh"
 Golden = Callable[[str, str], None]
 EL6 = replace(HOST, rehearsal=False, datapath=Datapath.SYSTEM, uplink="eth0")
 BRIDGE, PORT = ifcfg.path("ovsbr0"), ifcfg.path("eth0")
 FORMER = 'DEVICE="eth0"\nHWADDR=52:54:00:00:00:01\nBOOTPROTO="dhcp"\nONBOOT=yes\n'
 
 
-def el6(former: str = FORMER, ifup: str = ifcfg.IFUP) -> Facts:
-    """A host that has network scripts, Open vSwitch's among them."""
+def el6(former: str = FORMER, ifup: str = ifcfg.IFUP, **others: str) -> Facts:
+    """A host that has network scripts, Open vSwitch's among them; ``others`` are more files."""
+    texts = {"ifcfg-eth0": former, **{n.replace("__", "-"): t for n, t in others.items()}}
     return replace(
         done(),
         network_scripts=True,
         interfaces=frozenset({"lo", "eth0", "eth1", "ovsbr0"}),
         hashes={**done().hashes, ifup: "aa"},
-        texts={**done().texts, PORT: former},
+        network_files={name: NetworkFile(text=text) for name, text in texts.items()},
     )
 
 
-def seen(facts: Facts) -> Facts:
+def seen(facts: Facts, host: Host = EL6) -> Facts:
     """The same host with the files of ours."""
-    hashes = {p: hashlib.sha256(t.encode()).hexdigest() for p, t in ifcfg.files(wanted()).items()}
-    return replace(facts, hashes={**facts.hashes, **hashes}, texts={})
+    ours = {
+        p.rpartition("/")[2]: NetworkFile(text=t)
+        for p, t in ifcfg.files(wanted(host), facts).items()
+    }
+    return replace(facts, network_files={**facts.network_files, **ours})
 
 
 def wanted(host: Host = EL6) -> DesiredState:
@@ -81,12 +86,18 @@ def test_they_are_written_and_the_former_ones_kept(monkeypatch: pytest.MonkeyPat
         monkeypatch,
         ("/var/lib/sheepvirt/reboot-wanted", 0, ""),
         (f"{guard.KEPT} {BRIDGE} {PORT}", 0, ""),
+        (f"{guard.SCRIPT} 644", 0, ""),
+        ("/etc/systemd/system/sheepvirt-network-guard.service 644", 0, ""),
+        ("systemctl daemon-reload", 0, ""),
+        ("systemctl enable sheepvirt-network-guard", 0, ""),
+        (f"sh {guard.PENDING} b/2 {BRIDGE} {PORT}", 0, ""),
+        (f'keep-switch "$@" || true sh {guard.PENDING} ovsbr0 eth0', 0, ""),
         (f"{BRIDGE} 644 .sheepvirt~", 0, ""),
         (f"{PORT} 644 .sheepvirt~", 0, ""),
     )
     ifcfg.apply(wanted(), el6(), worker)
     assert planned.plan == []  # nothing is brought up or down
-    assert planned.sent[2].decode() == ifcfg.files(wanted())[BRIDGE]
+    assert planned.sent[8].decode() == ifcfg.files(wanted(), el6())[BRIDGE]
 
 
 def test_under_sysv_init_a_guard_keeps_a_way_back(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,10 +105,12 @@ def test_under_sysv_init_a_guard_keeps_a_way_back(monkeypatch: pytest.MonkeyPatc
         monkeypatch,
         ("/var/lib/sheepvirt/reboot-wanted", 0, ""),
         (f"{guard.KEPT} {BRIDGE} {PORT}", 0, ""),
-        (f"{guard.PLACE} 755", 0, ""),
+        (f"{guard.SCRIPT} 644", 0, ""),
+        ("/etc/init.d/sheepvirt-network-guard 755", 0, ""),
         ("chkconfig --add sheepvirt-network-guard", 0, ""),
         ("chkconfig --level 2345 sheepvirt-network-guard on", 0, ""),
         (f"sh {guard.PENDING} b/2 {BRIDGE} {PORT}", 0, ""),
+        ("keep-switch", 0, ""),
         (f"{BRIDGE} 644", 0, ""),
         (f"{PORT} 644", 0, ""),
     )
@@ -105,12 +118,21 @@ def test_under_sysv_init_a_guard_keeps_a_way_back(monkeypatch: pytest.MonkeyPatc
     assert planned.plan == []
 
 
+def closings(monkeypatch: pytest.MonkeyPatch, worker: StepContext) -> list[str]:
+    """Note what a step does with its connection."""
+    noted: list[str] = []
+    monkeypatch.setattr(worker.connection, "close", lambda: noted.append("closed"))
+    return noted
+
+
 def test_the_guard_lets_go_when_the_host_was_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     facts = replace(seen(el6()), texts={guard.BOOT: "b/1"})
     assert len(changes(ifcfg.SEEN_STEP, facts, wanted())) == 1
     worker, planned = context(monkeypatch, (f"rm -rf {guard.PENDING}", 0, ""))
+    closed = closings(monkeypatch, worker)
     ifcfg.apply_seen(wanted(), facts, worker)
     assert planned.plan == []
+    assert closed == ["closed"]  # the former connection proves nothing
     assert changes(ifcfg.SEEN_STEP, seen(el6()), wanted()) == []
     waiting = replace(el6(), texts={guard.BOOT: "b/2"})  # written, and not yet rebooted
     assert changes(ifcfg.SEEN_STEP, waiting, wanted()) == []
@@ -125,22 +147,31 @@ def test_files_that_were_put_back_are_no_success() -> None:
 
 
 class Guarded:
-    """A host's folders, with the guard's script and a shutdown that is noted."""
+    """A host's folders, with the guard's script, and a shutdown and a switch that are noted."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.scripts = folder, folder / "scripts"
         self.pending = folder / "kept" / "pending"
         (folder / "bin").mkdir()
-        for name, text in (("sleep", ""), ("shutdown", f"echo $* >>{folder}/shut\n")):
+        switch = f"echo $* >>{folder}/switched\ncase $2 in br-exists) exit 2 ;; esac\n"
+        programs = {
+            "sleep": "",
+            "shutdown": f"echo $* >>{folder}/shut\n",
+            "who": f"cat {folder}/who",
+            "ovs-vsctl": switch,
+            "ip": "",
+        }
+        for name, text in programs.items():
             (folder / "bin" / name).write_text(f"#!/bin/sh\n{text}")
             (folder / "bin" / name).chmod(0o755)
+        (folder / "who").write_text("root tty1 2026-11-28 09:00\nroot :0 2026-11-28 09:00 (:0)\n")
         self.scripts.mkdir()
         self.port, self.bridge = self.scripts / "ifcfg-eth0", self.scripts / "ifcfg-ovsbr0"
 
     def run(self, *argv: str) -> None:
         env = {
             "PATH": f"{self.folder}/bin:/usr/bin:/bin",
-            "SHEEPVIRT_PENDING": str(self.pending),
+            "SHEEPVIRT_KEPT": str(self.pending.parent),
             "SHEEPVIRT_SCRIPTS": str(self.scripts),
             "SHEEPVIRT_LOG": str(self.folder),
         }
@@ -150,7 +181,10 @@ class Guarded:
         self.run("-c", guard.SET, "sh", str(self.pending), "b/1", str(self.bridge), str(self.port))
 
     def watch(self) -> None:
-        self.run(str(SETTINGS.host / "files" / "sheepvirt-network-guard.init"), "watch")
+        self.run(str(GUARD), "watch")
+
+    def keep_switch(self) -> None:
+        self.run(str(GUARD), "keep-switch", str(self.pending), "ovsbr0", "eth0")
 
 
 def test_the_guard_puts_back_what_was_there(tmp_path: Path) -> None:
@@ -169,6 +203,32 @@ def test_the_guard_puts_back_what_was_there(tmp_path: Path) -> None:
     assert (tmp_path / "shut").read_text() == "-r now\n"
 
 
+def test_an_administrators_login_is_a_proof_as_well(tmp_path: Path) -> None:
+    host = Guarded(tmp_path)
+    host.set_up()
+    host.port.write_text("NEW=yes\n")
+    (tmp_path / "who").write_text("root pts/0 2026-11-28 09:00 (192.0.2.9)\n")
+    host.watch()
+    assert host.port.read_text() == "NEW=yes\n"
+    assert not host.pending.exists()
+    assert not (tmp_path / "shut").exists()
+
+
+def test_the_uplink_is_no_port_any_more_where_it_was_none(tmp_path: Path) -> None:
+    """Open vSwitch's database outlives the reboot that the guard asks for."""
+    host = Guarded(tmp_path)
+    host.set_up()
+    (host.pending / "switch").write_text("bridge ovsbr0 no\nport eth0 \n")
+    (tmp_path / "bin" / "ovs-vsctl").write_text(
+        f"#!/bin/sh\necho $* >>{tmp_path}/switched\n"
+        "case $2 in port-to-br) echo ovsbr0 ;; list-ports) echo vnet0 ;; esac\n"
+    )
+    host.watch()
+    said = (tmp_path / "switched").read_text()
+    assert "--if-exists del-port eth0" in said
+    assert "del-br" not in said  # a guest is plugged into it
+
+
 def test_the_guard_does_nothing_when_it_was_told_to_let_go(tmp_path: Path) -> None:
     host = Guarded(tmp_path)
     host.port.write_text("NEW=yes\n")
@@ -183,21 +243,36 @@ def test_the_reboot_comes_after_them() -> None:
     assert reboot.check(WANTED, done(), [Change(step=ifcfg.NAME, what="written", reboots=True)])
 
 
+ARMED = (
+    (guard.SCRIPT, 0, ""),
+    ("sheepvirt-network-guard.service", 0, ""),
+    ("daemon-reload", 0, ""),
+    ("enable sheepvirt-network-guard", 0, ""),
+    (f"sh {guard.SCRIPT} arm 120 ovsbr0 eth0", 0, ""),
+)
+
+
 def test_an_uplink_that_is_off_the_bridge_is_brought_up(monkeypatch: pytest.MonkeyPatch) -> None:
     here = replace(
         seen(el6()),
         bridges={"ovsbr0": BridgeState(datapath="system", ports=("vnet1",), device=True)},
     )
     assert changes(bridge.STEP, here, wanted()) == ["eth0 brought up as the uplink of ovsbr0"]
-    worker, planned = context(monkeypatch, KEPT, ("ifup eth0", 0, ""), ("add-br ovsbr0", 0, ""),
-                            ("test -e", 0, ""))  # fmt: skip
-    bridge.apply(wanted(), here, worker)
+    loaded = replace(here, kernel_datapath=True)
+    added = (("add-br ovsbr0", 0, ""), ("test -e", 0, ""), ("disarm", 0, ""))
+    worker, planned = context(monkeypatch, KEPT, *ARMED, ("ifup eth0", 0, ""), *added)
+    closed = closings(monkeypatch, worker)
+    bridge.apply(wanted(), loaded, worker)
     assert planned.plan == []
+    assert closed == ["closed"]  # and only then disarmed
     gone = replace(here, bridges={})
     assert len(changes(bridge.STEP, gone, wanted())) == 2
-    worker, planned = context(monkeypatch, ("ifdown ovsbr0", 1, ""), ("ifup eth0", 0, ""),
-                            ("add-br ovsbr0", 0, ""), ("test -e", 0, ""), NOTED)  # fmt: skip
-    bridge.apply(wanted(), gone, worker)
+    done = (("add-br ovsbr0", 0, ""), ("test -e", 0, ""), ("disarm", 0, ""), NOTED)
+    worker, planned = context(
+        monkeypatch, *ARMED, ("ifdown ovsbr0", 1, ""), ("ifup eth0", 0, ""), *done
+    )
+    closings(monkeypatch, worker)
+    bridge.apply(wanted(), replace(gone, kernel_datapath=True), worker)
     assert planned.plan == []
 
 
@@ -234,7 +309,7 @@ def test_what_was_there_is_really_kept(tmp_path: Path) -> None:
             "install the RPM `openvswitch`",
         ),
         (replace(EL6, uplink="em1"), el6(), "no network interface em1", "it has: eth0, eth1"),
-        (EL6, el6("MASTER=bond0\nSLAVE=yes\n"), "MASTER=bond0 SLAVE=yes", "another uplink"),
+        (EL6, el6("MASTER=bond0\nSLAVE=Yes\n"), "MASTER=bond0 SLAVE=Yes", "another uplink"),
         (EL6, el6("BRIDGE=br0\n"), "part of something else", "remove those keys there"),
         (
             EL6,
@@ -275,7 +350,3 @@ def test_in_a_plan_the_scripts_come_with_the_packages() -> None:
     assert ifcfg.check(
         wanted(), el6(ifup="/elsewhere"), [Change(step="packages", what="openvswitch by yum")]
     )
-
-
-def test_broken_files_are_read_as_far_as_they_go() -> None:
-    assert ifcfg.keys("# c\n A='b c'\nexport X=1\n=\nNO\nB=\n") == {"A": "b c", "B": ""}

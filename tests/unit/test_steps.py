@@ -28,6 +28,7 @@ from finished import (
 from sheepvirt.bootstrap import refusals
 from sheepvirt.bootstrap.facts.bridges import BridgeState
 from sheepvirt.bootstrap.facts.facts import Facts
+from sheepvirt.bootstrap.facts.interfaces import Device
 from sheepvirt.bootstrap.facts.libvirt import Definition
 from sheepvirt.bootstrap.facts.sysv import Script
 from sheepvirt.bootstrap.steps import (
@@ -282,11 +283,59 @@ def test_a_bridge_is_looked_for_in_openvswitch_itself() -> None:
 
 def test_a_bridge_that_the_switch_cannot_make_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     wanted = replace(WANTED, host=replace(HOST, datapath=Datapath.SYSTEM))
-    worker, _ = context(monkeypatch, ("-- set bridge ovsbr0 datapath_type=system", 0, ""),
-                      ("test -e", 1, ""), ("tail", 0, "ERR|no such family"))  # fmt: skip
-    with pytest.raises(BootstrapError, match="no such family") as caught:
-        bridge.apply(wanted, replace(done(), bridges={}), worker)
+    worker, planned = context(
+        monkeypatch, ("-- set bridge ovsbr0 datapath_type=system", 0, ""), ("test -e", 1, ""),
+        ("tail", 0, "ERR|no such family"), ("--if-exists del-br ovsbr0", 0, ""),
+    )  # fmt: skip
+    with pytest.raises(BootstrapError, match="no such family"):
+        bridge.apply(wanted, replace(done(), bridges={}, kernel_datapath=True), worker)
+    assert planned.plan == []  # nothing is left behind
+
+
+def test_a_datapath_that_the_kernel_lacks_is_found_before_the_bridge_is_touched(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    wanted = replace(WANTED, host=replace(HOST, datapath=Datapath.SYSTEM))
+    with pytest.raises(BootstrapError, match="no openvswitch module") as caught:
+        refusals.require(wanted, replace(done(), kernel="9.9"))
     assert 'datapath = "netdev"' in caught.value.hint
+    for fine in ({"modules": {"openvswitch": ("kernel/o.ko",)}}, {"kernel_datapath": True}):
+        refusals.require(wanted, replace(done(), kernel="9.9", **fine))
+    worker, planned = context(monkeypatch, ("modprobe openvswitch", 1, ""), ("test -d", 1, ""))
+    with pytest.raises(BootstrapError, match="The bridge was not touched"):
+        bridge.apply(wanted, done(), worker)
+    assert planned.plan == []
+
+
+REAL = replace(WANTED, host=replace(HOST, datapath=Datapath.SYSTEM, treat_as_real=True))
+
+
+@pytest.mark.parametrize(
+    ("facts", "says"),
+    [
+        (replace(done(), devices={"ovsbr0": Device(addresses=("192.0.2.7/24",))}), "192.0.2.7/24"),
+        (
+            replace(
+                done(),
+                bridges={"ovsbr0": BridgeState(datapath="netdev", ports=("eth1",), device=True)},
+            ),
+            "the port eth1",
+        ),
+    ],
+)
+def test_a_bridge_that_others_use_is_never_moved_to_another_datapath(
+    facts: Facts, says: str
+) -> None:
+    with pytest.raises(BootstrapError, match="would be made anew") as caught:
+        bridge.check(REAL, facts, ())
+    assert says in caught.value.message
+    assert 'datapath = "netdev"' in caught.value.hint
+
+
+def test_a_bridge_of_the_kernel_is_left_alone() -> None:
+    facts = replace(done(), bridges={}, devices={"ovsbr0": Device(kernel_bridge=True)})
+    with pytest.raises(BootstrapError, match="a bridge of the kernel"):
+        bridge.check(WANTED, facts, ())
 
 
 def test_services_are_enabled_and_started_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:

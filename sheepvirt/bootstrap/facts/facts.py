@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 from sheepvirt.bootstrap.facts.bridges import BRIDGES, BridgeState
 from sheepvirt.bootstrap.facts.fact import FACT, Fact, filled_by
 from sheepvirt.bootstrap.facts.files import DISKS, HASHES, TEXTS
-from sheepvirt.bootstrap.facts.interfaces import INTERFACES, NETWORK_SCRIPTS
+from sheepvirt.bootstrap.facts.interfaces import (
+    DEVICES,
+    INTERFACES,
+    NETWORK_FILES,
+    NETWORK_SCRIPTS,
+    Device,
+    NetworkFile,
+)
 from sheepvirt.bootstrap.facts.libvirt import DOMAINS, NETWORKS, POOLS, RUNNING, Definition
 from sheepvirt.bootstrap.facts.modules import KERNEL_DATAPATH, MODULES
 from sheepvirt.bootstrap.facts.ownership import ADDRESSED, MARKS
@@ -74,6 +81,9 @@ class Facts:
     starts: Mapping[str, frozenset[str]] = filled_by(STARTS)  # script to its runlevels
     interfaces: frozenset[str] = filled_by(INTERFACES)  # network interfaces that the kernel has
     network_scripts: bool = filled_by(NETWORK_SCRIPTS)  # /etc/sysconfig/network-scripts exists
+    devices: Mapping[str, Device] = filled_by(DEVICES)
+    # Name to content, of the ifcfg, route and rule files of network-scripts, and of `network`.
+    network_files: Mapping[str, NetworkFile] = filled_by(NETWORK_FILES)
     listeners: tuple[Listener, ...] = filled_by(LISTENERS)  # on sheepdog's port
     # By kind and name; a note that cannot be read is none.
     marks: Mapping[tuple[ObjectKind, str], Mark] = filled_by(MARKS)

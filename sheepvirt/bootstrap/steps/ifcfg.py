@@ -8,11 +8,10 @@ only in Open vSwitch's database; step ``bridge`` handles it.
 
 from __future__ import annotations
 
-import hashlib
-import ipaddress
-import re
+import difflib
 from typing import TYPE_CHECKING
 
+from sheepvirt.bootstrap import ifcfg_conflicts, ifcfg_files, ifcfg_settings
 from sheepvirt.bootstrap.facts.system import REBOOT_WANTED
 from sheepvirt.bootstrap.steps import guard
 from sheepvirt.bootstrap.steps.base import DesiredState, Step, StepContext
@@ -20,13 +19,13 @@ from sheepvirt.core.errors import BootstrapError
 from sheepvirt.model.hosts import Change, Host
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from sheepvirt.bootstrap.facts.facts import Facts
 
+FOLDER, path = ifcfg_settings.FOLDER, ifcfg_settings.path
 NAME = "network files"
 SEEN = "network files seen"  # the host was reached after the reboot
-FOLDER = "/etc/sysconfig/network-scripts"
 IFUP = f"{FOLDER}/ifup-ovs"  # from Open vSwitch's RPM
 # The suffix of a file that is being written; el6's network script ignores such a file.
 SUFFIX = ".sheepvirt~"
@@ -38,25 +37,12 @@ for file; do
   [ ! -e "$file" ] || cp -p "$file" "$kept/${file##*/}.$stamp"
 done
 """
-# Keys that make an interface part of another one (initscripts' sysconfig.txt).
-TAKEN = ("BRIDGE", "MASTER", "SLAVE", "VLAN", "TEAM_MASTER")
 
 
-def path(interface: str) -> str:
-    """Return the path of an interface's file."""
-    return f"{FOLDER}/ifcfg-{interface}"
-
-
-def paths_of(host: Host) -> tuple[str, ...]:
-    """Return the paths of the host's files, the bridge's first."""
-    return tuple(path(name) for name in (host.bridge, host.uplink) if name)
-
-
-def files(wanted: DesiredState) -> dict[str, str]:
-    """Return the host's files: path to content. Pure."""
+def files(wanted: DesiredState, facts: Facts | None = None) -> dict[str, str]:
+    """Return the host's files: path to content, with what former files say besides. Pure."""
     host, render = wanted.host, wanted.host_files.render
-    static = host.bridge_address not in {"", "dhcp"}
-    address = ipaddress.IPv4Interface(host.bridge_address) if static else None
+    address = ifcfg_settings.static(host)
     found = {
         path(host.bridge): render(
             "ifcfg-bridge.j2", bridge=host.bridge, uplink=host.uplink, datapath=host.datapath,
@@ -67,7 +53,25 @@ def files(wanted: DesiredState) -> dict[str, str]:
     }  # fmt: skip
     if host.uplink:
         found[path(host.uplink)] = render("ifcfg-port.j2", uplink=host.uplink, bridge=host.bridge)
+    if facts is None:
+        return found
+    carried, _ = ifcfg_settings.carry(host, *_former(host, facts))
+    found[path(host.bridge)] += _lines(carried.bridge)
+    if host.uplink:
+        found[path(host.uplink)] += _lines(carried.port)
     return found
+
+
+def _lines(values: Mapping[str, str]) -> str:
+    lines = [ifcfg_files.assignment(key, value) for key, value in sorted(values.items())]
+    return "".join(["# Kept from former files.\n", *lines]) if lines else ""
+
+
+def _former(host: Host, facts: Facts) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the values of the uplink's and the bridge's files that the host has."""
+    read, _ = ifcfg_conflicts.read_all(facts.network_files)
+    uplink = read.get(f"ifcfg-{host.uplink}", {}) if host.uplink else {}
+    return uplink, read.get(f"ifcfg-{host.bridge}", {})
 
 
 def check(wanted: DesiredState, facts: Facts, earlier: Sequence[Change]) -> list[Change]:
@@ -88,7 +92,26 @@ def check(wanted: DesiredState, facts: Facts, earlier: Sequence[Change]) -> list
     if found:
         _refuse(host, facts, installing=any(c.step == "packages" for c in earlier))
     later = "it takes effect with the reboot"
-    return [Change(step=NAME, what=f"{name} written; {later}", reboots=True) for name in found]
+    return [
+        Change(
+            step=NAME,
+            what=f"{name} written; {later}",
+            diff=_diff(name, _text(facts, name), content),
+            reboots=True,
+        )
+        for name, content in found.items()
+    ]
+
+
+def _text(facts: Facts, name: str) -> str | None:
+    file = facts.network_files.get(name.removeprefix(f"{FOLDER}/"))
+    return file.text if file and file.whole else None
+
+
+def _diff(name: str, former: str | None, content: str) -> str:
+    old, new = ((text or "").splitlines() for text in (former, content))
+    origin = name if former is not None else "/dev/null"
+    return "\n".join(difflib.unified_diff(list(old), list(new), origin, name, lineterm=""))
 
 
 def apply(wanted: DesiredState, facts: Facts, context: StepContext) -> None:
@@ -97,13 +120,14 @@ def apply(wanted: DesiredState, facts: Facts, context: StepContext) -> None:
     context.connection.write(REBOOT_WANTED, f"{facts.boot}\n".encode())
     found = differing(wanted, facts)
     context.run("sh", "-c", KEEP, "sh", guard.KEPT, *found)
-    guard.set_up(wanted, facts, context, tuple(found))
+    guard.arm_for_boot(wanted, facts, context, tuple(found))
     for name, content in found.items():
         context.connection.write(name, content.encode(), suffix=SUFFIX)
     if host.uplink:
         context.progress.say(
-            f"  {host.name}: {host.uplink} becomes a port of {host.bridge} with the reboot. If the "
-            f"host does not come back, the former files are in {guard.KEPT} there"
+            f"  {host.name}: {host.uplink} becomes a port of {host.bridge} with the reboot. If "
+            f"sheepvirt cannot log in within {guard.BOOT_SECONDS // 60} minutes after it, the "
+            f"former files, which are in {guard.KEPT} there, come back with another reboot"
         )
 
 
@@ -113,56 +137,37 @@ def differing(wanted: DesiredState, facts: Facts) -> dict[str, str]:
         return {}
     return {
         name: content
-        for name, content in files(wanted).items()
-        if facts.hashes.get(name) != hashlib.sha256(content.encode()).hexdigest()
+        for name, content in files(wanted, facts).items()
+        if _text(facts, name) != content
     }
 
 
 def _refuse(host: Host, facts: Facts, *, installing: bool) -> None:
-    """Raise BootstrapError if something is missing or contradicts the new files."""
+    """Raise BootstrapError with all that is missing or contradicts the new files."""
     if IFUP not in facts.hashes and not installing:
         raise BootstrapError(
             f"{host.name} has no {IFUP}: nothing would bring {host.bridge} up at boot",
             hint="install the RPM `openvswitch` there, which has it",
         )
-    if not host.uplink:
-        return
-    if host.uplink not in facts.interfaces:
+    if host.uplink and host.uplink not in facts.interfaces:
         raise BootstrapError(
             f"{host.name} has no network interface {host.uplink}, {host.bridge}'s uplink",
             hint=f"it has: {', '.join(sorted(facts.interfaces - {host.bridge, 'lo'}))}",
         )
-    former = keys(facts.texts.get(path(host.uplink), ""))
-    taken = [f"{key}={former[key]}" for key in TAKEN if former.get(key, "no") != "no"]
-    if taken:
-        raise BootstrapError(
-            f"{host.uplink} of {host.name} is part of something else: {path(host.uplink)} says "
-            f"{' '.join(taken)}",
-            hint="remove those keys there, or name another uplink in the inventory",
-        )
-    _refuse_another_address(host, former)
-
-
-def _refuse_another_address(host: Host, former: dict[str, str]) -> None:
-    static = host.bridge_address != "dhcp"
-    now = former.get("IPADDR", "")
-    later = str(ipaddress.IPv4Interface(host.bridge_address).ip) if static else "DHCP's"
-    if now and now != later:
-        prefix = former.get("PREFIX", "")
-        if not prefix and former.get("NETMASK"):
-            prefix = str(ipaddress.IPv4Network(f"0.0.0.0/{former['NETMASK']}").prefixlen)
-        raise BootstrapError(
-            f"{host.name} would change its address with the reboot: {host.uplink} has {now}, "
-            f"{host.bridge} would get {later}",
-            hint=f'set `bridge_address = "{now}/{prefix or 24}"` in the inventory'
-            + (f' and `gateway = "{former["GATEWAY"]}"`' if former.get("GATEWAY") else ""),
-        )
-
-
-def keys(text: str) -> dict[str, str]:
-    """Parse an ifcfg file: shell assignments, without quotes."""
-    rows = re.findall(r"(?m)^\s*([A-Z][A-Z0-9_]*)=(.*?)\s*$", text)
-    return {key: value.strip("\"'") for key, value in rows}
+    read, problems = ifcfg_conflicts.read_all(facts.network_files)
+    problems += ifcfg_conflicts.conflicts(host, facts, read)
+    problems += ifcfg_settings.carry(host, *_former(host, facts))[1]
+    if not problems:
+        return
+    what = "\n".join(f"  {problem.what}" for problem in problems)
+    if len(problems) == 1:
+        what = f" {problems[0].what}"
+    else:
+        what = f" its network files cannot be written:\n{what}"
+    raise BootstrapError(
+        f"{host.name}:{what}. No file was changed",
+        hint="\n".join(dict.fromkeys(problem.fix for problem in problems)),
+    )
 
 
 def check_seen(wanted: DesiredState, facts: Facts, earlier: Sequence[Change]) -> list[Change]:
