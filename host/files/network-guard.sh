@@ -17,9 +17,9 @@ seconds=240
 [ ! -r /etc/sysconfig/sheepvirt-network-guard ] || . /etc/sysconfig/sheepvirt-network-guard
 
 vsctl() { ovs-vsctl --timeout=10 "$@"; }
-addresses() { # DEVICE: those that somebody has set, of both families
+addresses() { # DEVICE: those that somebody has set, of both families, with their broadcast
   ip -o addr show dev "$1" scope global 2>/dev/null | grep -v ' inet6 .* dynamic' |
-    sed -n 's/^[0-9]*: *[^ ]* *inet6\{0,1\} \([^ ]*\) .*/\1/p'
+    sed -n 's/^[0-9]*: *[^ ]* *inet6\{0,1\} \([^ ]*\)\( brd [^ ]*\)\{0,1\} .*/\1\2/p'
 }
 
 keep_switch() { # FOLDER BRIDGE [UPLINK]: writes down what the switch and its devices are like
@@ -77,13 +77,13 @@ put_devices_back() { # FOLDER: addresses and routes
   while read -r kind name rest; do
     [ "$kind" = device ] || continue
     addresses "$name" | while read -r address; do
-      grep -qxF "address $name $address" "$1/switch" || ip addr del "$address" dev "$name"
+      grep -qxF "address $name $address" "$1/switch" || ip addr del "${address%% *}" dev "$name"
     done
   done <"$1/switch"
   while read -r kind name rest; do
     [ "$kind" = address ] || continue
     ip link set dev "$name" up
-    addresses "$name" | grep -qxF "$rest" || ip addr add "$rest" dev "$name"
+    addresses "$name" | grep -qxF "$rest" || ip addr add $rest dev "$name"
   done <"$1/switch"
   while read -r kind family name rest; do
     [ "$kind" != route ] || ip "$family" route replace $rest dev "$name"
