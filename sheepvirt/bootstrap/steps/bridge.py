@@ -45,9 +45,11 @@ def check(wanted: DesiredState, facts: Facts, earlier: Sequence[Change]) -> list
         what = f"{host.bridge} added to Open vSwitch ({host.datapath} datapath)"
         return [*changes, Change(step=NAME, what=what)]
     if state.datapath != host.datapath:
-        _refuse_other_datapath(wanted, facts, state)
+        waits = _moving_waits(wanted, facts)
+        if not waits:
+            _refuse_other_datapath(wanted, facts, state)
         what = f"{host.bridge} moved from the {state.datapath} to the {host.datapath} datapath"
-        changes.append(Change(step=NAME, what=what, waits_for=_moving_waits(wanted, facts)))
+        changes.append(Change(step=NAME, what=what, waits_for=waits))
     if not state.device:
         changes.append(
             Change(step=NAME, what=f"{host.bridge} set up again: it has no network interface")
