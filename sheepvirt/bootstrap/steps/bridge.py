@@ -107,12 +107,12 @@ def apply(wanted: DesiredState, facts: Facts, context: StepContext) -> None:
         datapath = Datapath(state.datapath)
     if guard.LIVE in facts.texts:
         guard.let_live_go(context)
-    if datapath == Datapath.SYSTEM and not facts.kernel_datapath:
+    there = state is not None and state.datapath == datapath
+    if datapath == Datapath.SYSTEM and not there and not facts.kernel_datapath:
         _load_module(host, context)
     if state is not None:
         context.keep((ObjectKind.BRIDGE, host.bridge))
-    moved = state is not None and state.datapath != datapath
-    if _unplugged(wanted, facts) or moved:
+    if _unplugged(wanted, facts) or (state is not None and not there):
         with guard.watched(wanted, facts, context):
             _set_up(wanted, facts, context, datapath)
     else:
