@@ -28,6 +28,7 @@ from sheepvirt.core import paths, processes, settings
 from sheepvirt.core.errors import PreflightError, SheepvirtError, VerifyError
 from sheepvirt.core.progress import Progress
 from sheepvirt.core.tables import pick
+from sheepvirt.core.visible import visible
 from sheepvirt.engine import machine
 from sheepvirt.engine.engine import Engine
 from sheepvirt.run import Run
@@ -52,7 +53,7 @@ def command(function: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return function(*args, **kwargs)
         except SheepvirtError as error:
-            raise Exit(f"\nerror: {error}", code=error.exit_code) from None
+            raise Exit(visible(f"\nerror: {error}"), code=error.exit_code) from None
         except KeyboardInterrupt:
             raise Exit("\ninterrupted; former results are unchanged", code=130) from None
 

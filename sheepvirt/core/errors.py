@@ -148,6 +148,10 @@ class RemoteCommandError(SshError):
     """A command on the host failed."""
 
 
+class OutputLimitError(SshError):
+    """A command on the host printed more than is kept, so its answer is not whole."""
+
+
 class BootstrapError(SheepvirtError):
     """A bootstrap step could not reach its desired state."""
 

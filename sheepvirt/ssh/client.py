@@ -6,8 +6,11 @@ detached: a master that an ordinary command leaves behind could keep that comman
 
 from __future__ import annotations
 
+import os
+import secrets
 import shlex
 import tempfile
+from dataclasses import replace
 from typing import IO, TYPE_CHECKING, Protocol
 
 from sheepvirt.core import processes
@@ -15,6 +18,7 @@ from sheepvirt.core.clock import SYSTEM, Clock
 from sheepvirt.core.errors import (
     HostKeyChangedError,
     HostUnreachableError,
+    OutputLimitError,
     RemoteCommandError,
     SshError,
 )
@@ -30,6 +34,7 @@ if TYPE_CHECKING:
     from sheepvirt.model.hosts import Host
 
 SSH_FAILED = 255  # ssh(1): the exit code for an error of ssh itself
+SAID = 1 << 16  # bytes of ssh's output that are looked at
 # A part of ssh's message, what happened, and what to do.
 UNREACHABLE = (
     ("Could not resolve hostname", "has no such address", "correct its address in the inventory"),
@@ -77,6 +82,7 @@ class Connection:
         self._clock = clock
         self._config = config
         self._runner = runner
+        self._mark = f"@@{secrets.token_hex(8)}"
 
     def run(
         self,
@@ -88,26 +94,44 @@ class Connection:
     ) -> Result:
         """Run ``argv`` on the host as root under ``LC_ALL=C``; ``on_line`` gets each output line.
 
-        Raises RemoteCommandError (a non-zero exit, with ``check``), SshError and its kinds (the
-        command could not be run).
+        What the login shell prints by itself is not in the result. Raises RemoteCommandError (a
+        non-zero exit, with ``check``), OutputLimitError, SshError and its kinds (the command could
+        not be run).
         """
         self.open()
         words = ["env", "LC_ALL=C", *argv]
         if self.host.user != "root":
             words = ["sudo", "-n", *words]
-        command = self._ssh("-o", "ControlMaster=no", self.host.name, "--", quote(words))
+        # The mark ends what the login shell printed first; exec leaves it no time for last words.
+        line = f"echo {self._mark}; exec {quote(words)}"
+        command = self._ssh("-o", "ControlMaster=no", self.host.name, "--", line)
         with tempfile.TemporaryFile() as scratch:
             if isinstance(stdin, bytes):
                 scratch.write(stdin)
                 scratch.seek(0)
                 stdin = scratch
-            result = self._runner(command, stdin, on_line)
+            result = self._runner(command, stdin, on_line and self._unmarked(on_line))
+        result = replace(result, stdout=self._after_mark(result.stdout))
         # 255 may be the command's exit code. It is ssh's if the shared connection is gone as well.
         if result.code == SSH_FAILED and not self._alive():
             raise explain(self._settings, self.host, result.stderr)
+        if result.dropped:
+            raise _too_much(self.host, argv, result)
         if check and result.code:
             raise _failed(self.host, argv, result)
         return result
+
+    def _after_mark(self, text: str) -> str:
+        before, mark, after = text.partition(f"{self._mark}\n")
+        return after if mark else before
+
+    def _unmarked(self, on_line: OnLine) -> OnLine:
+        def show(text: str) -> None:
+            shown = text.removesuffix(self._mark)
+            if shown or text != self._mark:
+                on_line(shown)
+
+        return show
 
     def write(self, path: str, content: bytes, *, mode: int = 0o644, suffix: str = ".new") -> None:
         """Write a small file, owned by root; make its folder.
@@ -166,7 +190,7 @@ class Connection:
         argv = self._ssh("-o", "LogLevel=INFO", self.host.name, "--", "true")
         with tempfile.TemporaryFile() as output:
             code = processes.run_leaving(argv, output)
-            output.seek(0)
+            output.seek(max(0, output.seek(0, os.SEEK_END) - SAID))
             said = output.read().decode(errors="replace")
         if code:
             raise explain(self._settings, self.host, said)
@@ -250,6 +274,14 @@ def explain(settings: Settings, host: Host, said: str) -> SshError:
     return HostUnreachableError(
         f"the SSH connection to {where} broke: {last}",
         hint="check that the machine is up, then run this again",
+    )
+
+
+def _too_much(host: Host, argv: Sequence[str], result: Result) -> OutputLimitError:
+    return OutputLimitError(
+        f"`{quote(argv)[:200]}` on {host.name} printed {result.dropped >> 20} MiB more than the "
+        f"{processes.KEPT >> 20} MiB that are kept, and ended with exit code {result.code}",
+        hint="look at what it prints there; does the login shell print without end (.bashrc)?",
     )
 
 
