@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from invoke import Collection, Context, Exit, Program, task
 
 from sheepvirt import pipeline
-from sheepvirt.bootstrap import consent, ownership, rehearsal
+from sheepvirt.bootstrap import consent, host_lock, ownership, rehearsal
 from sheepvirt.bootstrap import restore as restoring
 from sheepvirt.bootstrap import runner as bootstrapping
 from sheepvirt.bootstrap.consent import Consent
@@ -326,6 +326,15 @@ def nightly(_c: Context, host: str = "tahiti") -> None:
     _everything(run, host)
 
 
+@task(positional=["host"], help={"host": "a name of host/inventory.toml"})
+@command
+def unlock(_c: Context, host: str) -> None:
+    """Remove the lock that a run left on HOST; refused while that run is alive on this machine."""
+    run = start("unlock")
+    held = host_lock.remove(run.connect(inventory.load_host(run.settings, host)))
+    run.progress.say(f"{host}: the lock of {held} is removed" if held else f"{host}: no lock")
+
+
 @task(positional=["host"], help={"host": "a rehearsal host of host/inventory.toml"})
 @command
 def destroy(_c: Context, host: str) -> None:
@@ -377,6 +386,7 @@ namespace = Collection(
     why,
     nightly,
     destroy,
+    unlock,
     check,
     test,
 )

@@ -158,6 +158,10 @@ class BootstrapError(SheepvirtError):
     exit_code = 9
 
 
+class BrokenXmlError(BootstrapError):
+    """libvirt's XML of an object cannot be read, so nothing can be said about the object."""
+
+
 class VerifyError(SheepvirtError):
     """Verification ran, and a check failed."""
 

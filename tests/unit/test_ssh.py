@@ -129,6 +129,7 @@ def test_an_answer_that_is_not_whole_is_an_error(connect: Connect) -> None:
         connection.run(["virsh", "list"], check=False)
     assert caught.value.exit_code == 8
 
+
 def test_a_failed_command_quotes_its_last_lines(connect: Connect) -> None:
     connection, _ = connect(Result(code=1, stdout="one\n", stderr="no such package\n"))
     with pytest.raises(RemoteCommandError, match="no such package") as caught:
