@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sheepvirt.bootstrap import ownership
+from sheepvirt.bootstrap import ownership, space
+from sheepvirt.bootstrap.facts.replies import Reply
 from sheepvirt.bootstrap.facts.sheepdog import PORT
+from sheepvirt.bootstrap.service_commands import log_hint
+from sheepvirt.bootstrap.steps import disk, repository
+from sheepvirt.bootstrap.steps.base import LIBVIRTD, OPENVSWITCH
 from sheepvirt.core.errors import BootstrapError
 from sheepvirt.model.enums import Datapath
 
 if TYPE_CHECKING:
     from sheepvirt.bootstrap.facts.facts import Facts
-    from sheepvirt.bootstrap.steps.base import DesiredState
+    from sheepvirt.bootstrap.facts.replies import ServiceReply
+    from sheepvirt.bootstrap.steps.base import DesiredState, Step
 
 SHEEPDOG = "sheepdog"
 DATAPATH_MODULE = "openvswitch"
@@ -19,11 +24,60 @@ DATAPATH_MODULE = "openvswitch"
 
 def require(wanted: DesiredState, facts: Facts) -> None:
     """Raise BootstrapError if the host has something that this run must not or cannot handle."""
+    require_answers(wanted, facts)
     _same_provider(wanted, facts)
     _free_port(wanted, facts)
     _kernel_modules(wanted, facts)
     _datapath(wanted, facts)
     ownership.require(wanted, facts)
+    space.require(wanted, facts, [*repository.needs(wanted, facts), *disk.needs(wanted, facts)])
+
+
+def require_answers(wanted: DesiredState, facts: Facts) -> None:
+    """Raise BootstrapError if a service hangs, or is up and refuses: what it has is not known.
+
+    One that is stopped is started by its step.
+    """
+    said = []
+    for name, found in _replies(facts).items():
+        if found.reply == Reply.HUNG:
+            said.append(f"{name} hangs: it does not answer in time")
+        elif _is_up_and_refuses(name, facts):
+            said.append(f"{name} is up and refuses: {found.words or 'it does not say why'}")
+    if said:
+        names = [line.partition(" ")[0] for line in said]
+        raise BootstrapError(
+            f"{wanted.host.name}: {'; '.join(said)}. What it has is not known, so nothing is "
+            "compared or changed",
+            hint=f"look at {' and '.join(log_hint(facts.init, name) for name in names)} there, "
+            "restart it (guests run on while libvirtd restarts), then run this again",
+        )
+
+
+def may_answer_soon(facts: Facts) -> bool:
+    """Tell whether a service is up and refuses, as it does while it starts."""
+    return any(_is_up_and_refuses(name, facts) for name in _replies(facts))
+
+
+def unknown(step: Step, facts: Facts) -> str:
+    """Return why nothing can be compared in ``step``; "" if it can."""
+    states = {Reply.STOPPED: "stopped", Reply.HUNG: "hung"}
+    words = [
+        f"{name} is {states[found.reply]}: what it has is not known"
+        for name, found in _replies(facts).items()
+        if name in step.asks and found.silent
+    ]
+    return "; ".join(words)
+
+
+def _is_up_and_refuses(name: str, facts: Facts) -> bool:
+    service = facts.services.get(name)
+    refuses = _replies(facts)[name].reply == Reply.STOPPED
+    return refuses and service is not None and service.active
+
+
+def _replies(facts: Facts) -> dict[str, ServiceReply]:
+    return {LIBVIRTD: facts.libvirt, OPENVSWITCH: facts.switch}
 
 
 def _same_provider(wanted: DesiredState, facts: Facts) -> None:

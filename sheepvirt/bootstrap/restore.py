@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sheepvirt.bootstrap import kept, marks
+from sheepvirt.bootstrap import host_lock, kept, marks
 from sheepvirt.bootstrap.steps.base import StepContext
 from sheepvirt.bootstrap.steps.power import stop_guest
 from sheepvirt.core import locks
@@ -110,7 +110,10 @@ def restore(run: Run, host: Host, time: str, given: Consent, *, plan: bool) -> l
     connection = run.connect(host)
     if plan:
         return _changes(_todo(connection, time), given)
-    with locks.lock(run.settings, f"host-{host.name}", run.progress, clock=run.clock):
+    with (
+        locks.lock(run.settings, f"host-{host.name}", run.progress, clock=run.clock),
+        host_lock.held(run, connection, f"restore {host.name} {time}"),
+    ):
         todo = _todo(connection, time)
         changes = _changes(todo, given)
         if not todo:

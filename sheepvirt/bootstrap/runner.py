@@ -10,7 +10,16 @@ import hashlib
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sheepvirt.bootstrap import consent, host_files, ownership, refusals, rehearsal, schemas
+from sheepvirt.bootstrap import (
+    consent,
+    host_files,
+    host_lock,
+    ownership,
+    refusals,
+    rehearsal,
+    schemas,
+    space,
+)
 from sheepvirt.bootstrap.consent import Consent
 from sheepvirt.bootstrap.facts.fact import FactQuery
 from sheepvirt.bootstrap.facts.facts import Facts
@@ -20,21 +29,30 @@ from sheepvirt.bootstrap.refusals import DATAPATH_MODULE
 from sheepvirt.bootstrap.steps import (
     STEPS,
     disk,
+    disk_file,
+    disk_vdi,
     guard,
     ifcfg,
     kvm,
     marking,
+    network,
     repository,
     undo,
     units,
 )
-from sheepvirt.bootstrap.steps.base import DesiredState, Step, StepContext, disk_path, vdi_note
-from sheepvirt.bootstrap.steps.network import DEFAULT
+from sheepvirt.bootstrap.steps.base import (
+    DesiredState,
+    Step,
+    StepContext,
+    disk_path,
+    vdi_note,
+)
 from sheepvirt.bootstrap.steps.reboot import settle
 from sheepvirt.builds import repo
 from sheepvirt.config import catalog, inventory
-from sheepvirt.core import locks
+from sheepvirt.core import files, locks
 from sheepvirt.core.errors import BootstrapError, ConfigError, RemoteCommandError
+from sheepvirt.core.waiting import wait_until
 from sheepvirt.images import guest
 from sheepvirt.model import standin
 from sheepvirt.model.enums import Init, ObjectKind
@@ -43,14 +61,17 @@ from sheepvirt.sources import local
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from sheepvirt.core.settings import Settings
     from sheepvirt.model.builds import BuildRecord
+    from sheepvirt.model.hosts import Guest
     from sheepvirt.run import Run
     from sheepvirt.ssh.client import Connection
 
 
 NOTHING = Consent()
+SECONDS = 10.0  # for a service to answer after it was started
 
 
 def bootstrap(run: Run, host: Host, *, plan: bool, given: Consent = NOTHING) -> list[Change]:
@@ -72,7 +93,9 @@ def bootstrap(run: Run, host: Host, *, plan: bool, given: Consent = NOTHING) -> 
         changes = (
             [Change(step="host", what=f"{host.name} created, a rehearsal host")] if created else []
         )
-        return [*changes, *converge(run, wanted, run.connect(host))]
+        connection = run.connect(host)
+        with host_lock.held(run, connection, f"bootstrap {host.name}"):
+            return [*changes, *converge(run, wanted, connection)]
 
 
 def desired_state(run: Run, host: Host, given: Consent = NOTHING) -> DesiredState:
@@ -94,14 +117,18 @@ def desired_state(run: Run, host: Host, given: Consent = NOTHING) -> DesiredStat
         raise ConfigError(
             f"{folder} has no repodata", hint=f"run `invoke build-rpms --target {host.target}`"
         ) from error
+    digests = _repo_files(folder, records)
     return DesiredState(
         host=host,
         dependencies=inventory.load_dependencies(settings),
         repo=folder,
         repomd=hashlib.sha256(repomd).hexdigest(),
+        repo_files=digests,
+        repo_size=sum((folder / file).stat().st_size for file in digests),
         records=records,
         images={g.name: guest.image_name(settings, g) for g in host.guests},
         consent=consent.on(host, given),
+        image_sizes={g.name: disk.size_of(p) for g in host.guests if (p := _image(settings, g))},
         schemas=schemas.load(settings.cache / "schemas", folder, records),
         host_files=host_files.load(settings.host),
         stand_ins=standin.words(catalog.load_package(settings, r.package) for r in records),
@@ -160,24 +187,51 @@ def _refuse_another_init(run: Run, host: Host) -> None:
         )
 
 
+def _image(settings: Settings, one: Guest) -> Path | None:
+    """Return the image of a guest if it is there; a plan makes none."""
+    path = guest.image_path(settings, one)
+    return path if path.is_file() else None
+
+
+def _repo_files(folder: Path, records: Sequence[BuildRecord]) -> dict[str, str]:
+    """Map the files that a host gets to their sha256: RPMs from the manifest, repodata from disk.
+
+    Raises ConfigError: a file of the published repo is missing.
+    """
+    published = [rpm for record in records for rpm in record.rpms]
+    found = {r.file: r.sha256 for r in published if not r.nevra.endswith((".src", ".nosrc"))}
+    missing = [file for file in found if not (folder / file).is_file()]
+    if missing:
+        raise ConfigError(
+            f"{folder} has no {missing[0]}, which its manifest names",
+            hint="run `invoke build-rpms`: it publishes a whole repo",
+        )
+    repodata = sorted(path for path in (folder / "repodata").iterdir() if path.is_file())
+    return found | {str(path.relative_to(folder)): files.sha256(path) for path in repodata}
+
+
 def fact_query(wanted: DesiredState) -> FactQuery:
     """Return the query for all facts that the steps need."""
     host = wanted.host
+    rests = (disk_file.beside(disk_path(g)) for g in host.guests)
     return FactQuery(
         names=wanted.dependencies.packages,
         modules=tuple(dict.fromkeys((*wanted.module_packages, DATAPATH_MODULE))),
         services=(*wanted.dependencies.services, units.AUTOSTART),
-        networks=(DEFAULT, host.network),
+        networks=(network.DEFAULT, host.network),
         pools=(host.pool,),
         domains=tuple(g.name for g in host.guests),
         disks=tuple(disk_path(g) for g in host.guests),
-        files=(*repository.FILES, *units.FILES, ifcfg.IFUP),
+        trees=(repository.FOLDER,),
+        folders=space.FOLDERS,
+        files=(*repository.FILES, *units.FILES, ifcfg.IFUP, *rests),
         texts=(
             kvm.NOTE,
             undo.SCRIPT,
             guard.BOOT,
             guard.LIVE,
-            *(vdi_note(g) for g in host.guests),
+            network.NEW,
+            *(note(g) for g in host.guests for note in (vdi_note, disk_vdi.copying_note)),
             repository.REPO_FILE,
             *units.FILES,
             marking.sent_file(ObjectKind.NETWORK, host.network),
@@ -208,8 +262,18 @@ def differences(wanted: DesiredState, facts: Facts) -> list[Change]:
     refusals.require(wanted, facts)
     changes: list[Change] = []
     for step in STEPS:
-        changes.extend(_labelled(wanted, step.check(wanted, facts, changes)))
+        changes.extend(_labelled(wanted, _check(step, wanted, facts, changes)))
     return changes
+
+
+def _check(
+    step: Step, wanted: DesiredState, facts: Facts, earlier: Sequence[Change]
+) -> list[Change]:
+    """Return what ``step`` would change; one change that says so where that is not known."""
+    unknown = refusals.unknown(step, facts)
+    if unknown:
+        return [Change(step=step.name, what=unknown)]
+    return step.check(wanted, facts, earlier)
 
 
 def _labelled(wanted: DesiredState, changes: Sequence[Change]) -> list[Change]:
@@ -223,27 +287,37 @@ def converge(run: Run, wanted: DesiredState, connection: Connection) -> list[Cha
     asked = fact_query(wanted)
     with run.progress.stage(f"{name}: look") as stage:
         settle(connection, clock=run.clock)
-        facts = gather(connection, asked)
+        facts = _look(run, connection, asked)
         stage.note = facts.os
     refusals.require(wanted, facts)
     done: list[Change] = []
     keeper = Keeper()
     for step in STEPS:
         ownership.require(wanted, facts)  # libvirt may have been started only now
-        changes = step.check(wanted, facts, ())
+        changes = _check(step, wanted, facts, ())
         if any(not change.waits_for for change in changes):
             with run.progress.stage(f"{name}: {step.name}") as stage:
                 context = StepContext(run, connection, stage, keeper)
                 _apply(step, wanted, facts, context)
-                facts = gather(connection, asked)
+                facts = _look(run, connection, asked)
+                refusals.require_answers(wanted, facts)
                 _prove(step, wanted, facts, context)
         done.extend(_labelled(wanted, changes))
     _say_notes(run, wanted, facts)
     return done
 
 
+def _look(run: Run, connection: Connection, asked: FactQuery) -> Facts:
+    """Gather facts; wait a moment for a service that was just started. Raises as gather."""
+    return wait_until(
+        lambda: gather(connection, asked),
+        lambda facts: not refusals.may_answer_soon(facts),
+        clock=run.clock, seconds=SECONDS, every=1.0,
+    )  # fmt: skip
+
+
 def _say_notes(run: Run, wanted: DesiredState, facts: Facts) -> None:
-    for note in disk.notes(wanted, facts):
+    for note in (*disk.notes(wanted, facts), *network.notes(facts)):
         run.progress.say(f"{wanted.host.name}: {note}")
     known = kvm.verdict(facts)
     if known and wanted.host.guests:
@@ -251,6 +325,13 @@ def _say_notes(run: Run, wanted: DesiredState, facts: Facts) -> None:
 
 
 def _apply(step: Step, wanted: DesiredState, facts: Facts, context: StepContext) -> None:
+    unknown = refusals.unknown(step, facts)
+    if unknown:
+        raise BootstrapError(
+            f"{wanted.host.name}: step {step.name!r}: {unknown}",
+            hint="let the inventory's services start it (host/dependencies.toml), or start it "
+            "yourself, then run this again",
+        )
     try:
         step.apply(wanted, facts, context)
     except RemoteCommandError as error:
@@ -261,7 +342,7 @@ def _apply(step: Step, wanted: DesiredState, facts: Facts, context: StepContext)
 
 
 def _prove(step: Step, wanted: DesiredState, facts: Facts, context: StepContext) -> None:
-    left = [change for change in step.check(wanted, facts, ()) if not change.waits_for]
+    left = [change for change in _check(step, wanted, facts, ()) if not change.waits_for]
     if left:
         said = "\n".join([f"  still to do: {c.what}" for c in left] + list(context.tail))
         raise BootstrapError(

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from invoke import Collection, Context, Exit, Program, task
 
 from sheepvirt import pipeline
-from sheepvirt.bootstrap import consent, ownership, rehearsal
+from sheepvirt.bootstrap import consent, host_lock, ownership, rehearsal
 from sheepvirt.bootstrap import restore as restoring
 from sheepvirt.bootstrap import runner as bootstrapping
 from sheepvirt.bootstrap.consent import Consent
@@ -28,6 +28,7 @@ from sheepvirt.core import paths, processes, settings
 from sheepvirt.core.errors import PreflightError, SheepvirtError, VerifyError
 from sheepvirt.core.progress import Progress
 from sheepvirt.core.tables import pick
+from sheepvirt.core.visible import visible
 from sheepvirt.engine import machine
 from sheepvirt.engine.engine import Engine
 from sheepvirt.run import Run
@@ -54,7 +55,7 @@ def command(function: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return function(*args, **kwargs)
         except SheepvirtError as error:
-            raise Exit(f"\nerror: {error}", code=error.exit_code) from None
+            raise Exit(visible(f"\nerror: {error}"), code=error.exit_code) from None
         except KeyboardInterrupt:
             raise Exit("\ninterrupted; former results are unchanged", code=130) from None
 
@@ -350,6 +351,15 @@ def nightly(_c: Context, host: str = "tahiti") -> None:
     _everything(run, host)
 
 
+@task(positional=["host"], help={"host": "a name of host/inventory.toml"})
+@command
+def unlock(_c: Context, host: str) -> None:
+    """Remove the lock that a run left on HOST; refused while that run is alive on this machine."""
+    run = start("unlock")
+    held = host_lock.remove(run.connect(inventory.load_host(run.settings, host)))
+    run.progress.say(f"{host}: the lock of {held} is removed" if held else f"{host}: no lock")
+
+
 @task(positional=["host"], help={"host": "a rehearsal host of host/inventory.toml"})
 @command
 def destroy(_c: Context, host: str) -> None:
@@ -402,6 +412,7 @@ namespace = Collection(
     why,
     nightly,
     destroy,
+    unlock,
     check,
     test,
 )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
+from sheepvirt.core.visible import visible
 from sheepvirt.model import standin
 from sheepvirt.model.enums import CheckResult
 from sheepvirt.model.hosts import Change, Check, Host, Link, VerifyOutcome
@@ -222,7 +223,12 @@ def summary(
 
 def _add(table: Table, *cells: str | Text) -> None:
     """Add a row literally: in a plain string rich would read ``[...]`` as markup."""
-    table.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in cells))
+    table.add_row(
+        *(
+            Text(visible(cell)) if isinstance(cell, str) else Text(visible(cell.plain), cell.style)
+            for cell in cells
+        )
+    )
 
 
 def _table(title: str, *columns: str) -> Table:

@@ -184,10 +184,18 @@ class RemoteCommandError(SshError):
     """A command on the host failed."""
 
 
+class OutputLimitError(SshError):
+    """A command on the host printed more than is kept, so its answer is not whole."""
+
+
 class BootstrapError(SheepvirtError):
     """A bootstrap step could not reach its desired state."""
 
     exit_code = 9
+
+
+class BrokenXmlError(BootstrapError):
+    """libvirt's XML of an object cannot be read, so nothing can be said about the object."""
 
 
 class VerifyError(SheepvirtError):

@@ -22,18 +22,24 @@ if TYPE_CHECKING:
 OnLine = Callable[[str], None]
 ABSENT = 127  # the exit code that a shell gives for a program that does not exist
 END_SECONDS = 5.0  # for a program to end after SIGTERM
+KEPT = 32 << 20  # bytes of each of a program's two outputs; what comes later is not kept or shown
+ENDLESS = 1 << 30  # a program that prints more is killed
+CHUNK = 1 << 16
+LINE = 1 << 16  # a longer line is shown in pieces
 
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
     """The result of a command, here, on a host or in a container: exit code and decoded output.
 
-    A negative code is the number of the signal that ended the command.
+    A negative code is the number of the signal that ended the command. ``dropped`` is how many
+    bytes of output are missing at the end of ``stdout`` or ``stderr``.
     """
 
     code: int
     stdout: str = ""
     stderr: str = ""
+    dropped: int = 0
 
 
 def run(
@@ -54,7 +60,8 @@ def run(
     with ``env`` added. It gets the open files ``keep``. ``merged`` puts standard error into
     standard output, in order. After ``seconds`` the program is killed with its children (SIGKILL).
     It is in a session of its own, so it never asks on the terminal; if this call is interrupted, it
-    is ended. A program that does not exist gives the code 127.
+    is ended. A program that does not exist gives the code 127. Of each output
+    ``KEPT`` bytes are kept: memory is bounded.
     """
     with tempfile.TemporaryFile() as given:
         if isinstance(stdin, bytes):
@@ -83,18 +90,18 @@ def _environment(
 def _finish(
     process: subprocess.Popen[bytes], on_line: OnLine | None, seconds: float | None
 ) -> Result:
-    out, err = bytearray(), bytearray()
+    out, err = _Output(process, on_line), _Output(process, on_line)
     timer = threading.Timer(seconds or 0.0, _kill, [process])
     readers = []
     if process.stderr is not None:
-        readers.append(threading.Thread(target=_drain, args=(process.stderr, err, on_line)))
+        readers.append(threading.Thread(target=_drain, args=(process.stderr, err)))
     try:
         if seconds is not None:
             timer.start()
         for reader in readers:
             reader.start()
         assert process.stdout is not None
-        _drain(process.stdout, out, on_line)
+        _drain(process.stdout, out)
         for reader in readers:
             reader.join()
         code = process.wait()
@@ -105,16 +112,50 @@ def _finish(
         timer.cancel()
     return Result(
         code=code,
-        stdout=out.decode(errors="replace"),
-        stderr=err.decode(errors="replace"),
+        stdout=out.kept.decode(errors="replace"),
+        stderr=err.kept.decode(errors="replace"),
+        dropped=out.dropped + err.dropped,
     )
 
 
-def _drain(stream: IO[bytes], sink: bytearray, on_line: OnLine | None) -> None:
-    for line in stream:
-        sink.extend(line)
-        if on_line is not None:
-            on_line(line.decode(errors="replace").rstrip("\n"))
+class _Output:
+    """One output of a program: its first bytes are kept, and its lines shown."""
+
+    def __init__(self, process: subprocess.Popen[bytes], on_line: OnLine | None) -> None:
+        self.kept = bytearray()
+        self.dropped = 0
+        self._process = process
+        self._on_line = on_line
+        self._line = b""  # that has not ended yet
+
+    def take(self, chunk: bytes) -> None:
+        fits = chunk[: KEPT - len(self.kept)]
+        self.kept += fits
+        self.dropped += len(chunk) - len(fits)
+        if self.dropped > ENDLESS:
+            _kill(self._process)
+        if self._on_line is None:
+            return
+        *lines, self._line = (self._line + fits).split(b"\n")
+        for line in lines:
+            self._show(line)
+        if len(self._line) > LINE:
+            self.end()
+
+    def end(self) -> None:
+        if self._line:
+            self._show(self._line)
+        self._line = b""
+
+    def _show(self, line: bytes) -> None:
+        if self._on_line is not None:
+            self._on_line(line.decode(errors="replace"))
+
+
+def _drain(stream: IO[bytes], output: _Output) -> None:
+    while chunk := os.read(stream.fileno(), CHUNK):
+        output.take(chunk)
+    output.end()
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

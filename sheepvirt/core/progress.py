@@ -1,4 +1,7 @@
-"""Progress of long work: a live line on a terminal, plain lines elsewhere, and a log file."""
+"""Progress of long work: a live line on a terminal, plain lines elsewhere, and a log file.
+
+All text is shown by way of ``visible``: what a host prints does nothing to the terminal.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ from rich.syntax import Syntax
 from rich.text import Text
 
 from sheepvirt.core import files
+from sheepvirt.core.visible import visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,7 +46,7 @@ class Stage:
 
     def line(self, text: str) -> None:
         """Show ``text`` as the last log line and write it to the log file."""
-        self.last = text.strip() or self.last
+        self.last = visible(text.strip()) or self.last
         self._progress.log(f"{self.name}: {text.rstrip()}")
 
     def __rich__(self) -> Text:
@@ -74,16 +78,16 @@ class Progress:
     def log(self, text: str) -> None:
         """Write one line, with the time, to the log file only."""
         if self._log is not None:
-            self._log.write(f"{time.strftime('%H:%M:%S')} {text}\n")
+            self._log.write(f"{time.strftime('%H:%M:%S')} {visible(text)}\n")
 
     def say(self, text: str) -> None:
         """Print one line for the user (no markup) and log it."""
-        self.console.print(text, markup=False)
+        self.console.print(visible(text), markup=False)
         self.log(text)
 
     def diff(self, text: str) -> None:
         """Print a unified diff (coloured on a terminal) and log it."""
-        self.console.print(Syntax(text.rstrip(), "diff", background_color="default"))
+        self.console.print(Syntax(visible(text.rstrip()), "diff", background_color="default"))
         self.log(text)
 
     @contextmanager

@@ -33,7 +33,7 @@ def ensure_image(run: Run, guest: Guest) -> Path:
     Raises ConfigError (a marker that a console cannot show as one line), EngineError (a step
     failed).
     """
-    path = run.settings.dist / "guests" / image_name(run.settings, guest)
+    path = image_path(run.settings, guest)
     if path.exists():
         return path
     with locks.lock(run.settings, LOCK, run.progress, clock=run.clock):
@@ -61,6 +61,11 @@ def _make(run: Run, guest: Guest, path: Path) -> None:
         )
         container.get("/guest/disk.img", Path(scratch)).replace(path)
         stage.note = f"{path.stat().st_size // 2**20} MiB"
+
+
+def image_path(settings: Settings, guest: Guest) -> Path:
+    """Return where the image of ``guest`` is, once it was made. Raises ConfigError."""
+    return settings.dist / "guests" / image_name(settings, guest)
 
 
 def image_name(settings: Settings, guest: Guest) -> str:

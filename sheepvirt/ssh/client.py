@@ -6,13 +6,21 @@ detached: a master that an ordinary command leaves behind could keep that comman
 
 from __future__ import annotations
 
+import os
+import secrets
 import shlex
 import tempfile
+from dataclasses import replace
 from typing import IO, TYPE_CHECKING, Protocol
 
 from sheepvirt.core import processes
 from sheepvirt.core.clock import SYSTEM, Clock
-from sheepvirt.core.errors import HostUnreachableError, RemoteCommandError, SshError
+from sheepvirt.core.errors import (
+    HostUnreachableError,
+    OutputLimitError,
+    RemoteCommandError,
+    SshError,
+)
 from sheepvirt.core.waiting import wait_until
 from sheepvirt.ssh import hostkeys, login
 from sheepvirt.ssh import route as routes
@@ -29,6 +37,7 @@ if TYPE_CHECKING:
     from sheepvirt.ssh.route import Route
     from sheepvirt.ssh.sudo import Root
 
+SAID = 1 << 16  # bytes of ssh's own output that are looked at
 SSH_FAILED = 255  # ssh(1): the exit code for an error of ssh itself
 
 
@@ -65,6 +74,7 @@ class Connection:
         self._route = route
         self._runner = runner
         self._sudo = sudo or Sudo()
+        self._mark = f"@@{secrets.token_hex(8)}"
 
     def run(
         self,
@@ -101,12 +111,29 @@ class Connection:
 
     def _there(self, words: Sequence[str], stdin: IO[bytes], on_line: OnLine | None) -> Result:
         """Run ``words`` on the host, as the user who logs in. Raises SshError: ssh failed."""
-        command = self._ssh("-o", "ControlMaster=no", command=quote(words))
-        result = self._runner(command, stdin, on_line)
+        # The mark ends what the login shell printed first; exec leaves it no time for last words.
+        line = f"echo {self._mark}; exec {quote(words)}"
+        command = self._ssh("-o", "ControlMaster=no", command=line)
+        result = self._runner(command, stdin, on_line and self._unmarked(on_line))
+        result = replace(result, stdout=self._after_mark(result.stdout))
         # 255 may be the command's exit code. It is ssh's if the shared connection is gone as well.
         if result.code == SSH_FAILED and not self._alive():
             raise explain(self._settings, self.host, self._route, result.stderr)
+        if result.dropped:
+            raise _too_much(self.host, words, result)
         return result
+
+    def _after_mark(self, text: str) -> str:
+        before, mark, after = text.partition(f"{self._mark}\n")
+        return after if mark else before
+
+    def _unmarked(self, on_line: OnLine) -> OnLine:
+        def show(text: str) -> None:
+            shown = text.removesuffix(self._mark)
+            if shown or text != self._mark:
+                on_line(shown)
+
+        return show
 
     def write(self, path: str, content: bytes, *, mode: int = 0o644, suffix: str = ".new") -> None:
         """Write a small file, owned by root; make its folder.
@@ -184,7 +211,7 @@ class Connection:
         """Log in once; return ssh's exit code and what it printed."""
         with tempfile.TemporaryFile() as output:
             code = processes.run_leaving([*ENGLISH, *self._ssh(*options, command="true")], output)
-            output.seek(0)
+            output.seek(max(0, output.seek(0, os.SEEK_END) - SAID))
             return code, output.read().decode(errors="replace")
 
     def close(self) -> None:
@@ -227,6 +254,14 @@ class Connection:
             f"`{quote(argv)}` failed on {self.host.name} with exit code {result.code}:\n{tail}",
             hint="fix what these last lines say, then run this again",
         )
+
+
+def _too_much(host: Host, words: Sequence[str], result: Result) -> OutputLimitError:
+    return OutputLimitError(
+        f"`{quote(words)[:200]}` on {host.name} printed {result.dropped >> 20} MiB more than the "
+        f"{processes.KEPT >> 20} MiB that are kept, and ended with exit code {result.code}",
+        hint="look at what it prints there; does the login shell print without end (.bashrc)?",
+    )
 
 
 def write_config(settings: Settings, host: Host) -> Path | None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 import signal
 import sys
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
+from sheepvirt.bootstrap import host_lock
 from sheepvirt.bootstrap.steps import reboot as rebooting
 from sheepvirt.core import locks, paths, processes
 from sheepvirt.core.errors import BootstrapError, VerifyError
@@ -54,7 +56,11 @@ def verify(run: Run, host: Host, *, reboot: bool, display: Display) -> VerifyOut
     progress = run.progress
     folder = run.settings.dist / "verify" / host.name
     folder.mkdir(parents=True, exist_ok=True)
-    with locks.lock(run.settings, f"host-{host.name}", progress, clock=run.clock):
+    changes = host_lock.held(run, run.connect(host), f"verify {host.name}") if reboot else None
+    with (
+        locks.lock(run.settings, f"host-{host.name}", progress, clock=run.clock),
+        changes or nullcontext(),
+    ):
         for old in folder.glob("*.xml"):
             old.unlink()
         title = f"verify {host.name}"

@@ -17,8 +17,10 @@ from sheepvirt.bootstrap.facts.fact import Fact, FactQuery, Fragment, fixed_fact
 from sheepvirt.bootstrap.facts.facts import Facts, all_facts
 from sheepvirt.bootstrap.facts.interfaces import Device, NetworkFile
 from sheepvirt.bootstrap.facts.libvirt import Definition
+from sheepvirt.bootstrap.facts.replies import Reply, ServiceReply
 from sheepvirt.bootstrap.facts.services import ServiceState
 from sheepvirt.bootstrap.facts.sheepdog import ClusterState
+from sheepvirt.bootstrap.facts.space import Space
 from sheepvirt.bootstrap.facts.sysv import Script
 from sheepvirt.model.enums import Init
 
@@ -105,11 +107,12 @@ esac""",
     "ovs-vsctl": r"""
 case $2 in list-br) printf 'ovsbr0\nbr1\n' ;; get) [ $4 = br1 ] || echo netdev ;;
 list-ports) [ $3 = br1 ] || printf 'vnet0\nvnet1\n' ;; esac""",
+    "df": r"printf 'Filesystem 1024-blocks\n/dev/a b 10 8 2 80%% /a disk\n'",
     "dog": r"""
 cat
 case "$*" in
 'cluster info') printf 'Cluster status: running\nmore\n' ;;
-'node info -r') printf '0 100 10 90 10%%\nTotal 100\n' ;;
+'node info -r') printf '0 100 10 90 10%%\nTotal 100 10 90 10%% 1\n' ;;
 'vdi list -r') echo '= a 1 1000 0 0 17 ab 1  22' ;;
 esac""",
     "virsh": r"""
@@ -121,7 +124,8 @@ pool-info*) printf 'State: inactive\nAutostart: yes\n' ;;
 'list --name') printf 'd d\nother\n\n' ;;
 'list --all --name --autostart') printf 'd d\noff\n\n' ;;
 dominfo*) printf 'State: running\nPersistent: yes\nAutostart: enable\n' ;;
-*) echo "<$*>" ;;
+net-dumpxml*) echo '<network/>' ;; pool-dumpxml*) echo '<pool/>' ;;
+dumpxml*) echo "<domain>$2</domain>" ;; *) exit 1 ;;
 esac""",
 }
 SYSTEMD = {
@@ -153,6 +157,7 @@ FILES = {
     "a disk": "x",
     "a disk.from": "a-1.img 01\n",
     "a file": "content\n",
+    "a tree/b c/d": "content\n",
 }
 SYSTEMD_FILES = {
     "run/systemd/system/x": "",
@@ -172,6 +177,7 @@ SYSV_FILES = {
     "etc/rc3.d/S97libvirtd": "",
     "etc/rc3.d/K10x": "",
 }
+DIGEST = "434728a410a78f56fc1b5899c3593436e61ab0c731e9072d95e96db290205e53"
 UP = ServiceState(active=True, enabled=True)
 BOTH = Facts(
     kernel_datapath=True,
@@ -184,31 +190,28 @@ BOTH = Facts(
         "ovsbr0": BridgeState(datapath="netdev", ports=("vnet0", "vnet1"), device=True),
         "br1": BridgeState(datapath="system", ports=(), device=False),
     },
-    networks={
-        "n": Definition(
-            xml="<net-dumpxml --inactive n>", active=True, persistent=True, autostart=False
-        )
-    },
-    pools={
-        "p": Definition(
-            xml="<pool-dumpxml --inactive p>", active=False, persistent=True, autostart=True
-        )
-    },
+    networks={"n": Definition(xml="<network/>", active=True, persistent=True, autostart=False)},
+    pools={"p": Definition(xml="<pool/>", active=False, persistent=True, autostart=True)},
     running={"d d": True, "other": False},
     domains={
         "d d": Definition(
-            xml="<dumpxml --inactive d d>",
+            xml="<domain>--inactive</domain>",
             active=True,
             persistent=True,
             autostart=True,
-            live_xml="<dumpxml d d>",
+            live_xml="<domain>d d</domain>",
         )
     },
-    cluster=ClusterState(status="running", nodes=1, listed=True),
+    libvirt=ServiceReply(reply=Reply.ANSWERS),
+    switch=ServiceReply(reply=Reply.ANSWERS),
+    cluster=ClusterState(status="running", nodes=1, listed=True, free=90),
     vdis={"a": 1000},
+    vdis_used={"a": 0},
     disks={"a disk": "a-1.img 01"},
-    hashes={"a file": "434728a410a78f56fc1b5899c3593436e61ab0c731e9072d95e96db290205e53"},
+    hashes={"a file": DIGEST},
     texts={"a file": "content"},
+    trees={"a tree": {"b c/d": DIGEST}},
+    space={"/etc/no/such": Space(mount="/a disk", free=2048)},
     kernel="9.9",
     modules={"openvswitch": ("extra/openvswitch.ko",)},
     interfaces=frozenset({"lo", "ovsbr0"}),
@@ -267,6 +270,8 @@ QUERY = FactQuery(
     disks=("a disk", "absent"),
     files=("a file", "absent"),
     texts=("a file", "absent"),
+    trees=("a tree", "absent"),
+    folders=("/etc/no/such",),
 )
 
 
@@ -287,7 +292,8 @@ def test_facts_of_a_host(
     found = on_host(tmp_path, PROGRAMS | programs, shell)
     assert found.boot
     # What is this machine's own: its boot, its /dev/kvm, and who listens on it.
-    assert replace(found, boot="", kvm_device=False, listeners=()) == wanted
+    here = replace(found, boot="", kvm_device=False, listeners=(), routes=())
+    assert here == wanted
 
 
 def on_host(root: Path, programs: dict[str, str], shell: str) -> Facts:
@@ -296,8 +302,21 @@ def on_host(root: Path, programs: dict[str, str], shell: str) -> Facts:
     for name, text in programs.items():
         (root / "bin" / name).write_text(f"#!/bin/sh\n{text}\n")
         (root / "bin" / name).chmod(0o755)
-    for name in ("cat", "sed", "cut", "ls", "grep", "awk", "sort", "timeout", "find", "sha256sum",
-                 "readlink", "wc"):  # fmt: skip
+    for name in (
+        "cat",
+        "sed",
+        "cut",
+        "ls",
+        "grep",
+        "awk",
+        "sort",
+        "timeout",
+        "find",
+        "sha256sum",
+        "xargs",
+        "readlink",
+        "wc",
+    ):
         (root / "bin" / name).symlink_to(str(shutil.which(name)))
     script = gather.SCRIPT
     for folder in ("/etc/", "/run/systemd/", "/sys/class/", "/sys/module/", "/lib/modules/",

@@ -105,3 +105,28 @@ def test_a_feeder_whose_reader_stops_early_ends() -> None:
         assert processes.run(["head", "-c", "3"], stdin=made.stdout).stdout == "xxx"
     assert made.code != 0
     assert threading.active_count() < 20
+
+
+def test_memory_is_bounded_whatever_a_program_prints(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It runs to its end, and what is kept is whole up to the limit."""
+    monkeypatch.setattr(processes, "KEPT", 1 << 20)
+    lines: list[str] = []
+    script = "yes | head -c 50000000; echo last >&2; exit 3"
+    done = processes.run(["sh", "-c", script], on_line=lines.append)
+    assert (done.code, len(done.stdout), done.stderr) == (3, 1 << 20, "last\n")
+    assert done.dropped == 50_000_000 - (1 << 20)
+    assert len(lines) == (1 << 19) + 1
+
+
+def test_a_line_without_an_end_is_shown_in_pieces() -> None:
+    lines: list[str] = []
+    done = processes.run(["head", "-c", "1000000", "/dev/zero"], on_line=lines.append)
+    assert done.stdout == "".join(lines) == "\0" * 1_000_000
+    assert max(map(len, lines)) <= processes.LINE + processes.CHUNK
+
+
+def test_a_program_that_prints_without_end_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "KEPT", 1 << 10)
+    monkeypatch.setattr(processes, "ENDLESS", 1 << 20)
+    done = processes.run(["yes"])
+    assert (done.code, len(done.stdout)) == (-signal.SIGKILL, 1 << 10)

@@ -8,6 +8,7 @@ import pytest
 from rich.console import Console
 
 from sheepvirt.core.progress import Progress
+from sheepvirt.core.visible import visible
 
 
 def plain(path: Path) -> tuple[Progress, io.StringIO]:
@@ -55,3 +56,31 @@ def test_a_terminal_gets_stage_elapsed_and_last_line(tmp_path: Path) -> None:
         stage.line("x" * 500)
         assert len(stage.__rich__().plain) < 60
         assert stage.__rich__().plain.startswith("  … libvirt: rpmbuild  0:0")
+
+
+EVIL = "\x1b]0;pwned\x07\x1b[2J\r\x9b31m\u202eabc\x00\tend"
+HARMLESS = "\\x1b]0;pwned\\x07\\x1b[2J\\x0d\\x9b31m\\u202eabc\\x00\tend"
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_what_a_host_prints_does_nothing_to_terminal_and_log(
+    tmp_path: Path, terminal: bool
+) -> None:
+    out = io.StringIO()
+    console = Console(file=out, width=200, force_terminal=terminal, color_system=None)
+    progress = Progress(tmp_path / "run.log", console)
+    with progress.stage("a stage") as stage:
+        stage.line(EVIL)
+        assert stage.last == HARMLESS
+        stage.note = EVIL
+    progress.say(EVIL)
+    progress.diff(f"+{EVIL}")
+    for text in (out.getvalue(), (tmp_path / "run.log").read_text(encoding="utf-8")):
+        for evil in ("\x1b]0", "\x07", "\x1b[2J\r", "\x9b", "\u202e", "\0"):
+            assert evil not in text
+    assert (tmp_path / "run.log").read_text(encoding="utf-8").count(HARMLESS) == 4
+
+
+def test_text_of_any_language_is_shown_as_it_is() -> None:
+    text = "名前\u3000状態 – ✔ é \t\n"
+    assert visible(text) == text

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import factories
 import pytest
 from rich.console import Console
 
-from sheepvirt.bootstrap import runner
+from sheepvirt.bootstrap import host_lock, runner
 from sheepvirt.bootstrap.steps import undo
 from sheepvirt.cli import report
 from sheepvirt.config import inventory
@@ -55,6 +56,7 @@ class Stage:
     """A host: what is done to it is noted; each planned pass names the checks that fail in it."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        monkeypatch.setattr(host_lock, "held", lambda *_: nullcontext())
         self.log: list[str] = []
         self.plan: list[set[str] | BaseException] = []
         self.before: list[Path | None] = []

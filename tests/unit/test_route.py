@@ -123,7 +123,8 @@ def test_ssh_is_called_with_the_alias_and_without_a_configuration_of_ours(
     monkeypatch.setattr(connection, "_alive", lambda: True)
     connection.run(["id"])
     (argv,) = asked
-    assert argv[-3:] == ["lab", "--", "env LC_ALL=C id"]
+    assert argv[-3:-1] == ["lab", "--"]
+    assert argv[-1].endswith("; exec env LC_ALL=C id")
     assert argv[1:3] == ["-o", "ControlMaster=no"]
 
 

@@ -20,6 +20,7 @@ from sheepvirt.core.errors import (
     HostNameError,
     HostUnreachableError,
     LoginRefusedError,
+    OutputLimitError,
     RemoteCommandError,
     SshError,
 )
@@ -93,7 +94,35 @@ def test_commands_run_in_c_and_as_root(connect: Connect) -> None:
         Result(code=0, stdout="", stderr=""), Result(code=0, stdout="", stderr="")
     )
     connection.run(["virsh", "desc", "a b"])
-    assert recorder.asked[0][0][-1] == "env LC_ALL=C virsh desc 'a b'"
+    assert recorder.asked[0][0][-1].endswith("; exec env LC_ALL=C virsh desc 'a b'")
+
+
+@pytest.mark.parametrize("noise", ["", "motd\n", "no newline", "a\n@@deadbeef\n\x1b[31m"])
+def test_what_the_login_shell_prints_is_not_the_commands_output(
+    noise: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In ssh's place a real shell, which prints before the command, and has a trap for its end."""
+    shown: list[str] = []
+
+    def shell(argv: Sequence[str], stdin: IO[bytes] | None, on_line: OnLine | None) -> Result:
+        text = f"printf '%s' \"$NOISE\"; trap 'echo bye' EXIT; {argv[-1]}"
+        return processes.run(["bash", "-c", text], env={"NOISE": noise}, on_line=on_line)
+
+    connection = client.Connection(
+        SETTINGS, TAHITI, route.by_config(TAHITI, tmp_path / "config"), shell
+    )
+    monkeypatch.setattr(connection, "_alive", lambda: True)
+    done = connection.run(["printf", "one\ntwo"], on_line=shown.append)
+    assert done.stdout == "one\ntwo"
+    assert shown[-2:] == ["one", "two"]
+    assert not any("@@" in line for line in shown if line != "@@deadbeef")
+
+
+def test_an_answer_that_is_not_whole_is_an_error(connect: Connect) -> None:
+    connection, _ = connect(Result(code=0, stdout="x", dropped=400 << 20))
+    with pytest.raises(OutputLimitError, match="printed 400 MiB more than the 32 MiB") as caught:
+        connection.run(["virsh", "list"], check=False)
+    assert caught.value.exit_code == 8
 
 
 def test_a_failed_command_quotes_its_last_lines(connect: Connect) -> None:

@@ -6,10 +6,13 @@ from pathlib import Path
 import pytest
 from finished import GUEST, HOST, WANTED, changes, context, done
 
+from sheepvirt.bootstrap import refusals
 from sheepvirt.bootstrap.facts.sheepdog import ClusterState
-from sheepvirt.bootstrap.steps import disk
-from sheepvirt.bootstrap.steps.base import DesiredState
+from sheepvirt.bootstrap.steps import disk, disk_file
+from sheepvirt.bootstrap.steps.base import DesiredState, ImageSize
+from sheepvirt.core import processes
 from sheepvirt.core.errors import BootstrapError, ConfigError, RemoteCommandError
+from sheepvirt.core.files import sha256
 from sheepvirt.model.enums import Disk
 from sheepvirt.model.hosts import Guest
 
@@ -60,10 +63,11 @@ def test_a_vdi_is_made_through_the_pool_filled_and_read_back(
     assert planned.sent[-1] == f"papeete-1.img {EMPTY}\n".encode()
 
 
-def test_a_vdi_that_reads_otherwise_is_an_error_and_stays_marked(
+def test_a_vdi_that_reads_otherwise_is_an_error_and_is_deleted(
     monkeypatch: pytest.MonkeyPatch, image: Path
 ) -> None:
-    plan = [*FILL[:5], ("dog vdi read", 0, f"{'1' * 64}  -\n")]
+    plan = [*FILL[:5], ("dog vdi read", 0, f"{'1' * 64}  -\n"), ("dog vdi delete papeete", 0, ""),
+            (f"rm -f {NOTE}", 0, ""), ("pool-refresh", 0, "")]  # fmt: skip
     worker, planned = context(monkeypatch, *plan)
     with pytest.raises(BootstrapError, match="does not read back as it was written"):
         disk.apply(WANTED, replace(done(), vdis={}, texts={}, domains={}), worker)
@@ -96,26 +100,117 @@ def test_a_fill_that_was_cut_off_is_done_again(
     assert planned.plan == []
 
 
+COPYING = "/var/lib/sheepvirt/vdi-papeete.copying"
+KEPT = "papeete.kept-20261125-010203"
+SOURCE, COPY = (f"sheepdog:127.0.0.1:7000:{name}" for name in ("papeete", KEPT))
+STOP = (("shutdown papeete", 0, ""), ("domstate papeete", 0, "shut off\n"))
+KEEP = (
+    ("date", 0, "20261125-010203\n"),
+    (COPYING, 0, ""),
+    (f"qemu-img convert -f raw -O raw {SOURCE} {COPY}", 0, ""),
+    (f"qemu-img compare -f raw -F raw {SOURCE} {COPY}", 0, ""),
+    (f"rm -f {COPYING}", 0, ""),
+)
+REPLACE = (
+    ("autostart --disable papeete", 0, ""),  # no boot may start it on half a disk
+    (NOTE, 0, ""),
+    ("dog vdi delete papeete", 0, ""),
+    *FILL[1:],
+)
+BACK = (
+    ("dog vdi delete papeete", 0, ""),
+    (f"qemu-img convert -f raw -O raw {COPY} {SOURCE}", 0, ""),
+    (f"qemu-img compare -f raw -F raw {COPY} {SOURCE}", 0, ""),
+    (NOTE, 0, ""),
+    (f"dog vdi delete {KEPT}", 0, ""),
+    ("autostart papeete", 0, ""),
+    ("pool-refresh", 0, ""),
+    ("start papeete", 0, ""),
+)
+
+
 @pytest.mark.parametrize("note", ["papeete-0.img 00", "creating papeete-1.img", ""])
 def test_a_vdi_in_the_way_is_copied_before_anything_else(
     note: str, monkeypatch: pytest.MonkeyPatch, image: Path
 ) -> None:
-    facts = replace(done(), texts={NOTE: note})
-    assert "replaced from" in changes(disk.STEP, facts)[0]
-    source, copy = (
-        f"sheepdog:127.0.0.1:7000:papeete{end}" for end in ("", ".kept-20261125-010203")
-    )
-    worker, planned = context(
-        monkeypatch,
-        ("shutdown papeete", 0, ""), ("domstate papeete", 0, "shut off\n"),
-        ("date", 0, "20261125-010203\n"),
-        (f"qemu-img convert -f raw -O raw {source} {copy}", 0, ""),
-        (f"qemu-img compare -f raw -F raw {source} {copy}", 0, ""),
-        ("autostart --disable papeete", 0, ""),  # no boot may start it on half a disk
-        FORGET, ("dog vdi delete papeete", 0, ""), *FILL,
-    )  # fmt: skip
+    facts = replace(done(), texts={NOTE: note}, vdis_used={"papeete": 5 << 20})
+    found = changes(disk.STEP, facts)[0]
+    assert "replaced from" in found
+    assert found.endswith("the former disk is kept as VDI papeete.kept-TIME (5 MiB)")
+    worker, planned = context(monkeypatch, *STOP, *KEEP, *REPLACE)
     disk.apply(WANTED, facts, worker)
     assert planned.plan == []
+    assert planned.sent[3] == f"{KEPT}\n".encode()
+    assert planned.sent[8] == f"filling papeete-1.img kept {KEPT} {note}".strip().encode() + b"\n"
+
+
+@pytest.mark.parametrize("bad", [0, 1])
+def test_a_copy_that_fails_is_deleted_and_the_guest_started(
+    bad: int, monkeypatch: pytest.MonkeyPatch, image: Path
+) -> None:
+    facts = replace(done(), texts={NOTE: "papeete-0.img 00"})
+    failing = (KEEP[2 + bad][0], 1, "no space")
+    worker, planned = context(
+        monkeypatch, *STOP, *KEEP[: 2 + bad], failing,
+        (f"dog vdi delete {KEPT}", 0, ""), (f"rm -f {COPYING}", 0, ""), ("start papeete", 0, ""),
+    )  # fmt: skip
+    with pytest.raises(RemoteCommandError, match="no space"):
+        disk.apply(WANTED, facts, worker)
+    assert planned.plan == []
+
+
+@pytest.mark.parametrize("bad", range(2, len(REPLACE)))
+def test_a_fill_that_fails_gives_the_guest_its_former_disk_back(
+    bad: int, monkeypatch: pytest.MonkeyPatch, image: Path
+) -> None:
+    """Whatever failed after the former disk was deleted; also where its deletion failed."""
+    facts = replace(done(), texts={NOTE: "papeete-0.img 00"})
+    failing = (REPLACE[bad][0], 1, "no space")
+    made = bad == 2 or bad > 4  # before that, no VDI has the name
+    worker, planned = context(
+        monkeypatch, *STOP, *KEEP, *REPLACE[:bad], failing, *BACK[0 if made else 1 :]
+    )
+    with pytest.raises((RemoteCommandError, BootstrapError), match=r"no space|read back"):
+        disk.apply(WANTED, facts, worker)
+    assert planned.plan == []
+    assert b"papeete-0.img 00\n" in planned.sent
+
+
+def test_where_the_connection_is_lost_the_notes_say_what_is_left(
+    monkeypatch: pytest.MonkeyPatch, image: Path
+) -> None:
+    facts = replace(done(), texts={NOTE: "papeete-0.img 00", COPYING: f"{KEPT}\n"})
+    facts = replace(facts, domains={})
+    assert changes(disk.STEP, facts)[0] == f"VDI {KEPT} deleted: it is an unfinished copy"
+    filling = replace(facts, texts={NOTE: f"filling papeete-1.img kept {KEPT} papeete-0.img 00"})
+    assert changes(disk.STEP, filling) == [
+        "VDI papeete replaced from papeete-1.img (a run was interrupted; the former disk is kept "
+        f"as VDI {KEPT}), papeete stopped"
+    ]
+    worker, planned = context(monkeypatch, *REPLACE[1:])
+    disk.apply(WANTED, filling, worker)
+    assert planned.plan == []
+    assert planned.sent[0] == filling.texts[NOTE].encode() + b"\n"
+
+
+def test_without_space_no_guest_is_stopped(monkeypatch: pytest.MonkeyPatch, image: Path) -> None:
+    """The image and the copy of the former disk, each as often as the cluster keeps it."""
+    with image.open("r+b") as handle:
+        handle.truncate(100 << 20)
+    cluster = replace(done().cluster or ClusterState(status="", nodes=0, listed=False), copies=2.0)
+    facts = replace(
+        done(), texts={NOTE: "papeete-0.img 00"}, vdis_used={"papeete": 50 << 20},
+        cluster=replace(cluster, free=(301 << 20) - 1),
+    )  # fmt: skip
+    worker, _ = context(monkeypatch)  # nothing is planned: nothing may be run
+    with pytest.raises(BootstrapError, match=r"has 301 MiB free, and 301 MiB are needed") as caught:
+        disk.apply(WANTED, facts, worker)
+    assert "a copy of the former disk of papeete (100 MiB)" in caught.value.message
+    known = replace(WANTED, image_sizes={"papeete": ImageSize(bytes=100 << 20, allocated=0)})
+    with pytest.raises(BootstrapError, match="not enough space"):  # and so in a plan
+        refusals.require(known, facts)
+    refusals.require(known, replace(facts, cluster=replace(cluster, free=301 << 20)))
+    refusals.require(known, replace(facts, cluster=replace(cluster, free=None)))
 
 
 def test_an_image_larger_than_its_vdi_is_refused_before_anything_is_written(
@@ -143,40 +238,93 @@ def test_a_vdi_grows_and_never_shrinks(monkeypatch: pytest.MonkeyPatch, image: P
         changes(disk.STEP, replace(done(), vdis={"papeete": 3 * 10**9}))
 
 
-@pytest.mark.parametrize(
-    ("origin", "now", "kept"),
-    [
-        (f"old.img {'1' * 64}", "1" * 64, False),  # as it was made: nothing of the guest's in it
-        (f"old.img {'1' * 64}", "2" * 64, True),  # the guest has written
-        ("", "2" * 64, True),  # nobody knows what it is
-    ],
-)
-def test_a_disk_that_was_written_to_is_kept(
-    origin: str, now: str, kept: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    image = tmp_path / "papeete-1.img"
+@pytest.fixture
+def content(image: Path) -> str:
+    """An image with content; its hash."""
     image.write_bytes(b"x")
-    monkeypatch.setattr("sheepvirt.images.guest.ensure_image", lambda *_: image)
-    facts = replace(done(), disks={PATH: origin}, domains={})
-    assert "replaced from" in changes(disk.STEP, facts, FILE)[0]
-    aside = ("mv -f", 0, "") if kept else ("rm -f", 0, "")
+    return sha256(image)
+
+
+def test_a_file_is_recorded_then_made_and_read_back(
+    monkeypatch: pytest.MonkeyPatch, content: str
+) -> None:
+    facts = replace(done(), domains={})
     worker, planned = context(
-        monkeypatch, ("sha256sum", 0, f"{now}  {PATH}\n"), aside, ("test -e", 1, ""),
-        (f"{PATH}.from", 0, ""), ("tar", 0, ""), (f"{PATH}.from", 0, ""),
+        monkeypatch, (f"{PATH}.from", 0, ""), ("tar", 0, ""), ("sha256sum", 0, f"{content}  x\n")
+    )
+    disk.apply(FILE, facts, worker)
+    assert planned.plan == []
+    assert planned.sent[0] == f"papeete-1.img {content}\n".encode()
+
+
+@pytest.mark.parametrize("origin", [f"old.img {'1' * 64}", ""])
+def test_a_former_file_is_kept_and_its_guest_is_off_for_a_rename(
+    origin: str, monkeypatch: pytest.MonkeyPatch, content: str
+) -> None:
+    facts = replace(done(), disks={PATH: origin})
+    assert changes(disk.STEP, facts, FILE)[0].endswith(f"is kept as {PATH}.kept-TIME")
+    worker, planned = context(
+        monkeypatch, ("tar", 0, ""), (f"sha256sum {PATH}.again", 0, f"{content}  x\n"), *STOP,
+        (f"{PATH} {PATH}.again", 0, f"{PATH}.kept-1\n"),
     )  # fmt: skip
     disk.apply(FILE, facts, worker)
     assert planned.plan == []
-    assert planned.sent[-1].startswith(b"papeete-1.img ")
+    assert planned.sent[-1] == f"papeete-1.img {content}\n".encode()
 
 
-def test_a_disk_whose_record_was_cut_off_is_only_recorded(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_a_file_that_cannot_be_copied_stops_no_guest(
+    monkeypatch: pytest.MonkeyPatch, content: str
 ) -> None:
-    image = tmp_path / "papeete-1.img"
-    image.write_bytes(b"")
-    monkeypatch.setattr("sheepvirt.images.guest.ensure_image", lambda *_: image)
+    facts = replace(done(), disks={PATH: "old.img 11"})
+    rest = (f"rm -rf {PATH}.again {PATH}.again.new", 0, "")
+    worker, planned = context(monkeypatch, ("tar", 1, "No space left"), rest)
+    with pytest.raises(RemoteCommandError, match="No space left"):
+        disk.apply(FILE, facts, worker)
+    assert planned.plan == []
+    bad = ("sha256sum", 0, f"{'2' * 64}  x\n")
+    worker, planned = context(monkeypatch, ("tar", 0, ""), bad, rest)
+    with pytest.raises(BootstrapError, match="does not read back"):
+        disk.apply(FILE, facts, worker)
+    assert planned.plan == []
+
+
+def test_a_rename_that_fails_starts_the_guest_again(
+    monkeypatch: pytest.MonkeyPatch, content: str
+) -> None:
+    facts = replace(done(), disks={PATH: "old.img 11"})
     worker, planned = context(
-        monkeypatch, ("sha256sum", 0, f"{EMPTY}  x\n"), ("test -e", 0, ""), (".from", 0, "")
-    )
-    disk.apply(FILE, replace(done(), disks={PATH: ""}, domains={}), worker)
+        monkeypatch, ("tar", 0, ""), ("sha256sum", 0, f"{content}  x\n"), *STOP,
+        (f"{PATH} {PATH}.again", 1, "read-only"), ("start papeete", 0, ""),
+        (f"rm -f {PATH}.again {PATH}.from.new", 0, ""),
+    )  # fmt: skip
+    with pytest.raises(RemoteCommandError, match="read-only"):
+        disk.apply(FILE, facts, worker)
+    assert planned.plan == []
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_the_swap_of_two_files_is_whole_or_undone(fails: bool, tmp_path: Path) -> None:
+    path = tmp_path / "a disk.img"
+    path.write_text("former")
+    Path(f"{path}.from").write_text("old.img 11")
+    if not fails:
+        Path(f"{path}.again").write_text("new")
+    argv = ["sh", "-c", disk_file.SWAP, "sh", str(path), f"{path}.again"]
+    ended = processes.run(argv, stdin=b"new.img 22")
+    origin = Path(f"{path}.from").read_text()
+    if fails:
+        assert (ended.code, path.read_text(), origin) == (1, "former", "old.img 11")
+        return
+    kept = Path(ended.stdout.strip())
+    assert (path.read_text(), origin) == ("new", "new.img 22")
+    assert (kept.read_text(), Path(f"{kept}.from").read_text()) == ("former", "old.img 11")
+
+
+def test_what_an_interrupted_run_left_beside_a_file_is_removed(
+    monkeypatch: pytest.MonkeyPatch, content: str
+) -> None:
+    facts = replace(done(), disks={PATH: "papeete-1.img 11"}, hashes={f"{PATH}.again": "0"})
+    assert changes(disk.STEP, facts, FILE) == [f"{PATH}.again removed: a run was interrupted"]
+    worker, planned = context(monkeypatch, (f"rm -f {PATH}.again", 0, ""))
+    disk.apply(FILE, facts, worker)
     assert planned.plan == []

@@ -50,7 +50,8 @@ class There:
         self, argv: Sequence[str], stdin: IO[bytes] | None, on_line: OnLine | None
     ) -> Result:
         assert self.answers, f"nobody planned {argv}"
-        self.asked.append((shlex.split(argv[-1]), stdin.read() if stdin else b""))
+        words = shlex.split(argv[-1].partition("; exec ")[2])  # after the mark
+        self.asked.append((words, stdin.read() if stdin else b""))
         return self.answers.pop(0)
 
 

@@ -3,12 +3,14 @@
 import io
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import factories
 import pytest
 from rich.console import Console
 
+from sheepvirt.bootstrap import host_lock
 from sheepvirt.cli import report as display
 from sheepvirt.cli import report as report_
 from sheepvirt.core import paths
@@ -59,6 +61,7 @@ class Recorder:
     """Stands in for pytest: each planned run writes a report (or none) and ends with a code."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        monkeypatch.setattr(host_lock, "held", lambda *_: nullcontext())
         self.calls: list[str] = []
         self.more: list[list[str]] = []
         self.plan: list[tuple[int, tuple[str, ...] | None]] = []

@@ -1,10 +1,11 @@
-"""Facts of Open vSwitch's bridges."""
+"""Facts of Open vSwitch: whether its database answers, and its bridges."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sheepvirt.bootstrap.facts.fact import fixed_fact
+from sheepvirt.bootstrap.facts.fact import Fact, Fragment
+from sheepvirt.bootstrap.facts.replies import service_reply
 from sheepvirt.model.enums import Datapath
 
 
@@ -28,19 +29,29 @@ def _bridges(text: str) -> dict[str, BridgeState]:
     return found
 
 
-BRIDGES = fixed_fact(
-    "bridges",
-    r"""
-if has ovs-vsctl; then
-  for bridge in $(ovs-vsctl --timeout=5 list-br 2>/dev/null); do
-    device=-; [ ! -e "/sys/class/net/$bridge" ] || device=device
-    datapath=$(ovs-vsctl --timeout=5 get bridge "$bridge" datapath_type)
-    ports=$(ovs-vsctl --timeout=5 list-ports "$bridge")
-    printf '%s %s %s' "$bridge" "$device" "${datapath:-\"\"}"
-    printf ' %s' $ports
-    printf '\n'
-  done
+_BRIDGES = Fragment(
+    name="bridges",
+    shell=r"""
+has ovs-vsctl || exit
+if ! names=$(ovs-vsctl --timeout=5 list-br 2>/dev/null); then
+  section switch
+  said=$(ovs-vsctl --timeout=5 list-br 2>&1 >/dev/null)
+  # Its --timeout is an alarm: 128 and SIGALRM's number.
+  case $? in 0) echo stopped ;; 142) echo hung ;; *) printf 'stopped\n%s\n' "$said" ;; esac
+  exit
 fi
+for bridge in $names; do
+  device=-; [ ! -e "/sys/class/net/$bridge" ] || device=device
+  datapath=$(ovs-vsctl --timeout=5 get bridge "$bridge" datapath_type) || lost=$?
+  ports=$(ovs-vsctl --timeout=5 list-ports "$bridge") || lost=$?
+  printf '%s %s %s' "$bridge" "$device" "${datapath:-\"\"}"
+  printf ' %s' $ports
+  printf '\n'
+  [ "$lost" != 142 ] || { section switch; echo hung; exit; }
+done
+section switch
+echo answers
 """,
-    _bridges,
 )
+BRIDGES = Fact((_BRIDGES,), lambda sections: _bridges(sections.get(_BRIDGES.name, "")))
+SWITCH = Fact((_BRIDGES,), lambda sections: service_reply(sections.get("switch", "")))

@@ -30,6 +30,8 @@ class FactQuery:
     disks: tuple[str, ...] = ()  # paths; PATH.from says what a disk was made from
     files: tuple[str, ...] = ()  # paths to hash
     texts: tuple[str, ...] = ()  # paths of small files to read
+    trees: tuple[str, ...] = ()  # folders of which every file is hashed
+    folders: tuple[str, ...] = ()  # whose filesystem's free space is looked up
 
 
 Arguments = Callable[[FactQuery], tuple[str, ...]]
@@ -41,12 +43,16 @@ class Fragment:
 
     With ``arguments`` they run once for each of them, as ``$value``, and print NAME:VALUE. They may
     start more sections with ``section KIND:NAME``, and ask ``has PROGRAM``. Each run has a subshell
-    of its own and no standard input.
+    of its own and no standard input. ``prelude`` runs before all fragments, outside of subshells:
+    what it sets, all see. If a fragment exits with 99, ``$lost`` is set for the next ones.
+    ``beside``: it takes long and prints little, so it runs at the same time as the others.
     """
 
     name: str
     shell: str
     arguments: Arguments | None = None
+    prelude: str = ""
+    beside: bool = False
 
 
 @dataclass(frozen=True)
@@ -63,7 +69,12 @@ def fixed_fact(name: str, shell: str, parse: Callable[[str], T]) -> Fact[T]:
 
 
 def queried_fact(
-    name: str, shell: str, arguments: Arguments, parse: Callable[[str], T | None]
+    name: str,
+    shell: str,
+    arguments: Arguments,
+    parse: Callable[[str], T | None],
+    *,
+    beside: bool = False,
 ) -> Fact[dict[str, T]]:
     """Return a fact of one section per argument; those that ``parse`` calls None are left out."""
 
@@ -71,7 +82,8 @@ def queried_fact(
         found = ((value, parse(text)) for value, text in of_kind(sections, name).items())
         return {value: one for value, one in found if one is not None}
 
-    return Fact((Fragment(name=name, shell=shell, arguments=arguments),), parse_all)
+    part = Fragment(name=name, shell=shell, arguments=arguments, beside=beside)
+    return Fact((part,), parse_all)
 
 
 def of_kind(sections: Sections, kind: str) -> dict[str, str]:

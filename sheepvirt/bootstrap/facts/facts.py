@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-from sheepvirt.bootstrap.facts.bridges import BRIDGES, BridgeState
+from sheepvirt.bootstrap.facts.bridges import BRIDGES, SWITCH, BridgeState
 from sheepvirt.bootstrap.facts.fact import FACT, Fact, filled_by
-from sheepvirt.bootstrap.facts.files import DISKS, HASHES, TEXTS
+from sheepvirt.bootstrap.facts.files import DISKS, HASHES, TEXTS, TREES
 from sheepvirt.bootstrap.facts.interfaces import (
     DEVICES,
     INTERFACES,
@@ -16,12 +16,28 @@ from sheepvirt.bootstrap.facts.interfaces import (
     Device,
     NetworkFile,
 )
-from sheepvirt.bootstrap.facts.libvirt import DOMAINS, NETWORKS, POOLS, RUNNING, Definition
+from sheepvirt.bootstrap.facts.libvirt import (
+    DOMAINS,
+    LIBVIRT,
+    NETWORKS,
+    POOLS,
+    RUNNING,
+    Definition,
+)
 from sheepvirt.bootstrap.facts.modules import KERNEL_DATAPATH, MODULES
 from sheepvirt.bootstrap.facts.ownership import ADDRESSED, MARKS
 from sheepvirt.bootstrap.facts.packages import HEADERS, PACKAGES, PROVIDED, SOURCE_RPMS
+from sheepvirt.bootstrap.facts.routes import ROUTES, Route
 from sheepvirt.bootstrap.facts.services import SERVICES, ServiceState
-from sheepvirt.bootstrap.facts.sheepdog import CLUSTER, LISTENERS, VDIS, ClusterState, Listener
+from sheepvirt.bootstrap.facts.sheepdog import (
+    CLUSTER,
+    LISTENERS,
+    VDIS,
+    VDIS_USED,
+    ClusterState,
+    Listener,
+)
+from sheepvirt.bootstrap.facts.space import SPACE, Space
 from sheepvirt.bootstrap.facts.system import (
     BOOT,
     INIT,
@@ -37,6 +53,7 @@ from sheepvirt.bootstrap.facts.sysv import LINKS, RUNLEVEL, SCRIPTS, STARTS, Scr
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from sheepvirt.bootstrap.facts.replies import ServiceReply
     from sheepvirt.bootstrap.marks import Mark
     from sheepvirt.model.enums import Init, ObjectKind
 
@@ -58,18 +75,24 @@ class Facts:
     source_rpms: Mapping[str, str] = filled_by(SOURCE_RPMS)  # rpm name to its source's file
     provided: frozenset[str] = filled_by(PROVIDED)  # queried names that an installed rpm provides
     services: Mapping[str, ServiceState] = filled_by(SERVICES)
+    # Where libvirt or Open vSwitch does not answer, what it has is not known: it looks absent here.
+    libvirt: ServiceReply = filled_by(LIBVIRT)  # noqa: RUF009 (it returns a field)
+    switch: ServiceReply = filled_by(SWITCH)  # noqa: RUF009 (it returns a field)
     bridges: Mapping[str, BridgeState] = filled_by(BRIDGES)
     networks: Mapping[str, Definition] = filled_by(NETWORKS)
     # None: no sheepdog is installed.
     cluster: ClusterState | None = filled_by(CLUSTER)  # noqa: RUF009 (it returns a field)
     pools: Mapping[str, Definition] = filled_by(POOLS)
     vdis: Mapping[str, int] = filled_by(VDIS)  # name to size in bytes
+    vdis_used: Mapping[str, int] = filled_by(VDIS_USED)  # name to bytes in its objects
     domains: Mapping[str, Definition] = filled_by(DOMAINS)
     # All domains that run, also those that are not in the inventory; True: autostarted.
     running: Mapping[str, bool] = filled_by(RUNNING)
     disks: Mapping[str, str] = filled_by(DISKS)  # path of a guest's disk to its origin
     hashes: Mapping[str, str] = filled_by(HASHES)  # path to sha256, of sheepvirt's files
     texts: Mapping[str, str] = filled_by(TEXTS)  # path to content, of sheepvirt's notes
+    trees: Mapping[str, Mapping[str, str]] = filled_by(TREES)  # folder to file to sha256
+    space: Mapping[str, Space] = filled_by(SPACE)  # folder to the free space where it is
     kernel: str = filled_by(KERNEL)  # uname -r
     # Queried modules to their files below /lib/modules/<kernel>. kernel/… belongs to the kernel's
     # package, all else to another RPM.
@@ -80,6 +103,7 @@ class Facts:
     links: Mapping[str, int] = filled_by(LINKS)  # script to its number at boot
     starts: Mapping[str, frozenset[str]] = filled_by(STARTS)  # script to its runlevels
     interfaces: frozenset[str] = filled_by(INTERFACES)  # network interfaces that the kernel has
+    routes: tuple[Route, ...] = filled_by(ROUTES)
     network_scripts: bool = filled_by(NETWORK_SCRIPTS)  # /etc/sysconfig/network-scripts exists
     devices: Mapping[str, Device] = filled_by(DEVICES)
     # Name to content, of the ifcfg, route and rule files of network-scripts, and of `network`.

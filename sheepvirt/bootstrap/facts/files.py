@@ -26,6 +26,24 @@ HASHES = queried_fact(
 )
 
 
+def _tree(text: str) -> dict[str, str] | None:
+    rows = (line.split("  ./", 1) for line in text.splitlines())
+    return {row[1]: row[0] for row in rows if len(row) == 2} or None
+
+
+# Every byte is read: size and time stay the same where a disk forgets a bit. So few files for each
+# sha256sum that its lines come in one piece.
+TREES = queried_fact(
+    "tree",
+    r"""
+cd "$value" 2>/dev/null && find . -type f -print0 | xargs -0 -r -n 8 -P 2 sha256sum 2>/dev/null
+""",
+    lambda query: query.trees,
+    _tree,
+    beside=True,
+)
+
+
 def _content(text: str) -> str | None:
     return text.strip() or None
 

@@ -11,7 +11,7 @@ import secrets
 from typing import TYPE_CHECKING
 
 from sheepvirt.bootstrap.facts.facts import Facts, all_facts
-from sheepvirt.core.errors import BootstrapError
+from sheepvirt.core.errors import BootstrapError, BrokenXmlError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,6 +23,7 @@ START = r"""
 boundary=$1; shift
 section() { printf '\n%s %s\n' "$boundary" "$1"; }
 has() { command -v "$1" >/dev/null 2>&1; }
+lost=
 """
 
 
@@ -34,22 +35,34 @@ def fragments(facts: Iterable[Fact[object]]) -> tuple[Fragment, ...]:
 def script(parts: Iterable[Fragment]) -> str:
     """Return the script that runs fragments, each in a subshell: none can end or change another.
 
-    They have no standard input, because the script itself comes from there.
+    They have no standard input, because the script itself comes from there. What runs beside the
+    others prints into a pipe, which is read last.
     """
     parts = tuple(parts)
+    preludes = dict.fromkeys(p.prelude.strip() for p in parts if p.prelude)
     fixed = (f"section {p.name}\n{_alone(p)}\n" for p in parts if not p.arguments)
-    queried = (f"  {p.name}:*) {_alone(p)} ;;\n" for p in parts if p.arguments)
+    inside = [p for p in parts if not p.beside]
+    beside = [p for p in parts if p.beside]
     return (
         START
+        + "".join(f"{prelude}\n" for prelude in preludes)
+        + f"{{\n{_queried(beside)}}} | {{\n"
         + "".join(fixed)
-        + 'for wanted; do\n  value=${wanted#*:}\n  section "$wanted"\n  case $wanted in\n'
-        + "".join(queried)
-        + "  esac\ndone\nsection end\nexit 0\n"
+        + f"{_queried(inside)}cat\n}}\nsection end\nexit 0\n"
     )
 
 
+def _queried(parts: Iterable[Fragment]) -> str:
+    cases = "".join(
+        f'  {p.name}:*) section "$wanted"\n{_alone(p)} ;;\n' for p in parts if p.arguments
+    )
+    if not cases:
+        return ":\n"
+    return f"for wanted; do\n  value=${{wanted#*:}}\n  case $wanted in\n{cases}  esac\ndone\n"
+
+
 def _alone(part: Fragment) -> str:
-    return f"(\n{part.shell.strip()}\n) </dev/null"
+    return f"(\n{part.shell.strip()}\n) </dev/null || [ $? -ne 99 ] || lost=yes"
 
 
 FRAGMENTS = fragments(all_facts().values())
@@ -62,18 +75,25 @@ def arguments(query: FactQuery) -> list[str]:
 
 
 def gather(connection: Connection, query: FactQuery) -> Facts:
-    """Gather facts in one round trip; change nothing. Raises SshError, BootstrapError."""
+    """Gather facts in one round trip; change nothing. Raises SshError, BootstrapError.
+
+    BrokenXmlError is a BootstrapError: it names the object whose XML is broken.
+    """
     boundary = f"@@{secrets.token_hex(12)}"
     argv = ["sh", "-s", "--", boundary, *arguments(query)]
     result = connection.run(argv, stdin=SCRIPT.encode())
     found = sections(result.stdout, boundary)
+    name = connection.host.name
     if "end" not in found:
         raise BootstrapError(
-            f"{connection.host.name} did not answer the whole query; its last output:\n"
+            f"{name} did not answer the whole query; its last output:\n"
             f"{(result.stdout + result.stderr)[-400:]}",
             hint="is /bin/sh on the host a POSIX shell? does its login shell print anything?",
         )
-    return parse(found)
+    try:
+        return parse(found)
+    except BrokenXmlError as error:
+        raise BrokenXmlError(f"{name}: {error.message}", hint=error.hint) from error
 
 
 def sections(text: str, boundary: str) -> dict[str, str]:

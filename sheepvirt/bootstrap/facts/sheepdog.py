@@ -34,6 +34,8 @@ class ClusterState:
     status: str  # from `dog cluster info`; "" if no server answers
     nodes: int  # number of nodes in `dog node info`, which libvirt's pool runs
     listed: bool  # its VDIs could be listed, so a VDI that is not listed does not exist
+    free: int | None = None  # bytes in the stores of all nodes; None if unknown
+    copies: float = 1.0  # bytes in the stores for each byte of a VDI, at most
 
 
 def cluster_status(text: str) -> str:
@@ -44,6 +46,31 @@ def cluster_status(text: str) -> str:
 def nodes(text: str) -> int:
     """Count the nodes in ``dog node info -r``: lines that begin with a node's number."""
     return len(re.findall(r"(?m)^\s*\d+\s", text))
+
+
+def free(text: str) -> int | None:
+    """Return the free bytes in the line "Total SIZE USED ..." of ``dog node info -r``."""
+    found = re.search(r"(?m)^Total (\d+) (\d+)\b", text)
+    return int(found[1]) - int(found[2]) if found else None
+
+
+def copies(text: str) -> float:
+    """Return how many bytes in the stores a VDI's byte needs, from ``dog vdi list -r``.
+
+    It is the most that any VDI has: each has its own number of copies, or "DATA:PARITY" strips.
+    """
+    words = re.findall(r"(?m)^[=cs] (?:\\.|[^\\\s])+ \d+ \d+ \d+ \d+ \d+ [0-9a-f]+ ([\d:]+) ", text)
+    found = [1.0]
+    for word in words:
+        data, _, parity = word.partition(":")
+        found.append((int(data) + int(parity)) / int(data) if parity else float(data))
+    return max(found)
+
+
+def used(text: str) -> dict[str, int]:
+    """Parse ``dog vdi list -r``: return name to the bytes in each VDI's objects, shared or own."""
+    rows = re.findall(r"(?m)^[=c] ((?:\\.|[^\\\s])+) \d+ \d+ (\d+) (\d+) ", text)
+    return {re.sub(r"\\(.)", r"\1", name): int(own) + int(shared) for name, own, shared in rows}
 
 
 def vdis(text: str) -> dict[str, int]:
@@ -79,11 +106,14 @@ def _cluster(sections: Sections) -> ClusterState | None:
         status=cluster_status(line),
         nodes=nodes(sections.get(_NODES.name, "")),
         listed=sections.get(_VDIS.name, "").splitlines()[-1:] == ["listed"],
+        free=free(sections.get(_NODES.name, "")),
+        copies=copies(sections.get(_VDIS.name, "")),
     )
 
 
 CLUSTER = Fact((_CLUSTER, _NODES, _VDIS), _cluster)
 VDIS = Fact((_VDIS,), lambda sections: vdis(sections.get(_VDIS.name, "")))
+VDIS_USED = Fact((_VDIS,), lambda sections: used(sections.get(_VDIS.name, "")))
 
 
 @dataclass(frozen=True, kw_only=True)

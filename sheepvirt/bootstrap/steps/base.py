@@ -28,8 +28,17 @@ if TYPE_CHECKING:
 STATE = "/var/lib/sheepvirt"  # sheepvirt's state on a host
 REPO = f"{STATE}/repo"  # the copy of the published repo
 REPOMD = f"{REPO}/repodata/repomd.xml"
+LIBVIRTD, OPENVSWITCH = "libvirtd", "openvswitch"  # services
 DISKS = "/var/lib/libvirt/images"
 ADOPTED_DISK = "adopted"  # in place of an image in the note of a disk that sheepvirt did not make
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageSize:
+    """A disk image's size, and what it takes without its holes."""
+
+    bytes: int
+    allocated: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +51,9 @@ class DesiredState:
     repomd: str  # sha256 of its repomd.xml, which has the hashes of all its other files
     records: tuple[BuildRecord, ...]
     images: Mapping[str, str]  # guest to the name of its image, which has a hash of its recipe
+    image_sizes: Mapping[str, ImageSize] = field(default_factory=dict)  # of images that are made
+    repo_files: Mapping[str, str] = field(default_factory=dict)  # on the host: file to sha256
+    repo_size: int = 0  # bytes of these files
     schemas: Schemas  # libvirt's, from the published RPMs
     consent: Consent
     host_files: HostFiles
@@ -136,12 +148,14 @@ class Step:
     """One bootstrap step. ``check`` is pure: it returns what differs from the desired state.
 
     Its last argument has the changes of earlier steps in a plan. In a run it is empty: facts are
-    gathered again after every change.
+    gathered again after every change. ``asks``: the services whose objects it compares; while one
+    of them does not answer, nothing is compared.
     """
 
     name: str
     check: Callable[[DesiredState, Facts, Sequence[Change]], list[Change]]
     apply: Callable[[DesiredState, Facts, StepContext], None]
+    asks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from sheepvirt.bootstrap.marks import Mark
 from sheepvirt.bootstrap.refusals import DATAPATH_MODULE
 from sheepvirt.bootstrap.service_commands import commands
 from sheepvirt.bootstrap.steps import guard, ifcfg, marking
-from sheepvirt.bootstrap.steps.base import DesiredState, Step, StepContext
+from sheepvirt.bootstrap.steps.base import OPENVSWITCH, DesiredState, Step, StepContext
 from sheepvirt.core.errors import BootstrapError
 from sheepvirt.model.enums import Datapath, ObjectKind, Origin
 from sheepvirt.model.hosts import Change
@@ -180,4 +180,4 @@ def _unplugged(wanted: DesiredState, facts: Facts) -> bool:
     return bool(host.uplink and in_force and facts.boot and host.uplink not in ports)
 
 
-STEP = Step(name=NAME, check=check, apply=apply)
+STEP = Step(name=NAME, check=check, apply=apply, asks=(OPENVSWITCH,))

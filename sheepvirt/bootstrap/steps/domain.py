@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 from sheepvirt.bootstrap.facts.sheepdog import ADDRESS, PORT
 from sheepvirt.bootstrap.steps import kvm, marking
-from sheepvirt.bootstrap.steps.base import DesiredState, Step, StepContext, disk_path
+from sheepvirt.bootstrap.steps.base import LIBVIRTD, DesiredState, Step, StepContext, disk_path
 from sheepvirt.bootstrap.steps.definition import identity, lifecycle
 from sheepvirt.bootstrap.steps.power import stop
 from sheepvirt.bootstrap.steps.three_way import Comparison, canonical
@@ -145,4 +145,4 @@ def _type(state: Definition | None) -> str:
     return ElementTree.fromstring(state.xml).get("type", "qemu") if state else "qemu"
 
 
-STEP = Step(name=NAME, check=check, apply=apply)
+STEP = Step(name=NAME, check=check, apply=apply, asks=(LIBVIRTD,))

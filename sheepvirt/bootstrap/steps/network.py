@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+from ipaddress import IPv4Network
 from typing import TYPE_CHECKING
+from xml.etree import ElementTree
 
 from sheepvirt.bootstrap.steps import marking
-from sheepvirt.bootstrap.steps.base import DesiredState, Step, StepContext
+from sheepvirt.bootstrap.steps.base import LIBVIRTD, STATE, DesiredState, Step, StepContext
 from sheepvirt.bootstrap.steps.definition import identity, lifecycle
 from sheepvirt.bootstrap.steps.three_way import canonical
 from sheepvirt.model.enums import ObjectKind
@@ -19,6 +22,10 @@ if TYPE_CHECKING:
 NAME = "network"
 DEFAULT = "default"
 DEFAULT_XML = "/usr/share/libvirt/networks/default.xml"  # from libvirt-daemon-config-network
+DEFAULT_RPM = "libvirt-daemon-config-network"
+# Exists from before that RPM is installed until its network is set up. On a real machine a
+# ``default`` without it is left as it is: it may be gone, or off, on purpose.
+NEW = f"{STATE}/default-network-is-new"
 
 
 def wanted_network(wanted: DesiredState, facts: Facts) -> marking.Wanted:
@@ -46,10 +53,12 @@ def check(wanted: DesiredState, facts: Facts, _earlier: Sequence[Change]) -> lis
         again = "defined, and restarted" if state and state.active else "defined"
         what = marking.said(one, state, found, again)
         changes.append(Change(step=NAME, what=what, diff=found.diff, waits_for=waits_for))
-    if DEFAULT not in facts.networks:
-        changes.append(Change(step=NAME, what=f"{DEFAULT} defined as libvirt ships it"))
-    changes += lifecycle(NAME, DEFAULT, facts.networks.get(DEFAULT))
-    return changes + lifecycle(NAME, name, state, redefined=bool(found.diff) and not waits_for)
+    if _is_new(wanted, facts):
+        changes += _default(facts)
+    changes += lifecycle(NAME, name, state, redefined=bool(found.diff) and not waits_for)
+    if NEW in facts.texts and not changes:
+        return [Change(step=NAME, what=f"{DEFAULT} left as it is from now on")]
+    return changes
 
 
 def apply(wanted: DesiredState, facts: Facts, context: StepContext) -> None:
@@ -65,18 +74,72 @@ def apply(wanted: DesiredState, facts: Facts, context: StepContext) -> None:
         if name in active:
             context.virsh("net-destroy", name)
             active.remove(name)
-    if DEFAULT not in facts.networks:
+    new = _is_new(wanted, facts)
+    if new and DEFAULT not in facts.networks:
         context.virsh("net-define", DEFAULT_XML)
     for network in active:
-        if not facts.networks[network].persistent:
+        if not facts.networks[network].persistent and (new or network != DEFAULT):
             text = facts.networks[network].xml
             marking.define_as_it_runs(ObjectKind.NETWORK, network, text, context)
-    for network in (DEFAULT, name):
+    for network in (DEFAULT, name) if new else (name,):
         now = facts.networks.get(network)
-        if network not in active:
+        if network not in active and not (network == DEFAULT and in_use(facts)):
             context.virsh("net-start", network)
         if now is None or not now.autostart:
             context.virsh("net-autostart", network)
+    if NEW in facts.texts:
+        context.run("rm", "-f", NEW)
 
 
-STEP = Step(name=NAME, check=check, apply=apply)
+def _is_new(wanted: DesiredState, facts: Facts) -> bool:
+    """Tell whether ``default`` is to be set up: on a real machine, once, with its RPM."""
+    installing = DEFAULT_RPM not in facts.packages and DEFAULT_RPM in wanted.rpms
+    return not wanted.host.real or NEW in facts.texts or installing
+
+
+def _default(facts: Facts) -> list[Change]:
+    """Return what ``default`` needs; it is not started where its addresses are in use."""
+    changes = []
+    state = facts.networks.get(DEFAULT)
+    if state is None:
+        changes.append(Change(step=NAME, what=f"{DEFAULT} defined as libvirt ships it"))
+    changes += lifecycle(NAME, DEFAULT, state)
+    if in_use(facts):
+        changes = [change for change in changes if change.what != f"{DEFAULT} started"]
+    return changes
+
+
+def in_use(facts: Facts) -> str:
+    """Return which interface has the addresses of ``default``, which does not run; "" if none.
+
+    libvirt looks at the same routes (``networkCheckRouteCollision``).
+    """
+    state = facts.networks.get(DEFAULT)
+    if state is None or state.active:
+        return ""
+    for own in _ranges(state.xml):
+        for route in facts.routes:
+            if own.overlaps(route.network):
+                return f"{own} is in use by {route.interface}"
+    return ""
+
+
+def _ranges(text: str) -> list[IPv4Network]:
+    """Return the IPv4 networks of a network's definition."""
+    found = []
+    for ip in ElementTree.fromstring(text).findall("ip"):
+        with contextlib.suppress(ValueError):
+            mask = ip.get("netmask") or ip.get("prefix", "")
+            found.append(IPv4Network(f"{ip.get('address', '')}/{mask}", strict=False))
+    return found
+
+
+def notes(facts: Facts) -> list[str]:
+    """Return a line if ``default`` cannot run: another interface has its addresses."""
+    state, why = facts.networks.get(DEFAULT), in_use(facts)
+    if not why or state is None or not state.autostart:
+        return []
+    return [f"network {DEFAULT} does not run: {why}; guests of this inventory do not use it"]
+
+
+STEP = Step(name=NAME, check=check, apply=apply, asks=(LIBVIRTD,))

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sheepvirt.bootstrap.steps import installer
+from sheepvirt.bootstrap.steps import installer, network
 from sheepvirt.bootstrap.steps.base import DesiredState, Step, StepContext
 from sheepvirt.model.hosts import Change
 
@@ -87,6 +87,8 @@ def check(wanted: DesiredState, facts: Facts, _earlier: Sequence[Change]) -> lis
 def apply(wanted: DesiredState, facts: Facts, context: StepContext) -> None:
     """Run the transaction."""
     found = differences(wanted, facts)
+    if network.DEFAULT_RPM in wanted.rpms and network.DEFAULT_RPM not in facts.packages:
+        context.connection.write(network.NEW, b"its RPM was installed by sheepvirt\n")
     installer.transaction(
         facts,
         context,

@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 
 from sheepvirt.bootstrap.facts.sheepdog import ADDRESS, PORT
 from sheepvirt.bootstrap.steps import marking
-from sheepvirt.bootstrap.steps.base import DesiredState, Step, StepContext
+from sheepvirt.bootstrap.steps.base import LIBVIRTD, DesiredState, Step, StepContext
 from sheepvirt.bootstrap.steps.definition import identity, lifecycle
 from sheepvirt.bootstrap.steps.three_way import canonical
 from sheepvirt.model.enums import ObjectKind
@@ -80,4 +80,4 @@ def apply(wanted: DesiredState, facts: Facts, context: StepContext) -> None:
         context.virsh("pool-autostart", name)
 
 
-STEP = Step(name=NAME, check=check, apply=apply)
+STEP = Step(name=NAME, check=check, apply=apply, asks=(LIBVIRTD,))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
-from sheepvirt.bootstrap.steps.base import DesiredState, Step, StepContext
+from sheepvirt.bootstrap.steps.base import LIBVIRTD, OPENVSWITCH, DesiredState, Step, StepContext
 from sheepvirt.bootstrap.steps.definition import identity
 from sheepvirt.model.hosts import Change
 
@@ -59,4 +59,4 @@ def apply(wanted: DesiredState, facts: Facts, context: StepContext) -> None:
         )  # fmt: skip
 
 
-STEP = Step(name=NAME, check=check, apply=apply)
+STEP = Step(name=NAME, check=check, apply=apply, asks=(LIBVIRTD, OPENVSWITCH))

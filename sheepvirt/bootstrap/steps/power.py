@@ -1,14 +1,18 @@
-"""Tell whether a guest runs; stop it."""
+"""Tell whether a guest runs; stop it; stop it for a while."""
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sheepvirt.bootstrap.consent import GUEST_POWEROFF
-from sheepvirt.core.errors import BootstrapError
+from sheepvirt.core.errors import BootstrapError, SshError
 from sheepvirt.core.waiting import wait_until
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sheepvirt.bootstrap.consent import Consent
     from sheepvirt.bootstrap.facts.facts import Facts
     from sheepvirt.bootstrap.steps.base import DesiredState, StepContext
@@ -48,3 +52,41 @@ def stop_guest(host: Host, given: Consent, name: str, context: StepContext) -> N
             f"(guest_shutdown_seconds in the inventory); or let it be destroyed: {GUEST_POWEROFF}",
         )
     context.virsh("destroy", name)
+
+
+@dataclass
+class Halt:
+    """A guest that is off for a change of its disk."""
+
+    restart: bool = True  # if the change fails, its disk is as before: it may be started
+
+
+@contextmanager
+def halted(
+    wanted: DesiredState, facts: Facts, guest: Guest, context: StepContext
+) -> Iterator[Halt]:
+    """Shut a running guest down for the block; start it again if the block fails.
+
+    After success the domain step starts it. Raises BootstrapError: it does not shut down.
+    """
+    halt = Halt()
+    if not stands(facts, guest):
+        yield halt
+        return
+    stop(wanted, guest.name, context)
+    try:
+        yield halt
+    except BaseException:
+        name = guest.name
+        try:
+            if halt.restart:
+                context.virsh("start", name)
+                context.progress.say(f"  {name} runs again, on its former disk")
+            else:
+                context.progress.say(f"  {name} is off: its disk is not whole")
+        except SshError as error:
+            context.progress.say(
+                f"  {name} was shut down and could not be started again ({error.message}); "
+                "the next bootstrap starts it"
+            )
+        raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sheepvirt.bootstrap import host_lock
 from sheepvirt.bootstrap.facts.system import BOOT_IDENTITY, boot_identity
 from sheepvirt.bootstrap.steps.base import DesiredState, Step, StepContext
 from sheepvirt.bootstrap.steps.power import stop
@@ -57,7 +58,8 @@ def check(wanted: DesiredState, facts: Facts, earlier: Sequence[Change]) -> list
 def stopped(wanted: DesiredState, facts: Facts) -> list[str]:
     """Return the running guests, own and others, and whether they come back after a reboot."""
     own = {guest.name for guest in wanted.host.guests}
-    rows = []
+    # A reboot of a real machine waits for libvirtd; this is for its plan.
+    rows = ["what runs (libvirtd is stopped: that is not known)"] if facts.libvirt.silent else []
     for name, autostart in sorted(facts.running.items()):
         later = "comes back by itself" if autostart or name in own else "does NOT come back"
         rows.append(f"{name} ({'' if name in own else 'not of this inventory, '}{later})")
@@ -90,12 +92,13 @@ def reboot(
     """
     before, deadline = identity(connection), clock.monotonic() + seconds
     # Detached and a second later, so that this command itself succeeds.
-    later = f"touch {REBOOTING}; (sleep 1; shutdown -r now || reboot) </dev/null >/dev/null 2>&1 &"
-    connection.run(["sh", "-c", later])
+    later = "(sleep 1; shutdown -r now || reboot) </dev/null >/dev/null 2>&1 &"
+    connection.run(["sh", "-c", f"touch {REBOOTING}; {host_lock.REBOOTS}; {later}"])
     on_line(f"boot {before}: reboot requested")
     after = _wait_for_another(connection, before, seconds, clock)
     on_line(f"boot {after}: up again")
     settle(connection, deadline - clock.monotonic(), clock=clock)
+    connection.run(["sh", "-s"], stdin=host_lock.REBOOTED.encode())
     return f"boot {_short(before)} became {_short(after)}"
 
 

@@ -14,7 +14,7 @@ import shutil
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sheepvirt.bootstrap import runner
+from sheepvirt.bootstrap import host_lock, runner
 from sheepvirt.bootstrap.steps import undo
 from sheepvirt.config import catalog, inventory
 from sheepvirt.core import locks, signals
@@ -59,6 +59,7 @@ def prove(run: Run, host: Host, display: Display) -> tuple[Outcome, ...]:
     wanted = runner.desired_state(run, host)
     with (
         locks.lock(run.settings, f"host-{host.name}", run.progress, clock=run.clock),
+        host_lock.held(run, run.connect(host), f"verify {host.name} --prove"),
         signals.terminate_as_exception(),
     ):
         trial = Trial(run, wanted)
