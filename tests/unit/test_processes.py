@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -105,3 +106,22 @@ def test_a_feeder_whose_reader_stops_early_ends() -> None:
         assert processes.run(["head", "-c", "3"], stdin=made.stdout).stdout == "xxx"
     assert made.code != 0
     assert threading.active_count() < 20
+
+
+def test_an_interrupt_does_not_wait_for_a_pipe_that_another_process_holds() -> None:
+    """As ssh's shared connection does: it has the pipes until the remote command ends."""
+    script = "setsid sh -c 'echo $$; exec sleep 60' & wait"
+    seen: list[int] = []
+
+    def interrupt(line: str) -> None:
+        seen.append(int(line))
+        raise KeyboardInterrupt
+
+    started = time.monotonic()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            processes.run(["sh", "-c", script], on_line=interrupt)
+        assert time.monotonic() - started < 10
+        assert not gone(seen[0])
+    finally:
+        os.kill(seen[0], signal.SIGKILL)
