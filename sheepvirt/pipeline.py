@@ -82,7 +82,7 @@ class Done:
 
 
 def everything(run: Run, host_name: str, display: Display, from_bundle: Path | None = None) -> Done:
-    """Build, bootstrap ``host_name`` and verify it across a reboot.
+    """Build, bootstrap ``host_name`` and verify it; a rehearsal host across a reboot.
 
     With ``from_bundle``, images and sources come from there, and the network is off. Raises the
     error of the stage that fails; the timings are always written.
@@ -96,7 +96,7 @@ def everything(run: Run, host_name: str, display: Display, from_bundle: Path | N
             selectors, bundle_sources = list(imported.selectors), imported.bundle_sources
         records = execute.build_rpms(run, target, selectors, bundle_sources=bundle_sources)
         changes = runner.bootstrap(run, host, plan=False)
-        outcome = verification.verify(run, host, reboot=True, display=display)
+        outcome = verification.verify(run, host, stop=verification.stop_of(host), display=display)
     finally:
         run.progress.write_timings(run.settings.timings)
     return Done(target=target, host=host, records=records, changes=changes, outcome=outcome)

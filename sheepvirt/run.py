@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from sheepvirt.core.clock import SYSTEM, Clock
 from sheepvirt.ssh import client, hostkeys
+from sheepvirt.ssh.sent import Sent
 from sheepvirt.ssh.sudo import Sudo
 
 if TYPE_CHECKING:
@@ -38,4 +40,9 @@ class Run:
                 f"~{host.user}/.ssh/authorized_keys there:\n"
                 f"  {hostkeys.public_key(self.settings, host)}"
             )
-        return client.connect(self.settings, host, self.clock, self.sudo)
+        return client.connect(self.settings, host, self.clock, sudo=self.sudo, sent=self.sent)
+
+    @cached_property
+    def sent(self) -> Sent:
+        """The commands that this run has sent to hosts."""
+        return Sent(self.progress.log)

@@ -20,6 +20,7 @@ from sheepvirt.bootstrap import (
     schemas,
     space,
 )
+from sheepvirt.bootstrap import planned as planning
 from sheepvirt.bootstrap.consent import Consent
 from sheepvirt.bootstrap.facts.fact import FactQuery
 from sheepvirt.bootstrap.facts.facts import Facts
@@ -74,11 +75,19 @@ NOTHING = Consent()
 SECONDS = 10.0  # for a service to answer after it was started
 
 
-def bootstrap(run: Run, host: Host, *, plan: bool, given: Consent = NOTHING) -> list[Change]:
+def bootstrap(
+    run: Run,
+    host: Host,
+    *,
+    plan: bool,
+    given: Consent = NOTHING,
+    done: list[Change] | None = None,
+) -> list[Change]:
     """Change what differs on ``host`` and return the changes; with ``plan`` change nothing.
 
-    ``given`` is what the user agrees to. A change that waits for more has its option in
-    ``waits_for`` and is not done.
+    A run returns the changes in the words and the order of its plan. ``given`` is what the user
+    agrees to. A change that waits for more has its option in ``waits_for`` and is not done.
+    ``done`` gets each step's changes once they are done, also if an error ends the run.
 
     Raises BootstrapError (a step did not reach its state), SshError and its kinds, EngineError,
     ConfigError (no repo is published), LockedError.
@@ -88,14 +97,16 @@ def bootstrap(run: Run, host: Host, *, plan: bool, given: Consent = NOTHING) -> 
     local.admit(host, wanted.records, run.progress)
     if plan:
         return make_plan(run, wanted)
+    done = [] if done is None else done
     with locks.lock(run.settings, f"host-{host.name}", run.progress, clock=run.clock):
-        created = host.rehearsal and rehearsal.ensure(run, host)
-        changes = (
-            [Change(step="host", what=f"{host.name} created, a rehearsal host")] if created else []
-        )
+        first = _container(run, host)
+        planned = differences(wanted, _unseen(host)) if first == [_created(host)] else None
+        if host.rehearsal:
+            rehearsal.ensure(run, host)
+        done += first
         connection = run.connect(host)
         with host_lock.held(run, connection, f"bootstrap {host.name}"):
-            return [*changes, *converge(run, wanted, connection)]
+            return [*first, *converge(run, wanted, connection, planned=planned, done=done)]
 
 
 def desired_state(run: Run, host: Host, given: Consent = NOTHING) -> DesiredState:
@@ -244,17 +255,42 @@ def fact_query(wanted: DesiredState) -> FactQuery:
 def make_plan(run: Run, wanted: DesiredState) -> list[Change]:
     """Return what a bootstrap would change; build, create, start and write nothing."""
     host = wanted.host
-    if host.rehearsal and not rehearsal.exists(run.engine, host):
-        created = Change(step="host", what=f"{host.name} created, a rehearsal host")
-        return [created, *differences(wanted, Facts(init=host.init or Init.SYSTEMD))]
-    if host.rehearsal and not rehearsal.running(run.engine, host):
-        return [Change(step="host", what=f"{host.name} started (it is stopped), then checked")]
+    first = _container(run, host)
+    if first == [_created(host)]:
+        return [*first, *differences(wanted, _unseen(host))]
+    if first:
+        return first
     with run.progress.stage(f"{host.name}: look") as stage:
         facts = gather(run.connect(host), fact_query(wanted))
         stage.note = facts.os
     changes = differences(wanted, facts)
     _say_notes(run, wanted, facts)
     return changes
+
+
+def _container(run: Run, host: Host) -> list[Change]:
+    """Return what a rehearsal host's container needs before anything can look at the host."""
+    if not host.rehearsal:
+        return []
+    if not rehearsal.exists(run.engine, host):
+        return [_created(host)]
+    if not rehearsal.running(run.engine, host):
+        return [Change(step="host", what=f"{host.name} started (it is stopped), then checked")]
+    return []
+
+
+def _created(host: Host) -> Change:
+    return Change(step="host", what=f"{host.name} created, a rehearsal host")
+
+
+def _unseen(host: Host) -> Facts:
+    """Return what is known of a rehearsal host before it exists: its image has this."""
+    if host.init != Init.SYSV:
+        return Facts(init=Init.SYSTEMD)
+    interfaces = frozenset({host.uplink} if host.uplink else ())
+    return Facts(
+        init=Init.SYSV, network_scripts=True, interfaces=interfaces, hashes={ifcfg.IFUP: ""}
+    )
 
 
 def differences(wanted: DesiredState, facts: Facts) -> list[Change]:
@@ -281,18 +317,30 @@ def _labelled(wanted: DesiredState, changes: Sequence[Change]) -> list[Change]:
     return [replace(c, what=standin.label(c.what, wanted.stand_ins)) for c in changes]
 
 
-def converge(run: Run, wanted: DesiredState, connection: Connection) -> list[Change]:
-    """Run the steps in order; return what was changed. Raises as bootstrap."""
+def converge(
+    run: Run,
+    wanted: DesiredState,
+    connection: Connection,
+    *,
+    planned: Sequence[Change] | None = None,
+    done: list[Change] | None = None,
+) -> list[Change]:
+    """Run the steps in order; return what was changed, as its plan says it. Raises as bootstrap.
+
+    ``planned`` is the plan, if it is not what the first look at the host gives. ``done`` gets each
+    step's changes once they are done.
+    """
     name = wanted.host.name
     asked = fact_query(wanted)
     with run.progress.stage(f"{name}: look") as stage:
         settle(connection, clock=run.clock)
         facts = _look(run, connection, asked)
         stage.note = facts.os
-    refusals.require(wanted, facts)
-    done: list[Change] = []
+    planned = differences(wanted, facts) if planned is None else planned
+    done = [] if done is None else done
+    before = len(done)
     keeper = Keeper()
-    for step in STEPS:
+    for step in STEPS if planned else ():
         ownership.require(wanted, facts)  # libvirt may have been started only now
         changes = _check(step, wanted, facts, ())
         if any(not change.waits_for for change in changes):
@@ -304,7 +352,7 @@ def converge(run: Run, wanted: DesiredState, connection: Connection) -> list[Cha
                 _prove(step, wanted, facts, context)
         done.extend(_labelled(wanted, changes))
     _say_notes(run, wanted, facts)
-    return done
+    return planning.told(planned, done[before:], [step.name for step in STEPS])
 
 
 def _look(run: Run, connection: Connection, asked: FactQuery) -> Facts:

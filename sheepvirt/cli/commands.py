@@ -6,12 +6,9 @@ Thin: each task reads its arguments and calls ``sheepvirt``. Errors of the tree 
 
 from __future__ import annotations
 
-import functools
-import os
 import sys
-import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from invoke import Collection, Context, Exit, Program, task
 
@@ -22,73 +19,53 @@ from sheepvirt.bootstrap import runner as bootstrapping
 from sheepvirt.bootstrap.consent import Consent
 from sheepvirt.builds import execute, preflight, repo
 from sheepvirt.bundle import importer, writer
-from sheepvirt.cli import report, terminal
+from sheepvirt.cli import json_output, report, terminal
+from sheepvirt.cli.session import Session, command
 from sheepvirt.config import catalog, inventory
-from sheepvirt.core import paths, processes, settings
-from sheepvirt.core.errors import PreflightError, SheepvirtError, VerifyError
-from sheepvirt.core.progress import Progress
+from sheepvirt.core import paths, processes
+from sheepvirt.core.errors import ConfigError, PreflightError, VerifyError
 from sheepvirt.core.tables import pick
-from sheepvirt.core.visible import visible
 from sheepvirt.engine import machine
-from sheepvirt.engine.engine import Engine
-from sheepvirt.run import Run
 from sheepvirt.ssh import trust as trusting
-from sheepvirt.ssh.sudo import Sudo
 from sheepvirt.verify import trace as tracing
 from sheepvirt.verify import verification as verifying
 from sheepvirt.verify.controls import control_runner
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from sheepvirt.model.hosts import Change
+    from sheepvirt.run import Run
 
-
+# Options of several commands.
+VERBOSE = "show diffs and each check, too; without it they are in the report only"
+JSON = "print one JSON document on standard output (docs/json.md); progress to standard error"
 # Exit codes of `bootstrap`, besides those of the errors (core/errors.py).
 PLANNED = 20  # --plan: something would change
 WAITING = 21  # done, and something waits for the user's consent
 
 
-def command(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Turn a sheepvirt error into its message and hint on standard error, and its exit code."""
-
-    @functools.wraps(function)
-    def wrapper(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return function(*args, **kwargs)
-        except SheepvirtError as error:
-            raise Exit(visible(f"\nerror: {error}"), code=error.exit_code) from None
-        except KeyboardInterrupt:
-            raise Exit("\ninterrupted; former results are unchanged", code=130) from None
-
-    return wrapper
-
-
-def start(name: str) -> Run:
-    """Return what the command ``name`` works with: the environment, read once, and an engine."""
-    chosen = settings.from_environment(os.environ)
-    log = chosen.logs / f"{time.strftime('%Y%m%d-%H%M%S')}-{name}.log"
-    progress = Progress(log=log, live="CI" not in os.environ)
-    sudo = Sudo(terminal.passwords(progress))
-    return Run(settings=chosen, engine=Engine(), progress=progress, sudo=sudo)
-
-
 @task
 @command
-def engine(_c: Context) -> None:
+def engine(session: Session) -> None:
     """Install and start the Docker Engine if it is not running (needs root)."""
-    run = start("engine")
+    run = session.start()
     machine.ensure(run.settings, run.progress, run.clock)
 
 
-@task(help={"target": "check only this target; without it, every target"}, positional=[])
+@task(
+    help={"target": "check only this target; without it, every target", "json": JSON},
+    positional=[],
+)
 @command
-def doctor(_c: Context, target: str = "") -> None:
+def doctor(session: Session, target: str = "", json: bool = False) -> None:
     """Check what each target needs of this machine and its network; print fixes."""
-    run = start("doctor")
+    run = session.start()
     able = []
+    session.fields["targets"] = rows = []
     for name in [target] if target else catalog.target_names(run.settings):
         one = inventory.load_target(run.settings, name)
         found = preflight.examine(run, one)
         report.findings(run.progress, one, found)
+        rows.append(json_output.doctor(one, found))
         able += [name] if all(finding.ok for finding in found) else []
     if not able:
         raise Exit(code=PreflightError.exit_code)
@@ -109,7 +86,7 @@ def doctor(_c: Context, target: str = "") -> None:
 )
 @command
 def build_rpms(
-    _c: Context,
+    session: Session,
     package: list[str],
     source: list[str],
     target: str = "",
@@ -117,7 +94,7 @@ def build_rpms(
     from_bundle: str = "",
 ) -> None:
     """Patch the spec, prove it, build the RPMs in a container, publish the repo in dist/TARGET."""
-    run = start("build-rpms")
+    run = session.start()
     if from_bundle:
         imported = importer.use(run, Path(from_bundle), target)
         chosen, bundle_sources = imported.target, imported.bundle_sources
@@ -147,9 +124,9 @@ def build_rpms(
     iterable=["package"],
 )
 @command
-def bundle(_c: Context, target: str, package: list[str], output: str = "") -> None:
+def bundle(session: Session, target: str, package: list[str], output: str = "") -> None:
     """Write images, sources, repos, keys and a lock to one file, for builds without a network."""
-    run = start("bundle")
+    run = session.start()
     chosen, _ = pipeline.choose_target(run, target)
     path = Path(output) if output else writer.default_path(run.settings, chosen)
     writer.make(run, chosen, package, path)
@@ -168,12 +145,14 @@ def bundle(_c: Context, target: str, package: list[str], output: str = "") -> No
         "somebody has changed it since; may be repeated",
         "replace": "NAME: define it as the inventory says, which undoes what somebody else "
         "changed there; may be repeated",
+        "verbose": VERBOSE,
+        "json": JSON,
     },
     iterable=["reimage", "adopt", "replace"],
 )
 @command
 def bootstrap(
-    _c: Context,
+    session: Session,
     host: str,
     reimage: list[str],
     adopt: list[str],
@@ -182,13 +161,15 @@ def bootstrap(
     allow_reboot: bool = False,
     allow_guest_restart: bool = False,
     allow_guest_poweroff: bool = False,
+    verbose: bool = False,
+    json: bool = False,
 ) -> None:
     """Bring HOST to its desired state over SSH; a second run changes nothing.
 
     On a real machine nothing is rebooted, stopped or made again without the option that says so.
     Exit code 21: something waits for such an option.
     """
-    run = start("bootstrap")
+    run = session.start()
     wanted = inventory.load_host(run.settings, host)
     pipeline.say_unproven(inventory.load_target(run.settings, wanted.target), run.progress)
     for name in reimage:
@@ -203,8 +184,15 @@ def bootstrap(
         adopted=frozenset(adopt),
         replaced=frozenset(replace),
     )
-    changes = bootstrapping.bootstrap(run, wanted, plan=plan, given=given)
+    done: list[Change] = []
+    try:
+        changes = bootstrapping.bootstrap(run, wanted, plan=plan, given=given, done=done)
+    except BaseException:  # an interrupt, too
+        report.stopped(run.progress, wanted, done)
+        session.fields |= json_output.bootstrap(wanted, done, plan=plan, ended=False)
+        raise
     report.changes(run.progress, wanted, changes, plan=plan)
+    session.fields |= json_output.bootstrap(wanted, changes, plan=plan, ended=True)
     if not plan:
         run.progress.write_timings(run.settings.timings)
     if plan and changes:
@@ -215,9 +203,9 @@ def bootstrap(
 
 @task(positional=["host"], help={"host": "a name of host/inventory.toml"})
 @command
-def kept(_c: Context, host: str) -> None:
+def kept(session: Session, host: str) -> None:
     """List what bootstraps of HOST have replaced and kept, by time, for `invoke restore`."""
-    run = start("kept")
+    run = session.start()
     wanted = inventory.load_host(run.settings, host)
     report.kept(run.progress, wanted, restoring.times(run.connect(wanted)))
 
@@ -234,7 +222,7 @@ def kept(_c: Context, host: str) -> None:
 )
 @command
 def restore(
-    _c: Context,
+    session: Session,
     host: str,
     time: str,
     plan: bool = False,
@@ -242,15 +230,17 @@ def restore(
     allow_guest_poweroff: bool = False,
 ) -> None:
     """Put back what a bootstrap of HOST replaced at TIME. What is there until then is kept too."""
-    run = start("restore")
+    run = session.start()
     wanted = inventory.load_host(run.settings, host)
     given = Consent(guest_restart=allow_guest_restart, guest_poweroff=allow_guest_poweroff)
     agreed = consent.on(wanted, given)
     planned = restoring.restore(run, wanted, time, agreed, plan=True)
-    report.changes(run.progress, wanted, planned, plan=True)
+    verb = "would be put back" if plan else "to put back"
+    report.listed(run.progress, wanted, planned, verb, plan=True)
     if plan and planned:
         raise Exit(code=PLANNED)
     if not planned:
+        run.progress.say(f"{host}: no change: it is as it was kept at {time}")
         return
     done = restoring.restore(run, wanted, time, agreed, plan=False)
     run.progress.say(f"{host}: put back as it was kept at {time}")
@@ -267,9 +257,9 @@ def restore(
     },
 )
 @command
-def trust(_c: Context, host: str, fingerprint: str = "") -> None:
+def trust(session: Session, host: str, fingerprint: str = "") -> None:
     """Show the host keys that HOST presents, and pin those that you confirm."""
-    run = start("trust")
+    run = session.start()
     offer = trusting.look(run.settings, inventory.load_host(run.settings, host))
     keys = trusting.matching(offer, fingerprint) if fingerprint else offer.keys
     for line in offer.lines():
@@ -284,32 +274,71 @@ def trust(_c: Context, host: str, fingerprint: str = "") -> None:
     positional=["host"],
     help={
         "host": "a name of host/inventory.toml",
-        "reboot": "also reboot the host and verify again (the default)",
+        "reboot": "shut the guests down, reboot HOST and verify again; on a rehearsal host the "
+        "guests are destroyed, and this is the default",
+        "no_reboot": "one pass, which changes nothing; the default on a real machine",
+        "power_cut": "with --reboot: destroy the guests instead, as by a power cut",
+        "consoles": "read the guests' consoles, which takes the output from whoever watches them; "
+        "always done on a rehearsal host and with --reboot",
         "prove": "break one thing at a time on a rehearsal host: exactly its checks must fail",
+        "verbose": VERBOSE,
+        "json": JSON,
     },
 )
 @command
-def verify(_c: Context, host: str, reboot: bool = True, prove: bool = False) -> None:
-    """Prove that HOST works with testinfra, before and after a reboot. Writes JUnit XML."""
-    run = start("verify")
+def verify(
+    session: Session,
+    host: str,
+    reboot: bool = False,
+    no_reboot: bool = False,
+    power_cut: bool = False,
+    consoles: bool = False,
+    prove: bool = False,
+    verbose: bool = False,
+    json: bool = False,
+) -> None:
+    """Prove that HOST works, with testinfra. Writes JUnit XML.
+
+    On a real machine this only reads, unless you ask for --reboot. A rehearsal host is rebooted.
+    """
+    run = session.start()
     wanted = inventory.load_host(run.settings, host)
     if prove:
+        if json:
+            raise ConfigError("--prove has no --json", hint="leave one of the two options out")
         control_runner.prove(run, wanted, report)
         return
+    stop = verifying.stop_of(wanted, reboot=reboot, no_reboot=no_reboot, power_cut=power_cut)
     pipeline.say_unproven(inventory.load_target(run.settings, wanted.target), run.progress)
-    verifying.verify(run, wanted, reboot=reboot, display=report)
+    shown = json_output.Shown()
+    try:
+        outcome = verifying.verify(run, wanted, stop=stop, consoles=consoles, display=shown)
+    except BaseException:  # an interrupt, too
+        session.fields |= json_output.verify(wanted, shown.passes, None)
+        raise
+    report.verified(run.progress, wanted, outcome)
+    session.fields |= json_output.verify(wanted, shown.passes, outcome)
 
 
 @task(
     positional=["host", "package"],
-    help={"host": "a name of host/inventory.toml", "package": "a published package"},
+    help={
+        "host": "a name of host/inventory.toml",
+        "package": "a published package",
+        "verbose": VERBOSE,
+        "json": JSON,
+    },
 )
 @command
-def why(_c: Context, host: str, package: str) -> None:
+def why(
+    session: Session, host: str, package: str, verbose: bool = False, json: bool = False
+) -> None:
     """Trace PACKAGE from the running HOST back to its RPMs, build, spec diff, sources and tests."""
-    run = start("why")
-    links = tracing.trace(run, inventory.load_host(run.settings, host), package)
+    run = session.start()
+    wanted = inventory.load_host(run.settings, host)
+    links = tracing.trace(run, wanted, package)
     report.chain(run.progress, f"why {package} on {host}", links)
+    session.fields |= json_output.why(wanted, package, links)
     broken = [link.what for link in links if not link.ok]
     if broken:
         raise VerifyError(
@@ -324,6 +353,7 @@ def _everything(run: Run, host: str, from_bundle: Path | None = None) -> None:
         run.progress, done.target, repo.home(run.settings, done.target.name), done.records
     )
     report.changes(run.progress, done.host, done.changes, plan=False)
+    report.verified(run.progress, done.host, done.outcome)
     report.summary(run.progress, done.target, done.host, done.records, done.outcome)
 
 
@@ -335,16 +365,17 @@ def _everything(run: Run, host: str, from_bundle: Path | None = None) -> None:
     },
 )
 @command
-def everything(_c: Context, host: str = "tahiti", from_bundle: str = "") -> None:
+def everything(session: Session, host: str = "tahiti", from_bundle: str = "") -> None:
     """Do the whole job, as `make` does: RPMs, repo, host, guest, verification, summary."""
-    _everything(start("all"), host, Path(from_bundle) if from_bundle else None)
+    session.name = "all"
+    _everything(session.start(), host, Path(from_bundle) if from_bundle else None)
 
 
 @task(help={"host": "a name of host/inventory.toml"})
 @command
-def nightly(_c: Context, host: str = "tahiti") -> None:
+def nightly(session: Session, host: str = "tahiti") -> None:
     """Do the whole job on a new rehearsal host; the artifacts are in dist/."""
-    run = start("nightly")
+    run = session.start()
     wanted = inventory.load_host(run.settings, host)
     if wanted.rehearsal:
         rehearsal.remove(run, wanted)
@@ -353,18 +384,18 @@ def nightly(_c: Context, host: str = "tahiti") -> None:
 
 @task(positional=["host"], help={"host": "a name of host/inventory.toml"})
 @command
-def unlock(_c: Context, host: str) -> None:
+def unlock(session: Session, host: str) -> None:
     """Remove the lock that a run left on HOST; refused while that run is alive on this machine."""
-    run = start("unlock")
+    run = session.start()
     held = host_lock.remove(run.connect(inventory.load_host(run.settings, host)))
     run.progress.say(f"{host}: the lock of {held} is removed" if held else f"{host}: no lock")
 
 
 @task(positional=["host"], help={"host": "a rehearsal host of host/inventory.toml"})
 @command
-def destroy(_c: Context, host: str) -> None:
+def destroy(session: Session, host: str) -> None:
     """Remove a rehearsal host: its container, key and pinned host key."""
-    run = start("destroy")
+    run = session.start()
     wanted = inventory.load_host(run.settings, host)
     if not wanted.rehearsal:
         raise Exit(f"error: {host} is a real machine; only rehearsal hosts are removed", code=2)
@@ -383,7 +414,7 @@ def _in_checkout(*argv: str) -> None:
 
 
 @task
-def check(_c: Context) -> None:
+def check(_context: Context) -> None:
     """Run the fast part of the tests: format, lint, imports, strict types, unit tests."""
     _in_checkout("ruff", "format", "--check", ".")
     _in_checkout("ruff", "check", ".")
@@ -393,7 +424,7 @@ def check(_c: Context) -> None:
 
 
 @task(pre=[check])
-def test(_c: Context) -> None:
+def test(_context: Context) -> None:
     """Run all tests, also the end-to-end tests (needs the engine)."""
     _in_checkout("pytest", "-q", "--durations=10", "tests/pipeline")
 

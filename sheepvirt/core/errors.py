@@ -1,6 +1,6 @@
 """One tree of errors: what happened, what to do next, and the exit code.
 
-Errors are raised anywhere and end in an entry point: ``cli/commands.py`` for the commands,
+Errors are raised anywhere and end in an entry point: ``cli/session.py`` for the commands,
 ``core/output.py`` for ``python -m``. So a user's mistake never ends in a traceback.
 """
 

@@ -76,8 +76,7 @@ def run(
             )  # fmt: skip
         except FileNotFoundError as error:
             return Result(code=ABSENT, stderr=f"{error.filename}: {error.strerror}")
-        with process:
-            return _finish(process, on_line, seconds)
+        return _finish(process, on_line, seconds)
 
 
 def _environment(
@@ -90,23 +89,28 @@ def _environment(
 def _finish(
     process: subprocess.Popen[bytes], on_line: OnLine | None, seconds: float | None
 ) -> Result:
+    assert process.stdout is not None
     out, err = _Output(process, on_line), _Output(process, on_line)
     timer = threading.Timer(seconds or 0.0, _kill, [process])
     readers = []
     if process.stderr is not None:
-        readers.append(threading.Thread(target=_drain, args=(process.stderr, err)))
+        # A daemon: what ssh's shared connection was given of this pipe stays open there until the
+        # remote command ends, and an interrupt must not wait for that.
+        readers.append(threading.Thread(target=_drain, args=(process.stderr, err), daemon=True))
     try:
         if seconds is not None:
             timer.start()
         for reader in readers:
             reader.start()
-        assert process.stdout is not None
         _drain(process.stdout, out)
         for reader in readers:
             reader.join()
         code = process.wait()
+        for stream in filter(None, (process.stdout, process.stderr)):
+            stream.close()
     except BaseException:
-        _end(process)  # else leaving the caller's block would wait for it
+        _end(process)
+        process.stdout.close()  # standard error is the reader's, which may never end
         raise
     finally:
         timer.cancel()

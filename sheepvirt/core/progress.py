@@ -1,6 +1,8 @@
-"""Progress of long work: a live line on a terminal, plain lines elsewhere, and a log file.
+"""Progress of long work: a live line on a terminal, plain lines elsewhere, a log and a report.
 
-All text is shown by way of ``visible``: what a host prints does nothing to the terminal.
+The screen has what a person reads at the end of a run. What is long (a diff, every check) is in the
+report, a file beside the log, and on the screen only if the user asks for it. All text is shown by
+way of ``visible``: what a host prints does nothing to the terminal.
 """
 
 from __future__ import annotations
@@ -61,9 +63,18 @@ class Progress:
     """Runs stages, nested or in sequence, and records the duration of each."""
 
     def __init__(
-        self, log: Path | None = None, console: Console | None = None, *, live: bool = True
+        self,
+        log: Path | None = None,
+        console: Console | None = None,
+        *,
+        live: bool = True,
+        verbose: bool = False,
     ) -> None:
-        """Write to ``log``, if given; with ``live``, show a live line on a terminal."""
+        """Write to ``log``, if given; with ``live``, show a live line on a terminal.
+
+        With ``verbose``, details are shown too.
+        """
+        self.verbose = verbose
         self.console = console or Console(highlight=False, soft_wrap=True)
         self.timings: list[Timing] = []
         self._live = live and self.console.is_terminal
@@ -85,10 +96,23 @@ class Progress:
         self.console.print(visible(text), markup=False)
         self.log(text)
 
-    def diff(self, text: str) -> None:
-        """Print a unified diff (coloured on a terminal) and log it."""
-        self.console.print(Syntax(visible(text.rstrip()), "diff", background_color="default"))
+    def diff(self, text: str, *, shown: bool = False) -> None:
+        """Log a unified diff; print it if details are, or this one is, shown; with colours."""
+        if self.verbose or shown:
+            plain = visible(text.rstrip())
+            self.console.print(Syntax(plain, "diff", background_color="default"))
         self.log(text)
+
+    @property
+    def report_path(self) -> Path | None:
+        """The report of this run, beside its log; None without a log."""
+        return self.path.with_suffix(".report.txt") if self.path else None
+
+    def report(self, text: str) -> None:
+        """Append ``text`` to the report."""
+        if self.report_path:
+            with self.report_path.open("a", encoding="utf-8") as file:
+                file.write(f"{visible(text.rstrip())}\n")
 
     @contextmanager
     def stage(self, name: str) -> Iterator[Stage]:

@@ -71,3 +71,11 @@ class CheckResult(StrEnum):
     PASSED = "passed"
     FAILED = "failed"
     SKIPPED = "skipped"
+
+
+class Stop(StrEnum):
+    """What a verification does to the guests before it reboots the host."""
+
+    NOTHING = "nothing"  # it is read-only: one pass, and no reboot
+    SHUT_DOWN = "shut down"
+    POWER_CUT = "destroyed"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sheepvirt.model.enums import CheckResult, Datapath, Disk, Init
+from sheepvirt.model.enums import CheckResult, Datapath, Disk, Init, Stop
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -82,6 +82,7 @@ class Change:
     diff: str = ""
     waits_for: str = ""  # the option that agrees to it; it is not done without
     reboots: bool = False  # it counts from the next reboot, so one is due
+    note: str = ""  # what is known beside it; a plan and its run may know different things
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,6 +109,17 @@ class VerifyOutcome:
     passed: int
     failed: int
     junit_folder: Path
+    stopped: Stop = Stop.NOTHING
+    data: tuple[DataProof, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataProof:
+    """What a guest read from its disk before it was stopped and after the host's reboot."""
+
+    guest: str
+    boots: tuple[int, int]  # counted on its disk, before and after
+    markers: tuple[str, str]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,6 +24,7 @@ from sheepvirt.core.errors import (
 from sheepvirt.core.waiting import wait_until
 from sheepvirt.ssh import hostkeys, login
 from sheepvirt.ssh import route as routes
+from sheepvirt.ssh.sent import Sent
 from sheepvirt.ssh.sudo import ENGLISH, Sudo, recognise
 
 if TYPE_CHECKING:
@@ -67,8 +68,10 @@ class Connection:
         clock: Clock = SYSTEM,
         *,
         sudo: Sudo | None = None,
+        sent: Sent | None = None,
     ) -> None:
         self.host = host
+        self._sent = sent or Sent(lambda _line: None)
         self._settings = settings
         self._clock = clock
         self._route = route
@@ -95,11 +98,12 @@ class Connection:
                 scratch.write(stdin)
                 scratch.seek(0)
                 stdin = scratch
+            line = quote(argv)
             if first := root.first:
                 with processes.following(first, stdin) as both:
-                    result = self._there(root.words(argv), both, on_line)
+                    result = self._there(root.words(argv), both, on_line, line)
             else:
-                result = self._there(root.words(argv), stdin, on_line)
+                result = self._there(root.words(argv), stdin, on_line, line)
         if check and result.code:
             raise self._failed(argv, result, root)
         return result
@@ -107,14 +111,21 @@ class Connection:
     def _plainly(self, words: Sequence[str], stdin: Secret) -> Result:
         """Run ``words`` as the user who logs in, with ``stdin`` as their standard input."""
         with tempfile.TemporaryFile() as rest, processes.following(stdin, rest) as given:
-            return self._there(words, given, None)
+            return self._there(words, given, None, quote(words))
 
-    def _there(self, words: Sequence[str], stdin: IO[bytes], on_line: OnLine | None) -> Result:
-        """Run ``words`` on the host, as the user who logs in. Raises SshError: ssh failed."""
+    def _there(
+        self, words: Sequence[str], stdin: IO[bytes], on_line: OnLine | None, logged: str
+    ) -> Result:
+        """Run ``words`` on the host, as the user who logs in. Raises SshError: ssh failed.
+
+        ``logged`` is what the log says of it.
+        """
         # The mark ends what the login shell printed first; exec leaves it no time for last words.
         line = f"echo {self._mark}; exec {quote(words)}"
         command = self._ssh("-o", "ControlMaster=no", command=line)
-        result = self._runner(command, stdin, on_line and self._unmarked(on_line))
+        with self._sent.command(self.host.name, logged, self._clock) as ended:
+            result = self._runner(command, stdin, on_line and self._unmarked(on_line))
+            ended(result.code)
         result = replace(result, stdout=self._after_mark(result.stdout))
         # 255 may be the command's exit code. It is ssh's if the shared connection is gone as well.
         if result.code == SSH_FAILED and not self._alive():
@@ -274,10 +285,19 @@ def write_config(settings: Settings, host: Host) -> Path | None:
 
 
 def connect(
-    settings: Settings, host: Host, clock: Clock = SYSTEM, sudo: Sudo | None = None
+    settings: Settings,
+    host: Host,
+    clock: Clock = SYSTEM,
+    *,
+    sudo: Sudo | None = None,
+    sent: Sent | None = None,
 ) -> Connection:
-    """Return a connection to ``host``; its first command opens it. Raises as route.find."""
-    return Connection(settings, host, routes.find(settings, host), execute, clock, sudo=sudo)
+    """Return a connection to ``host``; its first command opens it. Raises as route.find.
+
+    ``sent`` gets every command.
+    """
+    route = routes.find(settings, host)
+    return Connection(settings, host, route, execute, clock, sudo=sudo, sent=sent)
 
 
 def execute(argv: Sequence[str], stdin: IO[bytes] | None, on_line: OnLine | None) -> Result:

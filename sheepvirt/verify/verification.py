@@ -13,17 +13,16 @@ from xml.etree import ElementTree
 from sheepvirt.bootstrap import host_lock
 from sheepvirt.bootstrap.steps import reboot as rebooting
 from sheepvirt.core import locks, paths, processes
-from sheepvirt.core.errors import BootstrapError, VerifyError
+from sheepvirt.core.errors import BootstrapError, ConfigError, VerifyError
 from sheepvirt.core.secret import Secret
-from sheepvirt.core.waiting import wait_until
-from sheepvirt.model.enums import CheckResult
-from sheepvirt.model.hosts import Check, Host, VerifyOutcome
+from sheepvirt.model.enums import CheckResult, Stop
+from sheepvirt.model.hosts import Check, DataProof, Host, VerifyOutcome
 from sheepvirt.ssh import client
 from sheepvirt.ssh.sudo import PASSWORD_FILE
-from sheepvirt.verify import junit_reports
+from sheepvirt.verify import guests, junit_reports
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from sheepvirt.core.progress import Stage
@@ -34,7 +33,8 @@ if TYPE_CHECKING:
 BEFORE = "1-before-reboot.xml"
 AFTER = "2-after-reboot.xml"
 PASS_SECONDS = 900.0  # virsh waits forever for a hung libvirtd
-GUEST_SECONDS = 180.0  # guests start with libvirtd; a busy host is slow
+# In the place of a command in the run's log: each command of the checks is logged after the pass.
+CHECKS_LINE = "(the checks of verify, which only read)"
 
 
 @dataclass(frozen=True)
@@ -45,49 +45,90 @@ class Ended:
     tail: str
 
 
-def verify(run: Run, host: Host, *, reboot: bool, display: Display) -> VerifyOutcome:
-    """Verify ``host``; with ``reboot``, reboot it and verify it again. JUnit in ``dist/verify/``.
+def stop_of(
+    host: Host, *, reboot: bool = False, no_reboot: bool = False, power_cut: bool = False
+) -> Stop:
+    """Return what happens to the guests of ``host``, from the user's options. Pure.
 
-    ``display`` shows each pass. Before the reboot the guests are destroyed, as by a power cut;
-    afterwards their disks must have what they wrote. Raises VerifyError (a check failed, or the
-    run itself did: a crash or a run without checks never passes), SshError (the host is
+    Without options: nothing on a real machine, a power cut on a rehearsal host. Raises ConfigError:
+    the options contradict one another, or a power cut without a reboot was asked for.
+    """
+    if no_reboot and (reboot or power_cut):
+        raise ConfigError(
+            "--no-reboot contradicts --reboot and --power-cut", hint="leave one of them out"
+        )
+    if no_reboot or (host.real and not (reboot or power_cut)):
+        return Stop.NOTHING
+    if not host.real:
+        return Stop.POWER_CUT
+    if not reboot:
+        raise ConfigError(
+            f"--power-cut destroys the guests of {host.name} before its reboot, and --reboot was "
+            "not given",
+            hint="add --reboot if that is wanted",
+        )
+    return Stop.POWER_CUT if power_cut else Stop.SHUT_DOWN
+
+
+def verify(
+    run: Run, host: Host, *, stop: Stop, consoles: bool = False, display: Display
+) -> VerifyOutcome:
+    """Verify ``host``; unless ``stop`` is nothing, reboot it and verify it again.
+
+    JUnit in ``dist/verify/``; ``display`` shows each pass. Before the reboot the guests are stopped
+    as ``stop`` says; afterwards their disks must have what they wrote. Without a reboot the checks
+    only read; on a real machine they then read the guests' consoles only with ``consoles``.
+
+    Raises VerifyError (a check failed, or the run itself did: a crash or a run without checks never
+    passes; a guest could not be stopped or would not come back), SshError (the host is
     unreachable), LockedError.
     """
     progress = run.progress
     folder = run.settings.dist / "verify" / host.name
     folder.mkdir(parents=True, exist_ok=True)
-    changes = host_lock.held(run, run.connect(host), f"verify {host.name}") if reboot else None
-    with (
-        locks.lock(run.settings, f"host-{host.name}", progress, clock=run.clock),
-        changes or nullcontext(),
-    ):
+    consoles = consoles or not host.real or stop != Stop.NOTHING
+    held = (
+        nullcontext()
+        if stop == Stop.NOTHING
+        else host_lock.held(run, run.connect(host), f"verify {host.name}")
+    )
+    with locks.lock(run.settings, f"host-{host.name}", progress, clock=run.clock), held:
+        if stop != Stop.NOTHING and host.real:
+            guests.require_autostart(run, host)
         for old in folder.glob("*.xml"):
             old.unlink()
         title = f"verify {host.name}"
-        checks = _verify_once(run, host, folder / BEFORE, title, display)
-        if reboot:
-            with progress.stage(f"destroy the guests of {host.name}") as stage:
-                stage.note = destroy_guests(run, host)
+        checks = _verify_once(run, host, folder / BEFORE, title, display=display, consoles=consoles)
+        data: tuple[DataProof, ...] = ()
+        if stop != Stop.NOTHING:
+            with progress.stage(f"stop the guests of {host.name}") as stage:
+                others = guests.others(run, host)
+                stage.note = guests.stop(run, host, stop, others, stage)
             with progress.stage(f"reboot {host.name}") as stage:
                 stage.note = reboot_host(run, host, stage)
             with progress.stage(f"guests of {host.name} come back by themselves") as stage:
-                stage.note = wait_for_guests(run, host, stage)
+                stage.note = guests.wait(run, host, others, stage)
             title = f"verify {host.name} after the reboot"
-            checks = (*checks, *_verify_once(run, host, folder / AFTER, title, display))
-            progress.say(data_proof(folder))
+            checks = (
+                *checks,
+                *_verify_once(run, host, folder / AFTER, title, display=display, consoles=consoles),
+            )
+            data = data_proof(folder)
     return VerifyOutcome(
         passed=sum(c.result == CheckResult.PASSED for c in checks),
         failed=sum(c.result == CheckResult.FAILED for c in checks),
         junit_folder=folder,
+        stopped=stop,
+        data=data,
     )
 
 
 def _verify_once(
-    run: Run, host: Host, junit: Path, title: str, display: Display
+    run: Run, host: Host, junit: Path, title: str, *, display: Display, consoles: bool
 ) -> tuple[Check, ...]:
     after = junit.name == AFTER
     before = junit.with_name(BEFORE) if after else None
-    checks = one_pass(run, host, junit, title, before=before)
+    checks = one_pass(run, host, junit, title, before=before, consoles=consoles)
     failed = [c for c in checks if c.result == CheckResult.FAILED]
     display.checks(run.progress, title, checks)
     display.edited(run.progress, host, _edited(junit, before))
@@ -122,10 +163,12 @@ def one_pass(
     *,
     before: Path | None = None,
     nodes: Sequence[str] = (),
+    consoles: bool,
 ) -> tuple[Check, ...]:
     """Run the checks once and return them, also the failed ones.
 
-    ``before`` is the report of a pass before a reboot; with ``nodes`` only these run. Raises
+    ``before`` is the report of a pass before a reboot; with ``nodes`` only these run; ``consoles``:
+    also those that read a guest's console. Raises
     VerifyError (the run itself failed), SshError (the host is unreachable).
     """
     connection = run.connect(host)
@@ -134,9 +177,18 @@ def one_pass(
         # Connect first: an unreachable host is then reported once, and not by each check.
         connection.open()
         argv = [*pytest_argv(host, config, junit), *(nodes or [str(paths.CHECKS)])]
-        if before:
-            argv.append(f"--before={before}")
-        ended = run_pytest(run.settings, argv, stage, password=run.sudo.password(host))
+        argv += [f"--before={before}"] if before else []
+        argv += [] if consoles else ["--no-consoles"]
+        sent = junit.with_suffix(".commands")
+        sent.unlink(missing_ok=True)
+        argv.append(f"--commands={sent}")
+        try:
+            with run.sent.command(host.name, CHECKS_LINE, run.clock) as ended_with:
+                password = run.sudo.password(host)
+                ended = run_pytest(run.settings, argv, stage, password=password)
+                ended_with(ended.code)
+        finally:
+            _log_commands(run, host, sent)
         checks = judge(host, junit, ended)
         failed = sum(c.result == CheckResult.FAILED for c in checks)
         stage.note = (
@@ -147,29 +199,21 @@ def one_pass(
     return checks
 
 
-def destroy_guests(run: Run, host: Host) -> str:
-    """Destroy every guest of ``host``, without a shutdown. Raises VerifyError."""
-    connection = run.connect(host)
-    for guest in host.guests:
-        argv = ["timeout", "60", "virsh", "destroy", "--domain", guest.name]
-        done = connection.run(argv, check=False)
-        if done.code:
-            raise VerifyError(
-                f"{host.name}: guest {guest.name} could not be destroyed: {done.stderr.strip()}",
-                hint="read libvirtd's log on the host, then verify again",
-            )
-    return f"{', '.join(g.name for g in host.guests)} destroyed"
+def _log_commands(run: Run, host: Host, sent: Path) -> None:
+    """Write the commands that the checks have sent to the run's log."""
+    lines = sent.read_text(encoding="utf-8").splitlines() if sent.exists() else []
+    for line in lines:
+        run.progress.log(f"{host.name} $ {line}")
 
 
-def data_proof(folder: Path) -> str:
-    """Return a line for each guest: its marker and boot count before and after the reboot."""
+def data_proof(folder: Path) -> tuple[DataProof, ...]:
+    """Return for each guest its boot count and marker before and after the reboot."""
     before, after = (
         junit_reports.boot_records((folder / name).read_text(encoding="utf-8"))
         for name in (BEFORE, AFTER)
     )
-    return "\n".join(
-        f"  data of {guest}: marker {marker} after boot {boots}, destroyed, host rebooted; "
-        f"marker {after[guest][1]} after boot {after[guest][0]}"
+    return tuple(
+        DataProof(guest=guest, boots=(boots, after[guest][0]), markers=(marker, after[guest][1]))
         for guest, (boots, marker) in before.items()
         if guest in after
     )
@@ -181,33 +225,6 @@ def reboot_host(run: Run, host: Host, stage: Stage) -> str:
         return rebooting.reboot(run.connect(host), stage.line, clock=run.clock)
     except BootstrapError as error:
         raise VerifyError(error.message, hint=error.hint) from error
-
-
-def wait_for_guests(run: Run, host: Host, stage: Stage, seconds: float = GUEST_SECONDS) -> str:
-    """Wait at most ``seconds`` until every guest of ``host`` runs; return their states.
-
-    Nothing starts them, and a guest that does not run is no error here: the checks report it.
-    """
-    connection = run.connect(host)
-
-    def ask() -> dict[str, str]:
-        states = {g.name: _state(connection, g.name) for g in host.guests}
-        stage.line(_listed(states))
-        return states
-
-    def all_run(states: Mapping[str, str]) -> bool:
-        return set(states.values()) <= {"running"}
-
-    return _listed(wait_until(ask, all_run, clock=run.clock, seconds=seconds, every=1.0))
-
-
-def _listed(states: Mapping[str, str]) -> str:
-    return ", ".join(f"{name} {state}" for name, state in states.items())
-
-
-def _state(connection: client.Connection, guest: str) -> str:
-    argv = ["timeout", "20", "virsh", "domstate", "--domain", guest]
-    return connection.run(argv, check=False).stdout.strip() or "not there"
 
 
 def pytest_argv(host: Host, config: Path | None, junit: Path) -> list[str]:

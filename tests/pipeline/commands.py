@@ -17,13 +17,17 @@ if TYPE_CHECKING:
     from sheepvirt.model.hosts import Host
 
 
+def environment(inventory: Path = INVENTORY) -> dict[str, str]:
+    """Return the environment of a command of ours."""
+    return {**os.environ, "SHEEPVIRT_INVENTORY": str(inventory), "COLUMNS": "200"}
+
+
 def start(*args: str, inventory: Path = INVENTORY) -> subprocess.Popen[str]:
     """Start one command of ours, as a user would, its output in one pipe."""
-    env = {**os.environ, "SHEEPVIRT_INVENTORY": str(inventory), "COLUMNS": "200"}
     return subprocess.Popen(
         [sys.executable, "-u", "-m", "invoke", *args],
         cwd=paths.ROOT,
-        env=env,
+        env=environment(inventory),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -115,9 +115,7 @@ def test_the_guest_lives_on_sheepdog_and_its_data_outlives_it() -> None:
     xml = on_host("virsh", "dumpxml", "papeete")
     assert "protocol='sheepdog' name='papeete'" in xml
     report = (SETTINGS.dist / "verify" / "moorea" / "2-after-reboot.xml").read_text()
-    case = report.partition("test_data_outlives_destruction_and_reboot")[2].partition("<testcase")[
-        0
-    ]
+    case = report.partition("test_data_outlives_the_reboot")[2].partition("<testcase")[0]
     assert case
     assert "<skipped" not in case
 
@@ -150,7 +148,7 @@ def test_edited_configuration_is_told_and_no_damage() -> None:
     for path, line in ((public, "# edited"), (closed, 'vnc_password = "sesame"')):
         on_host("sh", "-c", 'cp -p "$1" "$1.kept" && echo "$2" >> "$1"', "sh", path, line)
     try:
-        out = invoke("verify", "moorea", "--no-reboot")
+        out = invoke("verify", "moorea", "--no-reboot", "--verbose")
     finally:
         for path in (public, closed):
             on_host("mv", f"{path}.kept", path)

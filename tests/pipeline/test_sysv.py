@@ -134,7 +134,7 @@ def test_network_files_that_nobody_could_reach_the_host_with_are_put_back() -> N
 
 
 def test_it_is_verified_before_and_after_a_reboot() -> None:
-    out = invoke("verify", "maupiti")
+    out = invoke("verify", "maupiti", "--verbose")
     assert "services start in order" in out
     assert "uplink is a port of the bridge" in out
     assert "destroyed, host rebooted; marker" in out

@@ -10,6 +10,7 @@ import pytest
 
 from sheepvirt.bootstrap import rehearsal, runner
 from sheepvirt.bootstrap.facts.facts import Facts
+from sheepvirt.bootstrap.planned import CAME_ALONG
 from sheepvirt.bootstrap.steps.base import DesiredState, Step, StepContext
 from sheepvirt.core import locks
 from sheepvirt.core.errors import BootstrapError, ConfigError, RemoteCommandError
@@ -89,7 +90,10 @@ def test_only_what_differs_is_applied(monkeypatch: pytest.MonkeyPatch, run: Run)
     monkeypatch.setattr(runner, "STEPS", steps)
     left = looks(monkeypatch, Facts(os="0"), Facts(os="1"))
     changes = runner.converge(run, WANTED, CONNECTION)
-    assert [c.what for c in changes] == ["b repaired"]  # c was true once b was
+    assert [(c.what, c.note) for c in changes] == [
+        ("b repaired", ""),
+        ("c repaired", CAME_ALONG),  # it was true once b was; the plan has it, so the run does
+    ]
     assert (log, left) == (["b"], [])
 
 
@@ -132,6 +136,7 @@ def test_a_plan_of_an_absent_host_knows_its_init(monkeypatch: pytest.MonkeyPatch
     old = replace(WANTED, host=replace(HOST, init=Init.SYSV))
     said = [change.what for change in runner.make_plan(run, old)]
     assert any("/etc/init.d/sheepvirt-autostart" in what for what in said)
+    assert any("ifcfg-ovsbr0 written" in what for what in said)  # its image has network scripts
     assert not any("systemd" in what for what in said)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -130,3 +131,22 @@ def test_a_program_that_prints_without_end_is_killed(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(processes, "ENDLESS", 1 << 20)
     done = processes.run(["yes"])
     assert (done.code, len(done.stdout)) == (-signal.SIGKILL, 1 << 10)
+
+
+def test_an_interrupt_does_not_wait_for_a_pipe_that_another_process_holds() -> None:
+    """As ssh's shared connection does: it has the pipes until the remote command ends."""
+    script = "setsid sh -c 'echo $$; exec sleep 60' & wait"
+    seen: list[int] = []
+
+    def interrupt(line: str) -> None:
+        seen.append(int(line))
+        raise KeyboardInterrupt
+
+    started = time.monotonic()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            processes.run(["sh", "-c", script], on_line=interrupt)
+        assert time.monotonic() - started < 10
+        assert not gone(seen[0])
+    finally:
+        os.kill(seen[0], signal.SIGKILL)

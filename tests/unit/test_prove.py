@@ -96,8 +96,9 @@ class Stage:
 
     def one_pass(
         self, _run: object, _host: Host, junit: Path, _title: str,
-        *, before: Path | None, nodes: Sequence[str],
+        *, before: Path | None, nodes: Sequence[str], consoles: bool,
     ) -> tuple[Check, ...]:  # fmt: skip
+        assert consoles
         self.log.append(f"look at {', '.join(nodes)}" if nodes else "look")
         self.before.append(before)
         failing = self.plan.pop(0)

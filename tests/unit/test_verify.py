@@ -4,6 +4,7 @@ import io
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import factories
@@ -14,14 +15,13 @@ from sheepvirt.bootstrap import host_lock
 from sheepvirt.cli import report as display
 from sheepvirt.cli import report as report_
 from sheepvirt.core import paths
-from sheepvirt.core.errors import VerifyError
-from sheepvirt.core.processes import Result
+from sheepvirt.core.errors import ConfigError, VerifyError
 from sheepvirt.core.progress import Progress, Stage, quiet
 from sheepvirt.core.settings import from_environment
-from sheepvirt.model.enums import CheckResult
+from sheepvirt.model.enums import Stop
 from sheepvirt.model.hosts import Host
 from sheepvirt.ssh import client
-from sheepvirt.verify import verification
+from sheepvirt.verify import guests, verification
 from tests.here import SETTINGS, PlayedRun, run_in, silent
 
 GUEST = factories.guest()
@@ -64,13 +64,17 @@ class Recorder:
         monkeypatch.setattr(host_lock, "held", lambda *_: nullcontext())
         self.calls: list[str] = []
         self.more: list[list[str]] = []
+        self.options: list[Sequence[str]] = []
+        self.sends = ""
         self.plan: list[tuple[int, tuple[str, ...] | None]] = []
         self.folder = tmp_path
         monkeypatch.setattr(client, "write_config", lambda *_: tmp_path / "config")
         monkeypatch.setattr(verification, "run_pytest", self.run)
         monkeypatch.setattr(verification, "reboot_host", self.reboot)
-        monkeypatch.setattr(verification, "destroy_guests", self.destroy)
-        monkeypatch.setattr(verification, "wait_for_guests", self.wait)
+        monkeypatch.setattr(guests, "require_autostart", self.require)
+        monkeypatch.setattr(guests, "others", self.others)
+        monkeypatch.setattr(guests, "stop", self.stop)
+        monkeypatch.setattr(guests, "wait", self.wait)
 
     def run_with(self, progress: Progress | None = None) -> PlayedRun:
         return run_in(self.folder, peer=self, progress=progress or silent())
@@ -85,6 +89,8 @@ class Recorder:
         self.calls.append(path.name)
         assert str(paths.CHECKS) in argv
         self.more.append([a for a in argv if a.startswith("--before")])
+        self.options.append(argv)
+        path.with_suffix(".commands").write_text(self.sends)
         code, cases = self.plan.pop(0)
         if cases is not None:
             report(path, *cases)
@@ -94,11 +100,17 @@ class Recorder:
         self.calls.append("reboot")
         return "boot a, then boot b"
 
-    def destroy(self, _run: object, host: Host) -> str:
-        self.calls.append("destroy")
+    def require(self, _run: object, host: Host) -> None:
+        self.calls.append("require autostart")
+
+    def others(self, _run: object, host: Host) -> list[str]:
+        return []
+
+    def stop(self, _run: object, host: Host, how: Stop, others: object, stage: Stage) -> str:
+        self.calls.append(f"guests {how}")
         return "papeete"
 
-    def wait(self, _run: object, host: Host, stage: Stage) -> str:
+    def wait(self, _run: object, host: Host, others: object, stage: Stage) -> str:
         self.calls.append("wait")
         return "papeete"
 
@@ -146,7 +158,7 @@ def test_a_report_cut_short_is_an_error(tmp_path: Path) -> None:
 def test_what_never_is_a_pass(recorder: Recorder, code: int, cases: tuple[str, ...] | None) -> None:
     recorder.plan = [(code, cases)]
     with pytest.raises(VerifyError, match="the verification itself failed") as caught:
-        verification.verify(recorder.run_with(), HOST, reboot=True, display=display)
+        verification.verify(recorder.run_with(), HOST, stop=Stop.POWER_CUT, display=display)
     assert "the last lines" in str(caught.value)
     assert caught.value.exit_code == 10
     assert recorder.calls == ["open", "1-before-reboot.xml"]
@@ -155,10 +167,11 @@ def test_what_never_is_a_pass(recorder: Recorder, code: int, cases: tuple[str, .
 def test_both_passes_are_counted(recorder: Recorder) -> None:
     good = GOOD.format("test_a")
     recorder.plan = [(0, (good, good, SKIPPED)), (0, (good, good, SKIPPED))]
-    outcome = verification.verify(recorder.run_with(), HOST, reboot=True, display=display)
+    outcome = verification.verify(recorder.run_with(), HOST, stop=Stop.POWER_CUT, display=display)
     assert (outcome.passed, outcome.failed) == (4, 0)
     assert recorder.calls == [
-        "open", "1-before-reboot.xml", "destroy", "reboot", "wait", "open", "2-after-reboot.xml",
+        "open", "1-before-reboot.xml", "guests destroyed", "reboot", "wait",
+        "open", "2-after-reboot.xml",
     ]  # fmt: skip
     # The second pass judges the guests' data by the report of the first.
     assert recorder.more == [[], [f"--before={outcome.junit_folder / '1-before-reboot.xml'}"]]
@@ -168,12 +181,11 @@ def test_both_passes_are_counted(recorder: Recorder) -> None:
 def test_the_guests_data_is_said(recorder: Recorder) -> None:
     recorder.plan = [(0, (RECORD.format(2),)), (0, (RECORD.format(3),))]
     out = io.StringIO()
-    verification.verify(
-        recorder.run_with(Progress(console=Console(file=out, width=200))),
-        HOST,
-        reboot=True,
-        display=display,
+    progress = Progress(console=Console(file=out, width=200))
+    outcome = verification.verify(
+        recorder.run_with(progress), HOST, stop=Stop.POWER_CUT, display=display
     )
+    report_.verified(progress, HOST, outcome)
     said = out.getvalue()
     assert "marker 5f3a after boot 2, destroyed, host rebooted; marker 5f3a after boot 3" in said
 
@@ -183,7 +195,7 @@ def test_old_reports_are_gone_and_no_reboot_means_none(recorder: Recorder) -> No
     folder.mkdir(parents=True)
     report(folder / "2-after-reboot.xml", GOOD.format("test_old"))
     recorder.plan = [(0, (GOOD.format("test_a"),))]
-    verification.verify(recorder.run_with(), HOST, reboot=False, display=display)
+    verification.verify(recorder.run_with(), HOST, stop=Stop.NOTHING, display=display)
     assert recorder.calls == ["open", "1-before-reboot.xml"]
     assert [p.name for p in folder.glob("*.xml")] == ["1-before-reboot.xml"]
 
@@ -193,48 +205,29 @@ def test_a_failure_is_named_and_stops_before_the_reboot(recorder: Recorder) -> N
     out = io.StringIO()
     progress = Progress(console=Console(file=out, width=160, highlight=False))
     with pytest.raises(VerifyError) as caught:
-        verification.verify(recorder.run_with(progress), HOST, reboot=True, display=display)
+        verification.verify(recorder.run_with(progress), HOST, stop=Stop.POWER_CUT, display=display)
     said = str(caught.value)
     assert "1 of 2 checks failed" in said
     assert "networks: bridge exists: bridge ovsbr0 does not exist" in said
     assert "1-before-reboot.xml" in said
     assert "invoke bootstrap tahiti" in said
     assert recorder.calls == ["open", "1-before-reboot.xml"]
-    assert "bridge ovsbr0 does not exist" in out.getvalue()
-    assert "passed" in out.getvalue()
+    assert "networks: 1 check passed, 1 failed" in out.getvalue()
 
 
 def test_a_failure_after_the_reboot_says_so(recorder: Recorder) -> None:
     recorder.plan = [(0, (GOOD.format("test_a"),)), (1, (BAD,))]
     with pytest.raises(VerifyError, match="after the reboot") as caught:
-        verification.verify(recorder.run_with(), HOST, reboot=True, display=display)
+        verification.verify(recorder.run_with(), HOST, stop=Stop.POWER_CUT, display=display)
     assert "does not start by itself" in caught.value.hint
 
 
 def test_names_in_brackets_survive_the_table(recorder: Recorder) -> None:
     recorder.plan = [(0, (GOOD.format("test_a[ssh://tahiti-default]"),))]
     out = io.StringIO()
-    progress = Progress(console=Console(file=out, width=100, highlight=False))
-    verification.verify(recorder.run_with(progress), HOST, reboot=False, display=display)
+    progress = Progress(console=Console(file=out, width=100, highlight=False), verbose=True)
+    verification.verify(recorder.run_with(progress), HOST, stop=Stop.NOTHING, display=display)
     assert "[default]" in out.getvalue()
-
-
-def test_what_passed_for_many_is_one_row_and_each_failure_its_own() -> None:
-    out = io.StringIO()
-    progress = Progress(console=Console(file=out, width=120, highlight=False))
-    rows = [
-        factories.check(name="packages: dependency", subject=f"p{i}", seconds=0.5) for i in range(6)
-    ]
-    bad = [
-        factories.check(subject=n, result=CheckResult.FAILED, seconds=0.1, message=f"{n} is not")
-        for n in ("a", "b")
-    ]
-    report_.checks(progress, "verify", [*rows, *bad])
-    text = out.getvalue()
-    assert "packages: dependency [all 6: p0, p1, p2, p3, p4, p5]" in text
-    assert "3.0" in text
-    assert "networks: active [a]" in text
-    assert "b is not" in text
 
 
 def test_output_streams_and_options_of_another_pytest_stay_out(
@@ -275,65 +268,23 @@ def test_pytest_gets_the_host_and_the_report(tmp_path: Path) -> None:
     assert f"--junitxml={tmp_path / 'r.xml'}" in argv
 
 
-class Destroyer:
-    """A host on which guests can be destroyed, or not."""
-
-    def __init__(self, code: int) -> None:
-        self.code = code
-        self.seen: list[Sequence[str]] = []
-
-    def run(self, argv: Sequence[str], *, check: bool) -> Result:
-        self.seen.append(argv)
-        return Result(code=self.code, stdout="", stderr="error: it hangs\n")
-
-
-def test_guests_are_destroyed_and_not_shut_down() -> None:
-    host = Destroyer(0)
-    assert verification.destroy_guests(run_in(peer=host), HOST) == "papeete destroyed"
-    assert [argv[-4:] for argv in host.seen] == [["virsh", "destroy", "--domain", "papeete"]]
-    with pytest.raises(VerifyError, match="papeete could not be destroyed: error: it hangs"):
-        verification.destroy_guests(run_in(peer=Destroyer(1)), HOST)
-
-
-class Virsh:
-    """A host whose virsh gives the planned states, one after the other, and nothing else."""
-
-    def __init__(self, states: list[str]) -> None:
-        self.states = states
-
-    def run(self, argv: Sequence[str], *, check: bool) -> Result:
-        assert argv[-2:] == ["--domain", "papeete"]
-        return Result(code=0, stdout=self.states.pop(0) + "\n\n", stderr="")
-
-
-def test_guests_are_waited_for() -> None:
-    virsh = Virsh(["", "shut off", "running"])
-    run = run_in(peer=virsh)
-    assert verification.wait_for_guests(run, HOST, Stage("s", quiet())) == "papeete running"
-    assert not virsh.states
-
-
-def test_a_guest_that_does_not_come_is_left_to_the_checks() -> None:
-    run = run_in(peer=Virsh(["shut off"] * 3))
-    said = verification.wait_for_guests(run, HOST, Stage("s", quiet()), seconds=2.0)
-    assert said == "papeete shut off"
-
-
 def test_edited_configuration_is_told_once_and_fails_nothing(recorder: Recorder) -> None:
     first, second = EDIT.format("a.conf"), EDIT.format("b.conf")
     recorder.plan = [(0, (EDITED.format(first),)), (0, (EDITED.format(first + second),))]
     out = io.StringIO()
-    progress = Progress(console=Console(file=out, width=120))
+    progress = Progress(console=Console(file=out, width=120), verbose=True)
     assert (
-        verification.verify(recorder.run_with(progress), HOST, reboot=True, display=display).failed
+        verification.verify(
+            recorder.run_with(progress), HOST, stop=Stop.POWER_CUT, display=display
+        ).failed
         == 0
     )
     said = [line.strip() for line in out.getvalue().splitlines()]
     for name in ("a", "b"):
-        at = said.index(f"/etc/{name}.conf (content)")
+        at = said.index(f"/etc/{name}.conf (content) [diff: +1 -1 lines]")
         assert said[at - 1] == "tahiti: 1 configuration file was edited, which is no damage:"
         assert said[at + 1 : at + 3] == ["-a=[1]", "+a=2"]
-    assert said.count("/etc/a.conf (content)") == 1
+    assert sum("/etc/a.conf (content)" in line for line in said) == 1
 
 
 def test_edited_configuration_is_told_where_a_check_fails_as_well(recorder: Recorder) -> None:
@@ -343,7 +294,59 @@ def test_edited_configuration_is_told_where_a_check_fails_as_well(recorder: Reco
         verification.verify(
             recorder.run_with(Progress(console=Console(file=out, width=120))),
             HOST,
-            reboot=False,
+            stop=Stop.NOTHING,
             display=display,
         )
     assert "/etc/a.conf (content)" in out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("options", "on_rehearsal", "on_real"),
+    [
+        ({}, Stop.POWER_CUT, Stop.NOTHING),
+        ({"no_reboot": True}, Stop.NOTHING, Stop.NOTHING),
+        ({"reboot": True}, Stop.POWER_CUT, Stop.SHUT_DOWN),
+        ({"reboot": True, "power_cut": True}, Stop.POWER_CUT, Stop.POWER_CUT),
+    ],
+)
+def test_a_real_machine_is_only_read_unless_asked(
+    options: dict[str, bool], on_rehearsal: Stop, on_real: Stop
+) -> None:
+    real = factories.host(rehearsal=False)
+    assert verification.stop_of(HOST, **options) == on_rehearsal
+    assert verification.stop_of(real, **options) == on_real
+    assert verification.stop_of(replace(HOST, treat_as_real=True), **options) == on_real
+
+
+def test_options_that_contradict_one_another_are_refused() -> None:
+    with pytest.raises(ConfigError, match="--no-reboot contradicts"):
+        verification.stop_of(HOST, reboot=True, no_reboot=True)
+    with pytest.raises(ConfigError, match="--power-cut destroys the guests of tahiti") as caught:
+        verification.stop_of(factories.host(rehearsal=False), power_cut=True)
+    assert "--reboot" in caught.value.hint
+
+
+def test_on_a_real_machine_one_pass_leaves_the_consoles_alone(recorder: Recorder) -> None:
+    real = replace(HOST, treat_as_real=True)
+    good = (0, (GOOD.format("test_a"),))
+    for consoles, wanted in ((False, True), (True, False)):
+        recorder.plan = [good]
+        verification.verify(
+            recorder.run_with(), real, stop=Stop.NOTHING, consoles=consoles, display=display
+        )
+        assert ("--no-consoles" in recorder.options.pop()) is wanted
+    recorder.plan, recorder.calls = [good, good], []
+    verification.verify(recorder.run_with(), real, stop=Stop.SHUT_DOWN, display=display)
+    assert recorder.calls == [
+        "require autostart", "open", "1-before-reboot.xml", "guests shut down", "reboot", "wait",
+        "open", "2-after-reboot.xml",
+    ]  # fmt: skip
+    assert not any("--no-consoles" in argv for argv in recorder.options)
+
+
+def test_the_commands_of_the_checks_are_in_the_log(recorder: Recorder, tmp_path: Path) -> None:
+    recorder.plan = [(0, (GOOD.format("test_a"),))]
+    recorder.sends = "virsh list  # exit code 0, 0.1 s\n"
+    progress = Progress(tmp_path / "run.log", Console(file=io.StringIO()))
+    verification.verify(recorder.run_with(progress), HOST, stop=Stop.NOTHING, display=display)
+    assert "tahiti $ virsh list  # exit code 0, 0.1 s" in (tmp_path / "run.log").read_text()

@@ -33,11 +33,9 @@ def check(wanted: DesiredState, facts: Facts, _earlier: Sequence[Change]) -> lis
     if ready(facts):
         return []
     status = facts.cluster.status if facts.cluster else ""
-    if status.lower().startswith(UNFORMATTED):
-        return [Change(step=NAME, what="sheepdog's cluster formatted, one copy")]
-    now = f"it says {status!r}" if status else "it does not answer yet"
-    what = f"sheepdog's cluster waited for ({now}), and formatted if it is not"
-    return [Change(step=NAME, what=what)]
+    now = f"now it says {status!r}" if status else "it does not answer yet"
+    what = "sheepdog's cluster waited for, and formatted with one copy if it never was"
+    return [Change(step=NAME, what=what, note=now)]
 
 
 def apply(wanted: DesiredState, facts: Facts, context: StepContext) -> None:

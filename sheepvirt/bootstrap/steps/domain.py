@@ -104,10 +104,12 @@ def check(wanted: DesiredState, facts: Facts, _earlier: Sequence[Change]) -> lis
         needed = todo(wanted, one, facts)
         if needed.diff:
             known = kvm.verdict(facts)
-            verb = f"defined as {known.type}: {known.why}" if known else "defined"
-            what = marking.said(one, state, needed.found, verb)
+            why = f"as {known.type}: {known.why}" if known else ""
+            what = marking.said(one, state, needed.found)
             waits_for = needed.defining_waits
-            changes.append(Change(step=NAME, what=what, diff=needed.diff, waits_for=waits_for))
+            changes.append(
+                Change(step=NAME, what=what, note=why, diff=needed.diff, waits_for=waits_for)
+            )
         if needed.restart:
             what = f"{guest.name} restarted: it runs from another definition"
             shown = "" if needed.diff else needed.restart

@@ -77,7 +77,7 @@ def _former(host: Host, facts: Facts) -> tuple[dict[str, str], dict[str, str]]:
 def check(wanted: DesiredState, facts: Facts, earlier: Sequence[Change]) -> list[Change]:
     """The files have the right content. Raises BootstrapError: they would cut the host off."""
     host = wanted.host
-    if not facts.boot:
+    if not facts.boot and not facts.network_scripts:
         return []  # the host is unknown yet: it may have no such files
     if not facts.network_scripts:
         if host.uplink:

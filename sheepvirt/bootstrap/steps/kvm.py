@@ -73,7 +73,9 @@ def check(wanted: DesiredState, facts: Facts, _earlier: Sequence[Change]) -> lis
         return []
     return [
         Change(
-            step=NAME, what="KVM tried with a guest that must print its line, if /dev/kvm exists"
+            step=NAME,
+            what="KVM tried with a guest that must print its line, if /dev/kvm exists; guests are "
+            "then defined for what it shows",
         )
     ]
 

@@ -24,13 +24,14 @@ NAME = "port"
 def unplugged(wanted: DesiredState, facts: Facts) -> Iterator[tuple[str, str]]:
     """Yield guest and interface of each running guest whose port is missing. Pure."""
     bridge = facts.bridges.get(wanted.host.bridge)
+    ports = bridge.ports if bridge else ()  # a plan: an earlier step adds the bridge, without ports
     for guest in wanted.host.guests:
         state = facts.domains.get(guest.name)
-        if bridge is None or state is None or not state.live_xml:
+        if state is None or not state.live_xml:
             continue
         for target in ElementTree.fromstring(state.live_xml).iterfind("devices/interface/target"):
             device = target.get("dev", "")
-            if device not in bridge.ports:
+            if device not in ports:
                 yield guest.name, device
 
 

@@ -54,11 +54,17 @@ CONNECTION = pytest.StashKey[Connection | None]()
 Hear = Callable[[Guest], list[Heartbeat]]
 # A guest repeats its line every 5 s. Long enough for two lines on a busy machine.
 CONSOLE_SECONDS = 45
+UNHEARD = (
+    "consoles are not read on a real machine, since that takes the output from whoever watches "
+    "them; `--consoles` or `--reboot` reads them"
+)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add --before: the report of the pass before a reboot, to check that data survived it."""
+    """Add --before (the report of the pass before a reboot, whose data must have survived it) …"""
     parser.addoption("--before", default="", metavar="JUNIT", help="report of an earlier pass")
+    parser.addoption("--no-consoles", action="store_true", help="leave the guests' consoles alone")
+    parser.addoption("--commands", default="", metavar="FILE", help="write each command there")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -171,9 +177,10 @@ def host(_testinfra_host: Any, pytestconfig: pytest.Config) -> Any:
 
 
 @pytest.fixture(scope="module")
-def probe(host: Any) -> Probe:
+def probe(host: Any, pytestconfig: pytest.Config) -> Probe:
     """The host, for commands under LC_ALL=C."""
-    return Probe(host)
+    file = pytestconfig.option.commands
+    return Probe(host, Path(file) if file else None)
 
 
 @pytest.fixture(scope="session")
@@ -183,10 +190,15 @@ def heard() -> dict[str, list[Heartbeat]]:
 
 
 @pytest.fixture
-def hear(probe: Probe, heard: dict[str, list[Heartbeat]]) -> Hear:
-    """Read a guest's console: two heartbeats, or fewer if it is silent."""
+def hear(probe: Probe, heard: dict[str, list[Heartbeat]], pytestconfig: pytest.Config) -> Hear:
+    """Read a guest's console: two heartbeats, or fewer if it is silent. Skips with --no-consoles.
+
+    A console has one reader at a time: reading takes the output from whoever watches it.
+    """
 
     def listen(guest: Guest) -> list[Heartbeat]:
+        if pytestconfig.option.no_consoles:
+            pytest.skip(UNHEARD)
         if guest.name not in heard:
             seen = probe.console(guest.name, guest.console_marker, seconds=CONSOLE_SECONDS)
             heard[guest.name] = heartbeats.beats(seen, guest.console_marker)

@@ -2,24 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Any
+import shlex
+import time
+from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 from sheepvirt.bootstrap import edited, installed_rpms, virsh
 from sheepvirt.bootstrap.facts import services, sysv
 from sheepvirt.core.errors import NotShownError
 from sheepvirt.model.enums import Init
+from sheepvirt.ssh.sent import printable
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class Probe:
     """One host, through testinfra's connection to it."""
 
-    def __init__(self, host: Any) -> None:
+    def __init__(self, host: Any, commands: Path | None = None) -> None:
+        """Write each command with its exit code and duration to ``commands``, if given."""
         self._host = host
+        self._commands = commands
 
     def run(self, *argv: str) -> Any:
         """Run a command in English (hosts may speak Japanese); return testinfra's result."""
-        return self._host.run("env LC_ALL=C" + " %s" * len(argv), *argv)
+        start = time.monotonic()
+        result = self._host.run("env LC_ALL=C" + " %s" * len(argv), *argv)
+        if self._commands:
+            ended = f"exit code {result.rc}, {time.monotonic() - start:.1f} s"
+            with self._commands.open("a", encoding="utf-8", errors="backslashreplace") as file:
+                file.write(f"{printable(shlex.join(argv))}  # {ended}\n")
+        return result
 
     def read(self, *argv: str) -> str:
         """Return the output of a command that must succeed; else the test fails with its error."""

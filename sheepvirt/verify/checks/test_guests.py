@@ -83,12 +83,12 @@ def test_guest_counts_its_boots_on_its_disk(
     record_property(junit_reports.BOOT_RECORD, f"{guest.name} {boot} {marker}")
 
 
-def test_data_outlives_destruction_and_reboot(
+def test_data_outlives_the_reboot(
     guest: Guest, hear: Hear, before: dict[str, tuple[int, str]] | None
 ) -> None:
-    """The guest was destroyed and the host rebooted; the guest must read what it wrote."""
+    """The guest was stopped and the host rebooted; the guest must read what it wrote."""
     if before is None:
-        pytest.skip("no earlier pass to compare with; `invoke verify` has one after its reboot")
+        pytest.skip("no earlier pass to compare with: a verification with a reboot has one")
     assert guest.name in before, f"the pass before the reboot has no boot record of {guest.name}"
     beats = hear(guest)
     assert beats, f"guest {guest.name} printed no heartbeat"

@@ -51,10 +51,10 @@ def prove(run: Run, host: Host, display: Display) -> tuple[Outcome, ...]:
     checks fail, a check has no control, or the host was not restored), and what bootstrap and
     verify raise.
     """
-    if not host.rehearsal:
+    if host.real:
         raise ConfigError(
             f"{host.name} is a real machine: negative controls run on rehearsal hosts only",
-            hint="name a host that has `rehearsal = true` in the inventory",
+            hint="name a host with `rehearsal = true` and without `treat_as_real` in the inventory",
         )
     wanted = runner.desired_state(run, host)
     with (
@@ -188,8 +188,9 @@ class Trial:
         self._reports.append(self._folder / f"{len(self._reports) + 1:02}.xml")
         before = self._reports[0] if data else None
         return verification.one_pass(
-            self._run, self._host, self._reports[-1], title, before=before, nodes=nodes
-        )
+            self._run, self._host, self._reports[-1], title, before=before, nodes=nodes,
+            consoles=True,
+        )  # fmt: skip
 
 
 def undo_script(control: Control) -> bytes:

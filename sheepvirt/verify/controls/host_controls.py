@@ -211,7 +211,7 @@ def _guest(guest: Guest) -> tuple[Control, ...]:
     data = Control(
         name=f"data of {name} lost",
         breaks=(Command(("sh", "-c", FORGET, *script)),),
-        fails=each([name], "guests: data outlives destruction and reboot"),
+        fails=each([name], "guests: data outlives the reboot"),
         undo=(Command(("sh", "-c", REMEMBER, *script)),),
         data=True,
     )
