@@ -70,8 +70,9 @@ def kernel(work: Run, folder: Path) -> None:
         container.write("/tmp/init", script, mode=0o755)
         # Compressed: the kernel finds a plain archive at multiples of four bytes only.
         pack = "cd /tmp && echo init | cpio --quiet -o -H newc | gzip > own.cpio"
-        container.run(["sh", "-c", f"{pack} && cat /guest/initramfs.gz own.cpio > initramfs"],
-                      check=True)  # fmt: skip
+        container.run(
+            ["sh", "-c", f"{pack} && cat /guest/initramfs.gz own.cpio > initramfs"], check=True
+        )
         container.get("/tmp/initramfs", folder)
         container.get("/guest/vmlinuz", folder)
 
@@ -79,11 +80,26 @@ def kernel(work: Run, folder: Path) -> None:
 def measure(connection: Connection, disk: str) -> tuple[float, float]:
     """Run the guest on ``disk``; return MB/s (10**6 bytes) of writing and of reading."""
     argv = [
-        "timeout", str(SECONDS), "qemu-system-x86_64", "-accel", "tcg", "-m", "384", "-nographic",
-        "-nic", "none", "-no-reboot", "-kernel", f"{FOLDER}/vmlinuz",
-        "-initrd", f"{FOLDER}/initramfs", "-append", "console=ttyS0 quiet",
-        "-drive", f"if=virtio,format=raw,file={disk}",
-    ]  # fmt: skip
+        "timeout",
+        str(SECONDS),
+        "qemu-system-x86_64",
+        "-accel",
+        "tcg",
+        "-m",
+        "384",
+        "-nographic",
+        "-nic",
+        "none",
+        "-no-reboot",
+        "-kernel",
+        f"{FOLDER}/vmlinuz",
+        "-initrd",
+        f"{FOLDER}/initramfs",
+        "-append",
+        "console=ttyS0 quiet",
+        "-drive",
+        f"if=virtio,format=raw,file={disk}",
+    ]
     said = connection.run(argv).stdout
     if "measured failed" in said:
         raise SystemExit(f"the guest met an I/O error on {disk}:\n{said[-2000:]}")
@@ -141,8 +157,7 @@ def main() -> None:
     work = Run(settings=own, engine=Engine(), progress=Progress())
     host = inventory.load_host(own, options.host)
     records = repo.read_manifest(repo.home(own, host.target))
-    providers = [r.stand_in or r.package for r in records
-              if r.package == "sheepdog" or r.stand_in]  # fmt: skip
+    providers = [r.stand_in or r.package for r in records if r.package == "sheepdog" or r.stand_in]
     connection = work.connect(host)
     with tempfile.TemporaryDirectory() as scratch:
         kernel(work, Path(scratch))

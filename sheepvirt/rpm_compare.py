@@ -32,7 +32,7 @@ BUILD = {"buildtime", "buildhost", "cookie", "sourcepkgid", "filemtimes"}
 # rpmfile's md5 is RPMTAG_SHA1HEADER, loaddigestalt RPMTAG_PAYLOADDIGESTALT (5097).
 WHOLE = {"md5", "sha256", "sigmd5", "size", "archivesize", "payloadsize", "payloaddigest",
          "loaddigestalt", "headerimmutable", "headersignatures", "longsize",
-         "longsigsize"}  # fmt: skip
+         "longsigsize"}  # fmt: skip  # a table
 SIGNED = {*rpm_features.SIGNATURES, rpm_features.OPENPGP}
 SHOWN = 3  # differences of one tag that are named one by one
 SHOWN_FILES = 20

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 SIGNS = {
     "S": "size", "M": "mode", "5": "content", "D": "device", "L": "link", "U": "owner",
     "G": "group", "T": "time", "P": "capabilities",
-}  # fmt: skip
+}  # fmt: skip  # a table
 MOST_BYTES, MOST_LINES = 1 << 18, 60
 
 

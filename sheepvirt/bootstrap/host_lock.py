@@ -255,6 +255,4 @@ def remove(connection: Connection) -> str:
 def _is_here(holder: Holder) -> bool:
     here = own_process()
     there = holder.process
-    return (there.machine, there.boot, there.namespace) == (
-        here.machine, here.boot, here.namespace
-    )  # fmt: skip
+    return (there.machine, there.boot, there.namespace) == (here.machine, here.boot, here.namespace)

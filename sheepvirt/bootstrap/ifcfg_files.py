@@ -87,9 +87,10 @@ class _Reader:
             self.at = found.start()
             letter = found[0]
             self.stop(
-                "a carriage return (was it written on Windows?)" if letter == "\r"
+                "a carriage return (was it written on Windows?)"
+                if letter == "\r"
                 else f"the character {letter!a}"
-            )  # fmt: skip
+            )
         while self.at < len(self.text):
             self.command()
 

@@ -38,7 +38,7 @@ ADDRESS = re.compile(
 SWITCH = re.compile(r"OVS_OPTIONS|OVS_EXTRA|OVSREQUIRES|STP|DELAY")
 # An interface with one of these is part of another one, or made of others.
 PART = ("BRIDGE", "MASTER", "SLAVE", "VLAN", "PHYSDEV", "TEAM_MASTER", "TEAM_PORT_CONFIG",
-        "TEAM_CONFIG", "BONDING_OPTS", "BONDING_MASTER", "BOND_IFACES")  # fmt: skip
+        "TEAM_CONFIG", "BONDING_OPTS", "BONDING_MASTER", "BOND_IFACES")  # fmt: skip  # a table
 NO = {"", "no", "n", "false", "f", "off", "0", "none"}
 DHCP = {"dhcp", "bootp"}
 

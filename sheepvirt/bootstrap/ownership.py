@@ -74,9 +74,10 @@ def require(wanted: DesiredState, facts: Facts) -> None:
     host = wanted.host
     _right_pool(wanted, facts)
     foreign = [
-        one for one in unmarked(wanted, facts)
+        one
+        for one in unmarked(wanted, facts)
         if not one.ours and not wanted.consent.may_adopt(one.name)
-    ]  # fmt: skip
+    ]
     if foreign:
         rows = "\n".join(f"  {one.title}" for one in foreign)
         options = " ".join(f"{ADOPT} {name}" for name in dict.fromkeys(o.name for o in foreign))
@@ -135,12 +136,16 @@ def _bridge(wanted: DesiredState, facts: Facts) -> Iterator[Unmarked]:
         what.append("with an address")
     ours = state.datapath == host.datapath and not others and not addressed
     yield Unmarked(
-        kind=ObjectKind.BRIDGE, name=host.bridge, ours=ours, what=", ".join(what),
+        kind=ObjectKind.BRIDGE,
+        name=host.bridge,
+        ours=ours,
+        what=", ".join(what),
         mark=Mark(
-            kind=ObjectKind.BRIDGE, name=host.bridge,
+            kind=ObjectKind.BRIDGE,
+            name=host.bridge,
             origin=Origin.TAKEN if ours else Origin.ADOPTED,
         ),
-    )  # fmt: skip
+    )
 
 
 def _files(wanted: DesiredState, facts: Facts) -> Iterator[Unmarked]:

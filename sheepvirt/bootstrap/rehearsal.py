@@ -154,10 +154,13 @@ def _wait_for_systemd(run: Run, container: Container, host: Host, stage: Stage) 
     """
     name = container_name(host)
     state = _wait(
-        run, container, host, ["systemctl", "is-system-running"],
+        run,
+        container,
+        host,
+        ["systemctl", "is-system-running"],
         ready={"running", "degraded"}.__contains__,
         more=f"`docker exec {name} systemctl --failed` and `docker logs {name}` say more",
-    )  # fmt: skip
+    )
     if state == "degraded":
         failed = container.run(["systemctl", "--failed", "--plain", "--no-legend"]).stdout
         for line in failed.splitlines():
@@ -168,16 +171,24 @@ def _wait_for_systemd(run: Run, container: Container, host: Host, stage: Stage) 
 def _wait_for_runlevel(run: Run, container: Container, host: Host) -> None:
     """Wait until SysV init is in a runlevel; its scripts may still be running."""
     _wait(
-        run, container, host, ["runlevel"],
+        run,
+        container,
+        host,
+        ["runlevel"],
         ready=lambda said: bool(said) and "unknown" not in said,
         more=f"`docker logs {container_name(host)}` says more",
-    )  # fmt: skip
+    )
 
 
 def _wait(
-    run: Run, container: Container, host: Host, argv: list[str],
-    *, ready: Callable[[str], bool], more: str,
-) -> str:  # fmt: skip
+    run: Run,
+    container: Container,
+    host: Host,
+    argv: list[str],
+    *,
+    ready: Callable[[str], bool],
+    more: str,
+) -> str:
     """Return the state that the host's init reports once it is ``ready``. Raises EngineError.
 
     ``more`` names commands that show why it is not.

@@ -157,9 +157,13 @@ def _active(connection: Connection, item: Item) -> bool:
 
 def _diff(now: str, before: str) -> str:
     rows = difflib.unified_diff(
-        now.strip().splitlines(), before.strip().splitlines(), "on the host now", "as it was kept",
-        lineterm="", n=2,
-    )  # fmt: skip
+        now.strip().splitlines(),
+        before.strip().splitlines(),
+        "on the host now",
+        "as it was kept",
+        lineterm="",
+        n=2,
+    )
     return "\n".join(rows)
 
 

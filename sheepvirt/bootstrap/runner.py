@@ -360,8 +360,10 @@ def _look(run: Run, connection: Connection, asked: FactQuery) -> Facts:
     return wait_until(
         lambda: gather(connection, asked),
         lambda facts: not refusals.may_answer_soon(facts),
-        clock=run.clock, seconds=SECONDS, every=1.0,
-    )  # fmt: skip
+        clock=run.clock,
+        seconds=SECONDS,
+        every=1.0,
+    )
 
 
 def _say_notes(run: Run, wanted: DesiredState, facts: Facts) -> None:

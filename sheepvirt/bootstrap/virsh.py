@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 UNITS = {
     "b": 1, "bytes": 1, "KB": 10**3, "k": 2**10, "KiB": 2**10, "MB": 10**6, "M": 2**20,
     "MiB": 2**20, "GB": 10**9, "G": 2**30, "GiB": 2**30,
-}  # fmt: skip
+}  # fmt: skip  # a table
 
 
 def info(text: str) -> dict[str, str]:

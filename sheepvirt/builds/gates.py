@@ -66,9 +66,14 @@ def _wanted(adjustment: Adjustment) -> list[str]:
 
 
 def build_gates(
-    container: Container, target: Target, package: Package, out: Path, *,
-    built: Sequence[Rpm], build_root_rpms: Sequence[Rpm],
-) -> list[Evidence]:  # fmt: skip
+    container: Container,
+    target: Target,
+    package: Package,
+    out: Path,
+    *,
+    built: Sequence[Rpm],
+    build_root_rpms: Sequence[Rpm],
+) -> list[Evidence]:
     """Compare the built RPMs and the build log in ``out`` with the package's declarations.
 
     ``build_root_rpms`` are the RPMs of the same repo that were in the build root. Raises
@@ -81,9 +86,13 @@ def build_gates(
         with path.open("a", encoding="utf-8") as handle:
             handle.write(links)
     found = of_build(
-        package, target.dist, log + links, built=built, build_root_rpms=build_root_rpms,
+        package,
+        target.dist,
+        log + links,
+        built=built,
+        build_root_rpms=build_root_rpms,
         read=lambda rpm, name: rpms.read_member(rpm.path, name),
-    )  # fmt: skip
+    )
     contract.require(found, where="the build log and the intent in patches/")
     usable = compat_rules.rpm_evidence(package.name, target, [r.path for r in built])
     contract.require(usable, where=f"what {target.name}'s [ceilings] allow: target.toml")
@@ -91,9 +100,14 @@ def build_gates(
 
 
 def of_build(
-    package: Package, dist: str, log: str, *,
-    built: Sequence[Rpm], build_root_rpms: Sequence[Rpm], read: ReadMember,
-) -> list[Evidence]:  # fmt: skip
+    package: Package,
+    dist: str,
+    log: str,
+    *,
+    built: Sequence[Rpm],
+    build_root_rpms: Sequence[Rpm],
+    read: ReadMember,
+) -> list[Evidence]:
     """Return the evidence in a build log and in the built RPMs. Pure, except for ``read``."""
     found = [contract.release_evidence(package.name, dist, built)]
     for feature in package.features:

@@ -138,15 +138,19 @@ def judge_repomd(url: str, content: bytes) -> Finding:
         return Finding(what=what, ok=True, detail="answers")
     if b"<html" in start or start.startswith(b"<!doctype"):
         return Finding(
-            what=what, ok=False, detail="answers a web page (HTML) instead of repodata",
+            what=what,
+            ok=False,
+            detail="answers a web page (HTML) instead of repodata",
             fix="log in to your network if it has a login page, or name a mirror in your "
             "sheepvirt.toml (docs/el6.md)",
-        )  # fmt: skip
+        )
     shown = content[:40].decode(errors="replace").strip()
     return Finding(
-        what=what, ok=False, detail=f"answers something that is not repodata: {shown!r}",
+        what=what,
+        ok=False,
+        detail=f"answers something that is not repodata: {shown!r}",
         fix="name a mirror in your sheepvirt.toml (docs/el6.md)",
-    )  # fmt: skip
+    )
 
 
 def judge_refusals(what: str, rows: Sequence[Finding]) -> Finding:
@@ -198,10 +202,11 @@ def _base(settings: Settings, engine: Engine, target: Target) -> Finding:
     if target.suite:
         program = shutil.which("mmdebstrap", path=machine.PATH)
         return Finding(
-            what=what, ok=program is not None,
+            what=what,
+            ok=program is not None,
             detail=f"made by mmdebstrap ({target.suite})" if program else "mmdebstrap is missing",
             fix="run `make engine` as root, which installs it",
-        )  # fmt: skip
+        )
     rows: list[Finding] = []
     for image in bases.usable_images(target, machine.vsyscall()):
         rows.append(_image(engine, target, image))

@@ -101,8 +101,9 @@ def index(
     ) as container:
         container.run(
             [*target.createrepo, "--excludes=*.src.rpm", "--outputdir=/tmp", "/repo"],
-            on_line=stage.line, check=True,
-        )  # fmt: skip
+            on_line=stage.line,
+            check=True,
+        )
         container.get("/tmp/repodata", folder)
 
 

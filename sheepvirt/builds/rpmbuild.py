@@ -44,9 +44,15 @@ class Job:
     """Builds packages of one target into one staging folder of its repo."""
 
     def __init__(
-        self, run: Run, target: Target, image: str, stage: Path,
-        *, keep_failed: bool = True, bundle_sources: BundleSources | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        run: Run,
+        target: Target,
+        image: str,
+        stage: Path,
+        *,
+        keep_failed: bool = True,
+        bundle_sources: BundleSources | None = None,
+    ) -> None:
         self._settings = run.settings
         self._engine = run.engine
         self._progress = run.progress
@@ -182,8 +188,13 @@ class Job:
 
         ``epoch`` (seconds since 1970) is the date of everything built.
         """
-        argv = ["rpmbuild", "-ba", *defines(self._target, package), *package.rpmbuild_args,
-                f"{TOP}/SPECS/{package.spec_file}"]  # fmt: skip
+        argv = [
+            "rpmbuild",
+            "-ba",
+            *defines(self._target, package),
+            *package.rpmbuild_args,
+            f"{TOP}/SPECS/{package.spec_file}",
+        ]
         name = f"{package.name}: rpmbuild"
         with self._progress.stage(name) as part:
             started = self._clock.monotonic()

@@ -98,10 +98,20 @@ def _write_member(out: BinaryIO, member: Member, file: Path) -> None:
 def header(name: str, size: int) -> bytes:
     """Return the header of a plain file in a ustar archive (POSIX.1-1988), its dates all 0."""
     fields = [
-        name.encode("ascii").ljust(100, b"\0"), b"0000644\0", b"0000000\0", b"0000000\0",
-        b"%011o\0" % size, b"00000000000\0", b" " * 8, b"0", bytes(100), b"ustar\x0000",
-        b"root".ljust(32, b"\0") * 2, b"0000000\0" * 2, bytes(155 + 12),
-    ]  # fmt: skip
+        name.encode("ascii").ljust(100, b"\0"),
+        b"0000644\0",
+        b"0000000\0",
+        b"0000000\0",
+        b"%011o\0" % size,
+        b"00000000000\0",
+        b" " * 8,
+        b"0",
+        bytes(100),
+        b"ustar\x0000",
+        b"root".ljust(32, b"\0") * 2,
+        b"0000000\0" * 2,
+        bytes(155 + 12),
+    ]
     block = b"".join(fields)
     return block[:148] + b"%06o\0 " % sum(block) + block[156:]
 

@@ -46,7 +46,7 @@ REPO_FILES = (
     "/etc/apt/sources.list", "/etc/apt/sources.list.d", "/etc/apt/trusted.gpg",
     "/etc/apt/trusted.gpg.d", "/usr/share/keyrings", "/etc/yum.conf", "/etc/yum.repos.d",
     "/etc/dnf/dnf.conf", "/etc/pki/rpm-gpg",
-)  # fmt: skip
+)  # fmt: skip  # a table
 NEVRA = r"%{NAME}-%|EPOCH?{%{EPOCH}:}|%{VERSION}-%{RELEASE}.%{ARCH}\n"
 INSTALLED = {
     "rpm": ["rpm", "-qa", "--qf", NEVRA],

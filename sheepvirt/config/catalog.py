@@ -88,24 +88,27 @@ def read_target(settings: Settings, name: str) -> Target:
         table.refuse("host_macros", f"names {macro!r}", hint=suggest(macro, HOST_MACROS))
     if not target.suite and not target.release:
         table.refuse(
-            "release", "is missing, and so is 'suite'",
+            "release",
+            "is missing, and so is 'suite'",
             hint="add release = …, the start of /etc/redhat-release in its image",
-        )  # fmt: skip
+        )
     return target_settings.with_user_settings(target, settings.user_config, target_names(settings))
 
 
 def _check_kernel_modules(target: Target, table: Table) -> None:
     if target.kernel_modules and "kversion" not in target.macros:
         table.refuse(
-            "kernel_modules", "needs a kernel version, and [macros] has no kversion",
+            "kernel_modules",
+            "needs a kernel version, and [macros] has no kversion",
             hint="add kversion = …, the kernel that kernel modules are built for",
-        )  # fmt: skip
+        )
     for module, kernel in target.kernel_modules.items():
         if not re.match(r"\d+(\.\d+)+-\d", kernel):
             table.refuse(
-                "kernel_modules", f"has {module} = {kernel!r}",
+                "kernel_modules",
+                f"has {module} = {kernel!r}",
                 hint="give version and release of the first kernel that has it: 2.6.32-358",
-            )  # fmt: skip
+            )
 
 
 def _ceilings(table: Table) -> Ceilings | None:
@@ -192,9 +195,10 @@ def _added_file(table: Table) -> AddedFile:
         table.refuse("mode", f"is {added.mode!r}", hint="give it in octal, as text: '0644'")
     if added.config not in {"", "config", "config(noreplace)"}:
         table.refuse(
-            "config", f"is {added.config!r}",
+            "config",
+            f"is {added.config!r}",
             hint="use 'config' or 'config(noreplace)', or remove the key",
-        )  # fmt: skip
+        )
     return added
 
 
@@ -234,9 +238,10 @@ def _feature(name: str, table: Table, targets: Sequence[str]) -> Feature:
     table.done()
     if not feature.intent and not feature.spec_text:
         table.refuse(
-            "spec_text", "is missing, and so is 'intent'",
+            "spec_text",
+            "is missing, and so is 'intent'",
             hint="add spec_text = …, what the spec must show when the feature is on",
-        )  # fmt: skip
+        )
     if feature.rpm_text and not feature.rpm_file:
         table.refuse("rpm_text", "needs a file", hint="add rpm_file = …, the file with that text")
     return feature
@@ -287,9 +292,10 @@ def load_package(settings: Settings, name: str, version: str = "") -> Package:
         table.refuse("init", f"is {str(package.init)!r}", hint=INIT_HINT)
     if bool(package.stand_in) != bool(package.stands_in_for):
         table.refuse(
-            "stand_in" if package.stands_in_for else "stands_in_for", "is missing",
+            "stand_in" if package.stands_in_for else "stands_in_for",
+            "is missing",
             hint="give a stand-in both: a sentence (stand_in) and its package (stands_in_for)",
-        )  # fmt: skip
+        )
     added = [one.file for one in package.adjust.files] if package.adjust else []
     for file in (*package.files, *added):
         if "/" in file or not versions.own_file(folder, version, file).exists():

@@ -34,17 +34,23 @@ def _word(table: Table, key: str, value: str, pattern: str, allowed: str) -> str
 
 def _name(table: Table, key: str, value: str) -> str:
     return _word(
-        table, key, value, r"[A-Za-z0-9_][A-Za-z0-9._-]{0,62}",
+        table,
+        key,
+        value,
+        r"[A-Za-z0-9_][A-Za-z0-9._-]{0,62}",
         "1 to 63 of A-Z a-z 0-9 . _ - (not . or - first)",
-    )  # fmt: skip
+    )
 
 
 def _bridge(table: Table, key: str, value: str) -> str:
     # 15 is the kernel's IFNAMSIZ without its final NUL.
     return _word(
-        table, key, value, r"[A-Za-z0-9_][A-Za-z0-9._-]{0,14}",
+        table,
+        key,
+        value,
+        r"[A-Za-z0-9_][A-Za-z0-9._-]{0,14}",
         "1 to 15 of A-Z a-z 0-9 . _ - (not . or - first)",
-    )  # fmt: skip
+    )
 
 
 def _address(table: Table) -> str:
@@ -66,9 +72,10 @@ def _address(table: Table) -> str:
     if port.isdigit() and (name.startswith("[") or ":" not in name):
         bare = name.strip("[]")
         table.refuse(
-            "address", f"is {value!r}: it has a port",
+            "address",
+            f"is {value!r}: it has a port",
             hint=f'write address = "{bare}" and port = {port}',
-        )  # fmt: skip
+        )
     return _word(
         table, "address", value, r"[A-Za-z0-9_][A-Za-z0-9._-]*", "a host name or an IP address"
     )
@@ -103,9 +110,10 @@ def _guest(name: str, table: Table) -> Guest:
             table.refuse(key, f"is {getattr(guest, key)}", hint="give at least 1")
     if guest.disk_bytes > VDI_LIMIT:
         table.refuse(
-            "disk_gb", f"is {guest.disk_gb}: a VDI has at most {VDI_LIMIT} bytes",
+            "disk_gb",
+            f"is {guest.disk_gb}: a VDI has at most {VDI_LIMIT} bytes",
             hint=f"give at most {VDI_LIMIT // 10**9}",
-        )  # fmt: skip
+        )
     return guest
 
 
@@ -117,18 +125,23 @@ def _alias(table: Table) -> str:
     for key, place in (("address", "HostName"), ("port", "Port"), ("user", "User")):
         if key in table.names():
             table.refuse(
-                "ssh", f"and {key!r} are both set, and an alias has its own",
+                "ssh",
+                f"and {key!r} are both set, and an alias has its own",
                 hint=f"remove `{key}` (and set {place} for {alias!r} in ~/.ssh/config), or `ssh`",
-            )  # fmt: skip
+            )
     if table.get("rehearsal", bool, False):
         table.refuse(
-            "ssh", "and 'rehearsal' are both set",
+            "ssh",
+            "and 'rehearsal' are both set",
             hint="remove `ssh`: the engine knows how to reach a rehearsal host",
-        )  # fmt: skip
+        )
     return _word(
-        table, "ssh", alias, r"[A-Za-z0-9_][A-Za-z0-9._:-]*",
+        table,
+        "ssh",
+        alias,
+        r"[A-Za-z0-9_][A-Za-z0-9._:-]*",
         "a Host of your ~/.ssh/config, or a host name, without user and port",
-    )  # fmt: skip
+    )
 
 
 def _host(name: str, table: Table) -> Host:
@@ -145,17 +158,25 @@ def _host(name: str, table: Table) -> Host:
         network=_name(table, "network", table.get("network", str)),
         guests=tuple(_guest(n, t) for n, t in table.tables("guests")),
         language=_word(
-            table, "language", table.get("language", str, ""),
-            r"[A-Za-z0-9._@-]*", "a locale such as ja_JP.UTF-8",
+            table,
+            "language",
+            table.get("language", str, ""),
+            r"[A-Za-z0-9._@-]*",
+            "a locale such as ja_JP.UTF-8",
         ),
         datapath=table.one_of(
-            "datapath", Datapath, Datapath.NETDEV if rehearsal else Datapath.SYSTEM,
+            "datapath",
+            Datapath,
+            Datapath.NETDEV if rehearsal else Datapath.SYSTEM,
             hint=DATAPATH_HINT,
         ),
         pool=_name(table, "pool", table.get("pool", str, "sheepdog")),
         kversion=_word(
-            table, "kversion", table.get("kversion", str, ""),
-            r"([0-9][A-Za-z0-9._-]*)?", "what `uname -r` prints there: 2.6.32-754.el6.x86_64",
+            table,
+            "kversion",
+            table.get("kversion", str, ""),
+            r"([0-9][A-Za-z0-9._-]*)?",
+            "what `uname -r` prints there: 2.6.32-754.el6.x86_64",
         ),
         uplink=_interface(table, "uplink", ""),
         bridge_address=table.get("bridge_address", str, "dhcp"),
@@ -166,10 +187,8 @@ def _host(name: str, table: Table) -> Host:
         treat_as_real=table.get("treat_as_real", bool, False),
         ssh=alias,
         sudo_password_command=table.strings("sudo_password_command"),
-        guest_shutdown_seconds=table.get(
-            "guest_shutdown_seconds", int, 10 if rehearsal else 300
-        ),
-    )  # fmt: skip
+        guest_shutdown_seconds=table.get("guest_shutdown_seconds", int, 10 if rehearsal else 300),
+    )
     table.done()
     _check_host(host, table)
     return host
@@ -187,9 +206,10 @@ def _check_host(host: Host, table: Table) -> None:
     for guest in host.guests:
         if guest.network != host.network:
             table.refuse(
-                "guests", f"{guest.name!r} is on network {guest.network!r}",
+                "guests",
+                f"{guest.name!r} is on network {guest.network!r}",
                 hint=f"put it on the host's network, {host.network!r}",
-            )  # fmt: skip
+            )
 
 
 def _check_listening(host: Host, table: Table) -> None:
@@ -198,9 +218,10 @@ def _check_listening(host: Host, table: Table) -> None:
             ipaddress.ip_address(word)
         except ValueError:
             table.refuse(
-                "sheepdog_listen", f"names {word!r}",
+                "sheepdog_listen",
+                f"names {word!r}",
                 hint="give IP addresses of the host; 0.0.0.0 is every IPv4 one, :: every IPv6 one",
-            )  # fmt: skip
+            )
 
 
 def _check_addresses(host: Host, table: Table) -> None:
@@ -209,9 +230,10 @@ def _check_addresses(host: Host, table: Table) -> None:
     if host.bridge_address == "dhcp":
         if host.gateway:
             table.refuse(
-                "gateway", "is set, and bridge_address is 'dhcp'",
+                "gateway",
+                "is set, and bridge_address is 'dhcp'",
                 hint="remove it, or give a static bridge_address",
-            )  # fmt: skip
+            )
         return
     try:
         address = ipaddress.IPv4Interface(host.bridge_address)
@@ -220,9 +242,10 @@ def _check_addresses(host: Host, table: Table) -> None:
         whole = False
     if not whole:
         table.refuse(
-            "bridge_address", f"is {host.bridge_address!r}",
+            "bridge_address",
+            f"is {host.bridge_address!r}",
             hint="use 'dhcp', or an IPv4 address with its prefix: 192.0.2.7/24",
-        )  # fmt: skip
+        )
     said = f"bridge_address is {host.bridge_address!r}"
     _check_usable("bridge_address", address.ip, address.network, said, table)
     if not host.gateway:
@@ -235,14 +258,16 @@ def _check_addresses(host: Host, table: Table) -> None:
         )
     if gateway not in address.network:
         table.refuse(
-            "gateway", f"is {host.gateway!r}, and {said}",
+            "gateway",
+            f"is {host.gateway!r}, and {said}",
             hint=f"give an address in {address.network}",
-        )  # fmt: skip
+        )
     if gateway == address.ip:
         table.refuse(
-            "gateway", f"is {host.gateway!r}, the host's own address: {said}",
+            "gateway",
+            f"is {host.gateway!r}, the host's own address: {said}",
             hint="give the router's address, or remove it",
-        )  # fmt: skip
+        )
     _check_usable("gateway", gateway, address.network, said, table)
 
 
@@ -258,15 +283,17 @@ def _check_usable(
         ends = {network.network_address: "network", network.broadcast_address: "broadcast"}
         if address in ends:
             table.refuse(
-                key, f"is the {ends[address]} address of {network} ({said})",
+                key,
+                f"is the {ends[address]} address of {network} ({said})",
                 hint=f"give one from {network.network_address + 1} to "
                 f"{network.broadcast_address - 1}",
-            )  # fmt: skip
+            )
     if address.is_multicast or address.is_loopback or address.is_unspecified:
         table.refuse(
-            key, f"is {address}, which no network interface can have ({said})",
+            key,
+            f"is {address}, which no network interface can have ({said})",
             hint="give the address of the host in its network",
-        )  # fmt: skip
+        )
 
 
 def load_hosts(settings: Settings) -> dict[str, Host]:
@@ -323,7 +350,8 @@ def load_dependencies(settings: Settings) -> Dependencies:
     unknown = sorted(found.optional - set(found.services))
     if unknown:
         table.refuse(
-            "optional_services", f"names {', '.join(unknown)}, which is not in services",
+            "optional_services",
+            f"names {', '.join(unknown)}, which is not in services",
             hint="add it to services, at its place in the start order",
-        )  # fmt: skip
+        )
     return found

@@ -60,9 +60,10 @@ def registry_mirror(table: Table) -> str:
     mirror = table.get("registry_mirror", str, "")
     if mirror and not REGISTRY.fullmatch(mirror):
         table.refuse(
-            "registry_mirror", f"is {mirror!r}",
+            "registry_mirror",
+            f"is {mirror!r}",
             hint="give host, port and path without a scheme: registry.lan:5000/mirror",
-        )  # fmt: skip
+        )
     return mirror.rstrip("/")
 
 

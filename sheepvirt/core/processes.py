@@ -70,10 +70,15 @@ def run(
             stdin = given
         try:
             process = subprocess.Popen(
-                list(argv), stdin=stdin, stdout=subprocess.PIPE,
+                list(argv),
+                stdin=stdin,
+                stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT if merged else subprocess.PIPE,
-                env=_environment(env, without), cwd=cwd, start_new_session=True, pass_fds=keep,
-            )  # fmt: skip
+                env=_environment(env, without),
+                cwd=cwd,
+                start_new_session=True,
+                pass_fds=keep,
+            )
         except FileNotFoundError as error:
             return Result(code=ABSENT, stderr=f"{error.filename}: {error.strerror}")
         return _finish(process, on_line, seconds)
@@ -188,9 +193,14 @@ def run_leaving(
     ``env`` is added to its environment.
     """
     return subprocess.run(
-        list(argv), stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-        env=_environment(env), cwd="/", start_new_session=True,
-    ).returncode  # fmt: skip
+        list(argv),
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=output,
+        env=_environment(env),
+        cwd="/",
+        start_new_session=True,
+    ).returncode
 
 
 def run_on_terminal(argv: Sequence[str], cwd: Path) -> int:

@@ -21,7 +21,7 @@ CHUNK = 1 << 20
 AGENT = {"User-Agent": "sheepvirt"}
 # Where distributions keep their certificates, if OpenSSL's default is not a file.
 BUNDLES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt",
-           "/etc/ssl/ca-bundle.pem")  # fmt: skip
+           "/etc/ssl/ca-bundle.pem")  # fmt: skip  # a table
 
 
 def ask(url: str, *, seconds: float) -> None:

@@ -150,10 +150,16 @@ class Engine(ImageStore):
         )
         config["CgroupnsMode"] = "host"  # docker-py 7 has no argument for it in this call
         ident = api.create_container(
-            image, list(command), name=name, hostname=hostname, host_config=config,
-            environment=dict(environment), ports=list(publish), labels={LABEL: "host", **labels},
+            image,
+            list(command),
+            name=name,
+            hostname=hostname,
+            host_config=config,
+            environment=dict(environment),
+            ports=list(publish),
+            labels={LABEL: "host", **labels},
             stop_signal="SIGRTMIN+3",
-        )["Id"]  # fmt: skip
+        )["Id"]
         try:
             api.start(ident)
         except docker.errors.APIError as error:
@@ -186,9 +192,13 @@ def _created(api: docker.APIClient, image: str, argv: Sequence[str] = ("-",)) ->
     with terminate_as_exception():
         try:
             ident = api.create_container(
-                image, entrypoint=list(argv), host_config=config, labels={LABEL: "work"},
-                user="0:0", environment={"PATH": PATH},
-            )["Id"]  # fmt: skip
+                image,
+                entrypoint=list(argv),
+                host_config=config,
+                labels={LABEL: "work"},
+                user="0:0",
+                environment={"PATH": PATH},
+            )["Id"]
         except docker.errors.APIError as error:
             raise EngineError(
                 f"no container of {image}: {error.explanation or error}",

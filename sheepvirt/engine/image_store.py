@@ -161,9 +161,15 @@ class ImageStore:
         """Build ``context``'s Containerfile as ``tag``; return the image's id."""
         tail: list[str] = []
         stream = self._client.api.build(
-            path=str(context), dockerfile="Containerfile", tag=tag, rm=True, forcerm=True,
-            decode=True, labels={LABEL: "1"}, buildargs=proxies(),
-        )  # fmt: skip
+            path=str(context),
+            dockerfile="Containerfile",
+            tag=tag,
+            rm=True,
+            forcerm=True,
+            decode=True,
+            labels={LABEL: "1"},
+            buildargs=proxies(),
+        )
         for row in stream:
             for line in str(row.get("stream", "")).splitlines():
                 if line.strip():

@@ -130,7 +130,7 @@ RULES: tuple[tuple[str, Refusal], ...] = (
             "name a `registry_mirror` or a `rootfs` in your sheepvirt.toml (docs/el6.md)",
         ),
     ),
-)  # fmt: skip
+)  # fmt: skip  # a table
 OTHER = Refusal("the engine refused it", "fix what the engine reports")
 
 

@@ -193,8 +193,14 @@ def _adopt(engine: Engine, target: Target, name: str, tag: str, origin: str) -> 
 
 
 def _mmdebstrap(suite: str, tar: Path, stage: Stage) -> None:
-    argv = ["mmdebstrap", "--variant=minbase", "--include=ca-certificates",
-            f"--setup-hook={PLAIN_SUITE}", suite, str(tar)]  # fmt: skip
+    argv = [
+        "mmdebstrap",
+        "--variant=minbase",
+        "--include=ca-certificates",
+        f"--setup-hook={PLAIN_SUITE}",
+        suite,
+        str(tar),
+    ]
     done = processes.run(argv, env={"LC_ALL": "C.UTF-8"}, on_line=stage.line, merged=True)
     if done.code:
         lines = "\n".join((done.stdout + done.stderr).splitlines()[-8:])

@@ -62,9 +62,11 @@ def judge(key: RpmKey, content: bytes, now: float) -> Finding:
     except ValueError as error:
         start = content[:40].decode(errors="replace").strip()
         return Finding(
-            what=what, ok=False, detail=f"{error}: it starts with {start!r}",
+            what=what,
+            ok=False,
+            detail=f"{error}: it starts with {start!r}",
             fix="check whether a login page or a proxy answers instead of the server",
-        )  # fmt: skip
+        )
     if found.fingerprint != key.fingerprint:
         return Finding(
             what=what,
@@ -82,7 +84,9 @@ def judge(key: RpmKey, content: bytes, now: float) -> Finding:
             detail=f"fingerprint {found.fingerprint}; expired on {day}, as declared",
         )
     return Finding(
-        what=what, ok=False, detail=f"expired on {day}",
+        what=what,
+        ok=False,
+        detail=f"expired on {day}",
         fix="use the renewed key (it has the same fingerprint), or set expired_ok = true for it in "
         "target.toml if the archive was signed before and the key will not be renewed",
-    )  # fmt: skip
+    )

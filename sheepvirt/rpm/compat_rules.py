@@ -79,9 +79,10 @@ Rows = Iterator[tuple[str, str, str]]  # rule, what was found, ceiling
 def _release(rpm: RpmFeatures, target: Target) -> Rows:
     if not rpm.release.endswith(target.dist):
         yield (
-            "another target's RPM", f"its release is {rpm.release}",
+            "another target's RPM",
+            f"its release is {rpm.release}",
             f"RPMs of {target.name} end in {target.dist}",
-        )  # fmt: skip
+        )
 
 
 def _header(rpm: RpmFeatures, ceilings: Ceilings) -> Rows:
@@ -101,14 +102,16 @@ def _header(rpm: RpmFeatures, ceilings: Ceilings) -> Rows:
         yield "header size", f"{header} bytes", f"rpm {tool} reads less than {known.HEADER_BYTES}"
     elif installed >= known.HEADER_BYTES:
         yield (
-            "header size", f"{header} bytes, and about {installed} once it is installed",
+            "header size",
+            f"{header} bytes, and about {installed} once it is installed",
             f"rpm {tool} keeps less than {known.HEADER_BYTES}",
-        )  # fmt: skip
+        )
     if signature > known.SIGNATURE_BYTES and _is_older(tool, known.SIGNATURE_BYTES_ROSE):
         yield (
-            "signature header size", f"{signature} bytes",
+            "signature header size",
+            f"{signature} bytes",
             f"rpm {tool} reads at most {known.SIGNATURE_BYTES}",
-        )  # fmt: skip
+        )
 
 
 def _dependencies(rpm: RpmFeatures, tool: str) -> Rows:
@@ -134,9 +137,10 @@ def _signatures(rpm: RpmFeatures, tool: str) -> Rows:
     knows_newer = not _is_older(tool, known.OPENPGP_TAG)
     if newer and not knows_newer and not rpm.signatures:
         yield (
-            "signature tag", f"{len(newer)} in OPENPGP and in no other: unsigned for it",
+            "signature tag",
+            f"{len(newer)} in OPENPGP and in no other: unsigned for it",
             f"rpm {tool}; since {known.OPENPGP_TAG}",
-        )  # fmt: skip
+        )
     for packet in rpm.signatures + (newer if knows_newer else ()):
         try:
             made = openpgp.signature(packet)
@@ -153,9 +157,10 @@ def _signatures(rpm: RpmFeatures, tool: str) -> Rows:
         too_long = made.signer == "DSA" and made.bits > known.DSA_BITS
         if too_long and _is_older(tool, known.DSA_BITS_ROSE):
             yield (
-                "signature key", f"DSA with numbers of {made.bits} bits",
+                "signature key",
+                f"DSA with numbers of {made.bits} bits",
                 f"rpm {tool} reads at most {known.DSA_BITS}: a DSA key of 1024 bits",
-            )  # fmt: skip
+            )
 
 
 def _symbols(rpm: RpmFeatures, glibc: str) -> Rows:

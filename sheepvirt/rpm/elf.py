@@ -18,7 +18,7 @@ MAGIC = b"\x7fELF"
 BROKEN = (
     ELFError, ConstructError, ArithmeticError, AssertionError, AttributeError, LookupError,
     MemoryError, OSError, struct.error, TypeError, ValueError,
-)  # fmt: skip
+)  # fmt: skip  # a table
 MANY = 1 << 16  # an upper limit of any count: counts in a broken file may be huge
 
 

@@ -40,7 +40,7 @@ FEATURES = {
 # nothing, "none" or "ufdio" in the header. zstd and unknown words: "Bad magic", also with --nodeps.
 COMPRESSORS = {
     "gzip": "3.0", "bzip2": "3.0.5", "lzma": "4.6", "xz": "4.8", "zstd": "4.14", "none": "3.0",
-}  # fmt: skip
+}  # fmt: skip  # a table
 # Seen with rpm 4.8.1: a stripped archive is "Bad magic", with and without its rpmlib feature.
 STRIPPED_ARCHIVE = "4.12"
 # Seen with rpm 4.8.1: a rich dependency is a name that nothing provides. Weak dependencies do not
@@ -76,7 +76,7 @@ METADATA_BY_KIND = {
     "primary_db": {"bz2"}, "filelists_db": {"bz2"}, "other_db": {"bz2"}, "pkgtags": {"bz2"},
     "group": {"bz2", "none"}, "group_gz": {"bz2"}, "updateinfo": {"bz2", "none"},
     "prestodelta": set[str](),
-}  # fmt: skip
+}  # fmt: skip  # a table
 PRIMARY = {"primary", "primary_db"}  # without one of them yum sees no package
 # Bytes of data in the header and in the signature's header; the latter's limit rose in rpm 4.14.
 # Seen with rpm 4.8.1: 8192 and 8193 behave like that. A header of 16 MiB is "out of range". One

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 HASHES = {
     1: "md5", 2: "sha1", 3: "ripemd160", 8: "sha256", 9: "sha384", 10: "sha512", 11: "sha224",
     12: "sha3-256", 14: "sha3-512",
-}  # fmt: skip
+}  # fmt: skip  # a table
 SIGNERS = {1: "RSA", 2: "RSA", 3: "RSA", 17: "DSA", 19: "ECDSA", 22: "EdDSA", 27: "Ed25519",
-           28: "Ed448"}  # fmt: skip
+           28: "Ed448"}  # fmt: skip  # a table
 SIGNATURE, PUBLIC_KEY, PUBLIC_SUBKEY = 2, 6, 14
 CERTIFICATIONS = {0x10, 0x11, 0x12, 0x13}  # of a user id
 MADE, LASTS, ISSUER = 2, 9, 16  # subpackets of a signature

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 TRUSTING = (
     AssertionError, EOFError, IndexError, KeyError, OverflowError, struct.error, TypeError,
     ValueError,
-)  # fmt: skip
+)  # fmt: skip  # a table
 LEAD_MAGIC, LEAD_BYTES = b"\xed\xab\xee\xdb", 96
 INTRO = struct.Struct("!4s4xII")  # of a header: magic and version, tags, bytes of data
 INTRO_MAGIC = b"\x8e\xad\xe8\x01"

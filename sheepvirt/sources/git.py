@@ -30,7 +30,7 @@ PINNED = "refs/sheepvirt/pinned"
 PLAIN = ("-c", "tar.umask=0022", "-c", "core.autocrlf=false", "-c", "core.attributesFile=/dev/null")
 # Variables with which a calling git (such as a hook) tells its children their repository.
 ELSEWHERE = {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_NAMESPACE",
-             "GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES"}  # fmt: skip
+             "GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES"}  # fmt: skip  # a table
 
 
 def home(settings: Settings, git: GitSource) -> Path:
@@ -77,8 +77,13 @@ def tarball(
     suffix = next(kind for kind in TARBALL_SUFFIXES if file.endswith(kind))
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         tar = Path(scratch) / "tar"
-        argv = ("archive", "--format=tar", f"--prefix={file.removesuffix(suffix)}/",
-                f"--output={tar}", git.commit)  # fmt: skip
+        argv = (
+            "archive",
+            "--format=tar",
+            f"--prefix={file.removesuffix(suffix)}/",
+            f"--output={tar}",
+            git.commit,
+        )
         _require(_git(*PLAIN, *argv, repository=repository), f"{file}: git archive failed")
         if suffix == ".tar.gz":
             tar = _compressed(tar)

@@ -68,9 +68,13 @@ def prove(
 
 def _evidence(package: str, claim: str, seen: str) -> Evidence:
     return Evidence(
-        gate=Gate.SPEC, package=package, feature="adjust", claim=claim,
-        observed=seen or "it does not", ok=bool(seen),
-    )  # fmt: skip
+        gate=Gate.SPEC,
+        package=package,
+        feature="adjust",
+        claim=claim,
+        observed=seen or "it does not",
+        ok=bool(seen),
+    )
 
 
 def _command(added: AddedFile, source: str) -> str:

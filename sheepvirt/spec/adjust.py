@@ -26,7 +26,7 @@ TAGS = ("BuildRequires", "Requires")
 PLACEHOLDER = re.compile(r"@\w+@")
 CONFIGURE = re.compile(r"%(?:configure|\{configure\})(?!\w)")
 CONTRARY = {"--enable-": "--disable-", "--disable-": "--enable-",
-            "--with-": "--without-", "--without-": "--with-"}  # fmt: skip
+            "--with-": "--without-", "--without-": "--with-"}  # fmt: skip  # a table
 
 
 def apply(text: str, adjustment: Adjustment, macros: Mapping[str, str], *, name: str) -> Patched:

@@ -162,8 +162,9 @@ class Connection:
             'rm -rf "$1.new" && mkdir -p "$1.new" && tar -xSf - -C "$1.new" '
             '&& mv -f "$1.new/$2" "$1" && rmdir "$1.new"'
         )
-        self._send(source.parent, [source.name], ["sh", "-c", script, "sh", path, source.name],
-                   on_line)  # fmt: skip
+        self._send(
+            source.parent, [source.name], ["sh", "-c", script, "sh", path, source.name], on_line
+        )
 
     def put_tree(
         self, root: Path, files: Sequence[str], path: str, *, on_line: OnLine | None = None
@@ -237,9 +238,13 @@ class Connection:
             return True
 
         wait_until(
-            connected, bool, clock=self._clock, seconds=seconds, every=0.3,
+            connected,
+            bool,
+            clock=self._clock,
+            seconds=seconds,
+            every=0.3,
             tolerate=(HostUnreachableError,),
-        )  # fmt: skip
+        )
 
     def _alive(self) -> bool:
         return self._control("check") == 0

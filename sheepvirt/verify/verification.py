@@ -234,10 +234,20 @@ def pytest_argv(host: Host, config: Path | None, junit: Path) -> list[str]:
     """
     ours = [f"--ssh-config={config}"] if config else []
     return [
-        sys.executable, "-m", "pytest", "-v", "--color=no", "-p", "no:cacheprovider",
-        "-c", str(paths.PROJECT), f"--rootdir={paths.ROOT}",
-        f"--hosts=ssh://{host.name}", *ours, f"--junitxml={junit}",
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "pytest",
+        "-v",
+        "--color=no",
+        "-p",
+        "no:cacheprovider",
+        "-c",
+        str(paths.PROJECT),
+        f"--rootdir={paths.ROOT}",
+        f"--hosts=ssh://{host.name}",
+        *ours,
+        f"--junitxml={junit}",
+    ]
 
 
 def run_pytest(

@@ -66,17 +66,25 @@ class Registry:
     ) -> str:
         """Put an image of one layer there, as a client does; return its digest."""
         layer = self._blob(repository, rootfs)
-        whole = {"architecture": "amd64", "os": "linux", "config": dict(settings or {}),
-                    "rootfs": {"type": "layers", "diff_ids": [layer]}}  # fmt: skip
+        whole = {
+            "architecture": "amd64",
+            "os": "linux",
+            "config": dict(settings or {}),
+            "rootfs": {"type": "layers", "diff_ids": [layer]},
+        }
         data = json.dumps(whole).encode()
         manifest = {
             "schemaVersion": 2,
             "mediaType": SCHEMA_2,
-            "config": {"mediaType": PARTS + "container.image.v1+json", "size": len(data),
-                       "digest": self._blob(repository, data)},
-            "layers": [{"mediaType": PARTS + "image.rootfs.diff.tar", "size": len(rootfs),
-                        "digest": layer}],
-        }  # fmt: skip
+            "config": {
+                "mediaType": PARTS + "container.image.v1+json",
+                "size": len(data),
+                "digest": self._blob(repository, data),
+            },
+            "layers": [
+                {"mediaType": PARTS + "image.rootfs.diff.tar", "size": len(rootfs), "digest": layer}
+            ],
+        }
         body = json.dumps(manifest).encode()
         self._ask("PUT", f"/v2/{repository}/manifests/{tag}", body, SCHEMA_2)
         return digest_of(body)
@@ -150,8 +158,11 @@ def rootfs(container: Container, files: Files) -> bytes:
             for path in ("/bin/busybox", "/bin/bash-static")
         )
     rows: dict[str, str | bytes | None] = {
-        "bin/busybox": busybox, "bin/sh": bash, "var/lib/rpm/Packages": "", "log": "",
-    }  # fmt: skip
+        "bin/busybox": busybox,
+        "bin/sh": bash,
+        "var/lib/rpm/Packages": "",
+        "log": "",
+    }
     rows |= {f"bin/{name}@": "busybox" for name in COMMANDS}
     rows["bin/sleep"] = "#!/bin/sh\nexec busybox sleep 100000\n"  # it knows no infinity
     rows |= tools("4.8.0", "3.2.29")

@@ -107,10 +107,14 @@ class World:
     def start(self) -> subprocess.Popen[str]:
         """Build in a process of its own, which can be ended."""
         return subprocess.Popen(
-            [sys.executable, "-c", RUN, str(self.folder)], cwd=paths.ROOT, text=True,
+            [sys.executable, "-c", RUN, str(self.folder)],
+            cwd=paths.ROOT,
+            text=True,
             env={**os.environ, **self.settings.environment()},
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        )  # fmt: skip
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
 
     def containers(self) -> list[Container]:
         """Return the build containers that are there, running or not."""

@@ -187,9 +187,12 @@ def test_the_real_one_its_stand_in_and_back(
 
 def test_a_dependency_that_comes_back_by_a_macro_is_seen_by_rpm(world: World) -> None:
     path = world.settings.specs / "flock" / "package.toml"
-    path.write_text(path.read_text().replace('"corosynclib-devel", ', "").replace(
-        'optflags = "', '_requires = "corosync", optflags = "').replace(', "%{_requires}"]', "]")
-    )  # fmt: skip
+    path.write_text(
+        path.read_text()
+        .replace('"corosynclib-devel", ', "")
+        .replace('optflags = "', '_requires = "corosync", optflags = "')
+        .replace(', "%{_requires}"]', "]")
+    )
     with pytest.raises(ContractError, match=r"nothing asks for corosync: Requires: corosync"):
         world.build()
     assert world.published() == {}

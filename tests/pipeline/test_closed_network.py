@@ -129,8 +129,16 @@ class World:
     def closed(self, file: Path | None = None) -> subprocess.CompletedProcess[str]:
         """Build on the closed side."""
         other = self.other
-        argv = ["unshare", "--net", sys.executable, "-c", SCRIPT, str(file or self.bundle),
-                str(other.specs), str(other.containers)]  # fmt: skip
+        argv = [
+            "unshare",
+            "--net",
+            sys.executable,
+            "-c",
+            SCRIPT,
+            str(file or self.bundle),
+            str(other.specs),
+            str(other.containers),
+        ]
         env = {**os.environ, **other.environment()}
         return subprocess.run(argv, cwd=paths.ROOT, env=env, capture_output=True, text=True)
 

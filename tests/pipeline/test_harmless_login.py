@@ -111,9 +111,10 @@ def entry(name: str, *lines: str) -> str:
     head = 'target = "rehearsal"\nbridge = "ovsbr0"\nnetwork = "ovsbr0"\ndatapath = "netdev"\n'
     guest = 'memory_mb = 256\nnetwork = "ovsbr0"\nline = "rotoava is up"\n'
     return (
-        f"[hosts.{name}]\n{head}" + "".join(f"{line}\n" for line in lines)
+        f"[hosts.{name}]\n{head}"
+        + "".join(f"{line}\n" for line in lines)
         + f"[hosts.{name}.guests.rotoava]\n{guest}\n"
-    )  # fmt: skip
+    )
 
 
 def own_configuration(folder: Path, address: str, jump: str) -> str:
@@ -136,14 +137,19 @@ def own_configuration(folder: Path, address: str, jump: str) -> str:
             block("stranger", f"HostName {jump}", "UserKnownHostsFile /dev/null"),
             block("nobody", f"HostName {jump}", "User nobody-here"),
             block("nosudo", f"HostName {jump}", "User bare"),
-            block("*", "User root", f"IdentityFile {folder}/id", "IdentitiesOnly yes",
-                  f"UserKnownHostsFile {folder}/known_hosts"),
+            block(
+                "*",
+                "User root",
+                f"IdentityFile {folder}/id",
+                "IdentitiesOnly yes",
+                f"UserKnownHostsFile {folder}/known_hosts",
+            ),
         )
-    )  # fmt: skip
+    )
 
 
 ALIASES = ("inner", "inner-pw", "dead-jump", "nameless-jump", "denied-jump", "dead-inner",
-           "nameless", "stranger", "nobody", "nosudo")  # fmt: skip
+           "nameless", "stranger", "nobody", "nosudo")  # fmt: skip  # a table
 
 
 def allow(container: Container, user: str, *keys: str) -> None:
@@ -229,8 +235,9 @@ def prepared(folder: Path, host: Host) -> Lab:
             hostkeys.pin(chosen, name, port, inner.run(["cat", rehearsal.HOST_KEY]).stdout)
             if name.user in USERS:
                 allow(inner, name.user, hostkeys.public_key(chosen, name))
-    return Lab(inner=inner, jump=jump, port=port, address=address, folder=folder,
-               settings=chosen, env=env)  # fmt: skip
+    return Lab(
+        inner=inner, jump=jump, port=port, address=address, folder=folder, settings=chosen, env=env
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -283,8 +290,11 @@ def test_a_password_from_the_terminal_is_asked_once_and_seen_nowhere(lab: Lab) -
     assert out.count("password of pw for sudo") == 1
     assert not seen
     assert PASSWORD not in out + logs()
-    assert not [p for p in (SETTINGS.dist / "verify" / "fakarava-pw").iterdir()
-                if PASSWORD in p.read_text(errors="replace")]  # fmt: skip
+    assert not [
+        p
+        for p in (SETTINGS.dist / "verify" / "fakarava-pw").iterdir()
+        if PASSWORD in p.read_text(errors="replace")
+    ]
 
 
 def test_a_password_comes_from_a_command_and_a_plan_finds_nothing_to_do(lab: Lab) -> None:
@@ -311,9 +321,14 @@ def test_a_commands_input_is_its_own_while_sudo_remembers_the_password(lab: Lab)
 
 
 @pytest.mark.parametrize(
-    "rule", ["pw ALL=(ALL) NOPASSWD: ALL", "pw ALL=(ALL) ALL\nDefaults:pw timestamp_timeout=0",
-             "pw ALL=(ALL) ALL\nDefaults:pw use_pty", "pw ALL=(ALL) ALL\nDefaults:pw log_input"]
-)  # fmt: skip
+    "rule",
+    [
+        "pw ALL=(ALL) NOPASSWD: ALL",
+        "pw ALL=(ALL) ALL\nDefaults:pw timestamp_timeout=0",
+        "pw ALL=(ALL) ALL\nDefaults:pw use_pty",
+        "pw ALL=(ALL) ALL\nDefaults:pw log_input",
+    ],
+)
 def test_a_commands_input_is_its_own_under_any_policy(lab: Lab, rule: str) -> None:
     connection = lab.connect("fakarava-command")
     connection.open()  # the password is known from here on
@@ -333,8 +348,9 @@ def test_a_folder_is_sent_with_a_password(lab: Lab, tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(CONTENT)
     lab.connect("fakarava-command").put_tree(tmp_path, ["a"], "/root/tree")
     assert lab.inner.run(["stat", "-c", "%s %U", "/root/tree/a"]).stdout.split() == [
-        str(len(CONTENT)), "root",
-    ]  # fmt: skip
+        str(len(CONTENT)),
+        "root",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -356,7 +372,7 @@ def test_a_folder_is_sent_with_a_password(lab: Lab, tmp_path: Path) -> None:
         ("fakarava-by-stranger", "your known_hosts has no key", "run `ssh stranger` once"),
         ("fakarava-by-nobody", "refused the login of 'nobody-here'", "ssh-add"),
     ],
-)  # fmt: skip
+)
 def test_each_refusal_is_told_apart(lab: Lab, name: str, word: str, hint: str) -> None:
     code, out = lab.run("bootstrap", name, "--plan")
     assert code == 8, out

@@ -106,8 +106,11 @@ def test_a_running_guest_that_would_not_come_back_stops_the_reboot() -> None:
 
 def test_with_reboot_guests_are_shut_down_and_with_power_cut_destroyed() -> None:
     out = invoke("verify", "raivavae", "--reboot")
-    assert re.search(rf"data of {GUEST}: marker (\w+) after boot \d+, shut down, host rebooted; "
-                     r"marker \1 after boot", out)  # fmt: skip
+    assert re.search(
+        rf"data of {GUEST}: marker (\w+) after boot \d+, shut down, host rebooted; "
+        r"marker \1 after boot",
+        out,
+    )
     made = document("verify", "raivavae", "--reboot", "--power-cut")
     assert made["guests_stopped"] == "destroyed"
     assert [row["guest"] for row in made["data"]] == [GUEST]
@@ -149,9 +152,12 @@ def test_an_interrupt_says_what_still_runs_on_the_host() -> None:
         # What was started in the background of a shell may ignore SIGINT.
         ["env", "--default-signal=INT", sys.executable, "-m", "invoke", "bootstrap", "raivavae"],
         cwd=paths.ROOT,
-        env=environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
+        env=environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
     deadline = time.monotonic() + 60
     while not shell(raivavae(), "pgrep -f '^/bin/sh /usr/local/bin/dnf' || true"):
         assert time.monotonic() < deadline

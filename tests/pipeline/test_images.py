@@ -151,8 +151,10 @@ def test_only_the_files_of_an_image_are_taken(
     """The no-vsyscall image has a compiler of its own, by its variables."""
     settings = {
         "Env": ["PATH=/opt/bin", "LD_LIBRARY_PATH=/opt/lib", 'QUOTED=a "b" $c'],
-        "User": "nobody", "Entrypoint": ["/bin/false"], "WorkingDir": "/opt",
-    }  # fmt: skip
+        "User": "nobody",
+        "Entrypoint": ["/bin/false"],
+        "WorkingDir": "/opt",
+    }
     marked = {**CENTOS, "etc/motd": "settings"}
     digest = served.push("library/centos", "6", rootfs(served.container, marked), settings)
     target = mirrored(f"centos:6@{digest}")

@@ -44,9 +44,18 @@ def libvirts() -> Schemas:
 
 def domain(guest: Guest = GUEST) -> str:
     return FILES.render(
-        "domain.xml.j2", guest=guest, type="kvm", bridge="ovsbr0", file="/disk.img",
-        address="127.0.0.1", port=7000, cache="none", uuid="", mac="", interfaceid="",
-    )  # fmt: skip
+        "domain.xml.j2",
+        guest=guest,
+        type="kvm",
+        bridge="ovsbr0",
+        file="/disk.img",
+        address="127.0.0.1",
+        port=7000,
+        cache="none",
+        uuid="",
+        mac="",
+        interfaceid="",
+    )
 
 
 POOL = FILES.render("pool.xml.j2", pool="sheepdog", address="127.0.0.1", port=7000, uuid="")

@@ -96,8 +96,15 @@ def packed(settings: Settings, folder: Path) -> Path:
 
 def test_thirteen_rpms_of_2013s_kind_bring_a_host_up(own: Settings, tmp_path: Path) -> None:
     file = packed(own, tmp_path)
-    invoke("build-rpms", "--target", "rehearsal", "--package", "libvirt=1.0.3",
-           "--source", f"libvirt={file}")  # fmt: skip
+    invoke(
+        "build-rpms",
+        "--target",
+        "rehearsal",
+        "--package",
+        "libvirt=1.0.3",
+        "--source",
+        f"libvirt={file}",
+    )
     out = invoke("bootstrap", "rimatara")
     assert "UNPINNED: libvirt 1.0.3" in out
     assert "SysV init, rc and sshd are real" in out  # the inventory does not ask for it

@@ -35,7 +35,7 @@ SUBPACKAGES = {
         "network", "nwfilter", "nodedev", "interface", "secret", "storage", "qemu", "lxc",
     )),
     "-daemon-kvm", "-daemon-lxc", "-client", "-devel", "-lock-sanlock", "-python",
-}  # fmt: skip
+}  # fmt: skip  # a table
 TOOLS = """\
 Name: qemu
 Version: 1
@@ -108,13 +108,16 @@ def test_the_thirteen_of_nineteen_go_onto_a_host_in_one_transaction(
     assert all(e.ok for e in record.evidence)
     claims = {(e.gate, e.claim) for e in record.evidence}
     assert {
-        ("source", "UNPINNED source"), ("source", "it is version 1.0.3"),
-        ("spec", "BuildRequires: sheepdog"), ("spec", "Requires: sheepdog"),
+        ("source", "UNPINNED source"),
+        ("source", "it is version 1.0.3"),
+        ("spec", "BuildRequires: sheepdog"),
+        ("spec", "Requires: sheepdog"),
         ("spec", "0001-bridge-code-lives-with-old-kernel-headers.patch is applied"),
         ("spec", "0002-a-dbus-watch-waits-for-its-data.patch is applied"),
-        ("build", "configured in"), ("rpm", "Requires: sheepdog"),
+        ("build", "configured in"),
+        ("rpm", "Requires: sheepdog"),
         ("rpm", "/usr/bin/collie is compiled in"),
-    } <= claims  # fmt: skip
+    } <= claims
     assert "Hunk #1 succeeded" in (folder / "libvirt" / "build.log").read_text()
     python = next(r for r in binary if r.name == "libvirt-python")
     assert "/usr/lib64/python2.7/site-packages/libvirt.py" in rpms.read(folder / python.file).files

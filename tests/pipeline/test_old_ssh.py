@@ -48,9 +48,14 @@ def sshd() -> Iterator[Container]:
     name = f"sheepvirt-test-old-ssh-{os.getpid()}"
     port = 20000 + os.getpid() % 20000
     container = RUN.engine.start_host(
-        name, tag, command=["sh", "-c", SSHD + options], hostname="papara", environment={},
-        publish={PORT: port}, labels={},
-    )  # fmt: skip
+        name,
+        tag,
+        command=["sh", "-c", SSHD + options],
+        hostname="papara",
+        environment={},
+        publish={PORT: port},
+        labels={},
+    )
     try:
         yield container
     finally:

@@ -49,8 +49,14 @@ class Sheep:
             free.bind(("127.0.0.1", 0))
             self.port = int(free.getsockname()[1])
         self._argv = [
-            sys.executable, "-m", "pocketsheep", "--store", str(store), "--port", str(self.port),
-        ]  # fmt: skip
+            sys.executable,
+            "-m",
+            "pocketsheep",
+            "--store",
+            str(store),
+            "--port",
+            str(self.port),
+        ]
         self._process: subprocess.Popen[str] | None = None
 
     def start(self) -> None:

@@ -54,8 +54,10 @@ class Installed:
         self.bin = venv / "bin"
         subprocess.run(
             [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)],
-            cwd=paths.ROOT, check=True, capture_output=True,
-        )  # fmt: skip
+            cwd=paths.ROOT,
+            check=True,
+            capture_output=True,
+        )
         (wheel,) = folder.glob("*.whl")
         pip = [str(self.bin / "python"), "-m", "pip", "--disable-pip-version-check", "-q"]
         subprocess.run([*pip, "install", "--no-index", "--no-deps", str(wheel)], check=True)
@@ -73,8 +75,11 @@ class Installed:
         env = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "SHEEPVIRT_"))}
         return subprocess.run(
             [str(self.bin / program), *args],
-            cwd=self.folder / "elsewhere", env=env, capture_output=True, text=True,
-        )  # fmt: skip
+            cwd=self.folder / "elsewhere",
+            env=env,
+            capture_output=True,
+            text=True,
+        )
 
 
 @pytest.fixture(scope="module")
@@ -98,8 +103,10 @@ def test_a_command_says_the_same_as_in_the_checkout(
     there = installed.run("python", "-m", module, "--target", "el6", str(file))
     expected = here(module, "--target", "el6", str(file))
     assert (there.returncode, there.stdout, there.stderr) == (
-        expected.returncode, expected.stdout, expected.stderr,
-    )  # fmt: skip
+        expected.returncode,
+        expected.stdout,
+        expected.stderr,
+    )
     assert there.stdout
 
 

@@ -75,9 +75,10 @@ def files(
 
 
 def rpm(
-    payload: bytes = gzip.compress(END), tags: Mapping[int, Value] | None = None,
+    payload: bytes = gzip.compress(END),
+    tags: Mapping[int, Value] | None = None,
     signature: Mapping[int, Value] | None = None,
-) -> bytes:  # fmt: skip
+) -> bytes:
     """Return an RPM named a-1-1.el6.noarch with ``tags`` besides."""
     needed = {1000: "a", 1001: "1", 1002: "1.el6", 1022: "noarch", 1044: "a-1-1.el6.src.rpm"}
     signed = header(signature or {})
@@ -87,9 +88,11 @@ def rpm(
 
 
 def make(
-    path: Path, payload: bytes = gzip.compress(END), tags: Mapping[int, Value] | None = None,
+    path: Path,
+    payload: bytes = gzip.compress(END),
+    tags: Mapping[int, Value] | None = None,
     signature: Mapping[int, Value] | None = None,
-) -> Path:  # fmt: skip
+) -> Path:
     """Write such an RPM and return its path."""
     path.write_bytes(rpm(payload, tags, signature))
     return path

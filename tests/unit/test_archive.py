@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 NAMES = ("sources/aaaa/one.tar.xz", "images/builder.tar.gz", "repos/etc/apt/sources.list",
-         "requirements.lock")  # fmt: skip
+         "requirements.lock")  # fmt: skip  # a table
 CONTENTS = (b"one", b"x" * 1500, b"", b"invoke==2\n" * 52)  # the last is 520 bytes: two blocks
 FILES_OK = settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100, deadline=None
@@ -209,12 +209,19 @@ def test_members_and_what_they_are_for_must_match() -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"format": 0}, {"format": 3}, {"format": None}, {"extra": 1}, {"members": 3}, {"words": [1]},
-     {"target": []},
-     {"members": [{"name": "a", "size": -1, "sha256": "0" * 64}]},
-     {"members": [{"name": "a", "size": True, "sha256": "0" * 64}]},
-     {"members": [{"name": "a", "size": 1, "sha256": "0" * 63}]}],
-)  # fmt: skip
+    [
+        {"format": 0},
+        {"format": 3},
+        {"format": None},
+        {"extra": 1},
+        {"members": 3},
+        {"words": [1]},
+        {"target": []},
+        {"members": [{"name": "a", "size": -1, "sha256": "0" * 64}]},
+        {"members": [{"name": "a", "size": True, "sha256": "0" * 64}]},
+        {"members": [{"name": "a", "size": 1, "sha256": "0" * 63}]},
+    ],
+)
 def test_a_lock_of_another_shape_is_refused(change: dict[str, object]) -> None:
     rows = json.loads(lockfile.dump(lock_of(*CONTENTS)))
     with pytest.raises(BundleError, match=r"bundle\.json"):

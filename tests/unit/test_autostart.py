@@ -87,8 +87,12 @@ def test_pools_and_guests_wait_for_the_cluster(machine: Machine) -> None:
     done = machine.run()
     assert done.returncode == 0, done.stderr
     calls = [c for c in machine.read("calls").splitlines() if "start" in c.split()[0]]
-    assert calls == ["pool-start --pool sheepdog", "pool-start --pool a pool",
-                     "start --domain papeete", "start --domain a guest"]  # fmt: skip
+    assert calls == [
+        "pool-start --pool sheepdog",
+        "pool-start --pool a pool",
+        "start --domain papeete",
+        "start --domain a guest",
+    ]
 
 
 def test_a_guest_that_was_shut_down_since_stays_down(machine: Machine) -> None:

@@ -116,9 +116,12 @@ def test_a_truncated_archive_has_one_wherever_it_was_cut(tmp_path: Path) -> None
 
 @pytest.mark.parametrize(
     ("content", "word"),
-    [(b"", "is empty"), (b"<html>no such file</html>", "starts with '<html>no such file</html>'"),
-     (b"PK\x03\x04" + b"x" * 600, "is not a tar archive")],
-)  # fmt: skip
+    [
+        (b"", "is empty"),
+        (b"<html>no such file</html>", "starts with '<html>no such file</html>'"),
+        (b"PK\x03\x04" + b"x" * 600, "is not a tar archive"),
+    ],
+)
 def test_what_is_no_archive_is_named(tmp_path: Path, content: bytes, word: str) -> None:
     path = tmp_path / "a.tar"
     path.write_bytes(content)

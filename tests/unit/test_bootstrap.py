@@ -64,9 +64,12 @@ def test_a_rehearsal_host_has_the_init_that_its_rpms_want() -> None:
     sysv = replace(HOST, init=Init.SYSV)
     machine = replace(HOST, rehearsal=False)
     for host, records, init in (
-        (HOST, [new], Init.SYSTEMD), (HOST, [new, old], Init.SYSV), (sysv, [new], Init.SYSV),
-        (sysv, [old], Init.SYSV), (machine, [old], None),
-    ):  # fmt: skip
+        (HOST, [new], Init.SYSTEMD),
+        (HOST, [new, old], Init.SYSV),
+        (sysv, [new], Init.SYSV),
+        (sysv, [old], Init.SYSV),
+        (machine, [old], None),
+    ):
         assert runner._with_init(SETTINGS, host, records).init == init
     with pytest.raises(ConfigError, match=r"libvirt 1\.0\.3 has init scripts") as caught:
         runner._with_init(SETTINGS, replace(HOST, init=Init.SYSTEMD), [new, old])

@@ -30,11 +30,18 @@ NEW = DATA / "compat" / "new-tools-1-rc1.rpm"
 REHEARSAL = DATA / "sheepdog-placeholder-0.0.1-1.rehearsal.noarch.rpm"
 EL6 = inventory.load_target(SETTINGS, "el6")
 FINE = RpmFeatures(
-    file="a.rpm", release="1.el6", compressor="xz", file_digest=8,
+    file="a.rpm",
+    release="1.el6",
+    compressor="xz",
+    file_digest=8,
     dependencies=("rpmlib(FileDigests)", "rpmlib(PayloadIsXz)", "libc.so.6(GLIBC_2.12)(64bit)"),
-    weak=(), file_triggers=(), signatures=(), stores=(5000, 9000), files=2,
+    weak=(),
+    file_triggers=(),
+    signatures=(),
+    stores=(5000, 9000),
+    files=2,
     symbol_versions={"/a": ("GLIBC_2.2.5", "GLIBC_2.12", "GLIBC_PRIVATE", "OPENSSL_3.0.0")},
-)  # fmt: skip
+)
 # Signature packets: old format with a length of two bytes; v4, then v3 with its longer start.
 RSA_V4 = bytes([0x89, 1, 0x15, 4, 0, 1, 8])
 DSA_V3 = bytes([0x88, 0x46, 3, 5, 0, *bytes(12), 17, 2])
@@ -97,8 +104,9 @@ def test_others_may_have_any_release(release: str) -> None:
 
 def test_another_targets_rpm_is_named() -> None:
     assert rules(rpm_features.read(REHEARSAL))[0] == (
-        "another target's RPM", "its release is 1.rehearsal",
-    )  # fmt: skip
+        "another target's RPM",
+        "its release is 1.rehearsal",
+    )
 
 
 @pytest.mark.parametrize(
@@ -126,7 +134,8 @@ def test_another_targets_rpm_is_named() -> None:
         *(
             (
                 replace(FINE, signatures=(start + bytes([0, bits]),)),
-                "signature key", f"DSA with numbers of {bits} bits",
+                "signature key",
+                f"DSA with numbers of {bits} bits",
             )
             for start in (DSA_V4, DSA_V3 + b"\xab\xcd")
             for bits in (224, 254)
@@ -142,12 +151,18 @@ def test_another_targets_rpm_is_named() -> None:
         *(
             (replace(FINE, dependencies=(f"rpmlib({n})",)), "rpmlib feature", n)
             for n in (
-                "TildeInVersions", "LargeFiles", "RichDependencies", "PayloadIsZstd",
-                "CaretInVersions", "DynamicBuildRequires", "ScriptletExpansion", "OfTomorrow",
+                "TildeInVersions",
+                "LargeFiles",
+                "RichDependencies",
+                "PayloadIsZstd",
+                "CaretInVersions",
+                "DynamicBuildRequires",
+                "ScriptletExpansion",
+                "OfTomorrow",
             )
         ),
     ],
-)  # fmt: skip
+)
 def test_each_ceiling(rpm: RpmFeatures, rule: str, found: str) -> None:
     (only,) = rules(rpm)
     assert only[0] == rule
@@ -211,16 +226,21 @@ def test_a_payload_that_nothing_compressed_is_read(told: str, tmp_path: Path) ->
 
 # As rpmbuild 4.16 writes it: hard links behind the others, the content at the last of them.
 LARGE = rpm_bytes.files(
-    ["a", "b", "c", "d", "e"], [4096, 9, 7, 9, 1],
+    ["a", "b", "c", "d", "e"],
+    [4096, 9, 7, 9, 1],
     [rpm_bytes.FOLDER, rpm_bytes.FILE, rpm_bytes.FILE, rpm_bytes.FILE, rpm_bytes.LINK],
     [1, 2, 3, 2, 4],
-)  # fmt: skip
+)
 
 
 def large(path: Path, *members: tuple[int, bytes]) -> Path:
     archive = b"".join(rpm_bytes.stripped(*m) for m in members) + rpm_bytes.END
-    tags = {**LARGE, 1049: ["rpmlib(LargeFiles)"], 1050: ["4.12.0-1"],
-            1048: (rpm_bytes.INT32, [0x0100000A])}  # fmt: skip
+    tags = {
+        **LARGE,
+        1049: ["rpmlib(LargeFiles)"],
+        1050: ["4.12.0-1"],
+        1048: (rpm_bytes.INT32, [0x0100000A]),
+    }
     return rpm_bytes.make(path, gzip.compress(archive), tags)
 
 
@@ -235,8 +255,12 @@ def test_a_stripped_archive_is_a_violation_and_no_broken_rpm(tmp_path: Path) -> 
     header = rpms.header(path)
     rows = payload.members(path, header.payload, "gzip", rpms.in_payload(header))
     assert [(name, content.read()) for name, content in rows] == [
-        ("/a/a", b""), ("/a/c", b"1234567"), ("/a/e", b"b"), ("/a/b", b""), ("/a/d", b"123456789"),
-    ]  # fmt: skip
+        ("/a/a", b""),
+        ("/a/c", b"1234567"),
+        ("/a/e", b"b"),
+        ("/a/b", b""),
+        ("/a/d", b"123456789"),
+    ]
     done = run("--target", "el6", path)
     assert (done.returncode, done.stderr) == (1, "")
     assert "rpmlib(LargeFiles)" in done.stdout
@@ -331,10 +355,16 @@ def test_a_repo_without_a_primary_that_yum_looks_for_is_named(tmp_path: Path) ->
 
 @pytest.mark.parametrize(
     "text",
-    ["", "<html>", "<html/>", "\0", REPOMD.format('<data type="primary"/>'),
-     REPOMD.format(ROW.format("primary", "gone.gz")),
-     REPOMD.format(ROW.format("primary", "../../out.gz"))],
-)  # fmt: skip
+    [
+        "",
+        "<html>",
+        "<html/>",
+        "\0",
+        REPOMD.format('<data type="primary"/>'),
+        REPOMD.format(ROW.format("primary", "gone.gz")),
+        REPOMD.format(ROW.format("primary", "../../out.gz")),
+    ],
+)
 def test_a_broken_repo_is_an_error_of_ours(text: str, tmp_path: Path) -> None:
     (tmp_path / "out.gz").write_bytes(GZ)
     make_repo(tmp_path / "repo", {})

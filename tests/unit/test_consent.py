@@ -70,8 +70,10 @@ def test_guests_of_a_real_machine_are_shut_down_before_its_reboot(
     done_first: list[str] = []
     worker, planned = context(
         monkeypatch,
-        ("shutdown db", 0, ""), ("domstate db", 0, "running\n"), ("domstate db", 0, "shut off\n"),
-    )  # fmt: skip
+        ("shutdown db", 0, ""),
+        ("domstate db", 0, "running\n"),
+        ("domstate db", 0, "shut off\n"),
+    )
 
     def rebooted(*_: object, **__: object) -> str:
         done_first.append("reboot")
@@ -106,9 +108,13 @@ def test_a_guest_with_another_definition_is_defined_and_not_restarted(
         "papeete restarted: it runs from another definition": "--allow-guest-restart",
     }
     worker, planned = context(
-        monkeypatch, KEPT, ("domain-papeete.xml", 0, ""), ("define", 0, ""),
-        ("dumpxml --inactive papeete", 0, DOMAIN), NOTED,
-    )  # fmt: skip
+        monkeypatch,
+        KEPT,
+        ("domain-papeete.xml", 0, ""),
+        ("define", 0, ""),
+        ("dumpxml --inactive papeete", 0, DOMAIN),
+        NOTED,
+    )
     domain.apply(wanted, done(), worker)
     assert planned.plan == []
 

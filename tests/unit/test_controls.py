@@ -89,9 +89,15 @@ def test_every_check_can_be_seen_to_fail() -> None:
 def test_what_the_project_asks_for_is_tried() -> None:
     names = " | ".join(table())
     for words in (
-        "sheepdog stopped", "bridge deleted", "obsbr0", "backend_sheepdog.so removed",
-        "autostart of the pool", "autostart of the network", "autostart of papeete", "data of",
-    ):  # fmt: skip
+        "sheepdog stopped",
+        "bridge deleted",
+        "obsbr0",
+        "backend_sheepdog.so removed",
+        "autostart of the pool",
+        "autostart of the network",
+        "autostart of papeete",
+        "data of",
+    ):
         assert words in names
 
 

@@ -59,9 +59,13 @@ def test_what_counts_as_edited(line: str, edit: bool) -> None:
 def test_a_difference_is_shown_against_the_published_rpm() -> None:
     told = edited.told(row("S.5....T."), [OLD], host(b"one\nmore\n"))
     assert told.splitlines() == [
-        f"{ONE} (size, content, time)", f"--- {ONE} (packaged)", f"+++ {ONE}", "@@ -1 +1,2 @@",
-        " one", "+more",
-    ]  # fmt: skip
+        f"{ONE} (size, content, time)",
+        f"--- {ONE} (packaged)",
+        f"+++ {ONE}",
+        "@@ -1 +1,2 @@",
+        " one",
+        "+more",
+    ]
 
 
 @pytest.mark.parametrize(

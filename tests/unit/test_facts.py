@@ -83,7 +83,7 @@ def test_the_script_runs_where_nothing_of_ours_is_installed(shell: str) -> None:
         (["kernel/net/openvswitch/vport-gre.ko", "kernel/net/bridge/bridge.ko"], 0, False),
         ([], 0, False),
     ],
-)  # fmt: skip
+)
 def test_a_module_of_the_kernel_is_told_from_one_of_an_rpm(
     files: list[str], found: int, own: bool, tmp_path: Path
 ) -> None:
@@ -145,7 +145,7 @@ UNIT = "LoadState={0}\nActiveState={1}\nUnitFileState={2}\n"
         (("loaded", "failed", "enabled"), ("not-found", "", ""), ON_FROM_BOOT),
         (("not-found", "inactive", ""), ("not-found", "inactive", ""), None),
     ],
-)  # fmt: skip
+)
 def test_a_service_and_its_socket(
     service: tuple[str, ...], socket: tuple[str, ...], state: ServiceState | None
 ) -> None:

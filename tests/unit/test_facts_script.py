@@ -86,9 +86,15 @@ def test_a_fragment_that_fails_spoils_no_other(shell: str) -> None:
     )
     assert done.returncode == 0
     assert gather.sections(done.stdout, "@@b") == {
-        "ends": "some", "reads": "", "changes": "", "fails": "", "good": "good",
-        "asked:a": "", "asked:b": "", "end": "",
-    }  # fmt: skip
+        "ends": "some",
+        "reads": "",
+        "changes": "",
+        "fails": "",
+        "good": "good",
+        "asked:a": "",
+        "asked:b": "",
+        "end": "",
+    }
 
 
 PROGRAMS = {
@@ -319,8 +325,14 @@ def on_host(root: Path, programs: dict[str, str], shell: str) -> Facts:
     ):
         (root / "bin" / name).symlink_to(str(shutil.which(name)))
     script = gather.SCRIPT
-    for folder in ("/etc/", "/run/systemd/", "/sys/class/", "/sys/module/", "/lib/modules/",
-                   "/var/lib/"):  # fmt: skip
+    for folder in (
+        "/etc/",
+        "/run/systemd/",
+        "/sys/class/",
+        "/sys/module/",
+        "/lib/modules/",
+        "/var/lib/",
+    ):
         script = script.replace(folder, f"{root}{folder}")
     done = subprocess.run(
         [str(shutil.which(shell)), "-s", "--", "@@b", *gather.arguments(QUERY)],

@@ -46,9 +46,11 @@ def asked(root: Path, shell: str, **programs: str) -> Facts:
     script = gather.SCRIPT.replace(f"timeout {SECONDS} ", "timeout 1 ")
     done = subprocess.run(
         [str(shutil.which(shell)), "-s", "--", "@@b", *gather.arguments(QUERY)],
-        input=script, capture_output=True, text=True,
+        input=script,
+        capture_output=True,
+        text=True,
         env={"PATH": f"{root}/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"},
-    )  # fmt: skip
+    )
     found = gather.sections(done.stdout, "@@b")
     assert "end" in found
     return gather.parse(found)

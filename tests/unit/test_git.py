@@ -30,9 +30,12 @@ FILE = "tiny-1.tar.gz"
 
 def run(repository: Path, *argv: str, input: str = "") -> str:
     done = subprocess.run(
-        ["git", "-C", str(repository), *argv], check=True, capture_output=True, text=True,
+        ["git", "-C", str(repository), *argv],
+        check=True,
+        capture_output=True,
+        text=True,
         input=input,
-    )  # fmt: skip
+    )
     return done.stdout.strip()
 
 

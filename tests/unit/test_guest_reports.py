@@ -38,8 +38,19 @@ def test_boot_records_of_a_report(tmp_path: Path) -> None:
         "    record_property('boot record', 'pape ete 3 5f3a')\n"
         "    record_property('other', 'x')\n"
     )
-    argv = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull,
-            f"--rootdir={tmp_path}", "--junitxml=r.xml", "test_it.py"]  # fmt: skip
+    argv = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-c",
+        os.devnull,
+        f"--rootdir={tmp_path}",
+        "--junitxml=r.xml",
+        "test_it.py",
+    ]
     subprocess.run(argv, cwd=tmp_path, check=True, stdout=subprocess.DEVNULL)
     said = (tmp_path / "r.xml").read_text()
     assert junit_reports.boot_records(said) == {"pape ete": (3, "5f3a")}

@@ -53,9 +53,10 @@ class Peer:
         argv = shlex.split(argv[-1].partition("; exec env LC_ALL=C ")[2])
         sent = (stdin.read() if stdin else b"").decode()
         return processes.run(
-            [self._here(word) for word in argv], stdin=self._here(sent).encode(),
+            [self._here(word) for word in argv],
+            stdin=self._here(sent).encode(),
             env={"SSH_CONNECTION": "192.0.2.9 1 2 3"},
-        )  # fmt: skip
+        )
 
     def _here(self, text: str) -> str:
         text = text.replace(host_lock.LOCK, str(self.lock))
@@ -114,11 +115,13 @@ def test_of_two_runs_that_take_it_at_once_one_gets_it(tmp_path: Path) -> None:
     lock = str(tmp_path / "state" / "lock")
     tries = [
         subprocess.Popen(
-            ["sh", "-c", script, "sh", lock, ""], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            ["sh", "-c", script, "sh", lock, ""],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
             text=True,
         )
         for _ in range(12)
-    ]  # fmt: skip
+    ]
     said = [one.communicate(f"token t{n}\n")[0] for n, one in enumerate(tries)]
     codes = [one.returncode for one in tries]
     assert "two" not in "".join(said)
@@ -140,7 +143,7 @@ def test_of_two_runs_that_take_it_at_once_one_gets_it(tmp_path: Path) -> None:
         (ELSEWHERE, "b9/9", True, ""),  # its own reboot
         (replace(ELSEWHERE, pid=2**22 + 1), "b1/2", False, ""),  # its pids say nothing
     ],
-)  # fmt: skip
+)
 def test_a_lock_whose_run_is_certainly_gone_is_stale(
     process: host_lock.Process, boot: str, reboots: bool, gone: str
 ) -> None:

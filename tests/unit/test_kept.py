@@ -70,9 +70,25 @@ def keep(host: Path, shell: str, time: str, *words: str, ok: bool = True) -> str
 def test_everything_is_kept_where_only_root_may_read_it(host: Path, shell: str) -> None:
     unit = f"{host}/etc/unit"
     time = keep(
-        host, shell, "", "network", "n", "network-n.json", "pool", "p", "-", "domain", "d", "-",
-        "bridge", "br0", "-", "file", unit, "-",
-    )  # fmt: skip
+        host,
+        shell,
+        "",
+        "network",
+        "n",
+        "network-n.json",
+        "pool",
+        "p",
+        "-",
+        "domain",
+        "d",
+        "-",
+        "bridge",
+        "br0",
+        "-",
+        "file",
+        unit,
+        "-",
+    )
     folder = host / "kept" / time
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert (folder / "network-n.xml").read_text() == "<net-dumpxml --inactive n>\n"
@@ -137,22 +153,25 @@ def test_other_files_beside_are_no_kept_times() -> None:
     """Network files lie in the same folder."""
     listing = "\n".join(
         [
-            "./20261128-010203/network-n.xml", "./20261128-010203/network-n.info",
-            "./20261128-010203/domain-a.xml.new", "./20261128-010203/owned/network-n.json",
-            "./20261127-010203/files/etc/a b.service", "junk", "",
+            "./20261128-010203/network-n.xml",
+            "./20261128-010203/network-n.info",
+            "./20261128-010203/domain-a.xml.new",
+            "./20261128-010203/owned/network-n.json",
+            "./20261127-010203/files/etc/a b.service",
+            "junk",
+            "",
         ]
-    )  # fmt: skip
+    )
     assert restore.parse(listing) == {
         "20261127-010203": [
             Item(
-                kind=ObjectKind.FILE, name="/etc/a b.service",
+                kind=ObjectKind.FILE,
+                name="/etc/a b.service",
                 path=f"{kept.FOLDER}/20261127-010203/files/etc/a b.service",
             )
         ],
-        TIME: [
-            Item(kind=ObjectKind.NETWORK, name="n", path=f"{kept.FOLDER}/{TIME}/network-n.xml")
-        ],
-    }  # fmt: skip
+        TIME: [Item(kind=ObjectKind.NETWORK, name="n", path=f"{kept.FOLDER}/{TIME}/network-n.xml")],
+    }
 
 
 def todo(kind: ObjectKind, *, active: bool) -> Todo:
@@ -164,25 +183,34 @@ def test_a_restart_waits_for_consent_on_a_real_machine() -> None:
     rows = [todo(ObjectKind.DOMAIN, active=True), todo(ObjectKind.POOL, active=True)]
     given = consent.on(REAL, Consent())
     assert [c.waits_for for c in restore._changes(rows, given)] == [
-        "", "--allow-guest-restart", "", "",
-    ]  # fmt: skip
+        "",
+        "--allow-guest-restart",
+        "",
+        "",
+    ]
     agreed = consent.on(REAL, Consent(guest_restart=True))
     assert {c.waits_for for c in restore._changes(rows, agreed)} == {""}
 
 
 def test_a_definition_is_put_back_with_its_autostart(monkeypatch: pytest.MonkeyPatch) -> None:
     worker, planned = context(
-        monkeypatch, ("cat", 0, "Autostart:      disable\n"), ("define", 0, ""),
+        monkeypatch,
+        ("cat", 0, "Autostart:      disable\n"),
+        ("define", 0, ""),
         ("autostart n --disable", 0, ""),
-    )  # fmt: skip
+    )
     one = todo(ObjectKind.DOMAIN, active=True)
     restore._put_back(REAL, one, Consent(), worker)
     assert planned.plan == []
     worker, planned = context(
-        monkeypatch, ("cat", 0, "Autostart:      enable\n"), ("define", 0, ""),
-        ("autostart n", 0, ""), ("shutdown n", 0, ""), ("domstate n", 0, "shut off\n"),
+        monkeypatch,
+        ("cat", 0, "Autostart:      enable\n"),
+        ("define", 0, ""),
+        ("autostart n", 0, ""),
+        ("shutdown n", 0, ""),
+        ("domstate n", 0, "shut off\n"),
         ("start n", 0, ""),
-    )  # fmt: skip
+    )
     restore._put_back(REAL, one, Consent(guest_restart=True), worker)
     assert planned.plan == []
 

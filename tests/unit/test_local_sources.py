@@ -172,8 +172,17 @@ def test_what_was_built_is_found_again_in_the_cache_by_its_record() -> None:
 
 
 def test_the_manifest_keeps_it_and_one_of_before_has_none() -> None:
-    row = {"package": "a", "version": "1", "key": "k", "inputs": {}, "rpms": [],
-           "installed_subpackages": [], "evidence": [], "seconds": 1.0, "stand_in": ""}  # fmt: skip
+    row = {
+        "package": "a",
+        "version": "1",
+        "key": "k",
+        "inputs": {},
+        "rpms": [],
+        "installed_subpackages": [],
+        "evidence": [],
+        "seconds": 1.0,
+        "stand_in": "",
+    }
     assert repo._record(row).unpinned == ""
     assert repo._record({**row, "unpinned": "so"}).unpinned == "so"
 

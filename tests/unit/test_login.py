@@ -37,19 +37,31 @@ def by_alias(said: str, tmp_path: Path, jump: str = "none") -> SshError:
 @pytest.mark.parametrize(
     ("said", "word", "hint"),
     [
-        ("ssh: connect to host j port 9: Connection refused" + BROKEN,
-         "its jump host j was not: ssh: connect to host j port 9", "`ssh -o BatchMode=yes j true`"),
-        ("ssh: Could not resolve hostname j: Name or service not known" + BROKEN,
-         "its jump host j was not: ssh: Could not resolve", "`ssh -o BatchMode=yes j true`"),
+        (
+            "ssh: connect to host j port 9: Connection refused" + BROKEN,
+            "its jump host j was not: ssh: connect to host j port 9",
+            "`ssh -o BatchMode=yes j true`",
+        ),
+        (
+            "ssh: Could not resolve hostname j: Name or service not known" + BROKEN,
+            "its jump host j was not: ssh: Could not resolve",
+            "`ssh -o BatchMode=yes j true`",
+        ),
         ("me@j: Permission denied (publickey)." + BROKEN, "Permission denied", "succeed first"),
         ("Host key verification failed." + BROKEN, "verification failed", "succeed first"),
-        ("channel 0: open failed: connect failed: Connection refused\n"
-         "stdio forwarding failed" + BROKEN,
-         "jump host j was reached, and cannot reach tahiti", "HostName and Port of 'lab'"),
-        ("Connection to UNKNOWN port 65535 timed out",
-         "does not answer through its jump host j", "`ssh -o BatchMode=yes j true`"),
+        (
+            "channel 0: open failed: connect failed: Connection refused\n"
+            "stdio forwarding failed" + BROKEN,
+            "jump host j was reached, and cannot reach tahiti",
+            "HostName and Port of 'lab'",
+        ),
+        (
+            "Connection to UNKNOWN port 65535 timed out",
+            "does not answer through its jump host j",
+            "`ssh -o BatchMode=yes j true`",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_jump_host_is_named(said: str, word: str, hint: str, tmp_path: Path) -> None:
     error = by_alias(said, tmp_path, "j")
     assert type(error) is JumpHostError
@@ -74,15 +86,18 @@ def test_the_hint_for_a_jump_is_a_command_that_ssh_takes(
     ("said", "kind", "hint"),
     [
         ("ssh: Could not resolve hostname x: Name unknown", HostNameError, "HostName of 'lab'"),
-        ("ssh: connect to host x port 22: Connection refused", HostUnreachableError,
-         "Port of 'lab' in ~/.ssh/config"),
+        (
+            "ssh: connect to host x port 22: Connection refused",
+            HostUnreachableError,
+            "Port of 'lab' in ~/.ssh/config",
+        ),
         ("taro@x: Permission denied (publickey).", LoginRefusedError, "ssh-add"),
         ("Host key verification failed.", HostKeyUnknownError, "run `ssh lab` once"),
         (f"{CHANGED}Host key verification failed.", HostKeyChangedError, "run `ssh lab`"),
         # The host itself failed, after its jump host worked.
         ("kex_exchange_identification: Connection reset", HostUnreachableError, "Port of 'lab'"),
     ],
-)  # fmt: skip
+)
 def test_an_aliass_errors_name_its_own_configuration(
     said: str, kind: type[SshError], hint: str, tmp_path: Path
 ) -> None:

@@ -10,9 +10,16 @@ from sheepvirt.bootstrap.marks import Mark
 from sheepvirt.model.enums import ObjectKind, Origin
 
 MARK = Mark(
-    kind=ObjectKind.DOMAIN, name="papeete", origin=Origin.DEFINED, uuid="u", sent="<a/>",
-    made="<a><b/></a>", live="<a/>", live_sent="f0", maker="libvirt-7",
-)  # fmt: skip
+    kind=ObjectKind.DOMAIN,
+    name="papeete",
+    origin=Origin.DEFINED,
+    uuid="u",
+    sent="<a/>",
+    made="<a><b/></a>",
+    live="<a/>",
+    live_sent="f0",
+    maker="libvirt-7",
+)
 KEY = (ObjectKind.DOMAIN, "papeete")
 
 
@@ -40,10 +47,18 @@ def test_a_note_with_another_value_is_a_mark_or_none(key: str, value: object) ->
 def test_broken_notes_are_no_marks() -> None:
     row = json.loads(MARK.line)
     for broken in (
-        "", "{", "[]", "null", "1", "[" * 100_000, json.dumps(row | {"made": "<a>"}),
-        json.dumps(row | {"format": 2}), json.dumps(row | {"kind": "moon"}),
-        json.dumps(row | {"new": "x"}), json.dumps({k: v for k, v in row.items() if k != "uuid"}),
-    ):  # fmt: skip
+        "",
+        "{",
+        "[]",
+        "null",
+        "1",
+        "[" * 100_000,
+        json.dumps(row | {"made": "<a>"}),
+        json.dumps(row | {"format": 2}),
+        json.dumps(row | {"kind": "moon"}),
+        json.dumps(row | {"new": "x"}),
+        json.dumps({k: v for k, v in row.items() if k != "uuid"}),
+    ):
         assert marks.parse(broken) == {}, broken[:80]
     assert marks.parse(json.dumps(row)) == {KEY: MARK}
 

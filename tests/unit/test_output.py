@@ -14,7 +14,7 @@ from sheepvirt.core import paths
 DATA = Path(__file__).parent / "data"
 COMPAT = ["sheepvirt.compat", "--target", "el6", str(DATA / "compat")]
 COMPARE = ["sheepvirt.rpm_compare", *(str(DATA / "compat" / f"old-tools-{n}.rpm") for n in
-           ("xz", "1-1.el6.noarch"))]  # fmt: skip
+           ("xz", "1-1.el6.noarch"))]  # fmt: skip  # a table
 SPEC = ["sheepvirt.spec", "--target", "el6", str(DATA / "spec" / "plugin.spec.in")]
 COMMANDS = pytest.mark.parametrize("command", [COMPAT, COMPARE, SPEC], ids=lambda c: str(c[0]))
 

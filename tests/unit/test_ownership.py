@@ -190,9 +190,11 @@ def test_an_adopted_bridge_keeps_its_datapath(monkeypatch: pytest.MonkeyPatch) -
     (change,) = bridge.STEP.check(wanted, foreign(), ())
     assert change.waits_for == "--replace ovsbr0"
     worker, _ = context(
-        monkeypatch, ("/kept", 0, "20261128-010203\n"), ("datapath_type=system", 0, ""),
+        monkeypatch,
+        ("/kept", 0, "20261128-010203\n"),
+        ("datapath_type=system", 0, ""),
         ("test -e", 0, ""),
-    )  # fmt: skip
+    )
     bridge.apply(wanted, foreign(), worker)
 
 

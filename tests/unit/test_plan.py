@@ -278,8 +278,10 @@ def test_a_request_that_cannot_be_met_says_what_can(
 
 @given(
     st.lists(st.tuples(st.integers(0, 7), st.integers(0, 7)), max_size=20),
-    st.sets(st.integers(0, 7)), st.sets(st.integers(0, 7)), st.integers(0, 7),
-)  # fmt: skip
+    st.sets(st.integers(0, 7)),
+    st.sets(st.integers(0, 7)),
+    st.integers(0, 7),
+)
 def test_no_order_ever_has_a_package_and_its_stand_in(
     edges: list[tuple[int, int]], doubled: set[int], chosen: set[int], wanted: int
 ) -> None:
@@ -294,6 +296,9 @@ def test_no_order_ever_has_a_package_and_its_stand_in(
     rows = plan.order(known, [str(wanted)], TARGET, {c.package: c.provider for c in choices})
     names = {p.name for p in rows}
     assert not names & {c.rejected for c in choices}
-    assert all(c.provider in names or c.package not in {n for p in rows for n in p.build_packages}
-               for c in choices if c.package != str(wanted))  # fmt: skip
+    assert all(
+        c.provider in names or c.package not in {n for p in rows for n in p.build_packages}
+        for c in choices
+        if c.package != str(wanted)
+    )
     assert not any(str(n) in names and f"s{n}" in names for n in doubled)

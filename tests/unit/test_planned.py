@@ -36,8 +36,11 @@ def test_what_an_earlier_change_brought_along_is_told_as_planned() -> None:
 
 
 def test_what_only_the_run_found_out_is_marked_and_stands_in_its_place() -> None:
-    rows = planned.told([change("a", "x"), change("c", "z")],
-                        [change("a", "x"), change("b", "y"), change("c", "z")], ORDER)  # fmt: skip
+    rows = planned.told(
+        [change("a", "x"), change("c", "z")],
+        [change("a", "x"), change("b", "y"), change("c", "z")],
+        ORDER,
+    )
     assert [(row.what, row.note) for row in rows] == [
         ("x", ""),
         ("y", planned.UNPLANNED),
@@ -94,17 +97,26 @@ def test_a_run_says_what_its_plan_said(
         wanted = replace(wanted, consent=Consent(reboot=True))
     plan = runner.differences(wanted, facts)
     fields = {
-        "dependencies": ("provided",), "repo": ("hashes",),
+        "dependencies": ("provided",),
+        "repo": ("hashes",),
         "packages": ("packages", "headers", "installer"),
-        "services": ("services", "boot"), "bridge": ("bridges",), "reboot": ("reboot_wanted",),
-        "cluster": ("cluster",), "network": ("networks",), "pool": ("pools",),
-        "disk": ("vdis", "texts"), "domain": ("domains",),
-    }  # fmt: skip
+        "services": ("services", "boot"),
+        "bridge": ("bridges",),
+        "reboot": ("reboot_wanted",),
+        "cluster": ("cluster",),
+        "network": ("networks",),
+        "pool": ("pools",),
+        "disk": ("vdis", "texts"),
+        "domain": ("domains",),
+    }
     marked = {
-        "repo": (ObjectKind.FILE,), "services": (ObjectKind.FILE,), "bridge": (ObjectKind.BRIDGE,),
-        "network": (ObjectKind.NETWORK,), "pool": (ObjectKind.POOL,),
+        "repo": (ObjectKind.FILE,),
+        "services": (ObjectKind.FILE,),
+        "bridge": (ObjectKind.BRIDGE,),
+        "network": (ObjectKind.NETWORK,),
+        "pool": (ObjectKind.POOL,),
         "domain": (ObjectKind.DOMAIN,),
-    }  # fmt: skip
+    }
     now = [facts]
 
     def apply(step: str) -> None:

@@ -174,9 +174,11 @@ def test_reads_and_writes_beyond_an_object_are_refused(
 
 def test_what_it_cannot_do_is_refused(sheep: Connection) -> None:
     for args in (
-        VdiArgs(size=MB, shift=20), VdiArgs(size=MB, copies=3), VdiArgs(size=MB, copy_policy=0x21),
+        VdiArgs(size=MB, shift=20),
+        VdiArgs(size=MB, copies=3),
+        VdiArgs(size=MB, copy_policy=0x21),
         VdiArgs(size=wire.MAX_VDI_SIZE + 1),
-    ):  # fmt: skip
+    ):
         with refused(Result.INVALID_PARMS):
             sheep.call(Op.NEW_VDI, args.pack(), wire.pad(b"special"))
 
@@ -251,13 +253,15 @@ def _settled(server: Running, left: int = 0) -> None:
                     Request(op, flags, ident, len(data), specific).pack() + data
                 ),
                 st.sampled_from([int(op) for op in Op if op != Op.FORMAT]) | st.integers(0, 255),
-                st.integers(0, 15), st.integers(0, 9), st.binary(max_size=600),
+                st.integers(0, 15),
+                st.integers(0, 9),
+                st.binary(max_size=600),
                 st.binary(min_size=32, max_size=32) | st.just(bytes(32)),
             ),
         ),
         max_size=6,
     )
-)  # fmt: skip
+)
 def test_garbage_never_ends_the_server(server: Running, pieces: list[bytes]) -> None:
     """It is answered, or the connection is closed; others are served on."""
     with server.socket() as sock:

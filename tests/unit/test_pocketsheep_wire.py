@@ -38,9 +38,7 @@ requests = st.builds(Request, byte, st.integers(0, 0xFFFF), word, word, specific
 maps = st.lists(st.integers(0, wire.VDI_COUNT - 1), max_size=50).map(
     lambda row: inodes.trimmed(b"".join(n.to_bytes(4, "little") for n in row))
 )
-vdis = st.builds(
-    Inode, word, names, long, names, long, long, word, word, long, long, maps
-)  # fmt: skip
+vdis = st.builds(Inode, word, names, long, names, long, long, word, word, long, long, maps)
 
 
 @given(requests)
@@ -134,8 +132,13 @@ def test_a_write_never_changes_who_a_vdi_is(inode: Inode, offset: int, data: byt
     except WireError:
         return
     assert (new.vid, new.name, new.ctime, new.snap_ctime, new.snap_id, new.parent) == (
-        inode.vid, inode.name, inode.ctime, inode.snap_ctime, inode.snap_id, inode.parent,
-    )  # fmt: skip
+        inode.vid,
+        inode.name,
+        inode.ctime,
+        inode.snap_ctime,
+        inode.snap_id,
+        inode.parent,
+    )
     assert inode.size <= new.size <= wire.MAX_VDI_SIZE
     if offset >= INODE_HEADER:
         assert new.read(offset, len(data)) == data

@@ -95,9 +95,16 @@ class Stage:
         return [Change(step="network", what="n started")] if "break it" in self.log else []
 
     def one_pass(
-        self, _run: object, _host: Host, junit: Path, _title: str,
-        *, before: Path | None, nodes: Sequence[str], consoles: bool,
-    ) -> tuple[Check, ...]:  # fmt: skip
+        self,
+        _run: object,
+        _host: Host,
+        junit: Path,
+        _title: str,
+        *,
+        before: Path | None,
+        nodes: Sequence[str],
+        consoles: bool,
+    ) -> tuple[Check, ...]:
         assert consoles
         self.log.append(f"look at {', '.join(nodes)}" if nodes else "look")
         self.before.append(before)
@@ -144,10 +151,14 @@ def test_break_look_restore_and_look_again(stage: Stage) -> None:
     stage.plan = [set(), {CHECKS[0]}, set(), set()]
     said = stage.prove()
     assert stage.log == [
-        "bootstrap", "look",  # as found
-        "break it", "look", "bootstrap", f"look at ::{CHECKS[0]}",
+        "bootstrap",
+        "look",  # as found
+        "break it",
         "look",
-    ]  # fmt: skip
+        "bootstrap",
+        f"look at ::{CHECKS[0]}",
+        "look",
+    ]
     assert "2 of 2 controls made exactly their checks fail" in said
     assert "network: n started" in said
     assert "no control made this fail: guests: guest is running (a test's excuse)" in said
@@ -213,11 +224,15 @@ def test_what_bootstrap_does_not_see_is_undone_by_a_script_that_is_there_before(
     stage.plan = [set(), {CHECKS[1]}, set(), set()]
     stage.prove()
     assert stage.log == [
-        "bootstrap", "look",  # an earlier run may have been cut off
-        f"write {undo.SCRIPT}: undo 'a file'", "break file", "look", "bootstrap",
+        "bootstrap",
+        "look",  # an earlier run may have been cut off
+        f"write {undo.SCRIPT}: undo 'a file'",
+        "break file",
+        "look",
+        "bootstrap",
         f"look at ::{CHECKS[1]}",
         "look",
-    ]  # fmt: skip
+    ]
     # A control of data is judged by the pass before all controls; the others by nothing.
     first = stage.before[1]
     assert first is not None

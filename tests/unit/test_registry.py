@@ -97,7 +97,7 @@ WORDS = [
     ("toomanyrequests: You have reached your pull rate limit.", "rate limit"),
     ("write /var/lib/docker/tmp/x: no space left on device", "disk is full"),
     ("something nobody has seen", "refused"),
-]  # fmt: skip
+]  # fmt: skip  # a table
 
 
 @pytest.mark.parametrize(("words", "meaning"), WORDS)
@@ -108,8 +108,14 @@ def test_the_engines_words_are_understood(words: str, meaning: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("version", "takes"), [("20.10.24+dfsg1", True), ("25.0.3", True), ("26.0.0", False),
-                           ("28.2.2", False), ("dev", True)],
-)  # fmt: skip
+    ("version", "takes"),
+    [
+        ("20.10.24+dfsg1", True),
+        ("25.0.3", True),
+        ("26.0.0", False),
+        ("28.2.2", False),
+        ("dev", True),
+    ],
+)
 def test_which_engines_take_schema_1(version: str, takes: bool) -> None:
     assert registry.takes_schema_1(version) == takes

@@ -106,8 +106,12 @@ def test_with_verbose_what_passed_for_many_is_one_row_and_each_failure_its_own()
         for n in ("a", "b")
     ]
     report.checks(progress, "verify", [*rows, *bad])
-    for words in ("packages: dependency [all 6: p0, p1, p2, p3, p4, p5]", "3.0",
-                  "networks: active [a]", "b is not"):  # fmt: skip
+    for words in (
+        "packages: dependency [all 6: p0, p1, p2, p3, p4, p5]",
+        "3.0",
+        "networks: active [a]",
+        "b is not",
+    ):
         assert words in out.getvalue()
 
 

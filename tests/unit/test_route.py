@@ -133,9 +133,13 @@ HEAD = '[hosts.x]\ntarget = "rehearsal"\nbridge = "b"\nnetwork = "b"\n'
 
 @pytest.mark.parametrize(
     ("key", "line"),
-    [("address", 'address = "192.0.2.7"'), ("port", "port = 22"), ("user", 'user = "root"'),
-     ("rehearsal", "rehearsal = true")],
-)  # fmt: skip
+    [
+        ("address", 'address = "192.0.2.7"'),
+        ("port", "port = 22"),
+        ("user", 'user = "root"'),
+        ("rehearsal", "rehearsal = true"),
+    ],
+)
 def test_what_contradicts_an_alias_is_refused_with_both_keys(
     settings: Settings, tmp_path: Path, key: str, line: str
 ) -> None:

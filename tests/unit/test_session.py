@@ -155,9 +155,12 @@ def shown() -> json_output.Shown:
 
 def outcome(tmp_path: str = "dist/verify/tahiti") -> Any:
     return VerifyOutcome(
-        passed=1, failed=0, junit_folder=tmp_path, stopped=Stop.SHUT_DOWN,  # type: ignore[arg-type]
+        passed=1,
+        failed=0,
+        junit_folder=tmp_path,
+        stopped=Stop.SHUT_DOWN,  # type: ignore[arg-type]
         data=(DataProof(guest="papeete", boots=(1, 2), markers=("5f3a", "5f3a")),),
-    )  # fmt: skip
+    )
 
 
 ENDS: dict[str, Any] = {
@@ -193,7 +196,7 @@ DOCUMENTS: dict[str, tuple[str, int, dict[str, Any]]] = {
         "why", 0,
         json_output.why(HOST, "libvirt", [Link(what="spec", found="x", ok=True, detail="+1")]),
     ),
-}  # fmt: skip
+}  # fmt: skip  # a table
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)

@@ -154,9 +154,10 @@ ONE = st.tuples(NAMES, st.sampled_from(["", " >= 1.2", " = 3"])).map("".join)
 
 
 @given(
-    st.lists(ONE, min_size=1, max_size=6), st.sampled_from([" ", ", ", ",", "  "]),
+    st.lists(ONE, min_size=1, max_size=6),
+    st.sampled_from([" ", ", ", ",", "  "]),
     st.lists(NAMES, unique=True),
-)  # fmt: skip
+)
 def test_dropping_leaves_all_others_in_their_order(
     items: list[str], separator: str, without: list[str]
 ) -> None:
@@ -167,7 +168,9 @@ def test_dropping_leaves_all_others_in_their_order(
     assert line.removeprefix("Requires:").replace(",", " ").split() == " ".join(left).split()
 
 
-FILES = SPEC.replace("%files\n", """\
+FILES = SPEC.replace(
+    "%files\n",
+    """\
 %install
 make install
 %if 0%{?fedora}
@@ -181,7 +184,8 @@ rm x
 /usr/bin/other
 %endif
 %changelog
-""")  # fmt: skip
+""",
+)
 INIT = AddedFile(file="tiny.init", path="%{_initddir}/tiny", mode="0755")
 OPTIONS = AddedFile(file="tiny.sysconfig", path="/etc/sysconfig/tiny", config="config(noreplace)")
 

@@ -105,9 +105,11 @@ def test_a_spec_without_sub_packages_asks_in_its_main_package(target: str) -> No
 
 def test_a_spec_with_a_daemon_package_never_asks_in_its_main_package() -> None:
     assert asking(patch(mini()).text)[1] == ("package daemon", "Requires: sheepdog")
-    bare = mini().replace("Requires: iproute\n", "").replace(
-        "BuildRequires: gawk", "BuildRequires: gawk\nRequires: bridge-utils"
-    )  # fmt: skip
+    bare = (
+        mini()
+        .replace("Requires: iproute\n", "")
+        .replace("BuildRequires: gawk", "BuildRequires: gawk\nRequires: bridge-utils")
+    )
     error = refusal(bare)
     assert "there is no other Requires to put it after" in error.message
     assert "line 12: " in error.message
@@ -219,9 +221,14 @@ def test_bcond_with_is_turned_and_asked_as_the_spec_asks() -> None:
 
 def test_the_branch_of_this_target_is_turned() -> None:
     switch = "\n".join(
-        ["%if 0%{?fedora}", "%bcond_without storage_sheepdog", "%else",
-         "%bcond_with storage_sheepdog", "%endif"]
-    )  # fmt: skip
+        [
+            "%if 0%{?fedora}",
+            "%bcond_without storage_sheepdog",
+            "%else",
+            "%bcond_with storage_sheepdog",
+            "%endif",
+        ]
+    )
     assert "line 4: %bcond_with is now" in patch(mini(switch, WITH)).actions[0]
     assert "on already (line 2)" in patch(mini(switch, WITH), {"fedora": "33"}).actions[0]
 
@@ -289,8 +296,10 @@ def test_a_spec_that_tells_configure_itself_is_enabled() -> None:
 
 def test_what_such_a_spec_lacks_is_added_without_a_condition() -> None:
     done = patch(mini("# no switch", PLAIN))
-    assert asking(done.text) == [("", "BuildRequires: sheepdog"),
-                                 ("package daemon", "Requires: sheepdog")]  # fmt: skip
+    assert asking(done.text) == [
+        ("", "BuildRequires: sheepdog"),
+        ("package daemon", "Requires: sheepdog"),
+    ]
     assert "%if" not in done.text
 
 
@@ -358,7 +367,7 @@ def test_what_may_define_anything_is_warned_of(line: str) -> None:
     done = patch(mini(f"%define {SWITCH} 1\n{line}"))
     assert done.warnings == (
         f"x.spec: line 2 may define macros that only rpm can evaluate: {line}",
-    )  # fmt: skip
+    )
 
 
 def test_lua_that_defines_nothing_is_nobodys_concern() -> None:

@@ -133,7 +133,7 @@ SHAPES = {
     },
     "%bcond and a comment after it": {"start": "%bcond_with tests  # Disabled"},
     "the word in a changelog": {"log": "- allow %%if snapshots of sheepdog\nRequires: sheepdog"},
-}  # fmt: skip
+}  # fmt: skip  # a table
 
 
 def build(*names: str) -> str:

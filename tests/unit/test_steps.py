@@ -161,9 +161,11 @@ def test_a_name_that_yum_does_not_know_is_refused_before_the_rest_goes_in(
 )
 def test_what_yum_ends_well_with_is_no_success(monkeypatch: pytest.MonkeyPatch, said: str) -> None:
     worker, _ = context(
-        monkeypatch, ("list", 0, LISTED), ("reboot-wanted", 0, ""),
+        monkeypatch,
+        ("list", 0, LISTED),
+        ("reboot-wanted", 0, ""),
         ("install", 0, f"Loaded plugins: fastestmirror\n{said}\nComplete!\n"),
-    )  # fmt: skip
+    )
     with pytest.raises(BootstrapError, match="yum ended with 0, and printed"):
         dependencies.apply(WANTED, YUM, worker)
 
@@ -250,8 +252,9 @@ def test_a_reboot_is_due_until_it_has_happened() -> None:
 
 
 def test_ssh_that_answers_again_is_no_proof_of_a_reboot(monkeypatch: pytest.MonkeyPatch) -> None:
-    worker, _ = context(monkeypatch, ("sh -s", 0, "boot\n7\n"), ("sh -c", 0, ""),
-                      *[("sh -s", 0, "boot\n7\n")] * 3)  # fmt: skip
+    worker, _ = context(
+        monkeypatch, ("sh -s", 0, "boot\n7\n"), ("sh -c", 0, ""), *[("sh -s", 0, "boot\n7\n")] * 3
+    )
     monkeypatch.setattr(worker.connection, "close", lambda: None)
     with pytest.raises(BootstrapError, match="it has not rebooted: its boot is still boot/7"):
         reboot.reboot(worker.connection, worker.line, seconds=0.5, clock=worker.work.clock)
@@ -285,9 +288,12 @@ def test_a_bridge_is_looked_for_in_openvswitch_itself() -> None:
 def test_a_bridge_that_the_switch_cannot_make_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     wanted = replace(WANTED, host=replace(HOST, datapath=Datapath.SYSTEM))
     worker, planned = context(
-        monkeypatch, ("-- set bridge ovsbr0 datapath_type=system", 0, ""), ("test -e", 1, ""),
-        ("tail", 0, "ERR|no such family"), ("--if-exists del-br ovsbr0", 0, ""),
-    )  # fmt: skip
+        monkeypatch,
+        ("-- set bridge ovsbr0 datapath_type=system", 0, ""),
+        ("test -e", 1, ""),
+        ("tail", 0, "ERR|no such family"),
+        ("--if-exists del-br ovsbr0", 0, ""),
+    )
     with pytest.raises(BootstrapError, match="no such family"):
         bridge.apply(wanted, replace(done(), bridges={}, kernel_datapath=True), worker)
     assert planned.plan == []  # nothing is left behind
@@ -343,8 +349,12 @@ def test_services_are_enabled_and_started_one_by_one(monkeypatch: pytest.MonkeyP
     facts = replace(done(), services={"openvswitch": replace(UP, active=False)})
     found = changes(service_step.STEP, facts)
     assert found == ["openvswitch started", "libvirtd enabled and started"]
-    worker, planned = context(monkeypatch, ("start openvswitch", 0, ""),
-                            ("enable libvirtd", 0, ""), ("start libvirtd", 0, ""))  # fmt: skip
+    worker, planned = context(
+        monkeypatch,
+        ("start openvswitch", 0, ""),
+        ("enable libvirtd", 0, ""),
+        ("start libvirtd", 0, ""),
+    )
     service_step.apply(WANTED, facts, worker)
     assert planned.plan == []
 
@@ -424,9 +434,10 @@ def test_a_wrong_boot_order_is_refused_before_the_reboot() -> None:
 
 def test_what_a_host_may_lack_is_not_asked_of_it() -> None:
     dependencies = replace(
-        WANTED.dependencies, services=("openvswitch", "virtlogd", "libvirtd"),
+        WANTED.dependencies,
+        services=("openvswitch", "virtlogd", "libvirtd"),
         optional=frozenset({"virtlogd"}),
-    )  # fmt: skip
+    )
     wanted = replace(WANTED, dependencies=dependencies)
     assert changes(service_step.STEP, done(), wanted) == []  # libvirt 1.0.3 has no virtlogd
     down = {**done().services, "virtlogd": replace(UP, active=False)}
@@ -440,9 +451,10 @@ def test_what_a_host_may_lack_is_not_asked_of_it() -> None:
 def test_a_sysv_host_is_not_asked_for_what_only_systemd_starts_well() -> None:
     """Upstream's script of virtlockd starts after libvirtd, and need not know its own daemon."""
     dependencies = replace(
-        WANTED.dependencies, services=("openvswitch", "virtlockd", "libvirtd"),
+        WANTED.dependencies,
+        services=("openvswitch", "virtlockd", "libvirtd"),
         optional=frozenset({"virtlockd"}),
-    )  # fmt: skip
+    )
     wanted = replace(WANTED, dependencies=dependencies)
     host = sysv(virtlockd=97)
     assert changes(service_step.STEP, host, wanted) == []
@@ -461,10 +473,16 @@ def test_a_wrong_network_is_defined_and_restarted(monkeypatch: pytest.MonkeyPatc
     found = changes(networks.STEP, facts)
     assert found == [f"ovsbr0 defined, and restarted{UNDONE}", "ovsbr0 autostarted"]
     worker, planned = context(
-        monkeypatch, KEPT, ("network-ovsbr0.xml", 0, ""), ("net-define", 0, ""),
-        ("net-dumpxml --inactive ovsbr0", 0, NETWORK), NOTED,
-        ("net-destroy ovsbr0", 0, ""), ("net-start ovsbr0", 0, ""), ("net-autostart", 0, ""),
-    )  # fmt: skip
+        monkeypatch,
+        KEPT,
+        ("network-ovsbr0.xml", 0, ""),
+        ("net-define", 0, ""),
+        ("net-dumpxml --inactive ovsbr0", 0, NETWORK),
+        NOTED,
+        ("net-destroy ovsbr0", 0, ""),
+        ("net-start ovsbr0", 0, ""),
+        ("net-autostart", 0, ""),
+    )
     networks.apply(WANTED, facts, worker)
     assert planned.plan == []
     assert b"<uuid>" in planned.sent[1]  # its identity is kept

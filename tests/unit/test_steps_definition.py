@@ -21,9 +21,12 @@ TITLE = 'it\'s "quoted" <b>&amp; spaced</b> $(touch /tmp/pwned) `touch /tmp/pwne
 
 
 def domain(
-    *, memory: int = 256, known: dict[str, str] | None = None, title: str = TITLE,
+    *,
+    memory: int = 256,
+    known: dict[str, str] | None = None,
+    title: str = TITLE,
     disk: Disk = Disk.FILE,
-) -> str:  # fmt: skip
+) -> str:
     return render(
         "domain.xml.j2",
         guest=factories.guest(title=title, memory_mb=memory, console_marker="x", disk=disk),

@@ -66,8 +66,13 @@ def test_a_vdi_is_made_through_the_pool_filled_and_read_back(
 def test_a_vdi_that_reads_otherwise_is_an_error_and_is_deleted(
     monkeypatch: pytest.MonkeyPatch, image: Path
 ) -> None:
-    plan = [*FILL[:5], ("dog vdi read", 0, f"{'1' * 64}  -\n"), ("dog vdi delete papeete", 0, ""),
-            (f"rm -f {NOTE}", 0, ""), ("pool-refresh", 0, "")]  # fmt: skip
+    plan = [
+        *FILL[:5],
+        ("dog vdi read", 0, f"{'1' * 64}  -\n"),
+        ("dog vdi delete papeete", 0, ""),
+        (f"rm -f {NOTE}", 0, ""),
+        ("pool-refresh", 0, ""),
+    ]
     worker, planned = context(monkeypatch, *plan)
     with pytest.raises(BootstrapError, match="does not read back as it was written"):
         disk.apply(WANTED, replace(done(), vdis={}, texts={}, domains={}), worker)
@@ -151,9 +156,14 @@ def test_a_copy_that_fails_is_deleted_and_the_guest_started(
     facts = replace(done(), texts={NOTE: "papeete-0.img 00"})
     failing = (KEEP[2 + bad][0], 1, "no space")
     worker, planned = context(
-        monkeypatch, *STOP, *KEEP[: 2 + bad], failing,
-        (f"dog vdi delete {KEPT}", 0, ""), (f"rm -f {COPYING}", 0, ""), ("start papeete", 0, ""),
-    )  # fmt: skip
+        monkeypatch,
+        *STOP,
+        *KEEP[: 2 + bad],
+        failing,
+        (f"dog vdi delete {KEPT}", 0, ""),
+        (f"rm -f {COPYING}", 0, ""),
+        ("start papeete", 0, ""),
+    )
     with pytest.raises(RemoteCommandError, match="no space"):
         disk.apply(WANTED, facts, worker)
     assert planned.plan == []
@@ -199,9 +209,11 @@ def test_without_space_no_guest_is_stopped(monkeypatch: pytest.MonkeyPatch, imag
         handle.truncate(100 << 20)
     cluster = replace(done().cluster or ClusterState(status="", nodes=0, listed=False), copies=2.0)
     facts = replace(
-        done(), texts={NOTE: "papeete-0.img 00"}, vdis_used={"papeete": 50 << 20},
+        done(),
+        texts={NOTE: "papeete-0.img 00"},
+        vdis_used={"papeete": 50 << 20},
         cluster=replace(cluster, free=(301 << 20) - 1),
-    )  # fmt: skip
+    )
     worker, _ = context(monkeypatch)  # nothing is planned: nothing may be run
     with pytest.raises(BootstrapError, match=r"has 301 MiB free, and 301 MiB are needed") as caught:
         disk.apply(WANTED, facts, worker)
@@ -229,9 +241,12 @@ def test_a_vdi_grows_and_never_shrinks(monkeypatch: pytest.MonkeyPatch, image: P
     found = changes(disk.STEP, done(), larger)
     assert found == ["VDI papeete grown from 1000000000 to 2000000000 bytes, papeete restarted"]
     worker, planned = context(
-        monkeypatch, ("shutdown papeete", 0, ""), ("domstate papeete", 0, "shut off\n"),
-        ("dog vdi resize papeete 2000000000", 0, ""), ("pool-refresh sheepdog", 0, ""),
-    )  # fmt: skip
+        monkeypatch,
+        ("shutdown papeete", 0, ""),
+        ("domstate papeete", 0, "shut off\n"),
+        ("dog vdi resize papeete 2000000000", 0, ""),
+        ("pool-refresh sheepdog", 0, ""),
+    )
     disk.apply(larger, done(), worker)
     assert planned.plan == []
     with pytest.raises(ConfigError, match="cannot shrink"):
@@ -264,9 +279,12 @@ def test_a_former_file_is_kept_and_its_guest_is_off_for_a_rename(
     facts = replace(done(), disks={PATH: origin})
     assert changes(disk.STEP, facts, FILE)[0].endswith(f"is kept as {PATH}.kept-TIME")
     worker, planned = context(
-        monkeypatch, ("tar", 0, ""), (f"sha256sum {PATH}.again", 0, f"{content}  x\n"), *STOP,
+        monkeypatch,
+        ("tar", 0, ""),
+        (f"sha256sum {PATH}.again", 0, f"{content}  x\n"),
+        *STOP,
         (f"{PATH} {PATH}.again", 0, f"{PATH}.kept-1\n"),
-    )  # fmt: skip
+    )
     disk.apply(FILE, facts, worker)
     assert planned.plan == []
     assert planned.sent[-1] == f"papeete-1.img {content}\n".encode()
@@ -293,10 +311,14 @@ def test_a_rename_that_fails_starts_the_guest_again(
 ) -> None:
     facts = replace(done(), disks={PATH: "old.img 11"})
     worker, planned = context(
-        monkeypatch, ("tar", 0, ""), ("sha256sum", 0, f"{content}  x\n"), *STOP,
-        (f"{PATH} {PATH}.again", 1, "read-only"), ("start papeete", 0, ""),
+        monkeypatch,
+        ("tar", 0, ""),
+        ("sha256sum", 0, f"{content}  x\n"),
+        *STOP,
+        (f"{PATH} {PATH}.again", 1, "read-only"),
+        ("start papeete", 0, ""),
         (f"rm -f {PATH}.again {PATH}.from.new", 0, ""),
-    )  # fmt: skip
+    )
     with pytest.raises(RemoteCommandError, match="read-only"):
         disk.apply(FILE, facts, worker)
     assert planned.plan == []

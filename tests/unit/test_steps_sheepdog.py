@@ -54,9 +54,12 @@ def test_a_cluster_is_formatted_once_it_has_been_waited_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     worker, planned = context(
-        monkeypatch, (INFO, 2, ""), (INFO, 0, UNFORMATTED),
-        ("dog cluster format -c 1", 0, ""), (INFO, 0, RUNNING),
-    )  # fmt: skip
+        monkeypatch,
+        (INFO, 2, ""),
+        (INFO, 0, UNFORMATTED),
+        ("dog cluster format -c 1", 0, ""),
+        (INFO, 0, RUNNING),
+    )
     cluster.apply(WANTED, done(), worker)
     assert planned.plan == []
 
@@ -78,13 +81,19 @@ def test_the_wait_for_a_cluster_has_an_end(monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_pool_is_defined_started_and_autostarted(monkeypatch: pytest.MonkeyPatch) -> None:
     facts = replace(done(), pools={})
     assert changes(pool.STEP, facts) == [
-        "sheepdog defined", "sheepdog started", "sheepdog autostarted",
-    ]  # fmt: skip
+        "sheepdog defined",
+        "sheepdog started",
+        "sheepdog autostarted",
+    ]
     worker, planned = context(
-        monkeypatch, ("pool-sheepdog.xml", 0, ""), ("pool-define", 0, ""),
-        ("pool-dumpxml --inactive sheepdog", 0, POOL), NOTED,
-        ("pool-start sheepdog", 0, ""), ("pool-autostart sheepdog", 0, ""),
-    )  # fmt: skip
+        monkeypatch,
+        ("pool-sheepdog.xml", 0, ""),
+        ("pool-define", 0, ""),
+        ("pool-dumpxml --inactive sheepdog", 0, POOL),
+        NOTED,
+        ("pool-start sheepdog", 0, ""),
+        ("pool-autostart sheepdog", 0, ""),
+    )
     pool.apply(WANTED, facts, worker)
     assert planned.plan == []
     assert b'<host name="127.0.0.1" port="7000"/>' in planned.sent[0]
@@ -99,10 +108,15 @@ def test_a_pool_at_another_port_is_defined_and_restarted(
     facts = replace(done(), pools={"sheepdog": wrong})
     assert changes(pool.STEP, facts) == [f"sheepdog defined, and restarted{UNDONE}"]
     worker, planned = context(
-        monkeypatch, KEPT, ("pool-sheepdog.xml", 0, ""), ("pool-destroy sheepdog", 0, ""),
-        ("pool-define", 0, ""), ("pool-dumpxml --inactive sheepdog", 0, POOL), NOTED,
+        monkeypatch,
+        KEPT,
+        ("pool-sheepdog.xml", 0, ""),
+        ("pool-destroy sheepdog", 0, ""),
+        ("pool-define", 0, ""),
+        ("pool-dumpxml --inactive sheepdog", 0, POOL),
+        NOTED,
         ("pool-start sheepdog", 0, ""),
-    )  # fmt: skip
+    )
     pool.apply(WANTED, facts, worker)
     assert planned.plan == []
     assert b"<uuid>" in planned.sent[1]  # its identity is kept
@@ -124,8 +138,13 @@ KEY = "qemu-kvm-5.2.0-1.rehearsal.x86_64 6.1"
 
 def probed(note: str) -> Facts:
     packages = {**done().packages, "qemu-kvm": "qemu-kvm-5.2.0-1.rehearsal.x86_64"}
-    return replace(done(), kvm_device=True, kernel="6.1", packages=packages,
-                   texts={**done().texts, kvm.NOTE: note})  # fmt: skip
+    return replace(
+        done(),
+        kvm_device=True,
+        kernel="6.1",
+        packages=packages,
+        texts={**done().texts, kvm.NOTE: note},
+    )
 
 
 def test_without_the_device_there_is_nothing_to_try() -> None:
@@ -145,19 +164,23 @@ def test_a_device_is_tried_once_for_each_qemu_and_kernel(note: str) -> None:
     ("said", "verdict"),
     [
         ("yes 3\n", "kvm\na guest printed its line under KVM within 3 s"),
-        ("no KVM internal error. Suberror: 1\n",
-         "qemu\nunder KVM a guest did not print its line: KVM internal error. Suberror: 1"),
+        (
+            "no KVM internal error. Suberror: 1\n",
+            "qemu\nunder KVM a guest did not print its line: KVM internal error. Suberror: 1",
+        ),
         ("no\n", "qemu\nunder KVM a guest did not print its line: it printed nothing"),
     ],
-)  # fmt: skip
+)
 def test_only_a_guests_own_line_speaks_for_kvm(
     said: str, verdict: str, monkeypatch: pytest.MonkeyPatch, tmp_path: object
 ) -> None:
     monkeypatch.setattr("sheepvirt.images.guest.ensure_image", lambda *_: None)
     worker, planned = context(
-        monkeypatch, ("sh -s -- /var/lib/sheepvirt/kvm-probe.img up 20", 0, said),
-        ("rm -f", 0, ""), ("/var/lib/sheepvirt/kvm", 0, ""),
-    )  # fmt: skip
+        monkeypatch,
+        ("sh -s -- /var/lib/sheepvirt/kvm-probe.img up 20", 0, said),
+        ("rm -f", 0, ""),
+        ("/var/lib/sheepvirt/kvm", 0, ""),
+    )
     monkeypatch.setattr(worker.connection, "put", lambda *_, **__: None)
     kvm.apply(WANTED, probed(""), worker)
     assert planned.plan == []
@@ -188,9 +211,11 @@ def test_a_service_that_does_not_start_says_what_it_said_last(
     wanted = replace(WANTED, dependencies=replace(WANTED.dependencies, services=("sheepdog",)))
     down = ServiceState(active=False, enabled=True)
     worker, planned = context(
-        monkeypatch, ("systemctl start sheepdog", 1, "Job failed."),
-        ("journalctl", 0, f"{said}\n"), ("systemctl stop sheepdog", 0, ""),
-    )  # fmt: skip
+        monkeypatch,
+        ("systemctl start sheepdog", 1, "Job failed."),
+        ("journalctl", 0, f"{said}\n"),
+        ("systemctl stop sheepdog", 0, ""),
+    )
     with pytest.raises(BootstrapError, match=said) as caught:
         service_step.apply(wanted, replace(done(), services={"sheepdog": down}), worker)
     assert hint in caught.value.hint

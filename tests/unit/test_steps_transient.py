@@ -25,15 +25,20 @@ def of(**kinds: dict[str, Definition]) -> Facts:
 def test_networks_are_defined_as_they_run(monkeypatch: pytest.MonkeyPatch) -> None:
     facts = of(networks={n: transient(s) for n, s in done().networks.items()})
     assert changes(network.STEP, facts) == [
-        "default made persistent", "default autostarted",
-        "ovsbr0 made persistent", "ovsbr0 autostarted",
-    ]  # fmt: skip
+        "default made persistent",
+        "default autostarted",
+        "ovsbr0 made persistent",
+        "ovsbr0 autostarted",
+    ]
     worker, planned = context(
         monkeypatch,
-        ("network-as-it-runs-default.xml", 0, ""), ("net-define", 0, ""),
-        ("network-as-it-runs-ovsbr0.xml", 0, ""), ("net-define", 0, ""),
-        ("net-autostart default", 0, ""), ("net-autostart ovsbr0", 0, ""),
-    )  # fmt: skip
+        ("network-as-it-runs-default.xml", 0, ""),
+        ("net-define", 0, ""),
+        ("network-as-it-runs-ovsbr0.xml", 0, ""),
+        ("net-define", 0, ""),
+        ("net-autostart default", 0, ""),
+        ("net-autostart ovsbr0", 0, ""),
+    )
     network.apply(WANTED, facts, worker)
     assert planned.plan == []
     assert planned.sent[0] == b"<network/>", "libvirt's own network keeps its identity"
@@ -43,10 +48,13 @@ def test_a_pool_is_defined_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     facts = of(pools={"sheepdog": transient(done().pools["sheepdog"])})
     assert changes(pool.STEP, facts) == ["sheepdog made persistent", "sheepdog autostarted"]
     worker, planned = context(
-        monkeypatch, ("pool-sheepdog.xml", 0, ""), ("pool-define", 0, ""),
-        ("pool-dumpxml --inactive sheepdog", 0, POOL), NOTED,
+        monkeypatch,
+        ("pool-sheepdog.xml", 0, ""),
+        ("pool-define", 0, ""),
+        ("pool-dumpxml --inactive sheepdog", 0, POOL),
+        NOTED,
         ("pool-autostart sheepdog", 0, ""),
-    )  # fmt: skip
+    )
     pool.apply(WANTED, facts, worker)
     assert planned.plan == []
 
@@ -55,9 +63,13 @@ def test_a_guest_is_defined_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> None
     facts = of(domains={"papeete": transient(done().domains["papeete"])})
     assert changes(domains.STEP, facts) == ["papeete made persistent", "papeete autostarted"]
     worker, planned = context(
-        monkeypatch, ("domain-papeete.xml", 0, ""), ("define", 0, ""),
-        ("dumpxml --inactive papeete", 0, DOMAIN), NOTED, ("autostart papeete", 0, ""),
-    )  # fmt: skip
+        monkeypatch,
+        ("domain-papeete.xml", 0, ""),
+        ("define", 0, ""),
+        ("dumpxml --inactive papeete", 0, DOMAIN),
+        NOTED,
+        ("autostart papeete", 0, ""),
+    )
     domains.apply(WANTED, facts, worker)
     assert planned.plan == []
 
@@ -75,12 +87,15 @@ def test_what_was_adopted_while_it_ran_is_stored_as_it_runs(
     rows = network.STEP.check(real, of(networks=both), ())
     assert [(c.what.split(";")[0], c.waits_for) for c in rows] == [
         ("ovsbr0 defined, and restarted", "--replace ovsbr0"),
-        ("ovsbr0 made persistent", ""), ("ovsbr0 autostarted", ""),
-    ]  # fmt: skip
+        ("ovsbr0 made persistent", ""),
+        ("ovsbr0 autostarted", ""),
+    ]
     worker, planned = context(
-        monkeypatch, ("network-as-it-runs-ovsbr0.xml", 0, ""), ("net-define", 0, ""),
+        monkeypatch,
+        ("network-as-it-runs-ovsbr0.xml", 0, ""),
+        ("net-define", 0, ""),
         ("net-autostart ovsbr0", 0, ""),
-    )  # fmt: skip
+    )
     network.apply(real, of(networks=both), worker)
     assert planned.plan == []
     assert planned.sent[0] == nat.encode()

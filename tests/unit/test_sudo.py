@@ -200,21 +200,51 @@ def test_no_password_is_in_an_error_a_repr_or_a_temporary_file(
     ("said", "code", "kind", "word", "hint"),
     [
         # What sudo 1.9.5 and 1.8 print under LC_ALL=C.
-        ("taro is not in the sudoers file.  This incident will be reported.", 1,
-         NoSudoRightsError, "no right", "taro ALL=(ALL) ALL"),
-        ("Sorry, user taro is not allowed to execute '/usr/bin/env' as root on x.", 1,
-         NoSudoRightsError, "no right", "taro ALL=(ALL) ALL"),
-        ("sudo: sorry, you must have a tty to run sudo", 1,
-         SudoTerminalError, "without a terminal", "!requiretty"),
-        ("sudo: no tty present and no askpass program specified", 1,
-         SudoPasswordError, "wants a password", "sudo_password_command"),
-        ("env: `sudo': そのようなファイルやディレクトリはありません", 127,
-         NoSudoError, "no sudo on tahiti", 'user = "root"'),
-        ("sudo: The \"no new privileges\" flag is set", 1,
-         SudoError, "no new privileges", "sudo true"),
+        (
+            "taro is not in the sudoers file.  This incident will be reported.",
+            1,
+            NoSudoRightsError,
+            "no right",
+            "taro ALL=(ALL) ALL",
+        ),
+        (
+            "Sorry, user taro is not allowed to execute '/usr/bin/env' as root on x.",
+            1,
+            NoSudoRightsError,
+            "no right",
+            "taro ALL=(ALL) ALL",
+        ),
+        (
+            "sudo: sorry, you must have a tty to run sudo",
+            1,
+            SudoTerminalError,
+            "without a terminal",
+            "!requiretty",
+        ),
+        (
+            "sudo: no tty present and no askpass program specified",
+            1,
+            SudoPasswordError,
+            "wants a password",
+            "sudo_password_command",
+        ),
+        (
+            "env: `sudo': そのようなファイルやディレクトリはありません",
+            127,
+            NoSudoError,
+            "no sudo on tahiti",
+            'user = "root"',
+        ),
+        (
+            'sudo: The "no new privileges" flag is set',
+            1,
+            SudoError,
+            "no new privileges",
+            "sudo true",
+        ),
         ("", 1, SudoError, "printed nothing", "sudo true"),
     ],
-)  # fmt: skip
+)
 def test_what_sudo_says_becomes_an_error_with_one_thing_to_do(
     connect: Connect, *, said: str, code: int, kind: type[SudoError], word: str, hint: str
 ) -> None:

@@ -20,10 +20,18 @@ NASTY = 'it\'s "quoted" <b>&amp; spaced</b> $(touch /tmp/pwned) {{ 7 * 7 }} ]]> 
 def domain(title: str) -> ElementTree.Element:
     guest = factories.guest(title=title, console_marker="line")
     text = FILES.render(
-        "domain.xml.j2", guest=guest, type="qemu", bridge="ovsbr0", file="/d.img",
-        address="127.0.0.1", port=7000, cache="",
-        uuid="", mac="", interfaceid="",
-    )  # fmt: skip
+        "domain.xml.j2",
+        guest=guest,
+        type="qemu",
+        bridge="ovsbr0",
+        file="/d.img",
+        address="127.0.0.1",
+        port=7000,
+        cache="",
+        uuid="",
+        mac="",
+        interfaceid="",
+    )
     return ElementTree.fromstring(text)
 
 
@@ -53,8 +61,10 @@ def test_the_domain_has_all_of_the_how_to_spelled_right() -> None:
     assert root.find("os/bootmenu[@enable='no']") is not None
     assert root.find("vcpu[@placement='static']") is not None
     assert [root.findtext(f"on_{e}") for e in ("poweroff", "reboot", "crash")] == [
-        "destroy", "restart", "destroy",
-    ]  # fmt: skip
+        "destroy",
+        "restart",
+        "destroy",
+    ]
     assert root.findtext("devices/emulator") == "/usr/bin/qemu-system-x86_64"
     assert root.find("memory[@unit='MB']") is not None
     assert root.find("clock[@offset='localtime']") is not None
@@ -65,10 +75,18 @@ def test_the_domain_has_all_of_the_how_to_spelled_right() -> None:
 def test_an_identity_is_kept() -> None:
     guest = factories.guest(title="t", console_marker="line")
     text = FILES.render(
-        "domain.xml.j2", guest=guest, type="kvm", bridge="b", file="/d.img",
-        address="127.0.0.1", port=7000, cache="",
-        uuid="u-1", mac="52:54:00:00:00:01", interfaceid="i-1",
-    )  # fmt: skip
+        "domain.xml.j2",
+        guest=guest,
+        type="kvm",
+        bridge="b",
+        file="/d.img",
+        address="127.0.0.1",
+        port=7000,
+        cache="",
+        uuid="u-1",
+        mac="52:54:00:00:00:01",
+        interfaceid="i-1",
+    )
     root = ElementTree.fromstring(text)
     assert root.findtext("uuid") == "u-1"
     assert root.find("devices/interface/mac[@address='52:54:00:00:00:01']") is not None

@@ -40,15 +40,19 @@ def test_what_libvirt_made_of_it_is_no_change(one: Wanted, made: str) -> None:
 @pytest.mark.parametrize(
     ("one", "made", "before", "added"),
     [
-        (BRIDGED, NETWORK, "</network>",
-         "<portgroup name='db'><vlan><tag id='42'/></vlan></portgroup>"),
+        (
+            BRIDGED,
+            NETWORK,
+            "</network>",
+            "<portgroup name='db'><vlan><tag id='42'/></vlan></portgroup>",
+        ),
         (PLAIN, DOMAIN, "<memballoon", "<graphics type='vnc' port='-1' autoport='yes'/>"),
         # What a list of libvirt's additions would hide:
         (PLAIN, DOMAIN, "<memballoon", "<controller type='scsi' index='0' model='virtio-scsi'/>"),
         (PLAIN, DOMAIN, "<memballoon", "<input type='tablet' bus='usb'/>"),
         (POOLED, POOL, "</pool>", "<target><path>/x</path></target>"),
     ],
-)  # fmt: skip
+)
 def test_what_somebody_added_is_drift_that_a_definition_would_drop(
     one: Wanted, made: str, before: str, added: str
 ) -> None:

@@ -170,9 +170,14 @@ def test_both_passes_are_counted(recorder: Recorder) -> None:
     outcome = verification.verify(recorder.run_with(), HOST, stop=Stop.POWER_CUT, display=display)
     assert (outcome.passed, outcome.failed) == (4, 0)
     assert recorder.calls == [
-        "open", "1-before-reboot.xml", "guests destroyed", "reboot", "wait",
-        "open", "2-after-reboot.xml",
-    ]  # fmt: skip
+        "open",
+        "1-before-reboot.xml",
+        "guests destroyed",
+        "reboot",
+        "wait",
+        "open",
+        "2-after-reboot.xml",
+    ]
     # The second pass judges the guests' data by the report of the first.
     assert recorder.more == [[], [f"--before={outcome.junit_folder / '1-before-reboot.xml'}"]]
     assert len(list(outcome.junit_folder.glob("*.xml"))) == 2
@@ -338,9 +343,15 @@ def test_on_a_real_machine_one_pass_leaves_the_consoles_alone(recorder: Recorder
     recorder.plan, recorder.calls = [good, good], []
     verification.verify(recorder.run_with(), real, stop=Stop.SHUT_DOWN, display=display)
     assert recorder.calls == [
-        "require autostart", "open", "1-before-reboot.xml", "guests shut down", "reboot", "wait",
-        "open", "2-after-reboot.xml",
-    ]  # fmt: skip
+        "require autostart",
+        "open",
+        "1-before-reboot.xml",
+        "guests shut down",
+        "reboot",
+        "wait",
+        "open",
+        "2-after-reboot.xml",
+    ]
     assert not any("--no-consoles" in argv for argv in recorder.options)
 
 

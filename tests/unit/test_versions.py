@@ -153,8 +153,10 @@ def test_patches_and_files_are_those_of_the_version(settings: Settings) -> None:
     shared = {"specs/a/package.toml", "specs/a/ruff.toml", "specs/a/a.spec"}
     shared |= {"patches/a/on.toml", "patches/a/0001-all.patch"}
     assert seen - shared == {
-        "specs/a/1.0.3.toml", "specs/a/1.0.3/a.spec", "patches/a/1.0.3/0001-old.patch",
-    }  # fmt: skip
+        "specs/a/1.0.3.toml",
+        "specs/a/1.0.3/a.spec",
+        "patches/a/1.0.3/0001-old.patch",
+    }
     assert versions.own_file(old.folder, "1.0.3", "a.spec").read_text() == "its own"
     assert versions.own_file(old.folder, "7.0.0", "a.spec").read_text() == "for all"
 

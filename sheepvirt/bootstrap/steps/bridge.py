@@ -148,9 +148,16 @@ def _set_up(wanted: DesiredState, facts: Facts, context: StepContext, datapath: 
             context.run("ifdown", name, check=False)
         context.run("ifup", wanted.host.uplink)
     context.run(
-        *vsctl, "--may-exist", "add-br", name,
-        "--", "set", "bridge", name, f"datapath_type={datapath}",
-    )  # fmt: skip
+        *vsctl,
+        "--may-exist",
+        "add-br",
+        name,
+        "--",
+        "set",
+        "bridge",
+        name,
+        f"datapath_type={datapath}",
+    )
     # ovs-vsctl succeeds even if the switch cannot make the bridge.
     if context.run("test", "-e", f"/sys/class/net/{name}", check=False).code:
         said = context.run("tail", "-n", "4", LOG, check=False).stdout.strip()

@@ -33,7 +33,7 @@ ADDED = {
     "serial/source", "serial/alias", "console/source", "console/alias",
     "target/model",
     "memballoon/address", "memballoon/alias",
-}  # fmt: skip
+}  # fmt: skip  # a table
 # What changes while nobody changes anything.
 FIGURES = {"pool/capacity", "pool/allocation", "pool/available"}
 ADDED_ATTRIBUTES = {
@@ -68,9 +68,13 @@ def difference(actual: str, wanted: str, *, live: bool = False, whole: bool = Fa
         _units(found, live=live)
         there = plain_text(_without_additions(found, goal, whole=whole))
     lines = difflib.unified_diff(
-        there.splitlines(), plain_text(_without_additions(goal, goal)).splitlines(),
-        "on the host", WHOLE if whole else "wanted", lineterm="", n=2,
-    )  # fmt: skip
+        there.splitlines(),
+        plain_text(_without_additions(goal, goal)).splitlines(),
+        "on the host",
+        WHOLE if whole else "wanted",
+        lineterm="",
+        n=2,
+    )
     return "\n".join(lines)
 
 

@@ -164,9 +164,15 @@ class _Making:
     """One VDI on its way from its image; what fails is undone."""
 
     def __init__(
-        self, wanted: DesiredState, guest: Guest, image: Image, facts: Facts,
-        *, context: StepContext, halt: Halt,
-    ) -> None:  # fmt: skip
+        self,
+        wanted: DesiredState,
+        guest: Guest,
+        image: Image,
+        facts: Facts,
+        *,
+        context: StepContext,
+        halt: Halt,
+    ) -> None:
         self._pool = wanted.host.pool
         self._guest = guest
         self._image = image

@@ -55,10 +55,14 @@ def wanted_domain(wanted: DesiredState, guest: Guest, facts: Facts) -> marking.W
     state = facts.domains.get(guest.name)
     known = kvm.verdict(facts)
     values = {
-        "guest": guest, "type": known.type if known else _type(state),
-        "bridge": wanted.host.bridge, "file": disk_path(guest), "address": ADDRESS, "port": PORT,
+        "guest": guest,
+        "type": known.type if known else _type(state),
+        "bridge": wanted.host.bridge,
+        "file": disk_path(guest),
+        "address": ADDRESS,
+        "port": PORT,
         "cache": _cache(wanted),
-    }  # fmt: skip
+    }
     chosen = identity(state.xml if state else "")
     return marking.Wanted(
         kind=ObjectKind.DOMAIN,

@@ -45,12 +45,15 @@ def files(wanted: DesiredState, facts: Facts | None = None) -> dict[str, str]:
     address = ifcfg_settings.static(host)
     found = {
         path(host.bridge): render(
-            "ifcfg-bridge.j2", bridge=host.bridge, uplink=host.uplink, datapath=host.datapath,
+            "ifcfg-bridge.j2",
+            bridge=host.bridge,
+            uplink=host.uplink,
+            datapath=host.datapath,
             ip=str(address.ip) if address else "",
             netmask=str(address.netmask) if address else "",
             gateway=host.gateway,
         )
-    }  # fmt: skip
+    }
     if host.uplink:
         found[path(host.uplink)] = render("ifcfg-port.j2", uplink=host.uplink, bridge=host.bridge)
     if facts is None:

@@ -95,9 +95,13 @@ def standing(one: Wanted, state: Definition | None, facts: Facts) -> Standing:
     if noted and noted.uuid == uuid:
         return Standing(mark=noted, noted=True)
     mark = Mark(
-        kind=one.kind, name=one.name, origin=Origin.TAKEN, uuid=uuid, made=state.xml,
+        kind=one.kind,
+        name=one.name,
+        origin=Origin.TAKEN,
+        uuid=uuid,
+        made=state.xml,
         maker=maker(facts),
-    )  # fmt: skip
+    )
     former = _readable(facts.texts.get(sent_file(one.kind, one.name), ""))
     for xml, sent in ((one.xml, one.sent), (former, anonymous(former) if former else "")):
         if xml and not difference(state.xml, xml):
@@ -173,9 +177,12 @@ def accepted(one: Wanted, state: Definition | None, facts: Facts) -> tuple[Mark,
     if not drift and not changed_live:
         return None
     mark = replace(
-        found.mark, origin=Origin.ADOPTED, made=state.xml, maker=maker(facts),
+        found.mark,
+        origin=Origin.ADOPTED,
+        made=state.xml,
+        maker=maker(facts),
         live=state.live_xml if changed_live else found.mark.live,
-    )  # fmt: skip
+    )
     return mark, drift
 
 
@@ -204,9 +211,13 @@ def define(
         kind=one.kind, name=one.name, origin=Origin.DEFINED
     )
     return replace(
-        before, origin=Origin.DEFINED, uuid=identity(made)["uuid"], sent=one.sent, made=made,
+        before,
+        origin=Origin.DEFINED,
+        uuid=identity(made)["uuid"],
+        sent=one.sent,
+        made=made,
         maker=maker(facts),
-    )  # fmt: skip
+    )
 
 
 def define_as_it_runs(kind: ObjectKind, name: str, text: str, context: StepContext) -> None:

@@ -54,9 +54,10 @@ def apply(wanted: DesiredState, facts: Facts, context: StepContext) -> None:
 def _unmarked(wanted: DesiredState, facts: Facts) -> list[Unmarked]:
     """Return what to mark. Disks are adopted by name only, also on a rehearsal host."""
     return [
-        one for one in ownership.unmarked(wanted, facts)
+        one
+        for one in ownership.unmarked(wanted, facts)
         if one.mark or one.name in wanted.consent.adopted
-    ]  # fmt: skip
+    ]
 
 
 def _accepted(wanted: DesiredState, facts: Facts) -> list[tuple[Mark, str]]:

@@ -64,9 +64,12 @@ def changes(
 
 
 def write(
-    wanted: DesiredState, facts: Facts, context: StepContext, contents: Mapping[str, bytes],
+    wanted: DesiredState,
+    facts: Facts,
+    context: StepContext,
+    contents: Mapping[str, bytes],
     executable: str = "",
-) -> bool:  # fmt: skip
+) -> bool:
     """Write the files that differ, and return whether there were any.
 
     Those whose path begins with ``executable`` are.
@@ -94,7 +97,11 @@ def write(
 
 def _diff(before: str, after: str) -> str:
     rows = difflib.unified_diff(
-        before.strip().splitlines(), after.strip().splitlines(), "on the host", "wanted",
-        lineterm="", n=2,
-    )  # fmt: skip
+        before.strip().splitlines(),
+        after.strip().splitlines(),
+        "on the host",
+        "wanted",
+        lineterm="",
+        n=2,
+    )
     return "\n".join(rows)

@@ -49,15 +49,25 @@ def apply(wanted: DesiredState, facts: Facts, context: StepContext) -> None:
     for guest, device in unplugged(wanted, facts):
         known = identity(facts.domains[guest].live_xml)
         context.run(
-            "ovs-vsctl", "--timeout=30",
-            "--", "--if-exists", "del-port", device,
-            "--", "add-port", wanted.host.bridge, device,
-            "--", "set", "Interface", device,
-            f"external-ids:attached-mac=\"{known['mac']}\"",
-            f"external-ids:iface-id=\"{known['interfaceid']}\"",
-            f"external-ids:vm-id=\"{known['uuid']}\"",
+            "ovs-vsctl",
+            "--timeout=30",
+            "--",
+            "--if-exists",
+            "del-port",
+            device,
+            "--",
+            "add-port",
+            wanted.host.bridge,
+            device,
+            "--",
+            "set",
+            "Interface",
+            device,
+            f'external-ids:attached-mac="{known["mac"]}"',
+            f'external-ids:iface-id="{known["interfaceid"]}"',
+            f'external-ids:vm-id="{known["uuid"]}"',
             "external-ids:iface-status=active",
-        )  # fmt: skip
+        )
 
 
 STEP = Step(name=NAME, check=check, apply=apply, asks=(LIBVIRTD, OPENVSWITCH))

@@ -51,8 +51,11 @@ def check(wanted: DesiredState, facts: Facts, earlier: Sequence[Change]) -> list
     waits_for = wanted.consent.waits_for_reboot()
     what = LATER if waits_for else WHY
     guests = "; ".join(stopped(wanted, facts))
-    return [Change(step=NAME, what=f"{what}; it stops {guests}" if guests else what,
-                   waits_for=waits_for)]  # fmt: skip
+    return [
+        Change(
+            step=NAME, what=f"{what}; it stops {guests}" if guests else what, waits_for=waits_for
+        )
+    ]
 
 
 def stopped(wanted: DesiredState, facts: Facts) -> list[str]:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 # parent/tag of what changes in a running domain while nobody changes its definition: the balloon's
 # value, jobs of block devices, and what is metadata, for which no guest is restarted.
 RUNNING = {"domain/currentMemory", "domain/title", "domain/description", "domain/metadata",
-           "disk/mirror"}  # fmt: skip
+           "disk/mirror"}  # fmt: skip  # a table
 # Attributes of a running domain, and the values of them that a start chooses.
 CHOSEN = (
     ("domain@id", r"\d+"),
@@ -128,8 +128,11 @@ def canonical(text: str, *, live: bool = False) -> str:
 def anonymous(text: str) -> str:
     """Return the canonical text of a definition without the identity that libvirt chose."""
     root = ElementTree.fromstring(text)
-    for path, tag in ((".", "uuid"), ("devices/interface", "mac"),
-                      ("devices/interface/virtualport", "parameters")):  # fmt: skip
+    for path, tag in (
+        (".", "uuid"),
+        ("devices/interface", "mac"),
+        ("devices/interface/virtualport", "parameters"),
+    ):
         for parent in root.findall(path):
             for child in parent.findall(tag):
                 parent.remove(child)
@@ -148,9 +151,7 @@ def _drift(mark: Mark, now: str, maker: str) -> str:
 
 
 def _lines(before: str, after: str, names: tuple[str, str]) -> str:
-    rows = difflib.unified_diff(
-        before.splitlines(), after.splitlines(), *names, lineterm="", n=2
-    )  # fmt: skip
+    rows = difflib.unified_diff(before.splitlines(), after.splitlines(), *names, lineterm="", n=2)
     return "\n".join(rows)
 
 

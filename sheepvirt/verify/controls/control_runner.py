@@ -188,9 +188,14 @@ class Trial:
         self._reports.append(self._folder / f"{len(self._reports) + 1:02}.xml")
         before = self._reports[0] if data else None
         return verification.one_pass(
-            self._run, self._host, self._reports[-1], title, before=before, nodes=nodes,
+            self._run,
+            self._host,
+            self._reports[-1],
+            title,
+            before=before,
+            nodes=nodes,
             consoles=True,
-        )  # fmt: skip
+        )
 
 
 def undo_script(control: Control) -> bytes:

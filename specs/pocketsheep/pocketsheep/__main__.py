@@ -23,9 +23,11 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--version", action="version", version=WHAT)
     parser.add_argument("--store", type=Path, required=True, help="folder of the store")
     parser.add_argument(
-        "--address", action="append", default=[],
+        "--address",
+        action="append",
+        default=[],
         help="address to serve; may be given again (default: 127.0.0.1 alone)",
-    )  # fmt: skip
+    )
     parser.add_argument(
         "--port", type=int, default=PORT, help="default: %(default)s; 0: a free one"
     )

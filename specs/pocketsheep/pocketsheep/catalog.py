@@ -109,10 +109,14 @@ class Catalog:
             if current:
                 self._objects.sync(current.vid)
             new = Inode(
-                vid=self._free(name), name=name, size=size, ctime=_now(),
+                vid=self._free(name),
+                name=name,
+                size=size,
+                ctime=_now(),
                 snap_id=1 + max((i.snap_id for i in same), default=0),
-                parent=base_vid, map=base.map if base else b"",
-            )  # fmt: skip
+                parent=base_vid,
+                map=base.map if base else b"",
+            )
             self._add(new)
             if current:
                 try:
@@ -222,10 +226,12 @@ class Catalog:
         """Undo a snapshot that was not finished: two VDIs of one name, the newer one empty."""
         for older in self.all():
             twins = [
-                i for i in self.all()
-                if i.name == older.name and not (i.snapshot or older.snapshot)
+                i
+                for i in self.all()
+                if i.name == older.name
+                and not (i.snapshot or older.snapshot)
                 and i.snap_id > older.snap_id
-            ]  # fmt: skip
+            ]
             for newer in twins:
                 if self._objects.indexes(newer.vid):
                     raise StoreError(

@@ -127,9 +127,15 @@ class Connection:
         return self.call(Op.READ_OBJ, args.pack(), take=length).data
 
     def write(
-        self, oid: ObjectId, offset: int, data: bytes, *,
-        create: bool = False, base: ObjectId | None = None, flags: int = FLAG_CACHE,
-    ) -> None:  # fmt: skip
+        self,
+        oid: ObjectId,
+        offset: int,
+        data: bytes,
+        *,
+        create: bool = False,
+        base: ObjectId | None = None,
+        flags: int = FLAG_CACHE,
+    ) -> None:
         """Write part of an object; with ``create`` it is made, from ``base`` if that is given."""
         op = Op.CREATE_AND_WRITE_OBJ if create else Op.WRITE_OBJ
         args = ObjectArgs(oid.pack(), base.pack() if base else 0, offset)

@@ -66,10 +66,20 @@ class Inode:
     def pack(self) -> bytes:
         """Return the object's bytes up to the last that is not zero (at least its header)."""
         header = _HEADER.pack(
-            wire.pad(self.name), wire.pad(self.tag), self.ctime, self.snap_ctime,
-            self.vm_clock_nsec, self.size, self.vm_state_size, 0, 1, wire.OBJECT_SHIFT,
-            self.snap_id, self.vid, self.parent,
-        )  # fmt: skip
+            wire.pad(self.name),
+            wire.pad(self.tag),
+            self.ctime,
+            self.snap_ctime,
+            self.vm_clock_nsec,
+            self.size,
+            self.vm_state_size,
+            0,
+            1,
+            wire.OBJECT_SHIFT,
+            self.snap_id,
+            self.vid,
+            self.parent,
+        )
         return header.ljust(INODE_HEADER, b"\0") + self.map
 
     def read(self, offset: int, length: int) -> bytes:
@@ -124,10 +134,18 @@ class Inode:
         if shift != wire.OBJECT_SHIFT:
             raise WireError(f"objects of 2**{shift} bytes; only 2**{wire.OBJECT_SHIFT} is served")
         return cls(
-            vid=row[11], name=wire.unpad(name), size=size, tag=wire.unpad(tag), ctime=ctime,
-            snap_ctime=snap_ctime, snap_id=row[10], parent=row[12], vm_clock_nsec=clock,
-            vm_state_size=state, map=trimmed(data[INODE_HEADER:]),
-        )  # fmt: skip
+            vid=row[11],
+            name=wire.unpad(name),
+            size=size,
+            tag=wire.unpad(tag),
+            ctime=ctime,
+            snap_ctime=snap_ctime,
+            snap_id=row[10],
+            parent=row[12],
+            vm_clock_nsec=clock,
+            vm_state_size=state,
+            map=trimmed(data[INODE_HEADER:]),
+        )
 
 
 def trimmed(data: bytes) -> bytes:

@@ -157,9 +157,15 @@ class VdiArgs:
     def pack(self) -> bytes:
         """Return the header's last 32 bytes."""
         return _VDI.pack(
-            self.size, self.base_vid, self.copies, self.copy_policy, self.store_policy,
-            self.shift, self.snapid, self.lock_type,
-        )  # fmt: skip
+            self.size,
+            self.base_vid,
+            self.copies,
+            self.copy_policy,
+            self.store_policy,
+            self.shift,
+            self.snapid,
+            self.lock_type,
+        )
 
 
 @dataclass(frozen=True)
