@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import factories
@@ -19,7 +20,6 @@ from tests.here import silent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from tests.conftest import Golden
 
@@ -153,12 +153,12 @@ def shown() -> json_output.Shown:
     return seen
 
 
-def outcome(tmp_path: str = "dist/verify/tahiti") -> Any:
+def outcome(tmp_path: str = "dist/verify/tahiti") -> VerifyOutcome:
     return VerifyOutcome(
         passed=1,
         failed=0,
-        junit_folder=tmp_path,
-        stopped=Stop.SHUT_DOWN,  # type: ignore[arg-type]
+        junit_folder=Path(tmp_path),
+        stopped=Stop.SHUT_DOWN,
         data=(DataProof(guest="papeete", boots=(1, 2), markers=("5f3a", "5f3a")),),
     )
 
