@@ -61,6 +61,7 @@ class Consent:
 
 
 EVERYTHING = Consent(everything=True)
+NOTHING = Consent()
 
 
 def on(host: Host, given: Consent) -> Consent:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
-import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sheepvirt.config import catalog
+from sheepvirt.config import catalog, host_values
 from sheepvirt.core.errors import ConfigError
 from sheepvirt.core.tables import Table, pick, read_toml
 from sheepvirt.model.enums import Datapath, Disk, Init
@@ -25,82 +24,14 @@ INIT_HINT = "use systemd or sysv on a rehearsal host; remove it for a real machi
 VDI_LIMIT = 2**42  # sheepdog's limit: a VDI's map has 2**20 objects of 4 MiB
 
 
-def _word(table: Table, key: str, value: str, pattern: str, allowed: str) -> str:
-    """Return ``value`` if it is safe in a path, an option and an argument. Raises ConfigError."""
-    if not re.fullmatch(pattern, value):
-        table.refuse(key, f"is {value!r}", hint=f"allowed: {allowed}")
-    return value
-
-
-def _name(table: Table, key: str, value: str) -> str:
-    return _word(
-        table,
-        key,
-        value,
-        r"[A-Za-z0-9_][A-Za-z0-9._-]{0,62}",
-        "1 to 63 of A-Z a-z 0-9 . _ - (not . or - first)",
-    )
-
-
-def _bridge(table: Table, key: str, value: str) -> str:
-    # 15 is the kernel's IFNAMSIZ without its final NUL.
-    return _word(
-        table,
-        key,
-        value,
-        r"[A-Za-z0-9_][A-Za-z0-9._-]{0,14}",
-        "1 to 15 of A-Z a-z 0-9 . _ - (not . or - first)",
-    )
-
-
-def _address(table: Table) -> str:
-    """Return the host's address in ssh's spelling, which its known_hosts files use."""
-    value = table.get("address", str, "127.0.0.1")
-    number, sign, zone = value.partition("%")
-    try:
-        known = str(ipaddress.ip_address(number))
-    except ValueError:
-        known = ""
-    # Only an IPv6 address may have a zone.
-    zoned = ":" in known and re.fullmatch(r"[A-Za-z0-9._-]+", zone)
-    if known and (not sign or zoned):
-        return f"{known}{sign}{zone}"
-    name, _, port = value.rpartition(":")
-    user, at, _ = value.rpartition("@")
-    if at:
-        table.refuse("address", f"is {value!r}: it has a user", hint=f"write user = {user!r}")
-    if port.isdigit() and (name.startswith("[") or ":" not in name):
-        bare = name.strip("[]")
-        table.refuse(
-            "address",
-            f"is {value!r}: it has a port",
-            hint=f'write address = "{bare}" and port = {port}',
-        )
-    return _word(
-        table, "address", value, r"[A-Za-z0-9_][A-Za-z0-9._-]*", "a host name or an IP address"
-    )
-
-
-def _interface(table: Table, key: str, default: str) -> str:
-    value = table.get(key, str, default)
-    return _bridge(table, key, value) if value else ""
-
-
-def _visible(table: Table, key: str, value: str) -> str:
-    """Return one line of free text. XML allows no control characters, a title no second line."""
-    if not value.isprintable():
-        table.refuse(key, f"is {value!r}: it has a control character", hint="use one line of text")
-    return value
-
-
 def _guest(name: str, table: Table) -> Guest:
     guest = Guest(
-        name=_name(table, "name", name),
-        title=_visible(table, "title", table.get("title", str, name)),
+        name=host_values.name(table, "name", name),
+        title=host_values.visible(table, "title", table.get("title", str, name)),
         memory_mb=table.get("memory_mb", int),
         vcpus=table.get("vcpus", int, 1),
-        network=_name(table, "network", table.get("network", str)),
-        console_marker=_visible(table, "line", table.get("line", str)),
+        network=host_values.name(table, "network", table.get("network", str)),
+        console_marker=host_values.visible(table, "line", table.get("line", str)),
         disk=table.one_of("disk", Disk, Disk.SHEEPDOG, hint=DISK_HINT),
         disk_gb=table.get("disk_gb", int, 1),
     )
@@ -135,7 +66,7 @@ def _alias(table: Table) -> str:
             "and 'rehearsal' are both set",
             hint="remove `ssh`: the engine knows how to reach a rehearsal host",
         )
-    return _word(
+    return host_values.word(
         table,
         "ssh",
         alias,
@@ -148,16 +79,16 @@ def _host(name: str, table: Table) -> Host:
     rehearsal = table.get("rehearsal", bool, False)
     alias = _alias(table)
     host = Host(
-        name=_name(table, "name", name),
-        target=_name(table, "target", table.get("target", str)),
+        name=host_values.name(table, "name", name),
+        target=host_values.name(table, "target", table.get("target", str)),
         rehearsal=rehearsal,
-        address="" if alias else _address(table),
+        address="" if alias else host_values.address(table),
         port=table.get("port", int, 0 if rehearsal else 22),
-        user="" if alias else _name(table, "user", table.get("user", str, "root")),
-        bridge=_bridge(table, "bridge", table.get("bridge", str)),
-        network=_name(table, "network", table.get("network", str)),
+        user="" if alias else host_values.name(table, "user", table.get("user", str, "root")),
+        bridge=host_values.bridge(table, "bridge", table.get("bridge", str)),
+        network=host_values.name(table, "network", table.get("network", str)),
         guests=tuple(_guest(n, t) for n, t in table.tables("guests")),
-        language=_word(
+        language=host_values.word(
             table,
             "language",
             table.get("language", str, ""),
@@ -170,15 +101,15 @@ def _host(name: str, table: Table) -> Host:
             Datapath.NETDEV if rehearsal else Datapath.SYSTEM,
             hint=DATAPATH_HINT,
         ),
-        pool=_name(table, "pool", table.get("pool", str, "sheepdog")),
-        kversion=_word(
+        pool=host_values.name(table, "pool", table.get("pool", str, "sheepdog")),
+        kversion=host_values.word(
             table,
             "kversion",
             table.get("kversion", str, ""),
             r"([0-9][A-Za-z0-9._-]*)?",
             "what `uname -r` prints there: 2.6.32-754.el6.x86_64",
         ),
-        uplink=_interface(table, "uplink", ""),
+        uplink=host_values.interface(table, "uplink", ""),
         bridge_address=table.get("bridge_address", str, "dhcp"),
         gateway=table.get("gateway", str, ""),
         init=table.one_of("init", Init, None, hint=INIT_HINT),

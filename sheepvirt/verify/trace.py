@@ -16,7 +16,7 @@ from sheepvirt.core.files import sha256
 from sheepvirt.model.enums import CheckResult
 from sheepvirt.model.hosts import Host, Link
 from sheepvirt.model.inputs import source_name
-from sheepvirt.verify import verification
+from sheepvirt.verify import junit_reports
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -141,7 +141,7 @@ def _seen(record: BuildRecord) -> list[Link]:
 def _verified(settings: Settings, host: Host, published: float) -> list[Link]:
     links = []
     for path in sorted((settings.dist / "verify" / host.name).glob("*.xml")):
-        checks = verification.read_junit(path, host)
+        checks = junit_reports.read_junit(path, host)
         good = sum(c.result != CheckResult.FAILED for c in checks)
         older = path.stat().st_mtime < published
         note = "; that was before this repo was published" if older else ""

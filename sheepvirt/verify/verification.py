@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
 import signal
 import sys
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from xml.etree import ElementTree
 
 from sheepvirt.bootstrap import host_lock
 from sheepvirt.bootstrap.steps import reboot as rebooting
@@ -285,7 +283,7 @@ def judge(host: Host, junit: Path, ended: Ended) -> tuple[Check, ...]:
     pytest's exit codes: 0 all passed, 1 some failed; 2 and above (and below 0, a signal) mean that
     the run failed: https://docs.pytest.org/en/stable/reference/exit-codes.html
     """
-    checks = read_junit(junit, host) if junit.is_file() else ()
+    checks = junit_reports.read_junit(junit, host) if junit.is_file() else ()
     failed = any(c.result == CheckResult.FAILED for c in checks)
     ran = sum(c.result != CheckResult.SKIPPED for c in checks)
     if ended.code not in {0, 1} or ran == 0 or failed != (ended.code == 1):
@@ -296,42 +294,3 @@ def judge(host: Host, junit: Path, ended: Ended) -> tuple[Check, ...]:
             hint=f"fix what the lines say; run `invoke bootstrap {host.name}` before verify",
         )
     return checks
-
-
-def read_junit(path: Path, host: Host) -> tuple[Check, ...]:
-    """Return the checks in a JUnit report of pytest; an error during set-up is a failure.
-
-    Raises VerifyError: the file is not a JUnit report.
-    """
-    try:
-        cases = list(ElementTree.parse(path).iter("testcase"))
-    except ElementTree.ParseError as error:
-        raise VerifyError(
-            f"{path} is not a JUnit report: {error}", hint="check that the disk is not full"
-        ) from error
-    return tuple(_check(case, host) for case in cases)
-
-
-def _result(failed: bool, said: bool) -> CheckResult:
-    if failed:
-        return CheckResult.FAILED
-    return CheckResult.SKIPPED if said else CheckResult.PASSED
-
-
-def _check(case: ElementTree.Element, host: Host) -> Check:
-    module = case.get("classname", "").rpartition(".")[2].removeprefix("test_")
-    words, _, parameter = case.get("name", "").partition("[")
-    # The parameter without the host's id is the guest, network, package …
-    host_id = rf"-?ssh://{re.escape(host.name)}$|^ssh://{re.escape(host.name)}-"
-    bad = [*case.findall("failure"), *case.findall("error")]
-    said = (bad or case.findall("skipped"))[:1]
-    message = said[0].get("message", "") if said else ""
-    first = message.splitlines()[0].removeprefix("AssertionError: ") if message else ""
-    return Check(
-        name=f"{module}: {words.removeprefix('test_').replace('_', ' ')}",
-        subject=re.sub(host_id, "", parameter.removesuffix("]")),
-        result=_result(bool(bad), bool(said)),
-        seconds=float(case.get("time", 0)),
-        message=first,
-        node=f"{paths.CHECKS}/test_{module}.py::{case.get('name', '')}",
-    )

@@ -15,7 +15,7 @@ import pytest
 from commands import invoke, start
 from world import RUN, SETTINGS
 
-from sheepvirt.bootstrap import rehearsal, runner
+from sheepvirt.bootstrap import desired, rehearsal
 from sheepvirt.bootstrap.steps import undo
 from sheepvirt.config import inventory
 from sheepvirt.ssh.client import write_config
@@ -161,7 +161,7 @@ def test_edited_configuration_is_told_and_no_damage() -> None:
 
 @pytest.mark.parametrize("what", ["virsh without", "backend_sheepdog.so removed", "data of"])
 def test_a_control_that_was_cut_off_is_undone_by_the_next_bootstrap(what: str) -> None:
-    trial = control_runner.Trial(RUN, runner.desired_state(RUN, moorea()))
+    trial = control_runner.Trial(RUN, desired.desired_state(RUN, moorea()))
     control = next(c for c in trial.controls() if what in c.name)
     RUN.connect(moorea()).write(undo.SCRIPT, control_runner.undo_script(control))
     for command in control.breaks:  # and nobody comes back to repair it

@@ -16,7 +16,7 @@ import pytest
 from commands import invoke, shell
 from world import RUN, SETTINGS
 
-from sheepvirt.bootstrap import rehearsal, runner
+from sheepvirt.bootstrap import desired, rehearsal, runner
 from sheepvirt.bootstrap.consent import EVERYTHING
 from sheepvirt.bootstrap.steps import guard, ifcfg, reboot
 from sheepvirt.config import inventory
@@ -64,7 +64,7 @@ def unplugged(host: Host, monkeypatch: pytest.MonkeyPatch) -> Iterator[DesiredSt
     monkeypatch.setattr(guard, "LIVE_SECONDS", SECONDS)
     address = addresses(host).split()[0]
     uplinked = replace(host, uplink="eth0", bridge_address=address)
-    wanted = runner.desired_state(RUN, uplinked, EVERYTHING)
+    wanted = desired.desired_state(RUN, uplinked, EVERYTHING)
     for name, text in ifcfg.files(wanted).items():
         RUN.connect(host).write(name, text.encode())
     yield wanted
@@ -127,7 +127,7 @@ def test_a_change_that_is_survived_stays(host: Host, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(guard, "LIVE_SECONDS", SECONDS)
     shell(host, "ip link add up7 type veth peer name street7")
     uplinked = replace(host, uplink="up7", bridge_address="198.51.100.7/24")
-    wanted = runner.desired_state(RUN, uplinked, EVERYTHING)
+    wanted = desired.desired_state(RUN, uplinked, EVERYTHING)
     for name, text in ifcfg.files(wanted).items():
         RUN.connect(host).write(name, text.encode())
     changes = runner.converge(RUN, wanted, RUN.connect(host))
@@ -167,7 +167,7 @@ def test_network_files_that_nobody_could_reach_the_host_with_are_put_back(host: 
 def test_what_the_uplinks_file_says_is_kept_in_the_plan_or_refused(host: Host) -> None:
     connection = RUN.connect(host)
     uplinked = replace(host, uplink="eth0", bridge_address=addresses(host).split()[0])
-    wanted = runner.desired_state(RUN, uplinked)
+    wanted = desired.desired_state(RUN, uplinked)
     ip, _, prefix = uplinked.bridge_address.partition("/")
     text = f"DEVICE='eth0' MTU=1500\nexport IPADDR0={ip} PREFIX0={prefix}; DNS1=192.0.2.53\n"
     connection.write(ifcfg.path("eth0"), text.encode())
@@ -192,7 +192,7 @@ def test_a_datapath_that_the_host_cannot_have_is_found_before_anything(host: Hos
     if shell(host, "test -d /sys/module/openvswitch && echo there || true"):
         pytest.skip("this machine's kernel has the module")
     before = network(host)
-    wanted = runner.desired_state(RUN, replace(host, datapath=Datapath.SYSTEM))
+    wanted = desired.desired_state(RUN, replace(host, datapath=Datapath.SYSTEM))
     with pytest.raises(BootstrapError, match="no openvswitch module"):
         runner.converge(RUN, wanted, RUN.connect(host))
     assert network(host) == before

@@ -17,7 +17,7 @@ import pytest
 from commands import invoke, shell
 from world import INVENTORY, RUN, SETTINGS
 
-from sheepvirt.bootstrap import rehearsal, runner
+from sheepvirt.bootstrap import desired, rehearsal
 from sheepvirt.bootstrap.steps import guard, ifcfg, reboot, units
 from sheepvirt.config import inventory
 from sheepvirt.core import paths
@@ -67,7 +67,7 @@ def test_what_was_switched_on_is_linked_in_order() -> None:
 
 def test_the_bridge_came_up_at_boot_by_its_files_with_an_address_of_its_own() -> None:
     text = on_host(f"cat {ifcfg.path('ovsbr0')}")
-    wanted = runner.desired_state(RUN, maupiti())
+    wanted = desired.desired_state(RUN, maupiti())
     assert text + "\n" == ifcfg.files(wanted)[ifcfg.path("ovsbr0")]
     assert on_host("ovs-vsctl port-to-br up0") == "ovsbr0"
     assert "192.0.2." in on_host("ip -o -4 addr show dev ovsbr0")

@@ -8,7 +8,7 @@ from typing import IO, Any
 import factories
 import pytest
 
-from sheepvirt.bootstrap import rehearsal, runner
+from sheepvirt.bootstrap import desired, rehearsal, runner
 from sheepvirt.bootstrap.facts.facts import Facts
 from sheepvirt.bootstrap.planned import CAME_ALONG
 from sheepvirt.bootstrap.steps.base import DesiredState, Step, StepContext
@@ -70,9 +70,9 @@ def test_a_rehearsal_host_has_the_init_that_its_rpms_want() -> None:
         (sysv, [old], Init.SYSV),
         (machine, [old], None),
     ):
-        assert runner._with_init(SETTINGS, host, records).init == init
+        assert desired._with_init(SETTINGS, host, records).init == init
     with pytest.raises(ConfigError, match=r"libvirt 1\.0\.3 has init scripts") as caught:
-        runner._with_init(SETTINGS, replace(HOST, init=Init.SYSTEMD), [new, old])
+        desired._with_init(SETTINGS, replace(HOST, init=Init.SYSTEMD), [new, old])
     assert 'init = "sysv"' in caught.value.hint
 
 
@@ -80,10 +80,10 @@ def test_a_host_that_was_made_with_another_init_is_not_entered(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(rehearsal, "made_with", lambda _engine, _host: Init.SYSTEMD)
-    runner._refuse_another_init(run_in(), replace(HOST, init=Init.SYSTEMD))
-    runner._refuse_another_init(run_in(), replace(HOST, rehearsal=False))
+    desired._refuse_another_init(run_in(), replace(HOST, init=Init.SYSTEMD))
+    desired._refuse_another_init(run_in(), replace(HOST, rehearsal=False))
     with pytest.raises(ConfigError, match="made with systemd") as caught:
-        runner._refuse_another_init(run_in(), replace(HOST, init=Init.SYSV))
+        desired._refuse_another_init(run_in(), replace(HOST, init=Init.SYSV))
     assert "invoke destroy tahiti" in caught.value.hint
 
 
@@ -125,7 +125,7 @@ def test_a_failed_command_names_step_and_host(monkeypatch: pytest.MonkeyPatch, r
 def test_a_plan_of_an_absent_host_creates_nothing(
     monkeypatch: pytest.MonkeyPatch, run: Run
 ) -> None:
-    monkeypatch.setattr(runner, "desired_state", lambda _run, _host, _given: WANTED)
+    monkeypatch.setattr(desired, "desired_state", lambda _run, _host, _given: WANTED)
     monkeypatch.setattr(rehearsal, "exists", lambda _engine, _host: False)
     for module, name in ((rehearsal, "ensure"), (locks, "lock")):
         monkeypatch.setattr(module, name, refuse)

@@ -11,7 +11,7 @@ import factories
 import pytest
 from rich.console import Console
 
-from sheepvirt.bootstrap import host_lock, runner
+from sheepvirt.bootstrap import desired, host_lock, runner
 from sheepvirt.bootstrap.steps import undo
 from sheepvirt.cli import report
 from sheepvirt.config import inventory
@@ -72,7 +72,7 @@ class Stage:
             )
         ]
         self.folder = tmp_path
-        monkeypatch.setattr(runner, "desired_state", lambda _run, _host: DesiredState())
+        monkeypatch.setattr(desired, "desired_state", lambda _run, _host: DesiredState())
         monkeypatch.setattr(runner, "converge", self.bootstrap)
         monkeypatch.setattr(verification, "one_pass", self.one_pass)
         monkeypatch.setattr(inventory, "load_target", lambda _settings, name: name)

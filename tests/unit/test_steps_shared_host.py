@@ -8,7 +8,7 @@ from ipaddress import IPv4Network
 import pytest
 from finished import HOST, WANTED, changes, context, done
 
-from sheepvirt.bootstrap import refusals, runner, space
+from sheepvirt.bootstrap import desired, refusals, space
 from sheepvirt.bootstrap.facts.routes import Route
 from sheepvirt.bootstrap.facts.space import Space
 from sheepvirt.bootstrap.steps import network, repository
@@ -111,7 +111,7 @@ def test_default_is_not_started_where_its_addresses_are_in_use(
 
 
 def test_a_host_is_asked_for_each_disks_notes_and_the_repos_copy() -> None:
-    query = runner.fact_query(WANTED)
+    query = desired.fact_query(WANTED)
     assert query.trees == (repository.FOLDER,)
     assert query.folders == (STATE, DISKS)
     assert "/var/lib/sheepvirt/vdi-papeete.copying" in query.texts

@@ -21,7 +21,7 @@ from sheepvirt.core.settings import from_environment
 from sheepvirt.model.enums import Stop
 from sheepvirt.model.hosts import Host
 from sheepvirt.ssh import client
-from sheepvirt.verify import guests, verification
+from sheepvirt.verify import guests, junit_reports, verification
 from tests.here import SETTINGS, PlayedRun, run_in, silent
 
 GUEST = factories.guest()
@@ -123,7 +123,7 @@ def recorder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Recorder:
 def test_names_read_well_and_leave_the_host_out(tmp_path: Path) -> None:
     name = "test_network_is_active[ssh://tahiti-default]"
     path = report(tmp_path / "r.xml", GOOD.format(name), BAD, BROKEN, SKIPPED)
-    checks = verification.read_junit(path, HOST)
+    checks = junit_reports.read_junit(path, HOST)
     assert [(c.title, c.result, c.message) for c in checks] == [
         ("networks: network is active [default]", "passed", ""),
         ("networks: bridge exists", "failed", "bridge ovsbr0 does not exist"),
@@ -137,7 +137,7 @@ def test_names_read_well_and_leave_the_host_out(tmp_path: Path) -> None:
 def test_a_report_cut_short_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "r.xml").write_text("<testsuites><testsui")
     with pytest.raises(VerifyError, match="is not a JUnit report"):
-        verification.read_junit(tmp_path / "r.xml", HOST)
+        junit_reports.read_junit(tmp_path / "r.xml", HOST)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import shutil
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sheepvirt.bootstrap import host_lock, runner
+from sheepvirt.bootstrap import desired, host_lock, runner
 from sheepvirt.bootstrap.steps import undo
 from sheepvirt.config import catalog, inventory
 from sheepvirt.core import locks, signals
@@ -56,7 +56,7 @@ def prove(run: Run, host: Host, display: Display) -> tuple[Outcome, ...]:
             f"{host.name} is a real machine: negative controls run on rehearsal hosts only",
             hint="name a host with `rehearsal = true` and without `treat_as_real` in the inventory",
         )
-    wanted = runner.desired_state(run, host)
+    wanted = desired.desired_state(run, host)
     with (
         locks.lock(run.settings, f"host-{host.name}", run.progress, clock=run.clock),
         host_lock.held(run, run.connect(host), f"verify {host.name} --prove"),
