@@ -1,4 +1,4 @@
-"""How ssh reaches a host: by a key and a configuration of sheepvirt's, or by an alias of the user's own.
+"""How ssh reaches a host: with a key and a configuration of its own here, or by the user's alias.
 
 An alias is reached as ``ssh ALIAS`` reaches it: with the user's configuration, agent, keys, jump
 hosts and known hosts. Only what a shared connection without a terminal needs is added.
