@@ -25,10 +25,10 @@ def of(**kinds: dict[str, Definition]) -> Facts:
 def test_networks_are_defined_as_they_run(monkeypatch: pytest.MonkeyPatch) -> None:
     facts = of(networks={n: transient(s) for n, s in done().networks.items()})
     assert changes(network.STEP, facts) == [
-        "default made persistent",
-        "default autostarted",
         "ovsbr0 made persistent",
         "ovsbr0 autostarted",
+        "default made persistent",
+        "default autostarted",
     ]
     worker, planned = context(
         monkeypatch,

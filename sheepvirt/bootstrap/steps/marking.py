@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 from sheepvirt.bootstrap import marks
 from sheepvirt.bootstrap.marks import Mark
 from sheepvirt.bootstrap.steps.base import STATE
-from sheepvirt.bootstrap.steps.definition import difference, identity, is_marked
+from sheepvirt.bootstrap.steps.definition import difference, identity, is_marked, lifecycle
 from sheepvirt.bootstrap.steps.three_way import (
     Comparison,
     anonymous,
@@ -25,6 +25,7 @@ from sheepvirt.bootstrap.steps.three_way import (
     runs_from_another,
 )
 from sheepvirt.model.enums import ObjectKind, Origin
+from sheepvirt.model.hosts import Change
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -164,6 +165,22 @@ def said(one: Wanted, state: Definition | None, found: Comparison, verb: str = "
     """Return the words of a plan for a new definition."""
     undone = "; it undoes what somebody else made or changed" if found.foreign else ""
     return f"{one.name} {verb}{undone}{f'; {FORMER}' if state else ''}"
+
+
+def changes(
+    step: str, wanted: DesiredState, one: Wanted, state: Definition | None, facts: Facts
+) -> list[Change]:
+    """Return what a network or pool needs: its definition, and to be up and autostarted."""
+    found = compared(wanted, one, state, facts)
+    waits_for = waits(wanted, one.name, found)
+    redefined = bool(found.diff) and not waits_for
+    later = lifecycle(step, one.name, state, redefined=redefined)
+    if not found.diff:
+        return later
+    what = said(
+        one, state, found, "defined, and restarted" if state and state.active else "defined"
+    )
+    return [Change(step=step, what=what, diff=found.diff, waits_for=waits_for), *later]
 
 
 def accepted(one: Wanted, state: Definition | None, facts: Facts) -> tuple[Mark, str] | None:

@@ -44,18 +44,10 @@ def wanted_network(wanted: DesiredState, facts: Facts) -> marking.Wanted:
 
 def check(wanted: DesiredState, facts: Facts, _earlier: Sequence[Change]) -> list[Change]:
     """Both networks are defined, started and autostarted; the bridge's has its definition."""
-    name = wanted.host.network
-    state = facts.networks.get(name)
-    one = wanted_network(wanted, facts)
-    found = marking.compared(wanted, one, state, facts)
-    changes, waits_for = [], marking.waits(wanted, name, found)
-    if found.diff:
-        again = "defined, and restarted" if state and state.active else "defined"
-        what = marking.said(one, state, found, again)
-        changes.append(Change(step=NAME, what=what, diff=found.diff, waits_for=waits_for))
+    state = facts.networks.get(wanted.host.network)
+    changes = marking.changes(NAME, wanted, wanted_network(wanted, facts), state, facts)
     if _is_new(wanted, facts):
         changes += _default(facts)
-    changes += lifecycle(NAME, name, state, redefined=bool(found.diff) and not waits_for)
     if NEW in facts.texts and not changes:
         return [Change(step=NAME, what=f"{DEFAULT} left as it is from now on")]
     return changes

@@ -11,15 +11,15 @@ from xml.etree import ElementTree
 from sheepvirt.bootstrap.facts.sheepdog import ADDRESS, PORT
 from sheepvirt.bootstrap.steps import marking
 from sheepvirt.bootstrap.steps.base import LIBVIRTD, DesiredState, Step, StepContext
-from sheepvirt.bootstrap.steps.definition import identity, lifecycle
+from sheepvirt.bootstrap.steps.definition import identity
 from sheepvirt.bootstrap.steps.three_way import canonical
 from sheepvirt.model.enums import ObjectKind
-from sheepvirt.model.hosts import Change
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sheepvirt.bootstrap.facts.facts import Facts
+    from sheepvirt.model.hosts import Change
 
 NAME = "pool"
 TYPE = "sheepdog"
@@ -46,16 +46,8 @@ def type_of(xml: str) -> str:
 
 def check(wanted: DesiredState, facts: Facts, _earlier: Sequence[Change]) -> list[Change]:
     """The pool has its definition, is active and is autostarted."""
-    name = wanted.host.pool
-    state = facts.pools.get(name)
-    one = wanted_pool(wanted, facts)
-    found = marking.compared(wanted, one, state, facts)
-    changes, waits_for = [], marking.waits(wanted, name, found)
-    if found.diff:
-        again = "defined, and restarted" if state and state.active else "defined"
-        what = marking.said(one, state, found, again)
-        changes.append(Change(step=NAME, what=what, diff=found.diff, waits_for=waits_for))
-    return changes + lifecycle(NAME, name, state, redefined=bool(found.diff) and not waits_for)
+    state = facts.pools.get(wanted.host.pool)
+    return marking.changes(NAME, wanted, wanted_pool(wanted, facts), state, facts)
 
 
 def apply(wanted: DesiredState, facts: Facts, context: StepContext) -> None:
