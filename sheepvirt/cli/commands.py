@@ -180,7 +180,7 @@ def check(_context: Context) -> None:
     _in_checkout("ruff", "check", ".")
     _in_checkout("lint-imports")
     _in_checkout("mypy")
-    _in_checkout("pytest", "-q", "-n", "auto", "tests/unit")
+    _in_checkout("pytest", "-q", "-n", "auto", "tests/unit", "tests/pocketsheep")
 
 
 @task(pre=[check])

@@ -159,7 +159,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Image:
+class DiskImage:
     """A guest's disk image on this machine."""
 
     path: Path

@@ -18,7 +18,7 @@ from sheepvirt.bootstrap.steps.base import (
     ADOPTED_DISK,
     LIBVIRTD,
     DesiredState,
-    Image,
+    DiskImage,
     ImageSize,
     Step,
     StepContext,
@@ -94,7 +94,7 @@ def apply(wanted: DesiredState, facts: Facts, context: StepContext) -> None:
     sizes = {name: size_of(path) for name, path in images.items()}
     space.require(wanted, facts, needs(replace(wanted, image_sizes=sizes), facts))
     for guest in todo:
-        image = Image(images[guest.name], sha256(images[guest.name]))
+        image = DiskImage(images[guest.name], sha256(images[guest.name]))
         kind = disk_vdi if _is_vdi(guest) else disk_file
         kind.apply(wanted, guest, image, facts, context)
 

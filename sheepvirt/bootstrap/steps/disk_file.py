@@ -10,7 +10,7 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from sheepvirt.bootstrap import space
-from sheepvirt.bootstrap.steps.base import DISKS, DesiredState, Image, StepContext, disk_path
+from sheepvirt.bootstrap.steps.base import DISKS, DesiredState, DiskImage, StepContext, disk_path
 from sheepvirt.bootstrap.steps.power import halted
 from sheepvirt.core.errors import BootstrapError, SshError
 
@@ -77,7 +77,7 @@ def made_from(guest: Guest, facts: Facts) -> str:
 
 
 def apply(
-    wanted: DesiredState, guest: Guest, image: Image, facts: Facts, context: StepContext
+    wanted: DesiredState, guest: Guest, image: DiskImage, facts: Facts, context: StepContext
 ) -> None:
     """Make the file; replace a former one, which is kept."""
     path = disk_path(guest)
@@ -102,7 +102,7 @@ def apply(
     context.progress.say(f"  the former disk of {guest.name} is kept as {kept}")
 
 
-def _put(image: Image, path: str, context: StepContext) -> None:
+def _put(image: DiskImage, path: str, context: StepContext) -> None:
     """Copy the image and read it back. Raises BootstrapError: it is not the same there."""
     try:
         context.connection.put(image.path, path, on_line=context.line)

@@ -23,7 +23,7 @@ from sheepvirt.bootstrap.steps.base import (
     ADOPTED_DISK,
     STATE,
     DesiredState,
-    Image,
+    DiskImage,
     StepContext,
     vdi_note,
 )
@@ -140,7 +140,7 @@ def needs(wanted: DesiredState, guest: Guest, facts: Facts) -> list[space.Need]:
 
 
 def apply(
-    wanted: DesiredState, guest: Guest, image: Image, facts: Facts, context: StepContext
+    wanted: DesiredState, guest: Guest, image: DiskImage, facts: Facts, context: StepContext
 ) -> None:
     """Make, replace or grow the VDI. Raises BootstrapError: it does not read back the same."""
     name, pool = guest.name, wanted.host.pool
@@ -167,7 +167,7 @@ class _Making:
         self,
         wanted: DesiredState,
         guest: Guest,
-        image: Image,
+        image: DiskImage,
         facts: Facts,
         *,
         context: StepContext,
@@ -288,7 +288,7 @@ def _delete_copy(guest: Guest, copy: str, context: StepContext) -> None:
     context.run("rm", "-f", copying_note(guest))
 
 
-def _fill(name: str, image: Image, facts: Facts, context: StepContext) -> None:
+def _fill(name: str, image: DiskImage, facts: Facts, context: StepContext) -> None:
     """Write the image to the new VDI and read it back; the rest of a new VDI is zeros."""
     size = str(image.path.stat().st_size)
     with image.path.open("rb") as content:
