@@ -171,6 +171,7 @@ def converge(
         settle(connection, clock=run.clock)
         facts = _look(run, connection, asked)
         stage.note = facts.os
+    refusals.require(wanted, facts)  # also where the plan was made before the host existed
     planned = differences(wanted, facts) if planned is None else planned
     done = [] if done is None else done
     before = len(done)
