@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
     from sheepvirt.model.hosts import Change
 
+# The end of a planned change where a service did not answer, so that nothing could be compared.
+NOT_KNOWN = "what it has is not known"
+LOOKED_AT = "it was looked at when its turn came"
 CAME_ALONG = "it was so already when its turn came"
 UNPLANNED = "not in the plan: only the run could find it out"
 
@@ -28,7 +31,8 @@ def told(planned: Sequence[Change], done: Sequence[Change], order: Sequence[str]
     for row in planned:
         same = next((c for c in left if (c.step, c.what) == (row.step, row.what)), None)
         if same is None:
-            rows.append(replace(row, note=CAME_ALONG, waits_for="", reboots=False))
+            note = LOOKED_AT if row.what.endswith(NOT_KNOWN) else CAME_ALONG
+            rows.append(replace(row, note=note, waits_for="", reboots=False))
         else:
             left.remove(same)
             rows.append(replace(same, note=row.note))

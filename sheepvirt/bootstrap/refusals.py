@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from sheepvirt.bootstrap import ownership, space
 from sheepvirt.bootstrap.facts.replies import Reply
 from sheepvirt.bootstrap.facts.sheepdog import PORT
+from sheepvirt.bootstrap.planned import NOT_KNOWN
 from sheepvirt.bootstrap.service_commands import log_hint
 from sheepvirt.bootstrap.steps import disk, repository
 from sheepvirt.bootstrap.steps.base import LIBVIRTD, OPENVSWITCH
@@ -63,7 +64,7 @@ def unknown(step: Step, facts: Facts) -> str:
     """Return why nothing can be compared in ``step``; "" if it can."""
     states = {Reply.STOPPED: "stopped", Reply.HUNG: "hung"}
     words = [
-        f"{name} is {states[found.reply]}: what it has is not known"
+        f"{name} is {states[found.reply]}: {NOT_KNOWN}"
         for name, found in _replies(facts).items()
         if name in step.asks and found.silent
     ]

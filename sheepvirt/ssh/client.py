@@ -157,10 +157,10 @@ class Connection:
         self.run(["sh", "-c", script, "sh", path, f"{mode:o}", suffix], stdin=content)
 
     def put(self, source: Path, path: str, *, on_line: OnLine | None = None) -> None:
-        """Copy the file ``source`` to ``path``, sparse and atomically."""
+        """Copy the file ``source`` to ``path``, sparse, and whole or not at all."""
         script = (
             'rm -rf "$1.new" && mkdir -p "$1.new" && tar -xSf - -C "$1.new" '
-            '&& mv -f "$1.new/$2" "$1" && rmdir "$1.new"'
+            '&& mv -f "$1.new/$2" "$1" && rmdir "$1.new" || { rm -rf "$1.new"; exit 1; }'
         )
         self._send(
             source.parent, [source.name], ["sh", "-c", script, "sh", path, source.name], on_line
@@ -172,7 +172,8 @@ class Connection:
         """Replace the folder ``path`` by ``files`` of ``root``, by renaming."""
         script = (
             'rm -rf "$1.new" "$1.old" && mkdir -p "$1.new" && tar -xf - -C "$1.new" '
-            '&& { test ! -e "$1" || mv "$1" "$1.old"; } && mv "$1.new" "$1" && rm -rf "$1.old"'
+            '&& { test ! -e "$1" || mv "$1" "$1.old"; } && mv "$1.new" "$1" && rm -rf "$1.old" '
+            '|| { rm -rf "$1.new"; exit 1; }'
         )
         self._send(root, files, ["sh", "-c", script, "sh", path], on_line)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from finished import UP, WANTED, done
 
-from sheepvirt.bootstrap import refusals, runner
+from sheepvirt.bootstrap import planned, refusals, runner
 from sheepvirt.bootstrap.facts import gather
 from sheepvirt.bootstrap.facts.fact import FactQuery
 from sheepvirt.bootstrap.facts.libvirt import SECONDS
@@ -139,3 +139,10 @@ def test_what_is_unknown_is_a_change_in_a_plan_and_no_step() -> None:
     facts = replace(done(), switch=STOPPED)
     unknown = "openvswitch is stopped: what it has is not known"
     assert runner._check(bridge.STEP, WANTED, facts, ()) == [Change(step="bridge", what=unknown)]
+
+
+def test_a_run_says_that_what_was_not_known_was_looked_at() -> None:
+    started = Change(step="services", what="libvirtd started")
+    unknown = Change(step="network", what=f"libvirtd is stopped: {planned.NOT_KNOWN}")
+    rows = planned.told([started, unknown], [started], ["services", "network"])
+    assert [row.note for row in rows] == ["", planned.LOOKED_AT]
