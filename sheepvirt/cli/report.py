@@ -83,8 +83,8 @@ def builds(progress: Progress, target: Target, repo: Path, records: Sequence[Bui
 def changes(progress: Progress, host: Host, rows: Sequence[Change], *, plan: bool) -> None:
     """Print what a bootstrap changed, or would change, and the verdict; diffs go to the report.
 
-    What is planned or waits for consent is shown with its diff if that removes something: nothing
-    is lost that was not shown.
+    What waits for consent is shown with its diff, and what is planned if its diff removes
+    something: nothing is lost that was not shown.
     """
     listed(progress, host, rows, "would change" if plan else "changed", plan=plan)
     progress.say(verdict(host, rows, plan=plan))
@@ -138,7 +138,7 @@ def _listed(progress: Progress, title: str, rows: Sequence[Change], plan: bool) 
         progress.say(said)
         if row.diff:
             progress.report(row.diff)
-            progress.diff(row.diff, shown=(plan or bool(row.waits_for)) and _removes(row.diff))
+            progress.diff(row.diff, shown=bool(row.waits_for) or (plan and _removes(row.diff)))
 
 
 def _removes(diff: str) -> bool:
