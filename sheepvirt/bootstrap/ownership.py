@@ -128,7 +128,8 @@ def _bridge(wanted: DesiredState, facts: Facts) -> Iterator[Unmarked]:
     others = [p for p in state.ports if p != host.uplink and not GUEST_PORT.fullmatch(p)]
     # With network scripts, its own file gives it the address.
     by_file = facts.network_scripts and not ifcfg.differing(wanted, facts)
-    addressed = host.bridge in facts.addressed and not by_file
+    device = facts.devices.get(host.bridge)
+    addressed = device is not None and bool(device.addresses) and not by_file
     what = [f"{state.datapath} datapath"]
     if others:
         what.append(f"with the ports {', '.join(others)}")

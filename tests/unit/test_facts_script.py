@@ -222,7 +222,6 @@ BOTH = Facts(
     modules={"openvswitch": ("extra/openvswitch.ko",)},
     interfaces=frozenset({"lo", "ovsbr0"}),
     network_scripts=True,
-    addressed=frozenset({"ovsbr0", "ovsbr0.10@ovsbr0"}),
     devices={
         "lo": Device(),
         "ovsbr0": Device(

@@ -11,6 +11,7 @@ from finished import DOMAIN, GUEST, HOST, NETWORK, POOL, WANTED, context, done
 from sheepvirt.bootstrap import ownership, runner
 from sheepvirt.bootstrap.consent import Consent
 from sheepvirt.bootstrap.facts.bridges import BridgeState
+from sheepvirt.bootstrap.facts.interfaces import Device
 from sheepvirt.bootstrap.facts.libvirt import Definition
 from sheepvirt.bootstrap.steps import bridge, disk, domain, network, own, pool, services, units
 from sheepvirt.core.errors import BootstrapError
@@ -51,7 +52,7 @@ def foreign() -> Facts:
         pools={"sheepdog": state(OTHER_POOL)},
         domains={"papeete": state(HAND_MADE, live=HAND_MADE)},
         bridges={"ovsbr0": own_bridge},
-        addressed=frozenset({"ovsbr0"}),
+        devices={"ovsbr0": Device(addresses=("192.0.2.7/24",))},
         hashes={UNIT: "0" * 64},
     )
 

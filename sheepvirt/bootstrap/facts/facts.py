@@ -25,7 +25,7 @@ from sheepvirt.bootstrap.facts.libvirt import (
     Definition,
 )
 from sheepvirt.bootstrap.facts.modules import KERNEL_DATAPATH, MODULES
-from sheepvirt.bootstrap.facts.ownership import ADDRESSED, MARKS
+from sheepvirt.bootstrap.facts.ownership import MARKS
 from sheepvirt.bootstrap.facts.packages import HEADERS, PACKAGES, PROVIDED, SOURCE_RPMS
 from sheepvirt.bootstrap.facts.routes import ROUTES, Route
 from sheepvirt.bootstrap.facts.services import SERVICES, ServiceState
@@ -111,7 +111,6 @@ class Facts:
     listeners: tuple[Listener, ...] = filled_by(LISTENERS)  # on sheepdog's port
     # By kind and name; a note that cannot be read is none.
     marks: Mapping[tuple[ObjectKind, str], Mark] = filled_by(MARKS)
-    addressed: frozenset[str] = filled_by(ADDRESSED)  # interfaces with a global address
 
     def kernel_has(self, module: str) -> bool:
         """Tell whether the kernel's package has ``module``."""

@@ -1,4 +1,4 @@
-"""Facts of what is sheepvirt's on a host: the notes that mark it; interfaces with an address."""
+"""Facts of what is sheepvirt's on a host: the notes that mark it."""
 
 from __future__ import annotations
 
@@ -13,14 +13,4 @@ for note in {marks.FOLDER}/*.json; do
 done
 """,
     marks.parse,
-)
-
-
-def _addressed(text: str) -> frozenset[str]:
-    rows = (line.split() for line in text.splitlines())
-    return frozenset(row[1] for row in rows if len(row) > 1)
-
-
-ADDRESSED = fixed_fact(
-    "addressed", "has ip && ip -o addr show scope global 2>/dev/null\n", _addressed
 )
