@@ -199,8 +199,10 @@ def _take(run: Run, connection: Connection, own: tuple[str, str, Process], secon
             done = connection.run(
                 ["sh", "-c", TAKE, "sh", LOCK, expected], stdin=content, check=False
             )
-        except HostUnreachableError:  # another run may be rebooting it
-            connection.close()
+        except HostUnreachableError:
+            if not said[0]:
+                raise
+            connection.close()  # the run that holds the lock may be rebooting the host
             connection.wait(seconds)
             return "a host that does not answer"
         if done.code == 0:

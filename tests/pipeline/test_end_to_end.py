@@ -72,7 +72,7 @@ def test_build_again_rebuilds_nothing() -> None:
 
 
 def test_plan_of_an_absent_host_touches_nothing() -> None:
-    out = invoke("bootstrap", "moorea", "--plan")
+    out = invoke("bootstrap", "moorea", "--plan", code=20)
     assert "would" in out
     assert not rehearsal.exists(RUN.engine, moorea())
 
@@ -166,7 +166,7 @@ def test_a_control_that_was_cut_off_is_undone_by_the_next_bootstrap(what: str) -
     RUN.connect(moorea()).write(undo.SCRIPT, control_runner.undo_script(control))
     for command in control.breaks:  # and nobody comes back to repair it
         on_host(*command.argv)
-    assert "undo: what a control" in invoke("bootstrap", "moorea", "--plan")
+    assert "undo: what a control" in invoke("bootstrap", "moorea", "--plan", code=20)
     assert "undo: what a control" in invoke("bootstrap", "moorea")
     assert "no change" in invoke("bootstrap", "moorea")
     invoke("verify", "moorea", "--no-reboot")

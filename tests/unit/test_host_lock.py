@@ -9,7 +9,7 @@ import subprocess
 import time
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 import factories
 import pytest
@@ -17,7 +17,7 @@ import pytest
 from sheepvirt.bootstrap import host_lock
 from sheepvirt.bootstrap.facts.system import BOOT_IDENTITY
 from sheepvirt.core import processes
-from sheepvirt.core.errors import LockedError
+from sheepvirt.core.errors import HostUnreachableError, LockedError
 from sheepvirt.ssh import client, route
 from tests.here import SETTINGS, FakeClock, run_in
 
@@ -105,6 +105,44 @@ def test_another_run_waits_says_for_whom_and_gives_up(
         pass
     assert "invoke unlock tahiti" in caught.value.hint
     assert peer.lock.read_text() == before
+
+
+def test_a_host_that_cannot_be_reached_is_an_error_at_once(
+    peer: Peer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(*_args: object, **_options: object) -> NoReturn:
+        raise HostUnreachableError("nobody answers")
+
+    monkeypatch.setattr(peer.connection, "run", gone)
+    monkeypatch.setattr(peer.connection, "wait", lambda _: pytest.fail("it waited"))
+    with (
+        pytest.raises(HostUnreachableError, match="nobody answers"),
+        host_lock.held(run_in(), peer.connection, "x"),
+    ):
+        pass
+
+
+def test_a_host_that_its_locks_run_reboots_is_waited_for(
+    peer: Peer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held_by(peer, ELSEWHERE)
+    ask, asked = peer.connection.run, []
+
+    def run(argv: Sequence[str], **options: Any) -> Result:
+        if "-c" in argv:
+            asked.append(argv)
+            if len(asked) == 2:
+                raise HostUnreachableError("it reboots")
+            if len(asked) == 3:
+                peer.lock.unlink()  # that run has ended
+        return ask(argv, **options)
+
+    waits: list[float] = []
+    monkeypatch.setattr(peer.connection, "run", run)
+    monkeypatch.setattr(peer.connection, "wait", waits.append)
+    with host_lock.held(run_in(), peer.connection, "x"):
+        assert waits == [host_lock.SECONDS]
+    assert not peer.lock.exists()
 
 
 def test_of_two_runs_that_take_it_at_once_one_gets_it(tmp_path: Path) -> None:
