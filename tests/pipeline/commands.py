@@ -1,4 +1,4 @@
-"""Our commands as a user runs them, on the inventory of these tests."""
+"""sheepvirt commands as a user runs them, on the inventory of these tests."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 
 def environment(inventory: Path = INVENTORY) -> dict[str, str]:
-    """Return the environment of a command of ours."""
+    """Return the environment for a sheepvirt command."""
     return {**os.environ, "SHEEPVIRT_INVENTORY": str(inventory), "COLUMNS": "200"}
 
 
 def start(*args: str, inventory: Path = INVENTORY) -> subprocess.Popen[str]:
-    """Start one command of ours, as a user would, its output in one pipe."""
+    """Start one sheepvirt command, as a user would, its output in one pipe."""
     return subprocess.Popen(
         [sys.executable, "-u", "-m", "invoke", *args],
         cwd=paths.ROOT,
@@ -36,7 +36,7 @@ def start(*args: str, inventory: Path = INVENTORY) -> subprocess.Popen[str]:
 
 
 def invoke(*args: str, code: int = 0, inventory: Path = INVENTORY) -> str:
-    """Run one command of ours; return its output; its exit code must be ``code``."""
+    """Run one sheepvirt command; return its output; its exit code must be ``code``."""
     process = start(*args, inventory=inventory)
     out, _ = process.communicate(timeout=1800)
     assert process.returncode == code, out

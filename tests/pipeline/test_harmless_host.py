@@ -2,7 +2,7 @@
 
 Everything is made for real on a rehearsal host that is asked as a real machine. What must not be
 lost is looked at afterwards: the guests run on, with the boot that they had, and nothing is defined
-anew.
+a second time.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def test_a_hung_libvirtd_is_a_refusal_and_nothing_looks_absent() -> None:
 
 
 @pytest.mark.usefixtures("guests_run_on")
-def test_a_stopped_libvirtd_is_started_and_nothing_is_defined_anew() -> None:
+def test_a_stopped_libvirtd_is_started_and_nothing_is_defined_again() -> None:
     on_host(f"systemctl stop {SOCKETS} libvirtd.service")
     plan = invoke("bootstrap", NAME, "--plan", code=20)
     assert "services: libvirtd started" in plan

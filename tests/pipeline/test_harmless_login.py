@@ -80,13 +80,13 @@ class Lab:
         return client.connect(self.settings, self.host(name), sudo=given)
 
     def run(self, *args: str) -> tuple[int, str]:
-        """Run a command of ours where nobody can be asked; return its exit code and output."""
+        """Run a sheepvirt command where nobody can be asked; return its exit code and output."""
         argv = [sys.executable, "-u", "-m", "invoke", *args]
         done = processes.run(argv, cwd=paths.ROOT, env=self.env, merged=True)
         return done.code, done.stdout
 
     def run_on_terminal(self, *args: str, answer: bytes, after: bytes) -> tuple[int, str]:
-        """Run a command of ours on a terminal of its own; answer what asks ``after``."""
+        """Run a sheepvirt command on a terminal of its own; answer what asks ``after``."""
         pid, terminal = pty.fork()
         if pid == 0:
             os.chdir(paths.ROOT)

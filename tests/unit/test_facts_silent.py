@@ -104,7 +104,7 @@ def silent(facts: Facts) -> Facts:
     return replace(facts, networks={}, pools={}, domains={}, running={})
 
 
-def test_a_plan_does_not_define_anew_what_a_stopped_libvirtd_has() -> None:
+def test_a_plan_does_not_define_again_what_a_stopped_libvirtd_has() -> None:
     """Its service is started, and what it has is then looked at."""
     services = {**done().services, "libvirtd": replace(UP, active=False)}
     facts = replace(silent(done()), libvirt=STOPPED, services=services)

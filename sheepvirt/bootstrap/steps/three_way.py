@@ -11,7 +11,7 @@ A definition replaces all of the former one. What somebody added is therefore lo
 line of the diff. Where a mark has not seen libvirt's answer to sheepvirt's own definition (Origin),
 the diff is against all that is there now.
 
-Values that libvirt chooses anew at each start (ids, terminals, ports, labels) are no change. Those
+Values that libvirt chooses at each start (ids, terminals, ports, labels) are no change. Those
 are the only list here, because each start makes others of the same definition.
 """
 
