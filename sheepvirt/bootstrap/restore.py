@@ -1,7 +1,7 @@
 """Put back what a run has kept: definitions, files, a bridge's datapath, and the notes about them.
 
 What is there now is kept first, so a restore can be taken back. It needs neither a published repo
-nor the inventory's guests: all that it knows is in the folder. What the run had made anew stays.
+nor the inventory's guests: all that it knows is in the folder. What the run had created stays.
 """
 
 from __future__ import annotations
@@ -39,6 +39,11 @@ bridge) ovs-vsctl --timeout=10 get bridge "$2" datapath_type ;;
 *) cat "$2" ;;
 esac
 exit 0
+"""
+# Prints the addresses and ports of a bridge.
+USES = r"""
+ip -o addr show dev "$1" scope global 2>/dev/null | awk '{print $4}'
+ovs-vsctl --timeout=10 list-ports "$1"
 """
 # kind: virsh's commands to define, stop, start, and mark a thing for the boot; its information.
 VERBS = {
@@ -142,9 +147,25 @@ def _todo(connection: Connection, time: str) -> list[Todo]:
         before = connection.run(["cat", item.path]).stdout
         now = connection.run(["sh", "-c", NOW, "sh", item.kind, item.name]).stdout
         diff = _diff(now, before)
+        if diff and item.kind == ObjectKind.BRIDGE:
+            _refuse_used_bridge(connection, item, before.strip())
         if diff:
             rows.append(Todo(item=item, diff=diff, restart=_active(connection, item)))
     return rows
+
+
+def _refuse_used_bridge(connection: Connection, item: Item, datapath: str) -> None:
+    """Refuse to move a bridge of a real machine that has an address or a port: it is recreated."""
+    host = connection.host
+    uses = connection.run(["sh", "-c", USES, "sh", item.name]).stdout.split()
+    if host.real and uses:
+        raise BootstrapError(
+            f"{host.name}: the bridge {item.name} is in use ({', '.join(uses)}). On the {datapath} "
+            "datapath it would be recreated, and lose them for a time or for good. Nothing was "
+            "changed",
+            hint=f"`ovs-vsctl set bridge {item.name} datapath_type={datapath}` on its console, "
+            "when that suits; then run this again for the rest",
+        )
 
 
 def _active(connection: Connection, item: Item) -> bool:

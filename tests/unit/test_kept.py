@@ -6,7 +6,8 @@ import shutil
 import stat
 import subprocess
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
 
 import pytest
 from finished import HOST, context
@@ -16,11 +17,13 @@ from sheepvirt.bootstrap.consent import Consent
 from sheepvirt.bootstrap.kept import Keeper
 from sheepvirt.bootstrap.restore import Item, Todo
 from sheepvirt.bootstrap.steps import marking
-from sheepvirt.core.errors import RemoteCommandError
+from sheepvirt.core.errors import BootstrapError, RemoteCommandError
 from sheepvirt.model.enums import ObjectKind
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from sheepvirt.ssh.client import Connection
 
 SHELLS = ("dash", "bash")
 VIRSH = r"""#!/bin/sh
@@ -225,3 +228,24 @@ def test_a_file_and_a_datapath_are_put_back(monkeypatch: pytest.MonkeyPatch) -> 
     )
     restore._put_back(REAL, todo(ObjectKind.BRIDGE, active=False), Consent(), worker)
     assert planned.plan == []
+
+
+@pytest.mark.parametrize("uses", ["192.0.2.7/24\n", "vnet0\n", ""])
+def test_a_bridge_in_use_is_not_moved_back_to_its_datapath(uses: str) -> None:
+    def connection(*, real: bool) -> Connection:
+        host = replace(HOST, rehearsal=not real)
+        return cast("Connection", SimpleNamespace(host=host, run=run))
+
+    def run(argv: list[str]) -> SimpleNamespace:
+        assert argv == ["sh", "-c", restore.USES, "sh", "ovsbr0"]
+        return SimpleNamespace(stdout=uses)
+
+    item = Item(kind=ObjectKind.BRIDGE, name="ovsbr0", path="/kept/bridge-ovsbr0.datapath")
+    restore._refuse_used_bridge(connection(real=False), item, "netdev")
+    if not uses:
+        restore._refuse_used_bridge(connection(real=True), item, "netdev")
+        return
+    with pytest.raises(BootstrapError, match="is in use") as caught:
+        restore._refuse_used_bridge(connection(real=True), item, "netdev")
+    assert uses.strip() in caught.value.message
+    assert "ovs-vsctl set bridge ovsbr0 datapath_type=netdev" in caught.value.hint

@@ -333,10 +333,23 @@ REAL = replace(WANTED, host=replace(HOST, datapath=Datapath.SYSTEM, treat_as_rea
 def test_a_bridge_that_others_use_is_never_moved_to_another_datapath(
     facts: Facts, says: str
 ) -> None:
-    with pytest.raises(BootstrapError, match="would be made anew") as caught:
+    with pytest.raises(BootstrapError, match="would be recreated") as caught:
         bridge.check(REAL, facts, ())
     assert says in caught.value.message
     assert 'datapath = "netdev"' in caught.value.hint
+
+
+def test_openvswitch_is_not_restarted_under_other_bridges_and_ports() -> None:
+    dead = BridgeState(datapath="system", ports=("vnet0",), device=False)
+    other = BridgeState(datapath="netdev", ports=(), device=True)
+    facts = replace(done(), bridges={"ovsbr0": dead, "br9": other})
+    with pytest.raises(BootstrapError, match="interrupt the bridge br9, the port vnet0"):
+        bridge.check(REAL, facts, ())
+    alone = replace(facts, bridges={"ovsbr0": replace(dead, ports=())})
+    again = "ovsbr0 set up again: it has no network interface"
+    assert [c.what for c in bridge.check(REAL, alone, ())] == [again]
+    rehearsal = replace(REAL, host=replace(REAL.host, treat_as_real=False))
+    assert [c.what for c in bridge.check(rehearsal, facts, ())] == [again]
 
 
 def test_a_bridge_of_the_kernel_is_left_alone() -> None:

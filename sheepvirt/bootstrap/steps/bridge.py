@@ -51,10 +51,25 @@ def check(wanted: DesiredState, facts: Facts, earlier: Sequence[Change]) -> list
         what = f"{host.bridge} moved from the {state.datapath} to the {host.datapath} datapath"
         changes.append(Change(step=NAME, what=what, waits_for=waits))
     if not state.device:
+        if state.datapath == host.datapath:
+            _refuse_restart(wanted, facts, state)
         changes.append(
             Change(step=NAME, what=f"{host.bridge} set up again: it has no network interface")
         )
     return changes
+
+
+def _refuse_restart(wanted: DesiredState, facts: Facts, state: BridgeState) -> None:
+    """Refuse to restart Open vSwitch on a real machine where more than an empty bridge is on it."""
+    host = wanted.host
+    uses = [f"the bridge {name}" for name in sorted(set(facts.bridges) - {host.bridge})]
+    uses += [f"the port {name}" for name in state.ports]
+    if host.real and uses:
+        raise BootstrapError(
+            f"{host.name}: {host.bridge} has no network interface. A restart of Open vSwitch may "
+            f"set it up, and would interrupt {', '.join(uses)}. Nothing of it was changed",
+            hint="restart openvswitch there when that suits, then run this again",
+        )
 
 
 def _refuse_kernel_bridge(wanted: DesiredState, facts: Facts) -> None:
@@ -68,7 +83,7 @@ def _refuse_kernel_bridge(wanted: DesiredState, facts: Facts) -> None:
 
 
 def _refuse_other_datapath(wanted: DesiredState, facts: Facts, state: BridgeState) -> None:
-    """Refuse to move a bridge to another datapath where others use it: that makes it anew."""
+    """Refuse to move a bridge to another datapath where others use it: that recreates it."""
     host, device = wanted.host, facts.devices.get(wanted.host.bridge)
     if not host.real:
         return
@@ -78,7 +93,7 @@ def _refuse_other_datapath(wanted: DesiredState, facts: Facts, state: BridgeStat
     if uses:
         raise BootstrapError(
             f"{host.name}: {host.bridge} is on the {state.datapath} datapath and has "
-            f"{', '.join(uses)}. On the {host.datapath} datapath it would be made anew, and lose "
+            f"{', '.join(uses)}. On the {host.datapath} datapath it would be recreated, and lose "
             "them for a time or for good. Nothing of it was changed",
             hint=f'set `datapath = "{state.datapath}"` for {host.name} in the inventory',
         )
