@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from world import INVENTORY, RUN
@@ -12,6 +14,7 @@ from world import INVENTORY, RUN
 from sheepvirt.core import paths
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from sheepvirt.model.hosts import Host
@@ -41,6 +44,42 @@ def invoke(*args: str, code: int = 0, inventory: Path = INVENTORY) -> str:
     out, _ = process.communicate(timeout=1800)
     assert process.returncode == code, out
     return out
+
+
+def read_until(process: subprocess.Popen[str], text: str, *, seconds: float = 300) -> str:
+    """Return the lines that a command prints up to the first one with ``text``."""
+    lines: list[str] = []
+    assert process.stdout
+    with killed_after(process, seconds):
+        for line in process.stdout:
+            lines.append(line)
+            if text in line:
+                return "".join(lines)
+    raise AssertionError(f"{text!r} is not in:\n{''.join(lines)}")
+
+
+def finish(process: subprocess.Popen[str], *, code: int = 0, seconds: float = 600) -> str:
+    """Return the rest of what a command prints; its exit code must be ``code``.
+
+    Popen.communicate with a timeout would leave out what `read_until` has read ahead.
+    """
+    assert process.stdout
+    with killed_after(process, seconds):
+        out = process.stdout.read()
+        process.wait()
+    assert process.returncode == code, out
+    return out
+
+
+@contextmanager
+def killed_after(process: subprocess.Popen[str], seconds: float) -> Iterator[None]:
+    """Kill a command that takes longer, so that a test cannot hang."""
+    timer = threading.Timer(seconds, process.kill)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def shell(host: Host, script: str) -> str:

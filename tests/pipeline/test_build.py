@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import docker
 import pytest
+from commands import finish, read_until
 from world import run_with, within
 
 from sheepvirt.builds import execute, repo
@@ -268,11 +269,9 @@ def test_a_second_run_waits_and_says_for_whom(world: World) -> None:
     world.write()
     with lock(world.settings, "target-rehearsal", quiet()):
         process = world.start()
-        time.sleep(3)
+        read_until(process, "waiting: target-rehearsal is in use by process")
         assert process.poll() is None
-    out, _ = process.communicate(timeout=120)
-    assert "waiting: target-rehearsal is in use by process" in out
-    assert process.returncode == 0
+    finish(process)
 
 
 def test_a_broken_package_file_is_named_before_anything_runs(world: World) -> None:

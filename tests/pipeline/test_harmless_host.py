@@ -7,7 +7,6 @@ a second time.
 
 from __future__ import annotations
 
-import os
 import resource
 import shutil
 import signal
@@ -15,7 +14,7 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from commands import invoke, shell, start
+from commands import finish, invoke, read_until, shell, start
 from world import RUN, SETTINGS
 
 from sheepvirt.bootstrap import host_lock, rehearsal
@@ -218,21 +217,20 @@ def test_without_space_for_the_repo_nothing_is_done() -> None:
     assert NOTHING in invoke("bootstrap", NAME)
 
 
-def test_of_two_bootstraps_from_two_places_one_waits(tmp_path: Path) -> None:
+def test_of_two_bootstraps_from_two_places_one_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     on_host(f"echo x >>{REPOMD}")
     shutil.copytree(SETTINGS.state, tmp_path / "state", symlinks=True)
-    own = os.environ.copy()
-    runs = [start("bootstrap", NAME)]
-    os.environ["SHEEPVIRT_STATE"] = str(tmp_path / "state")
-    try:
-        runs.append(start("bootstrap", NAME))
-        said = [run.communicate(timeout=300)[0] for run in runs]
-    finally:
-        os.environ.clear()
-        os.environ.update(own)
-    assert [run.returncode for run in runs] == [0, 0], said
-    assert sum("RPMs copied to" in text for text in said) == 1
-    waited = next(text for text in said if "waiting:" in text)
+    first = start("bootstrap", NAME)
+    read_until(first, f"{NAME}: look")
+    first.send_signal(signal.SIGSTOP)  # with the lock, however fast this machine is
+    monkeypatch.setenv("SHEEPVIRT_STATE", str(tmp_path / "state"))
+    second = start("bootstrap", NAME)
+    waited = read_until(second, "waiting: ")
+    first.send_signal(signal.SIGCONT)
+    assert "RPMs copied to" in finish(first)
+    assert NOTHING in finish(second)
     assert f"{NAME} is locked by " in waited
     assert f": bootstrap {NAME} (if that run is gone: `invoke unlock {NAME}`)" in waited
     assert on_host(f"ls {host_lock.LOCK} 2>/dev/null || echo none") == "none"
