@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 
 import pytest
+from commands import invoke
 from world import SETTINGS
 
 from sheepvirt.config import catalog
@@ -23,6 +24,17 @@ def out_of_reach() -> str:
     package = catalog.load_package(SETTINGS, "sheepdog")
     found = store.availability_of_all(SETTINGS, package.sources)
     return "" if found.ok else found.why
+
+
+@pytest.fixture(scope="session")
+def published() -> str:
+    """What the build of the repo said that the hosts install from: the stand-in is in it.
+
+    No work where it is published already.
+    """
+    with pytest.MonkeyPatch.context() as patch:  # whoever asks first may have a dist of its own
+        patch.setenv("SHEEPVIRT_DIST", str(SETTINGS.dist))
+        return invoke("build-rpms", "--target", "rehearsal", "--package", "sheepdog=stand-in")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -1,6 +1,7 @@
 """The whole job as a user runs it: commands in, exit codes, files and words out.
 
-The tests build on one another, in file order: one host is bootstrapped, broken, repaired, verified.
+One host is bootstrapped for all tests; each leaves it as it found it. What needs a host that is not
+there yet makes one of its own.
 """
 
 from __future__ import annotations
@@ -9,11 +10,12 @@ import json
 import signal
 import subprocess
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from commands import finish, invoke, read_until, start
+from commands import finish, invoke, read_until, shell, start
 from world import RUN, SETTINGS
 
 from sheepvirt.bootstrap import desired, rehearsal
@@ -34,36 +36,73 @@ def moorea() -> Host:
     return inventory.load_host(SETTINGS, "moorea")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def host() -> Iterator[None]:
+def tetiaroa() -> Host:
+    return inventory.load_host(SETTINGS, "tetiaroa")
+
+
+@pytest.fixture(scope="module")
+def bootstrapped(published: str) -> Iterator[None]:
+    """Moorea is there, as the inventory wants it."""
     rehearsal.remove(RUN, moorea())
+    invoke("bootstrap", "moorea")
     yield
     rehearsal.remove(RUN, moorea())
 
 
+@pytest.fixture
+def damaged(bootstrapped: None) -> Iterator[None]:
+    """The test may damage moorea; the next one finds it repaired."""
+    yield
+    if "no change" not in invoke("bootstrap", "moorea"):
+        assert "no change" in invoke("bootstrap", "moorea")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verified:
+    """What a verification of moorea has said, and its reports: before and after the reboot."""
+
+    out: str
+    reports: list[str]
+
+
+@pytest.fixture(scope="module")
+def verified(bootstrapped: None) -> Verified:
+    out = invoke("verify", "moorea")
+    found = sorted((SETTINGS.dist / "verify" / "moorea").glob("*.xml"))
+    return Verified(out=out, reports=[path.read_text(encoding="utf-8") for path in found])
+
+
+@pytest.fixture
+def absent(published: str) -> Iterator[None]:
+    """Tetiaroa is not there."""
+    rehearsal.remove(RUN, tetiaroa())
+    yield
+    rehearsal.remove(RUN, tetiaroa())
+
+
 def on_host(*argv: str) -> str:
-    """Run a command on the test host, over the same SSH that the bootstrap uses."""
+    """Run a command on moorea, over the same SSH that the bootstrap uses."""
     return RUN.connect(moorea()).run(list(argv)).stdout
 
 
 def inside(*argv: str) -> str:
-    """Run a command on the test host without SSH, as on a machine's own console."""
+    """Run a command on moorea without SSH, as on a machine's own console."""
     container = RUN.engine.find(rehearsal.container_name(moorea()))
     assert container is not None
     return container.run(list(argv), check=True).stdout
 
 
-def test_build_publishes_a_repo_with_its_evidence() -> None:
-    out = invoke("build-rpms", "--target", "rehearsal", "--package", "sheepdog=stand-in")
+def test_build_publishes_a_repo_with_its_evidence(published: str) -> None:
     repo = SETTINGS.dist / "rehearsal"
     assert (repo / "repodata" / "repomd.xml").is_file()
     names = [p.name for p in repo.rglob("libvirt-*.rpm")]
     assert len(names) > 20
     assert all(".rehearsal." in name for name in names)
     assert "libvirt-daemon-driver-storage-sheepdog-7.0.0" in " ".join(names)
-    assert "stand-in" in out
+    assert "stand-in" in published
 
 
+@pytest.mark.usefixtures("published")
 def test_build_again_rebuilds_nothing() -> None:
     manifest = SETTINGS.dist / "rehearsal" / "manifest.json"
     before = manifest.read_bytes()
@@ -72,31 +111,32 @@ def test_build_again_rebuilds_nothing() -> None:
     assert manifest.read_bytes() == before
 
 
+@pytest.mark.usefixtures("absent")
 def test_plan_of_an_absent_host_touches_nothing() -> None:
-    out = invoke("bootstrap", "moorea", "--plan", code=20)
+    out = invoke("bootstrap", "tetiaroa", "--plan", code=20)
     assert "would" in out
-    assert not rehearsal.exists(RUN.engine, moorea())
+    assert not rehearsal.exists(RUN.engine, tetiaroa())
 
 
+@pytest.mark.usefixtures("absent")
 def test_a_bootstrap_that_is_killed_is_finished_by_the_next() -> None:
-    process = start("bootstrap", "moorea")
-    assert process.stdout is not None
-    for line in process.stdout:
-        if "… moorea: packages" in line:
-            break
+    process = start("bootstrap", "tetiaroa")
+    read_until(process, "… tetiaroa: packages")
     time.sleep(0.5)  # into the transaction
     process.kill()
     process.communicate(timeout=60)
-    out = invoke("bootstrap", "moorea")
-    assert "reboot" in out
-    assert on_host("virsh", "domstate", "papeete").strip() == "running"
+    assert "reboot" in invoke("bootstrap", "tetiaroa")
+    assert shell(tetiaroa(), "virsh domstate papeete") == "running"
+    assert "no change" in invoke("bootstrap", "tetiaroa")
 
 
+@pytest.mark.usefixtures("bootstrapped")
 def test_a_second_bootstrap_finds_nothing_to_change() -> None:
     assert "no change" in invoke("bootstrap", "moorea")
     assert "no change" in invoke("bootstrap", "moorea", "--plan")
 
 
+@pytest.mark.usefixtures("bootstrapped")
 def test_values_of_the_inventory_were_never_run_by_a_shell() -> None:
     title = moorea().guests[0].title
     assert on_host("virsh", "desc", "--title", "papeete").strip() == title
@@ -104,23 +144,22 @@ def test_values_of_the_inventory_were_never_run_by_a_shell() -> None:
     assert not Path("/tmp/pwned").exists()
 
 
-def test_verify_passes_before_and_after_a_reboot() -> None:
-    out = invoke("verify", "moorea")
-    assert "reboot" in out
-    reports = sorted((SETTINGS.dist / "verify" / "moorea").glob("*.xml"))
-    assert len(reports) == 2
-    assert all('failures="0"' in r.read_text() for r in reports)
+def test_verify_passes_before_and_after_a_reboot(verified: Verified) -> None:
+    assert "reboot" in verified.out
+    assert len(verified.reports) == 2
+    assert all('failures="0"' in report for report in verified.reports)
 
 
-def test_the_guest_lives_on_sheepdog_and_its_data_outlives_it() -> None:
+def test_the_guest_lives_on_sheepdog_and_its_data_outlives_it(verified: Verified) -> None:
     xml = on_host("virsh", "dumpxml", "papeete")
     assert "protocol='sheepdog' name='papeete'" in xml
-    report = (SETTINGS.dist / "verify" / "moorea" / "2-after-reboot.xml").read_text()
-    case = report.partition("test_data_outlives_the_reboot")[2].partition("<testcase")[0]
+    case = verified.reports[1].partition("test_data_outlives_the_reboot")[2]
+    case = case.partition("<testcase")[0]
     assert case
     assert "<skipped" not in case
 
 
+@pytest.mark.usefixtures("bootstrapped")
 def test_why_goes_back_from_the_host_to_the_tarball() -> None:
     out = invoke("why", "moorea", "libvirt")
     assert "/usr/sbin/libvirtd of libvirt-daemon-7.0.0" in out
@@ -129,14 +168,12 @@ def test_why_goes_back_from_the_host_to_the_tarball() -> None:
     assert "BROKEN" not in out
 
 
-def test_a_broken_host_fails_verification() -> None:
+@pytest.mark.usefixtures("damaged")
+def test_a_broken_host_fails_verification_and_bootstrap_repairs_only_that() -> None:
     on_host("ovs-vsctl", "del-br", "ovsbr0")
     on_host("virsh", "net-autostart", "ovsbr0", "--disable")
     out = invoke("verify", "moorea", "--no-reboot", code=10)
     assert "bridge" in out
-
-
-def test_bootstrap_repairs_what_was_broken_and_only_that() -> None:
     out = invoke("bootstrap", "moorea")
     assert "ovsbr0" in out
     assert "dnf" not in out
@@ -144,6 +181,7 @@ def test_bootstrap_repairs_what_was_broken_and_only_that() -> None:
     invoke("verify", "moorea", "--no-reboot")
 
 
+@pytest.mark.usefixtures("damaged")
 def test_edited_configuration_is_told_and_no_damage() -> None:
     public, closed = "/etc/sysconfig/libvirtd", "/etc/libvirt/qemu.conf"  # its folder is root's
     for path, line in ((public, "# edited"), (closed, 'vnc_password = "sesame"')):
@@ -160,6 +198,7 @@ def test_edited_configuration_is_told_and_no_damage() -> None:
     assert not any("sesame" in text for text in (out, *(r.read_text() for r in reports)))
 
 
+@pytest.mark.usefixtures("damaged")
 @pytest.mark.parametrize("what", ["virsh without", "backend_sheepdog.so removed", "data of"])
 def test_a_control_that_was_cut_off_is_undone_by_the_next_bootstrap(what: str) -> None:
     trial = control_runner.Trial(RUN, desired.desired_state(RUN, moorea()))
@@ -173,6 +212,7 @@ def test_a_control_that_was_cut_off_is_undone_by_the_next_bootstrap(what: str) -
     invoke("verify", "moorea", "--no-reboot")
 
 
+@pytest.mark.usefixtures("damaged")
 def test_every_control_makes_exactly_its_checks_fail() -> None:
     out = invoke("verify", "moorea", "--prove")
     assert "exactly that" in out
@@ -180,6 +220,7 @@ def test_every_control_makes_exactly_its_checks_fail() -> None:
     assert "no change" in invoke("bootstrap", "moorea")
 
 
+@pytest.mark.usefixtures("damaged")
 def test_two_runs_at_once_do_not_meet() -> None:
     on_host("virsh", "net-autostart", "ovsbr0", "--disable")
     first = start("bootstrap", "moorea")
@@ -192,6 +233,7 @@ def test_two_runs_at_once_do_not_meet() -> None:
     assert "moorea: no change" in finish(second)
 
 
+@pytest.mark.usefixtures("bootstrapped")
 def test_the_host_speaks_japanese() -> None:
     assert "ja_JP.UTF-8" in inside("cat", "/etc/default/locale")
     config = str(write_config(SETTINGS, moorea()))
@@ -202,6 +244,7 @@ def test_the_host_speaks_japanese() -> None:
     assert "動作中" in said
 
 
+@pytest.mark.usefixtures("damaged")
 def test_a_changed_host_key_stops_everything() -> None:
     key = "/etc/ssh/ssh_host_ed25519_key"
     inside("cp", "-a", key, "/root/kept")
@@ -220,6 +263,7 @@ def test_a_changed_host_key_stops_everything() -> None:
     assert "no change" in invoke("bootstrap", "moorea")
 
 
+@pytest.mark.usefixtures("damaged")
 def test_a_host_without_sshd_is_named() -> None:
     inside("systemctl", "stop", "ssh.socket", "ssh.service")
     RUN.connect(moorea()).close()
@@ -232,6 +276,7 @@ def test_a_host_without_sshd_is_named() -> None:
         inside("systemctl", "start", "ssh.service")
 
 
+@pytest.mark.usefixtures("damaged")
 def test_a_key_that_is_not_let_in_is_named() -> None:
     inside("mv", "/root/.ssh/authorized_keys", "/root/keys")
     RUN.connect(moorea()).close()
@@ -243,6 +288,7 @@ def test_a_key_that_is_not_let_in_is_named() -> None:
         inside("mv", "/root/keys", "/root/.ssh/authorized_keys")
 
 
+@pytest.mark.usefixtures("bootstrapped")
 def test_timings_are_written() -> None:
     rows = json.loads(SETTINGS.timings.read_text())
     assert rows

@@ -79,7 +79,7 @@ def virsh(*argv: str, check: bool = True) -> Result:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def host(published: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """A host whose guest obeys, and whose sheepdog keeps its store on a disk that is small."""
     rehearsal.remove(RUN, raiatea())
     invoke("bootstrap", "raiatea")

@@ -76,7 +76,7 @@ class Tubuai:
 
 
 @pytest.fixture(scope="module")
-def tubuai(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tubuai]:
+def tubuai(published: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tubuai]:
     made = Tubuai(tmp_path_factory.mktemp("tubuai"))
     run = run_with(replace(SETTINGS, inventory=made.path))
     rehearsal.remove(run, made.host)

@@ -55,7 +55,7 @@ def in_container(script: str) -> str:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def host() -> Iterator[None]:
+def host(published: str) -> Iterator[None]:
     rehearsal.remove(RUN, takaroa())
     invoke("bootstrap", NAME)
     assert NOTHING in invoke("bootstrap", NAME)

@@ -171,7 +171,7 @@ def found(name: str) -> Container:
 
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+def lab(published: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     hosts = [inventory.load_host(SETTINGS, name) for name in ("fakarava", "anaa")]
     for host in hosts:
         rehearsal.remove(RUN, host)
@@ -408,7 +408,7 @@ def test_an_alias_over_a_jump_host_is_planned_and_verified(lab: Lab) -> None:
     assert code == 0, out
     code, out = lab.run("verify", "fakarava-by-inner", "--no-reboot")
     assert code == 0, out
-    assert not (lab.settings.state / "hosts" / "fakarava-by-inner").exists()  # no key of ours
+    assert not (lab.settings.state / "hosts" / "fakarava-by-inner").exists()  # no key of sheepvirt
 
 
 def test_an_alias_may_need_sudo_with_a_password(lab: Lab) -> None:

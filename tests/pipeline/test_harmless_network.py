@@ -38,7 +38,7 @@ SECONDS = 25
 
 
 @pytest.fixture(scope="module", params=HOSTS)
-def host(request: pytest.FixtureRequest) -> Iterator[Host]:
+def host(published: str, request: pytest.FixtureRequest) -> Iterator[Host]:
     one = inventory.load_host(SETTINGS, request.param)
     rehearsal.remove(RUN, one)
     invoke("bootstrap", one.name, "--allow-reboot")

@@ -79,7 +79,7 @@ def on_host(script: str) -> str:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def bootstrapped() -> Iterator[None]:
+def bootstrapped(published: str) -> Iterator[None]:
     rehearsal.remove(RUN, host())
     invoke("bootstrap", HOST)
     yield

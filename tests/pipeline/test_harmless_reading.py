@@ -74,7 +74,7 @@ def document(*args: str, code: int = 0) -> Any:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def host() -> Iterator[None]:
+def host(published: str) -> Iterator[None]:
     """A fresh host; what its plan says, the run does."""
     rehearsal.remove(RUN, raivavae())
     plan = invoke("bootstrap", "raivavae", "--plan", code=20)

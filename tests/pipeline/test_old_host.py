@@ -2,8 +2,8 @@
 
 This is not libvirt 1.0.3; test_real_old_host.py has that one, where its source can be fetched. CI
 cannot fetch it. So these are thirteen RPMs of its names, with scripts and file lists of its time
-(old_host/README), around the libvirt that was published before. The tests build on one another, in
-file order.
+(old_host/README), around the libvirt that was published before. One host is bootstrapped from them
+for all tests.
 """
 
 from __future__ import annotations
@@ -59,16 +59,23 @@ def on_host(script: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+def own(published: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     """A copy of the published results, which is these tests' own; returns its settings."""
-    words = ("--package", "sheepdog=stand-in")
-    invoke("build-rpms", "--target", "rehearsal", *words)  # no work where it is published already
     settings = replace(SETTINGS, dist=tmp_path_factory.mktemp("old") / "dist")
     shutil.copytree(SETTINGS.dist, settings.dist, symlinks=True)
-    rehearsal.remove(RUN, rimatara())
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SHEEPVIRT_DIST", str(settings.dist))
         yield settings
+
+
+@pytest.fixture(scope="module", autouse=True)
+def bootstrapped(own: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Rimatara is there, with the thirteen RPMs; what its first bootstrap has said."""
+    source = f"libvirt={packed(own, tmp_path_factory.mktemp('packed'))}"
+    words = ("--package", "libvirt=1.0.3", "--source", source)
+    invoke("build-rpms", "--target", "rehearsal", *words)
+    rehearsal.remove(RUN, rimatara())
+    yield invoke("bootstrap", "rimatara")
     rehearsal.remove(RUN, rimatara())
 
 
@@ -94,27 +101,16 @@ def packed(settings: Settings, folder: Path) -> Path:
     return path
 
 
-def test_thirteen_rpms_of_2013s_kind_bring_a_host_up(own: Settings, tmp_path: Path) -> None:
-    file = packed(own, tmp_path)
-    invoke(
-        "build-rpms",
-        "--target",
-        "rehearsal",
-        "--package",
-        "libvirt=1.0.3",
-        "--source",
-        f"libvirt={file}",
-    )
-    out = invoke("bootstrap", "rimatara")
-    assert "UNPINNED: libvirt 1.0.3" in out
-    assert "SysV init, rc and sshd are real" in out  # the inventory does not ask for it
+def test_thirteen_rpms_of_2013s_kind_bring_a_host_up(bootstrapped: str) -> None:
+    assert "UNPINNED: libvirt 1.0.3" in bootstrapped
+    assert "SysV init, rc and sshd are real" in bootstrapped  # the inventory does not ask for it
     assert on_host("cat /proc/1/comm") == "init"
     assert on_host("rpm -qa 'libvirt*' | wc -l") == "13"
     assert on_host("sh -c 'echo $BASH_VERSION'")
     assert "no change" in invoke("bootstrap", "rimatara")
 
 
-def test_what_its_scripts_and_its_daemon_do_is_no_difference(own: Settings) -> None:
+def test_what_its_scripts_and_its_daemon_do_is_no_difference() -> None:
     """A mac in every network at an upgrade; UUIDs in filters; other modes; virtlockd's script."""
     on_host("dnf -y reinstall libvirt-daemon")
     # Its %post restarts libvirtd, which forgets its pools; our script on the host looks for that.
@@ -129,7 +125,7 @@ def test_what_its_scripts_and_its_daemon_do_is_no_difference(own: Settings) -> N
     assert "none failed" in invoke("verify", "rimatara")
 
 
-def test_the_way_back_is_a_new_host(own: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_way_back_is_a_new_host(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SHEEPVIRT_DIST", str(SETTINGS.dist))
     for plan in ([], ["--plan"]):
         out = invoke("bootstrap", "rimatara", *plan, code=2)
