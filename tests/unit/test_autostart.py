@@ -1,4 +1,4 @@
-"""host/files/autostart.sh, with a virsh and a dog of ours: what libvirt left is started, once."""
+"""host/files/autostart.sh, with a virsh and a dog of its own: what libvirt left starts once."""
 
 import os
 import subprocess

@@ -1,6 +1,6 @@
 """The compatibility gate: what el6 cannot use is named, what it can is not.
 
-The samples are RPMs of ours: data/compat/*.spec, built once by rpmbuild with the payload named.
+The samples are RPMs of data/compat/*.spec, built once by rpmbuild with the payload named.
 """
 
 from __future__ import annotations

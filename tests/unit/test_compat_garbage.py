@@ -1,4 +1,4 @@
-"""Whatever bytes come: a record or an error of ours, never anything else."""
+"""Whatever bytes come: a record or a SheepvirtError, never anything else."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ def el6(former: str = FORMER, ifup: str = ifcfg.IFUP, **others: str) -> Facts:
 
 
 def seen(facts: Facts, host: Host = EL6) -> Facts:
-    """The same host with the files of ours."""
+    """The same host with the files that sheepvirt writes."""
     ours = {
         p.rpartition("/")[2]: NetworkFile(text=t)
         for p, t in ifcfg.files(wanted(host), facts).items()

@@ -77,7 +77,7 @@ def test_an_alias_keeps_what_the_user_set_but_for_what_hinders(
     assert "/sheepvirt-" in read["controlpath"]
     assert read.get("remotecommand", "none") == "none"
     assert "clearallforwardings yes" in said
-    assert not (settings.state / "hosts").exists()  # no key and no pin of ours
+    assert not (settings.state / "hosts").exists()  # no key and no pin of sheepvirt
 
 
 def test_old_ssh_is_combined_with_an_alias(

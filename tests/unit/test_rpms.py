@@ -1,4 +1,4 @@
-"""Headers of RPM files. The sample is ours: the placeholder that was there before pocketsheep."""
+"""Headers of RPM files. The sample is sheepvirt's placeholder from before pocketsheep."""
 
 from __future__ import annotations
 

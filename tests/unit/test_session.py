@@ -44,7 +44,7 @@ def end_of(end: Callable[[Session], None], *, as_json: bool = False) -> Exit | N
 
 
 def fails(_session: Session) -> None:
-    raise BootstrapError("it broke", hint="mend it")
+    raise BootstrapError("it broke", hint="repair it")
 
 
 def is_interrupted(session: Session) -> None:
@@ -63,8 +63,8 @@ def logs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], str]:
 def test_an_error_is_in_the_log_with_its_hint(logs: Callable[[], str]) -> None:
     left = end_of(fails)
     assert left is not None
-    assert (left.code, left.message) == (9, "\nerror: it broke\n  what to do: mend it")
-    assert "error: it broke\n  what to do: mend it" in logs()
+    assert (left.code, left.message) == (9, "\nerror: it broke\n  what to do: repair it")
+    assert "error: it broke\n  what to do: repair it" in logs()
     assert "tahiti $ true  # exit code 0" in logs()
     assert "bootstrap: exit code 9" in logs()
 
@@ -208,6 +208,6 @@ def test_the_documents_are_as_documented(name: str, golden: Golden) -> None:
 
 def test_an_error_is_a_document_as_documented(golden: Golden) -> None:
     fields = {**json_output.bootstrap(HOST, CHANGES[:1], plan=False, ended=False), **ENDS}
-    error = json_output.error("it broke", "mend it")
+    error = json_output.error("it broke", "repair it")
     made = json_output.document("bootstrap", 9, error=error, fields=fields)
     golden("json-error.json", json_output.text(made))

@@ -1,4 +1,4 @@
-"""Patches of ours come into a spec that upstream wrote: named, applied in order, nothing else."""
+"""Patches of this tree come into an upstream spec: named, applied in order, nothing else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files of ours that a package is made of: packed as upstream would, less what tools leave."""
+"""A package's files of this tree: packed as upstream would, without what tools leave."""
 
 from __future__ import annotations
 

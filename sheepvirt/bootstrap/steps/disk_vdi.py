@@ -183,7 +183,7 @@ class _Making:
         found = read_note(guest, facts)
         self._is_former = guest.name in facts.vdis and found.origin != FILLING
         self._kept, self._former = found.kept, found.former
-        self._is_made = False  # a VDI of this name is ours and not whole
+        self._is_made = False  # a VDI of this name has our note and is not whole
 
     def run(self) -> None:
         """Keep the former disk, make the new one."""
