@@ -71,8 +71,8 @@ def test_all_that_is_somebody_elses_is_refused_at_once() -> None:
         "network ovsbr0 (inactive)",
         "pool sheepdog (inactive)",
         "domain papeete (active)",
-        "VDI papeete (1000000000 bytes; another host of this cluster may have a guest of that "
-        "name)",
+        "VDI papeete (1000000000 bytes; a guest may run from it, here or on another host of this "
+        "cluster, and a second one would destroy it)",
     ]
     assert "Nothing was changed" in caught.value.message
     assert "other names" in caught.value.hint

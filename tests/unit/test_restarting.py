@@ -176,6 +176,27 @@ def test_what_an_interrupted_run_had_shut_down_is_started(monkeypatch: pytest.Mo
     assert changes(network.STEP, running, real()) == [network.NONE_LEFT]
 
 
+def test_what_an_interrupted_run_had_shut_down_stays_off_until_the_network_is_restarted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It would be cut off by that."""
+    texts = {**done().texts, power.STOPPED: "db\n"}
+    off = replace(left(), texts=texts, attached={}, running={})
+    worker, planned = context(
+        monkeypatch,
+        (power.STOPPED, 0, ""),
+        ("net-destroy ovsbr0", 1, ""),  # what the interrupted run had sent was done only now
+        ("net-start ovsbr0", 0, ""),
+        ("domstate db", 0, "shut off\n"),
+        ("start db", 0, ""),
+        (f"rm -f {power.STOPPED}", 0, ""),
+        ("domstate db", 0, "running\n"),
+        (f"rm -f {power.STOPPED}", 0, ""),
+    )
+    network.apply(real(), off, worker)
+    assert planned.plan == []
+
+
 def test_a_guest_that_could_not_be_started_again_is_not_shut_down() -> None:
     guests = {**GUESTS, "db": replace(GUESTS["db"], persistent=False)}
     once = replace(left(), attached=guests)

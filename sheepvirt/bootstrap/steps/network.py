@@ -73,15 +73,16 @@ def apply(wanted: DesiredState, facts: Facts, context: StepContext) -> None:
     state = facts.networks.get(name)
     active = [n for n, s in facts.networks.items() if s.active]
     needed = restarting.todo(wanted, one, state, facts)
-    if power.STOPPED in facts.texts:
-        power.start_stopped(power.left_off(wanted.host, facts), context)
     if needed.defined:
         mark = marking.define(one, state, facts, context)
         running = state.live_xml if state and state.active else ""
         marking.note(context, [replace(mark, live=running)])
+    off = power.left_off(wanted.host, facts)
     if needed.restarted:
-        with power.off_meanwhile(wanted.host, wanted.consent, [*needed.cut_off], context):
-            context.virsh("net-destroy", name)
+        guests, given = [*needed.cut_off], wanted.consent
+        with power.off_meanwhile(wanted.host, given, guests, context, off=off):
+            # What an interrupted run has sent may be done only now.
+            context.virsh("net-destroy", name, check=False)
             context.virsh("net-start", name)
     new = _is_new(wanted, facts)
     if new and DEFAULT not in facts.networks:
@@ -97,6 +98,8 @@ def apply(wanted: DesiredState, facts: Facts, context: StepContext) -> None:
             context.virsh("net-start", network)
         if now is None or not now.autostart:
             context.virsh("net-autostart", network)
+    if power.STOPPED in facts.texts:
+        power.start_stopped(off, context)
     if NEW in facts.texts:
         context.run("rm", "-f", NEW)
 

@@ -97,31 +97,37 @@ def halted(
 
 @contextmanager
 def off_meanwhile(
-    host: Host, given: Consent, names: Sequence[str], context: StepContext
+    host: Host,
+    given: Consent,
+    names: Sequence[str],
+    context: StepContext,
+    *,
+    off: Sequence[str] = (),
 ) -> Iterator[None]:
     """Shut running guests down for the block, and start them again, whatever ends it.
 
-    Where it fails or is killed, a note of them stays: one may go down late, or not start. Raises
-    BootstrapError: one does not shut down.
+    ``off`` are down already, and are started with them. Where it fails or is killed, a note of all
+    stays: one may go down late, or not start. Raises BootstrapError: one does not shut down.
     """
-    if not names:
+    both = [*names, *off]
+    if not both:
         yield
         return
-    context.connection.write(STOPPED, "".join(f"{name}\n" for name in names).encode())
+    context.connection.write(STOPPED, "".join(f"{name}\n" for name in both).encode())
     try:
         for name in names:
             stop_guest(host, given, name, context)
         yield
     except BaseException:
         try:
-            _start(names, context)
+            _start(both, context)
         except SshError as error:
             context.progress.say(
-                f"  it is not known whether {', '.join(names)} run again ({error.message}); the "
+                f"  it is not known whether {', '.join(both)} run again ({error.message}); the "
                 "next bootstrap starts them"
             )
         raise
-    start_stopped(names, context)
+    start_stopped(both, context)
 
 
 def left_off(host: Host, facts: Facts) -> list[str]:
