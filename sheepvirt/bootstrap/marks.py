@@ -32,7 +32,8 @@ class Mark:
     uuid: str = ""  # libvirt's; another object of that name is not the one that was marked
     sent: str = ""  # what was sent last, without the identity that libvirt chose; a file's sha256
     made: str = ""  # libvirt's stored definition right after that
-    live: str = ""  # a domain's running definition right after its start
+    # A domain's running definition right after its start; the one that a network was left with.
+    live: str = ""
     live_sent: str = ""  # sha256 of what the running definition came from
     maker: str = ""  # libvirt, QEMU and kernel, which write these definitions
 

@@ -174,7 +174,10 @@ def _disks(wanted: DesiredState, facts: Facts) -> Iterator[Unmarked]:
     for guest in wanted.host.guests:
         size, path = facts.vdis.get(guest.name), disk_path(guest)
         if guest.disk == Disk.SHEEPDOG and size is not None and vdi_note(guest) not in facts.texts:
-            what = f"{size} bytes; another host of this cluster may have a guest of that name"
+            what = (
+                f"{size} bytes; a guest may run from it, here or on another host of this cluster, "
+                "and a second one would destroy it"
+            )
             yield Unmarked(kind=ObjectKind.VDI, name=guest.name, ours=False, what=what)
         if guest.disk == Disk.FILE and facts.disks.get(path) == "":
             yield Unmarked(kind=ObjectKind.DISK, name=guest.name, ours=False, what=path)

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import difflib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from sheepvirt.bootstrap import host_lock, kept, marks
+from sheepvirt.bootstrap.facts.fact import FactQuery
+from sheepvirt.bootstrap.facts.gather import gather
+from sheepvirt.bootstrap.steps import restarting
 from sheepvirt.bootstrap.steps.base import StepContext
-from sheepvirt.bootstrap.steps.power import stop_guest
+from sheepvirt.bootstrap.steps.power import off_meanwhile, stop_guest
 from sheepvirt.core import locks
 from sheepvirt.core.errors import BootstrapError
 from sheepvirt.core.tables import pick
@@ -21,7 +24,10 @@ from sheepvirt.model.enums import ObjectKind
 from sheepvirt.model.hosts import Change
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from sheepvirt.bootstrap.consent import Consent
+    from sheepvirt.bootstrap.facts.attached import Attached
     from sheepvirt.model.hosts import Host
     from sheepvirt.run import Run
     from sheepvirt.ssh.client import Connection
@@ -81,6 +87,7 @@ class Todo:
     item: Item
     diff: str
     restart: bool
+    cut_off: Mapping[str, Attached] = field(default_factory=dict)  # guests, by its restart
 
 
 def parse(listing: str) -> dict[str, list[Item]]:
@@ -114,13 +121,13 @@ def restore(run: Run, host: Host, time: str, given: Consent, *, plan: bool) -> l
     """
     connection = run.connect(host)
     if plan:
-        return _changes(_todo(connection, time), given)
+        return _changes(host, _todo(connection, time), given)
     with (
         locks.lock(run.settings, f"host-{host.name}", run.progress, clock=run.clock),
         host_lock.held(run, connection, f"restore {host.name} {time}"),
     ):
         todo = _todo(connection, time)
-        changes = _changes(todo, given)
+        changes = _changes(host, todo, given)
         if not todo:
             return []
         with run.progress.stage(f"{host.name}: restore {time}") as stage:
@@ -150,8 +157,19 @@ def _todo(connection: Connection, time: str) -> list[Todo]:
         if diff and item.kind == ObjectKind.BRIDGE:
             _refuse_used_bridge(connection, item, before.strip())
         if diff:
-            rows.append(Todo(item=item, diff=diff, restart=_active(connection, item)))
+            active = _active(connection, item)
+            guests = _cut_off(connection, item) if active else {}
+            rows.append(Todo(item=item, diff=diff, restart=active, cut_off=guests))
     return rows
+
+
+def _cut_off(connection: Connection, item: Item) -> dict[str, Attached]:
+    """Return the guests that a restart would cut off, if the thing is a network."""
+    if item.kind != ObjectKind.NETWORK:
+        return {}
+    names = (item.name,)
+    facts = gather(connection, FactQuery(networks=names, changed_networks=names))
+    return restarting.cut_off(item.name, facts.networks.get(item.name), facts)
 
 
 def _refuse_used_bridge(connection: Connection, item: Item, datapath: str) -> None:
@@ -193,14 +211,19 @@ def _waits(item: Item, given: Consent) -> str:
     return "" if item.kind == ObjectKind.POOL else given.waits_for_restart()
 
 
-def _changes(todo: list[Todo], given: Consent) -> list[Change]:
+def _changes(host: Host, todo: list[Todo], given: Consent) -> list[Change]:
     changes = []
     for one in todo:
         what = f"{one.item.title} as it was kept"
         changes.append(Change(step=NAME, what=what, diff=one.diff))
         if one.restart:
             what = f"{one.item.title} restarted; until then it runs as it did"
-            changes.append(Change(step=NAME, what=what, waits_for=_waits(one.item, given)))
+            waits = _waits(one.item, given)
+            if one.cut_off and not waits:
+                restarting.refuse_transient(host, one.item.name, one.cut_off)
+            if one.cut_off:
+                what += f"; it cuts off {restarting.told(host, one.cut_off)}"
+            changes.append(Change(step=NAME, what=what, waits_for=waits))
     return changes
 
 
@@ -227,11 +250,12 @@ def _define(host: Host, one: Todo, given: Consent, context: StepContext) -> None
     context.virsh(autostart, item.name, *([] if AUTOSTART.search(info) else ["--disable"]))
     if not one.restart or _waits(item, given):
         return
-    if stop:
-        context.virsh(stop, item.name)
-    else:
-        stop_guest(host, given, item.name, context)
-    context.virsh(start, item.name)
+    with off_meanwhile(host, given, [*one.cut_off], context):
+        if stop:
+            context.virsh(stop, item.name)
+        else:
+            stop_guest(host, given, item.name, context)
+        context.virsh(start, item.name)
 
 
 def _put_back_notes(time: str, context: StepContext) -> None:

@@ -168,7 +168,7 @@ def test_an_interrupt_says_what_still_runs_on_the_host() -> None:
     assert time.monotonic() - started < 15
     assert process.returncode == 130, out
     assert "An interrupt ends nothing on a host" in out
-    assert re.search(r"raivavae, since \d\d:\d\d:\d\d \(\d+ s\): dnf ", out)
+    assert re.search(r"raivavae, since \d\d:\d\d:\d\d \(\d+ s\): sh -s -- dnf ", out)
     assert "changed before the run ended" in out
     assert shell(raivavae(), "pgrep -f '^/bin/sh /usr/local/bin/dnf' || true")
     shell(raivavae(), "rm /usr/local/bin/dnf")

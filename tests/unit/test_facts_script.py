@@ -12,6 +12,7 @@ import pytest
 
 from sheepvirt.bootstrap import facts as package
 from sheepvirt.bootstrap.facts import gather
+from sheepvirt.bootstrap.facts.attached import Attached
 from sheepvirt.bootstrap.facts.bridges import BridgeState
 from sheepvirt.bootstrap.facts.fact import Fact, FactQuery, Fragment, fixed_fact
 from sheepvirt.bootstrap.facts.facts import Facts, all_facts
@@ -196,7 +197,16 @@ BOTH = Facts(
         "ovsbr0": BridgeState(datapath="netdev", ports=("vnet0", "vnet1"), device=True),
         "br1": BridgeState(datapath="system", ports=(), device=False),
     },
-    networks={"n": Definition(xml="<network/>", active=True, persistent=True, autostart=False)},
+    networks={
+        "n": Definition(
+            xml="<network/>",
+            active=True,
+            persistent=True,
+            autostart=False,
+            live_xml="<network/>",
+        )
+    },
+    attached={"d d": Attached(), "other": Attached()},
     pools={"p": Definition(xml="<pool/>", active=False, persistent=True, autostart=True)},
     running={"d d": True, "other": False},
     domains={
@@ -270,6 +280,7 @@ QUERY = FactQuery(
     modules=("openvswitch", "absent"),
     services=("libvirtd", "sheepdog", "absent"),
     networks=("n", "absent"),
+    changed_networks=("n",),
     pools=("p", "absent"),
     domains=("d d", "absent"),
     disks=("a disk", "absent"),

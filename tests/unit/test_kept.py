@@ -185,14 +185,14 @@ def todo(kind: ObjectKind, *, active: bool) -> Todo:
 def test_a_restart_waits_for_consent_on_a_real_machine() -> None:
     rows = [todo(ObjectKind.DOMAIN, active=True), todo(ObjectKind.POOL, active=True)]
     given = consent.on(REAL, Consent())
-    assert [c.waits_for for c in restore._changes(rows, given)] == [
+    assert [c.waits_for for c in restore._changes(REAL, rows, given)] == [
         "",
         "--allow-guest-restart",
         "",
         "",
     ]
     agreed = consent.on(REAL, Consent(guest_restart=True))
-    assert {c.waits_for for c in restore._changes(rows, agreed)} == {""}
+    assert {c.waits_for for c in restore._changes(REAL, rows, agreed)} == {""}
 
 
 def test_a_definition_is_put_back_with_its_autostart(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ from sheepvirt.bootstrap.consent import Consent
 from sheepvirt.bootstrap.facts.bridges import BridgeState
 from sheepvirt.bootstrap.facts.interfaces import Device
 from sheepvirt.bootstrap.facts.libvirt import Definition
+from sheepvirt.bootstrap.marks import Mark
 from sheepvirt.bootstrap.steps import bridge, disk, domain, network, own, pool, services, units
 from sheepvirt.core.errors import BootstrapError
 from sheepvirt.model.enums import Disk, ObjectKind, Origin
@@ -70,8 +71,8 @@ def test_all_that_is_somebody_elses_is_refused_at_once() -> None:
         "network ovsbr0 (inactive)",
         "pool sheepdog (inactive)",
         "domain papeete (active)",
-        "VDI papeete (1000000000 bytes; another host of this cluster may have a guest of that "
-        "name)",
+        "VDI papeete (1000000000 bytes; a guest may run from it, here or on another host of this "
+        "cluster, and a second one would destroy it)",
     ]
     assert "Nothing was changed" in caught.value.message
     assert "other names" in caught.value.hint
@@ -197,6 +198,25 @@ def test_an_adopted_bridge_keeps_its_datapath(monkeypatch: pytest.MonkeyPatch) -
         ("test -e", 0, ""),
     )
     bridge.apply(wanted, foreign(), worker)
+
+
+def test_an_adopted_bridge_without_an_interface_restarts_no_switch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It may have none because of the datapath that it has, and other bridges run on the switch."""
+    mark = Mark(kind=ObjectKind.BRIDGE, name="ovsbr0", origin=Origin.ADOPTED)
+    dead = BridgeState(datapath="system", ports=(), device=False)
+    other = BridgeState(datapath="netdev", ports=("vnet7",), device=True)
+    facts = replace(
+        done(),
+        bridges={"ovsbr0": dead, "br9": other},
+        marks={**done().marks, (ObjectKind.BRIDGE, "ovsbr0"): mark},
+    )
+    found = bridge.STEP.check(real(), facts, ())
+    assert [row.waits_for for row in found] == ["--replace ovsbr0"] * 2
+    worker, planned = context(monkeypatch)
+    bridge.apply(real(), facts, worker)  # as where another change of the step is done
+    assert planned.plan == []
 
 
 def test_adopting_again_accepts_what_somebody_changed() -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sheepvirt.bootstrap.facts import sysv
+from sheepvirt.bootstrap.steps import held
 from tests.here import SETTINGS
 
 if TYPE_CHECKING:
@@ -84,6 +85,18 @@ def test_a_restart_of_what_does_not_run_is_no_start(node: Path) -> None:
     script(node, "start")
     pid = (node / "sheep.pid").read_text()
     assert script(node, "condrestart").returncode == 0
+    assert (node / "sheep.pid").read_text() != pid
+
+
+def test_while_sheepvirt_replaces_rpms_their_scriptlets_do_not_restart_it(node: Path) -> None:
+    script(node, "start")
+    pid = (node / "sheep.pid").read_text()
+    (node / Path(held.FILE).name).touch()
+    for word in ("condrestart", "try-restart"):
+        said = script(node, word)
+        assert (said.returncode, "runs on as it is" in said.stdout) == (0, True)
+        assert (node / "sheep.pid").read_text() == pid
+    assert script(node, "restart").returncode == 0, "who asks for a restart gets it"
     assert (node / "sheep.pid").read_text() != pid
 
 

@@ -259,7 +259,11 @@ BuildRequires: corosynclib-devel userspace-rcu-devel %{_buildrequires}
 %install
 make install
 %postun
-rm -f /usr/sbin/collie
+if [ "$1" -ge "1" ] ; then
+	/sbin/service sheepdog condrestart >/dev/null 2>&1 || :
+else
+	rm -f /usr/sbin/collie
+fi
 %files
 %config %{_initddir}/sheepdog
 %changelog
@@ -281,6 +285,7 @@ def test_the_recipe_of_sheepdog_fits_the_shape_of_its_spec() -> None:
     assert "%global _have_zookeeper 0%{?_zookeeper}\n" in done.text
     assert "Version: 1.0.1\n" in done.text
     assert "rm -f %{_bindir}/collie\n" in done.text
+    assert "condrestart" not in done.text, "an upgrade would stop the disks of running guests"
     assert "install -D -p -m 0755 %{SOURCE9001} %{buildroot}%{_initddir}/sheepdog\n" in done.text
     assert done.text.count("%config %{_initddir}/sheepdog") == 1
     assert (

@@ -229,7 +229,7 @@ def test_what_only_another_version_had_goes_in_the_same_transaction(
         },
     )
     assert changes(packages.STEP, facts) == [
-        f"{RPM.nevra} by dnf, in place of another version",
+        f"{RPM.nevra} by dnf, in place of another version; {packages.LIBVIRTD_RESTARTS}",
         "libvirt-libs removed by dnf: from another version, and not in this repo",
     ]
     same = {"libvirt": "libvirt-7.0.0-1.rehearsal.src.rpm"}

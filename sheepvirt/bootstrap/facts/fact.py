@@ -25,6 +25,7 @@ class FactQuery:
     modules: tuple[str, ...] = ()  # of the kernel
     services: tuple[str, ...] = ()
     networks: tuple[str, ...] = ()
+    changed_networks: tuple[str, ...] = ()  # those of them that a run may define
     pools: tuple[str, ...] = ()
     domains: tuple[str, ...] = ()
     disks: tuple[str, ...] = ()  # paths; PATH.from says what a disk was made from

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
+from sheepvirt.bootstrap.facts.attached import ATTACHED, Attached
 from sheepvirt.bootstrap.facts.bridges import BRIDGES, SWITCH, BridgeState
 from sheepvirt.bootstrap.facts.fact import FACT, Fact, filled_by
 from sheepvirt.bootstrap.facts.files import DISKS, HASHES, TEXTS, TREES
@@ -80,6 +81,7 @@ class Facts:
     switch: ServiceReply = filled_by(SWITCH)  # noqa: RUF009 (it returns a field)
     bridges: Mapping[str, BridgeState] = filled_by(BRIDGES)
     networks: Mapping[str, Definition] = filled_by(NETWORKS)
+    attached: Mapping[str, Attached] = filled_by(ATTACHED)  # running guests, by name
     # None: no sheepdog is installed.
     cluster: ClusterState | None = filled_by(CLUSTER)  # noqa: RUF009 (it returns a field)
     pools: Mapping[str, Definition] = filled_by(POOLS)

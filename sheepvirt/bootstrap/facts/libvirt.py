@@ -85,11 +85,11 @@ def _definition(sections: Sections, kind: str, name: str) -> Definition | None:
         return None
     off = {"shut off", "crashed", "inactive"}
     texts = {suffix: sections.get(f"{kind}-{suffix}:{name}", "") for suffix in ("xml", "live-xml")}
-    _require_xml(f"{kind} {name}", texts["xml"])
+    require_xml(f"{kind} {name}", texts["xml"])
     active = info.get("Active") == "yes" or info.get("State", "shut off") not in off
     live_xml = texts["live-xml"].strip() if active else ""
     if live_xml:
-        _require_xml(f"the running {kind} {name}", live_xml)
+        require_xml(f"the running {kind} {name}", live_xml)
     return Definition(
         xml=texts["xml"].strip(),
         active=active,
@@ -100,7 +100,7 @@ def _definition(sections: Sections, kind: str, name: str) -> Definition | None:
     )
 
 
-def _require_xml(what: str, text: str) -> None:
+def require_xml(what: str, text: str) -> None:
     """Raise BrokenXmlError if ``text`` is no XML: it must not pass for another definition."""
     try:
         ElementTree.fromstring(text.strip())
@@ -113,6 +113,7 @@ def _require_xml(what: str, text: str) -> None:
         ) from error
 
 
+# Of some networks facts/attached.py prints the running definition.
 NETWORKS = _definitions(
     "network", lambda query: query.networks, "net-info", "net-dumpxml --inactive"
 )

@@ -44,18 +44,17 @@ def check(wanted: DesiredState, facts: Facts, earlier: Sequence[Change]) -> list
         _refuse_kernel_bridge(wanted, facts)
         what = f"{host.bridge} added to Open vSwitch ({host.datapath} datapath)"
         return [*changes, Change(step=NAME, what=what)]
-    if state.datapath != host.datapath:
-        waits = _moving_waits(wanted, facts)
+    moves, waits = state.datapath != host.datapath, _moving_waits(wanted, facts)
+    if moves:
         if not waits:
             _refuse_other_datapath(wanted, facts, state)
         what = f"{host.bridge} moved from the {state.datapath} to the {host.datapath} datapath"
         changes.append(Change(step=NAME, what=what, waits_for=waits))
     if not state.device:
-        if state.datapath == host.datapath:
+        if not moves:
             _refuse_restart(wanted, facts, state)
-        changes.append(
-            Change(step=NAME, what=f"{host.bridge} set up again: it has no network interface")
-        )
+        what = f"{host.bridge} set up again: it has no network interface"
+        changes.append(Change(step=NAME, what=what, waits_for=waits))
     return changes
 
 
@@ -118,10 +117,13 @@ def apply(wanted: DesiredState, facts: Facts, context: StepContext) -> None:
     host = wanted.host
     state = facts.bridges.get(host.bridge)
     datapath = host.datapath
-    if state is not None and _moving_waits(wanted, facts):
+    waits = bool(_moving_waits(wanted, facts))
+    if state is not None and waits:
         datapath = Datapath(state.datapath)
     if guard.LIVE in facts.texts:
         guard.let_live_go(context)
+    if state is not None and waits and not state.device and not _unplugged(wanted, facts):
+        return  # what it may lack because of its datapath waits, too
     there = state is not None and state.datapath == datapath
     if datapath == Datapath.SYSTEM and not there and not facts.kernel_datapath:
         _load_module(host, context)
@@ -155,7 +157,9 @@ def _set_up(wanted: DesiredState, facts: Facts, context: StepContext, datapath: 
     name = wanted.host.bridge
     vsctl = ("ovs-vsctl", "--timeout=30")
     state = facts.bridges.get(name)
-    if state is not None and not state.device and state.datapath == datapath:
+    # A bridge whose move waits for consent waits with it: it may have no interface because of that.
+    there = state is not None and state.datapath == wanted.host.datapath
+    if there and state and not state.device:
         for argv in commands(facts.init, "restart", "openvswitch"):
             context.run(*argv)
     if _unplugged(wanted, facts):
@@ -186,9 +190,11 @@ def _set_up(wanted: DesiredState, facts: Facts, context: StepContext, datapath: 
 
 
 def _moving_waits(wanted: DesiredState, facts: Facts) -> str:
-    """Return the option that another datapath waits for: the bridge was adopted."""
+    """Return the option that a move to another datapath waits for: the bridge was adopted."""
     name = wanted.host.bridge
-    mark = facts.marks.get((ObjectKind.BRIDGE, name))
+    state, mark = facts.bridges.get(name), facts.marks.get((ObjectKind.BRIDGE, name))
+    if state is None or state.datapath == wanted.host.datapath:
+        return ""
     adopted = name in wanted.consent.adopted or (mark and mark.origin == Origin.ADOPTED)
     return wanted.consent.waits_for_replacement(name) if adopted else ""
 

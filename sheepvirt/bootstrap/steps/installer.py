@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from sheepvirt.bootstrap import installed_rpms
 from sheepvirt.bootstrap.facts.system import REBOOT_WANTED
+from sheepvirt.bootstrap.steps import held
 from sheepvirt.bootstrap.steps.base import STATE, StepContext
 from sheepvirt.core.errors import BootstrapError
 
@@ -53,14 +54,20 @@ def transaction(
     if reboots:
         context.connection.write(REBOOT_WANTED, f"{facts.boot}\n".encode())
     if not reinstall and not remove:
-        _judge(context.run(facts.installer, "-y", "install", *install), facts, context)
+        _run(("install", *install), facts, context)
         return
     # Only the shell can do several of these in one transaction.
     verbs = (("remove", remove), ("install", install), ("reinstall", reinstall))
     lines = [f"{verb} {' '.join(names)}" for verb, names in verbs if names]
     script = f"{STATE}/transaction"
     context.connection.write(script, "\n".join([*lines, "run", ""]).encode())
-    _judge(context.run(facts.installer, "-y", "shell", script), facts, context)
+    _run(("shell", script), facts, context)
+
+
+def _run(words: Sequence[str], facts: Facts, context: StepContext) -> None:
+    """Run the installer. No scriptlet stops what guests need meanwhile: see held.py."""
+    argv = held.through(facts.installer, "-y", *words)
+    _judge(context.run(*argv, stdin=held.SCRIPT.encode()), facts, context)
 
 
 def _refuse_unknown(context: StepContext, names: Sequence[str]) -> None:

@@ -28,7 +28,7 @@ from sheepvirt.model.enums import ObjectKind, Origin
 from sheepvirt.model.hosts import Change
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from sheepvirt.bootstrap.facts.facts import Facts
     from sheepvirt.bootstrap.facts.libvirt import Definition
@@ -112,8 +112,9 @@ def standing(one: Wanted, state: Definition | None, facts: Facts) -> Standing:
 
 
 def _with_live(mark: Mark, state: Definition, xml: str) -> Mark:
-    """Return ``mark`` with the running definition, if that came from ``xml``."""
-    if not state.live_xml or difference(state.live_xml, xml, live=True):
+    """Return a domain's ``mark`` with the running definition, if that came from ``xml``."""
+    domain = mark.kind == ObjectKind.DOMAIN
+    if not domain or not state.live_xml or difference(state.live_xml, xml, live=True):
         return mark
     return replace(mark, live=state.live_xml, live_sent=digest(mark.sent))
 
@@ -168,18 +169,26 @@ def said(one: Wanted, state: Definition | None, found: Comparison, verb: str = "
 
 
 def changes(
-    step: str, wanted: DesiredState, one: Wanted, state: Definition | None, facts: Facts
+    step: str,
+    wanted: DesiredState,
+    one: Wanted,
+    state: Definition | None,
+    facts: Facts,
+    *,
+    more: Sequence[Change] = (),
 ) -> list[Change]:
-    """Return what a network or pool needs: its definition, and to be up and autostarted."""
+    """Return what a network or pool needs: its definition, and to be up and autostarted.
+
+    ``more`` is its restart, where that is a change of its own.
+    """
     found = compared(wanted, one, state, facts)
     waits_for = waits(wanted, one.name, found)
     redefined = bool(found.diff) and not waits_for
-    later = lifecycle(step, one.name, state, redefined=redefined)
+    later = [*more, *lifecycle(step, one.name, state, redefined=redefined)]
     if not found.diff:
         return later
-    what = said(
-        one, state, found, "defined, and restarted" if state and state.active else "defined"
-    )
+    verb = "defined, and restarted" if state and state.active and not more else "defined"
+    what = said(one, state, found, verb)
     return [Change(step=step, what=what, diff=found.diff, waits_for=waits_for), *later]
 
 
@@ -189,8 +198,10 @@ def accepted(one: Wanted, state: Definition | None, facts: Facts) -> tuple[Mark,
     if state is None or found.mark is None or not found.noted:
         return None
     drift = drifted(state.xml, found.mark, maker(facts))
-    live = found.mark.live and canonical(state.live_xml or found.mark.live, live=True)
-    changed_live = live != (found.mark.live and canonical(found.mark.live, live=True))
+    # What a network still runs from is no drift.
+    live = found.mark.live if one.kind == ObjectKind.DOMAIN else ""
+    live_now = live and canonical(state.live_xml or live, live=True)
+    changed_live = live_now != (live and canonical(live, live=True))
     if not drift and not changed_live:
         return None
     mark = replace(

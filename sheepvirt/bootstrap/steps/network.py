@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 from ipaddress import IPv4Network
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
-from sheepvirt.bootstrap.steps import marking
+from sheepvirt.bootstrap.steps import marking, power, restarting
 from sheepvirt.bootstrap.steps.base import LIBVIRTD, STATE, DesiredState, Step, StepContext
 from sheepvirt.bootstrap.steps.definition import identity, lifecycle
 from sheepvirt.bootstrap.steps.three_way import canonical
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 NAME = "network"
 DEFAULT = "default"
 DEFAULT_XML = "/usr/share/libvirt/networks/default.xml"  # from libvirt-daemon-config-network
+NONE_LEFT = "the guests that an interrupted run had shut down run again"
 DEFAULT_RPM = "libvirt-daemon-config-network"
 # Exists from before that RPM is installed until its network is set up. On a real machine a
 # ``default`` without it is left as it is: it may be gone, or off, on purpose.
@@ -43,34 +45,51 @@ def wanted_network(wanted: DesiredState, facts: Facts) -> marking.Wanted:
 
 
 def check(wanted: DesiredState, facts: Facts, _earlier: Sequence[Change]) -> list[Change]:
-    """Both networks are defined, started and autostarted; the bridge's has its definition."""
-    state = facts.networks.get(wanted.host.network)
-    changes = marking.changes(NAME, wanted, wanted_network(wanted, facts), state, facts)
+    """Both networks are defined, started and autostarted; the bridge's runs from its definition.
+
+    Raises BootstrapError: a guest that it would cut off could not be started again.
+    """
+    one = wanted_network(wanted, facts)
+    state = facts.networks.get(one.name)
+    needed = restarting.todo(wanted, one, state, facts)
+    former = restarting.runs_from_the_former(one, state, facts)
+    restart = restarting.changes(NAME, wanted, one.name, needed, former)
+    changes = marking.changes(NAME, wanted, one, state, facts, more=restart)
     if _is_new(wanted, facts):
         changes += _default(facts)
+    if power.STOPPED in facts.texts:
+        names = ", ".join(power.left_off(wanted.host, facts))
+        what = f"{names} started: an interrupted run had shut it down" if names else NONE_LEFT
+        changes.append(Change(step=NAME, what=what))
     if NEW in facts.texts and not changes:
         return [Change(step=NAME, what=f"{DEFAULT} left as it is from now on")]
     return changes
 
 
 def apply(wanted: DesiredState, facts: Facts, context: StepContext) -> None:
-    """Define, start and autostart the networks that need it."""
+    """Define, restart, start and autostart the networks that need it."""
     one = wanted_network(wanted, facts)
     name = one.name
     state = facts.networks.get(name)
     active = [n for n, s in facts.networks.items() if s.active]
-    found = marking.compared(wanted, one, state, facts)
-    defined = bool(found.diff) and not marking.waits(wanted, name, found)
-    if defined:
-        marking.note(context, [marking.define(one, state, facts, context)])
-        if name in active:
-            context.virsh("net-destroy", name)
-            active.remove(name)
+    needed = restarting.todo(wanted, one, state, facts)
+    if needed.defined:
+        mark = marking.define(one, state, facts, context)
+        running = state.live_xml if state and state.active else ""
+        marking.note(context, [replace(mark, live=running)])
+    off = power.left_off(wanted.host, facts)
+    if needed.restarted:
+        guests, given = [*needed.cut_off], wanted.consent
+        with power.off_meanwhile(wanted.host, given, guests, context, off=off):
+            # What an interrupted run has sent may be done only now.
+            context.virsh("net-destroy", name, check=False)
+            context.virsh("net-start", name)
     new = _is_new(wanted, facts)
     if new and DEFAULT not in facts.networks:
         context.virsh("net-define", DEFAULT_XML)
     for network in active:
-        if not facts.networks[network].persistent and (new or network != DEFAULT):
+        kept = facts.networks[network].persistent or (network == name and needed.defined)
+        if not kept and (new or network != DEFAULT):
             text = facts.networks[network].xml
             marking.define_as_it_runs(ObjectKind.NETWORK, network, text, context)
     for network in (DEFAULT, name) if new else (name,):
@@ -79,6 +98,8 @@ def apply(wanted: DesiredState, facts: Facts, context: StepContext) -> None:
             context.virsh("net-start", network)
         if now is None or not now.autostart:
             context.virsh("net-autostart", network)
+    if power.STOPPED in facts.texts:
+        power.start_stopped(off, context)
     if NEW in facts.texts:
         context.run("rm", "-f", NEW)
 

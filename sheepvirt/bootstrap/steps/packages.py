@@ -7,16 +7,32 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sheepvirt.bootstrap.steps import installer, network
-from sheepvirt.bootstrap.steps.base import DesiredState, Step, StepContext
+from sheepvirt.bootstrap.steps.base import (
+    LIBVIRTD,
+    OPENVSWITCH,
+    DesiredState,
+    Step,
+    StepContext,
+)
 from sheepvirt.model.hosts import Change
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from sheepvirt.bootstrap.facts.facts import Facts
 
 NAME = "packages"
 EPOCH = re.compile(r"-\d+:")
+# Package to the service that runs from it. Only libvirtd is restarted: see held.py.
+SERVICES = {
+    "libvirt": LIBVIRTD,
+    "openvswitch": OPENVSWITCH,
+    "pocketsheep": "sheepdog",
+    "sheepdog": "sheepdog",
+}
+DAEMON = "libvirt-daemon"
+DAEMON_CONFIG = "libvirt-daemon-config-"
+LIBVIRTD_RESTARTS = "libvirtd is restarted, and guests run on"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,10 +94,41 @@ def check(wanted: DesiredState, facts: Facts, _earlier: Sequence[Change]) -> lis
         (found.left, f"removed by {tool}: from another version, and not in this repo", True),
     )
     return [
-        Change(step=NAME, what=f"{', '.join(names)} {how}", reboots=reboots)
+        Change(
+            step=NAME,
+            what=f"{', '.join(names)} {how}{_services(wanted, facts, names)}",
+            reboots=reboots,
+        )
         for names, how, reboots in rows
         if names
     ]
+
+
+def _services(wanted: DesiredState, facts: Facts, nevras: Collection[str]) -> str:
+    """Return what replacing RPMs means for the services that run from them; "" for nothing."""
+    replaced = {
+        SERVICES.get(record.package, "")
+        for record in wanted.records
+        if any(r.nevra in nevras and _restarts(r.name, facts) for r in record.rpms)
+    }
+    running = sorted(name for name in replaced if (s := facts.services.get(name)) and s.active)
+    held = [name for name in running if name != LIBVIRTD]
+    words = f"; {LIBVIRTD_RESTARTS}" if LIBVIRTD in running else ""
+    if held:
+        words += f"; {' and '.join(held)} {'run' if held[1:] else 'runs'} on as before"
+    return words
+
+
+def _restarts(rpm: str, facts: Facts) -> bool:
+    """Tell whether an RPM has a service, or scriptlets that restart it. libvirt has many others."""
+    whole = DAEMON not in facts.packages  # before 0.9.11 and in el6's own, it is all in one
+    own = rpm == DAEMON or rpm.startswith(DAEMON_CONFIG)
+    return own or whole or not rpm.startswith("libvirt")
+
+
+def restarts_libvirtd(wanted: DesiredState, facts: Facts) -> bool:
+    """Tell whether the transaction restarts libvirtd, which then forgets its sheepdog pools."""
+    return any(LIBVIRTD_RESTARTS in change.what for change in check(wanted, facts, ()))
 
 
 def apply(wanted: DesiredState, facts: Facts, context: StepContext) -> None:

@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
 from sheepvirt.bootstrap.facts.sheepdog import ADDRESS, PORT
-from sheepvirt.bootstrap.steps import marking
+from sheepvirt.bootstrap.steps import marking, packages
 from sheepvirt.bootstrap.steps.base import LIBVIRTD, DesiredState, Step, StepContext
 from sheepvirt.bootstrap.steps.definition import identity
 from sheepvirt.bootstrap.steps.three_way import canonical
@@ -47,6 +48,8 @@ def type_of(xml: str) -> str:
 def check(wanted: DesiredState, facts: Facts, _earlier: Sequence[Change]) -> list[Change]:
     """The pool has its definition, is active and is autostarted."""
     state = facts.pools.get(wanted.host.pool)
+    if state is not None and packages.restarts_libvirtd(wanted, facts):
+        state = replace(state, active=False)  # as it is once that has happened
     return marking.changes(NAME, wanted, wanted_pool(wanted, facts), state, facts)
 
 

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sheepvirt.bootstrap.consent import GUEST_POWEROFF
+from sheepvirt.bootstrap.steps.base import STATE
 from sheepvirt.core.errors import BootstrapError, SshError
 from sheepvirt.core.waiting import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from sheepvirt.bootstrap.consent import Consent
     from sheepvirt.bootstrap.facts.facts import Facts
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from sheepvirt.model.hosts import Guest, Host
 
 OFF = "shut off"  # virsh domstate
+# The guests that a run has shut down for a while, one a line: the next run starts what is left.
+STOPPED = f"{STATE}/guests-stopped"
 
 
 def stands(facts: Facts, guest: Guest) -> bool:
@@ -90,3 +93,62 @@ def halted(
                 "the next bootstrap starts it"
             )
         raise
+
+
+@contextmanager
+def off_meanwhile(
+    host: Host,
+    given: Consent,
+    names: Sequence[str],
+    context: StepContext,
+    *,
+    off: Sequence[str] = (),
+) -> Iterator[None]:
+    """Shut running guests down for the block, and start them again, whatever ends it.
+
+    ``off`` are down already, and are started with them. Where it fails or is killed, a note of all
+    stays: one may go down late, or not start. Raises BootstrapError: one does not shut down.
+    """
+    both = [*names, *off]
+    if not both:
+        yield
+        return
+    context.connection.write(STOPPED, "".join(f"{name}\n" for name in both).encode())
+    try:
+        for name in names:
+            stop_guest(host, given, name, context)
+        yield
+    except BaseException:
+        try:
+            _start(both, context)
+        except SshError as error:
+            context.progress.say(
+                f"  it is not known whether {', '.join(both)} run again ({error.message}); the "
+                "next bootstrap starts them"
+            )
+        raise
+    start_stopped(both, context)
+
+
+def left_off(host: Host, facts: Facts) -> list[str]:
+    """Return the foreign guests that an interrupted run has shut down for a while, and are off.
+
+    Those of the inventory are started by their step.
+    """
+    own = {guest.name for guest in host.guests}
+    noted = filter(None, facts.texts.get(STOPPED, "").splitlines())
+    return [name for name in noted if name not in facts.running and name not in own]
+
+
+def start_stopped(names: Sequence[str], context: StepContext) -> None:
+    """Start guests that were shut down for a while, and remove the note. Raises SshError."""
+    _start(names, context)
+    context.run("rm", "-f", STOPPED)
+
+
+def _start(names: Sequence[str], context: StepContext) -> None:
+    for name in names:
+        if context.virsh("domstate", name, check=False).stdout.strip() != OFF:
+            continue  # it runs; or it is gone: there is nothing to start
+        if context.virsh("start", name, check=False).code:
+            context.progress.say(f"  {name} was shut down and does not start again")
