@@ -1,4 +1,7 @@
-"""The whole job: RPMs, repo, host, guests, verification."""
+"""The whole job: RPMs, repo, host, guests, verification.
+
+What each part needs is imported when it runs: commands for a host start without the builds' code.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,8 @@ import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sheepvirt.bootstrap import runner
-from sheepvirt.builds import execute, preflight
-from sheepvirt.bundle import importer
 from sheepvirt.config import catalog, inventory
 from sheepvirt.core.errors import ConfigError, suggest
-from sheepvirt.verify import verification
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,6 +55,8 @@ def say_unproven(target: Target, progress: Progress) -> None:
 
 
 def _best(run: Run) -> tuple[Target, str]:
+    from sheepvirt.builds import preflight
+
     known = catalog.target_names(run.settings)
     candidates = [inventory.load_target(run.settings, one) for one in PREFERENCE if one in known]
     if not candidates:
@@ -87,6 +88,11 @@ def everything(run: Run, host_name: str, display: Display, from_bundle: Path | N
     With ``from_bundle``, images and sources come from there, and the network is off. Raises the
     error of the stage that fails; the timings are always written.
     """
+    from sheepvirt.bootstrap import runner
+    from sheepvirt.builds import execute
+    from sheepvirt.bundle import importer
+    from sheepvirt.verify import verification
+
     host = inventory.load_host(run.settings, host_name)
     target, _ = choose_target(run, host.target)
     try:

@@ -6,6 +6,7 @@ They are read once, before any step looks at a host, so that the steps' checks t
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import jinja2
@@ -27,7 +28,12 @@ class HostFiles:
 
         Raises jinja2.UndefinedError: a value is missing.
         """
-        environment = jinja2.Environment(
+        return self._environment.get_template(name).render(**values).lstrip("\n")
+
+    @cached_property
+    def _environment(self) -> jinja2.Environment:
+        """Compile each template once: a run renders a guest's domain many times."""
+        return jinja2.Environment(
             loader=jinja2.DictLoader(self.templates),
             undefined=jinja2.StrictUndefined,
             autoescape=True,
@@ -35,7 +41,6 @@ class HostFiles:
             lstrip_blocks=True,
             keep_trailing_newline=True,
         )
-        return environment.get_template(name).render(**values).lstrip("\n")
 
 
 def load(folder: Path) -> HostFiles:

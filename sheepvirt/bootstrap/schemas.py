@@ -33,15 +33,19 @@ class Schemas:
     def __init__(self, folder: Path) -> None:
         """Read them. Raises lxml.etree.RelaxNGParseError, OSError."""
         self._read = {kind: etree.RelaxNG(file=str(folder / KINDS[kind])) for kind in KINDS}
+        self._valid: set[tuple[str, str]] = set()  # each step makes the same XML again
 
     def validate(self, kind: str, text: str, what: str) -> None:
         """Raise BootstrapError if ``text`` is not a valid ``kind`` (domain, network, pool).
 
         The error names the element and its line. ``what`` says what the XML describes.
         """
+        if (kind, text) in self._valid:
+            return
         root = etree.fromstring(text.encode())
         schema = self._read[kind]
         if schema.validate(root):
+            self._valid.add((kind, text))
             return
         said = [e for e in schema.error_log if e.line] or list(schema.error_log)
         culprit = _culprit(schema, root) or f"line {said[0].line}: {said[0].message}"

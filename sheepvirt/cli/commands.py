@@ -1,7 +1,8 @@
 """The commands, as ``invoke NAME`` in a checkout and as ``sheepvirt NAME`` where it is installed.
 
 Thin: each task reads its arguments and calls ``sheepvirt``. Errors of the tree end here. (The three
-``python -m`` commands have an end of their own: core/output.py.)
+``python -m`` commands have an end of their own: core/output.py.) What only builds need is imported
+by their commands: it takes as long as a look at a host.
 """
 
 from __future__ import annotations
@@ -14,8 +15,6 @@ from invoke import Collection, Context, Exit, Program, task
 
 from sheepvirt import pipeline
 from sheepvirt.bootstrap import rehearsal
-from sheepvirt.builds import execute, preflight, repo
-from sheepvirt.bundle import importer, writer
 from sheepvirt.cli import json_output, report
 from sheepvirt.cli.host_commands import (
     JSON,
@@ -53,6 +52,8 @@ def engine(session: Session) -> None:
 @command
 def doctor(session: Session, target: str = "", json: bool = False) -> None:
     """Check what each target needs of this machine and its network; print fixes."""
+    from sheepvirt.builds import preflight
+
     run = session.start()
     able = []
     session.fields["targets"] = rows = []
@@ -89,6 +90,9 @@ def build_rpms(
     from_bundle: str = "",
 ) -> None:
     """Patch the spec, prove it, build the RPMs in a container, publish the repo in dist/TARGET."""
+    from sheepvirt.builds import execute, repo
+    from sheepvirt.bundle import importer
+
     run = session.start()
     if from_bundle:
         imported = importer.use(run, Path(from_bundle), target)
@@ -121,6 +125,8 @@ def build_rpms(
 @command
 def bundle(session: Session, target: str, package: list[str], output: str = "") -> None:
     """Write images, sources, repos, keys and a lock to one file, for builds without a network."""
+    from sheepvirt.bundle import writer
+
     run = session.start()
     chosen, _ = pipeline.choose_target(run, target)
     path = Path(output) if output else writer.default_path(run.settings, chosen)
@@ -128,6 +134,8 @@ def bundle(session: Session, target: str, package: list[str], output: str = "") 
 
 
 def _everything(run: Run, host: str, from_bundle: Path | None = None) -> None:
+    from sheepvirt.builds import repo
+
     done = pipeline.everything(run, host, report, from_bundle)
     report.builds(
         run.progress, done.target, repo.home(run.settings, done.target.name), done.records

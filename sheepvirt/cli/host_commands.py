@@ -21,7 +21,6 @@ from sheepvirt.core.tables import pick
 from sheepvirt.ssh import trust as trusting
 from sheepvirt.verify import trace as tracing
 from sheepvirt.verify import verification as verifying
-from sheepvirt.verify.controls import control_runner
 
 if TYPE_CHECKING:
     from sheepvirt.model.hosts import Change
@@ -213,6 +212,8 @@ def verify(
     run = session.start()
     wanted = inventory.load_host(run.settings, host)
     if prove:
+        from sheepvirt.verify.controls import control_runner
+
         if json:
             raise ConfigError("--prove has no --json", hint="leave one of the two options out")
         control_runner.prove(run, wanted, report)

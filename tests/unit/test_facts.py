@@ -289,6 +289,11 @@ def test_xml_that_cannot_be_read_is_an_error_that_names_the_object(xml: str, why
         parse(said)
 
 
+@pytest.mark.parametrize("line", ["ab  ./c d/e", "ab *./c d/e"], ids=["sha256sum", "openssl"])
+def test_the_hashes_of_a_folder_are_read_from_either_program(line: str) -> None:
+    assert parse({"tree:/repo": f"{line}\n"}).trees == {"/repo": {"c d/e": "ab"}}
+
+
 @pytest.mark.parametrize(
     ("copies", "factor"), [("1", 1.0), ("3", 3.0), ("4:2", 1.5), ("nonsense", 1.0)]
 )

@@ -9,6 +9,7 @@ from pathlib import Path
 from pkgutil import iter_modules
 
 import pytest
+from virsh_program import virsh
 
 from sheepvirt.bootstrap import facts as package
 from sheepvirt.bootstrap.facts import gather
@@ -109,7 +110,9 @@ END""",
     "rpm": r"""
 case $1 in
 -qa) printf 'a\ta-2:1-1.x86_64\tf0\ta-1-1.src.rpm\n' ;;
-*) for last; do :; done; [ "$last" = dbus ] && printf yes || { echo 'no package'; exit 1; } ;;
+*) code=0; shift 2
+for name; do case $name in dbus) printf yes ;; yes | --qf) ;; *) echo none; code=1 ;; esac; done
+exit $code ;;
 esac""",
     "ovs-vsctl": r"""
 case $2 in list-br) printf 'ovsbr0\nbr1\n' ;; get) [ $4 = br1 ] || echo netdev ;;
@@ -122,8 +125,9 @@ case "$*" in
 'node info -r') printf '0 100 10 90 10%%\nTotal 100 10 90 10%% 1\n' ;;
 'vdi list -r') echo '= a 1 1000 0 0 17 ab 1  22' ;;
 esac""",
-    "virsh": r"""
-cat; shift 3; for last; do :; done
+    "virsh": virsh(
+        r"""
+for last; do :; done
 [ "$last" != absent ] || exit 1
 case "$*" in
 net-info*) printf 'Active: yes\nPersistent: yes\nAutostart: no\n' ;;
@@ -134,6 +138,8 @@ dominfo*) printf 'State: running\nPersistent: yes\nAutostart: enable\n' ;;
 net-dumpxml*) echo '<network/>' ;; pool-dumpxml*) echo '<pool/>' ;;
 dumpxml*) echo "<domain>$2</domain>" ;; *) exit 1 ;;
 esac""",
+        first="cat",
+    ),
 }
 SYSTEMD = {
     "dnf": "",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from finished import UP, WANTED, done
+from virsh_program import virsh
 
 from sheepvirt.bootstrap import planned, refusals, runner
 from sheepvirt.bootstrap.facts import gather
@@ -29,11 +30,12 @@ VIRSH = {
     "stopped": "echo 'error: failed to connect to the hypervisor' >&2\n"
     "echo 'error: Failed to connect socket: No such file' >&2; exit 1",
     "hung": "exec sleep 60",
-    "lost": """shift 3; case $1 in list) echo a ;; net-info) echo 'Active: yes' ;;
+    "lost": """case $1 in list) echo a ;; net-info) echo 'Active: yes' ;;
 net-dumpxml) echo '<network/>' ;; *) echo 'error: failed to connect to the hypervisor' >&2; exit 1
 esac""",
-    "hanging later": "shift 3; case $1 in list) echo a ;; *) exec sleep 60 ;; esac",
-    "absent objects": "shift 3; case $1 in list) : ;; *) echo 'error: no such' >&2; exit 1 ;; esac",
+    "hanging later": "case $1 in list) echo a ;; *) exec sleep 60 ;; esac",
+    "ending early": "case $1 in list) echo a ;; pool-info) kill -KILL $$ ;; esac",
+    "absent objects": "case $1 in list) : ;; *) echo 'error: no such' >&2; exit 1 ;; esac",
 }
 
 
@@ -58,24 +60,25 @@ def asked(root: Path, shell: str, **programs: str) -> Facts:
 
 @pytest.mark.parametrize("shell", ["dash", "bash"])
 @pytest.mark.parametrize(
-    ("virsh", "reply"),
+    ("how", "reply"),
     [
         ("stopped", Reply.STOPPED),
         ("hung", Reply.HUNG),
         ("lost", Reply.STOPPED),
         ("hanging later", Reply.HUNG),
+        ("ending early", Reply.STOPPED),
         ("absent objects", Reply.ANSWERS),
     ],
 )
 def test_libvirt_that_does_not_answer_is_a_state_of_its_own(
-    virsh: str, reply: Reply, shell: str, tmp_path: Path
+    how: str, reply: Reply, shell: str, tmp_path: Path
 ) -> None:
     """It is asked once more at most: with thirty guests a hung one would take minutes."""
-    found = asked(tmp_path, shell, virsh=f'echo "$*" >>"$0.log"\n{VIRSH[virsh]}')
+    found = asked(tmp_path, shell, virsh=virsh(VIRSH[how], first='echo asked >>"$0.log"'))
     assert found.libvirt.reply == reply
-    commands = (tmp_path / "bin" / "virsh.log").read_text().splitlines()
-    assert reply == Reply.ANSWERS or len(commands) <= 5
-    if virsh == "stopped":
+    asked_for = (tmp_path / "bin" / "virsh.log").read_text().splitlines()
+    assert reply == Reply.ANSWERS or len(asked_for) <= 4
+    if how == "stopped":
         assert found.libvirt.words == "error: Failed to connect socket: No such file"
 
 

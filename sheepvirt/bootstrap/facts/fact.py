@@ -46,7 +46,9 @@ class Fragment:
     start more sections with ``section KIND:NAME``, and ask ``has PROGRAM``. Each run has a subshell
     of its own and no standard input. ``prelude`` runs before all fragments, outside of subshells:
     what it sets, all see. If a fragment exits with 99, ``$lost`` is set for the next ones.
-    ``beside``: it takes long and prints little, so it runs at the same time as the others.
+    ``beside``: it waits or takes long, so it runs at the same time as the others.
+    ``together``: it runs once for all its arguments, which are its ``$@``, and starts their
+    sections itself, with ``begin VALUE``: one program may answer for all of them.
     """
 
     name: str
@@ -54,6 +56,7 @@ class Fragment:
     arguments: Arguments | None = None
     prelude: str = ""
     beside: bool = False
+    together: bool = False
 
 
 @dataclass(frozen=True)

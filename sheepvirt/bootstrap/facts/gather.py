@@ -14,7 +14,7 @@ from sheepvirt.bootstrap.facts.facts import Facts, all_facts
 from sheepvirt.core.errors import BootstrapError, BrokenXmlError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from sheepvirt.bootstrap.facts.fact import Fact, FactQuery, Fragment, Sections
     from sheepvirt.ssh.client import Connection
@@ -40,29 +40,41 @@ def script(parts: Iterable[Fragment]) -> str:
     """
     parts = tuple(parts)
     preludes = dict.fromkeys(p.prelude.strip() for p in parts if p.prelude)
-    fixed = (f"section {p.name}\n{_alone(p)}\n" for p in parts if not p.arguments)
-    inside = [p for p in parts if not p.beside]
-    beside = [p for p in parts if p.beside]
     return (
         START
         + "".join(f"{prelude}\n" for prelude in preludes)
-        + f"{{\n{_queried(beside)}}} | {{\n"
-        + "".join(fixed)
-        + f"{_queried(inside)}cat\n}}\nsection end\nexit 0\n"
+        + f"{{\n{_run([p for p in parts if p.beside])}}} | {{\n"
+        + _run([p for p in parts if not p.beside])
+        + "cat\n}\nsection end\nexit 0\n"
     )
 
 
-def _queried(parts: Iterable[Fragment]) -> str:
-    cases = "".join(
-        f'  {p.name}:*) section "$wanted"\n{_alone(p)} ;;\n' for p in parts if p.arguments
-    )
-    if not cases:
-        return ":\n"
+def _run(parts: Sequence[Fragment]) -> str:
+    """Return lines that run ``parts``: without arguments, with all of them, with each of them."""
+    fixed = (f"section {p.name}\n{_alone(p)}\n" for p in parts if not p.arguments)
+    together = (f"{_alone(p, _own_arguments(p))}\n" for p in parts if p.together)
+    each = [p for p in parts if p.arguments and not p.together]
+    return ":\n" + "".join(fixed) + "".join(together) + (_for_each(each) if each else "")
+
+
+def _for_each(parts: Iterable[Fragment]) -> str:
+    cases = "".join(f'  {p.name}:*) section "$wanted"\n{_alone(p)} ;;\n' for p in parts)
     return f"for wanted; do\n  value=${{wanted#*:}}\n  case $wanted in\n{cases}  esac\ndone\n"
 
 
-def _alone(part: Fragment) -> str:
-    return f"(\n{part.shell.strip()}\n) </dev/null || [ $? -ne 99 ] || lost=yes"
+def _own_arguments(part: Fragment) -> str:
+    """Return lines that leave only the arguments of ``part``, without its name, in ``$@``."""
+    return f"""
+begin() {{ section "{part.name}:$1"; }}
+for value; do
+  shift
+  case $value in {part.name}:*) set -- "$@" "${{value#*:}}" ;; esac
+done
+"""
+
+
+def _alone(part: Fragment, before: str = "") -> str:
+    return f"({before}\n{part.shell.strip()}\n) </dev/null || [ $? -ne 99 ] || lost=yes"
 
 
 FRAGMENTS = fragments(all_facts().values())

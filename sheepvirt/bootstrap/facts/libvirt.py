@@ -12,12 +12,14 @@ from sheepvirt.bootstrap.facts.replies import ServiceReply, service_reply
 from sheepvirt.core.errors import BrokenXmlError
 
 if TYPE_CHECKING:
-    from sheepvirt.bootstrap.facts.fact import Arguments, Sections
+    from sheepvirt.bootstrap.facts.fact import Sections
 
 SECONDS = 15  # for libvirtd to answer; one that systemd starts first needs some
-# Sets $libvirt (a `Reply`) and $running, the names of the running domains. `ask_libvirt` runs one
-# virsh command. A libvirtd that stops answering is asked no more: every later command would wait,
-# and what it does not say would look absent. `timeout` of el6's coreutils has no -k.
+COUNT = 20  # of objects that one virsh asks for within that time
+# Sets $libvirt (a `Reply`) and $running, the names of the running domains. `ask_libvirt` runs virsh
+# once, for one command or for several in one string. A libvirtd that stops answering is asked no
+# more: every later command would wait, and what it does not say would look absent. `timeout` of
+# el6's coreutils has no -k.
 PRELUDE = rf"""
 libvirt=absent running= said=
 ask_libvirt() {{
@@ -25,7 +27,6 @@ ask_libvirt() {{
   {{ said=$(timeout {SECONDS} virsh -q -c qemu:///system "$@" 2>&1 >&3 </dev/null); }} 3>&1
   code=$?
   case $code:$said in
-  0:*) return 0 ;;
   124:*) section libvirt-lost; echo hung; exit 99 ;;
   *ailed\ to\ connect* | *annot\ recv* | *socket\ is\ closed* | *End\ of\ file* | *isconnected*)
     section libvirt-lost; printf 'stopped
@@ -56,27 +57,56 @@ class Definition:
     live_xml: str = ""  # empty if it is not running
 
 
-def _definitions(
-    kind: str, arguments: Arguments, info: str, xml: str, live_xml: str = ""
-) -> Fact[dict[str, Definition]]:
-    """Return the fact of one kind; the last three are virsh's commands about one of them."""
-    commands = {kind: info, f"{kind}-xml": xml, f"{kind}-live-xml": live_xml}
-    fragments = (
-        Fragment(
-            name=name,
-            shell=f'ask_libvirt {command} "$value"\n',
-            arguments=arguments,
-            prelude=PRELUDE,
-        )
-        for name, command in commands.items()
-        if command
-    )
+# virsh's commands about one object, by section. All objects are asked for by a few virsh: each one
+# takes as long to start and to log in to libvirtd as to answer. virsh goes on after a command that
+# fails. Its `echo` starts a section; the last one shows that virsh came to its end. The inventory
+# allows no name with a quote.
+_OBJECTS = Fragment(
+    name="object",
+    shell=r"""
+objects=0 commands=
+ask() { commands="$commands echo '
+$boundary $1:$name
+'; $2 '$name';"; }
+flush() {
+  [ $objects -gt 0 ] || return 0
+  ask_libvirt "$commands echo '
+$boundary libvirt-asked
+'" || { section libvirt-lost; printf 'stopped\nvirsh ended with %s\n' $?; exit 99; }
+  objects=0 commands=
+}
+[ "$libvirt$lost" = answers ] || exit
+for value; do
+  name=${value#*:}
+  case $value in
+  network:*) ask network net-info; ask network-xml 'net-dumpxml --inactive' ;;
+  pool:*) ask pool pool-info; ask pool-xml 'pool-dumpxml --inactive' ;;
+  domain:*)
+    ask domain dominfo; ask domain-xml 'dumpxml --inactive'; ask domain-live-xml dumpxml ;;
+  esac
+  objects=$((objects + 1))
+  [ $objects -lt COUNT ] || flush
+done
+flush
+""".replace("COUNT", str(COUNT)),
+    arguments=lambda query: (
+        *(f"network:{name}" for name in query.networks),
+        *(f"pool:{name}" for name in query.pools),
+        *(f"domain:{name}" for name in query.domains),
+    ),
+    prelude=PRELUDE,
+    together=True,
+)
+
+
+def _definitions(kind: str) -> Fact[dict[str, Definition]]:
+    """Return the fact of one kind of object."""
 
     def parse(sections: Sections) -> dict[str, Definition]:
         found = {name: _definition(sections, kind, name) for name in of_kind(sections, kind)}
         return {name: one for name, one in found.items() if one}
 
-    return Fact(tuple(fragments), parse)
+    return Fact((_OBJECTS,), parse)
 
 
 def _definition(sections: Sections, kind: str, name: str) -> Definition | None:
@@ -114,13 +144,9 @@ def require_xml(what: str, text: str) -> None:
 
 
 # Of some networks facts/attached.py prints the running definition.
-NETWORKS = _definitions(
-    "network", lambda query: query.networks, "net-info", "net-dumpxml --inactive"
-)
-POOLS = _definitions("pool", lambda query: query.pools, "pool-info", "pool-dumpxml --inactive")
-DOMAINS = _definitions(
-    "domain", lambda query: query.domains, "dominfo", "dumpxml --inactive", live_xml="dumpxml"
-)
+NETWORKS = _definitions("network")
+POOLS = _definitions("pool")
+DOMAINS = _definitions("domain")
 
 
 def _running(sections: Sections) -> dict[str, bool]:

@@ -37,10 +37,22 @@ PACKAGES = Fact((_INSTALLED,), _column(1))
 HEADERS = Fact((_INSTALLED,), _column(2))
 SOURCE_RPMS = Fact((_INSTALLED,), _column(3))
 
+# One query for all; only where it finds that not all are provided, each is asked for.
 _PROVIDED = Fragment(
     name="provided",
-    shell="has rpm && rpm -q --whatprovides --qf 'yes' \"$value\" 2>/dev/null\n",
+    shell=r"""
+has rpm && [ $# -gt 0 ] || exit
+all=no
+! rpm -q --whatprovides "$@" >/dev/null 2>&1 || all=yes
+for value; do
+  begin "$value"
+  if [ $all = yes ]; then printf yes
+  else rpm -q --whatprovides --qf 'yes' "$value" 2>/dev/null
+  fi
+done
+""",
     arguments=lambda query: query.names,
+    together=True,
 )
 
 

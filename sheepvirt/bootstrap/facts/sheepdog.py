@@ -90,10 +90,15 @@ has dog || exit
 printf 'dog\n'
 timeout 5 dog cluster info 2>/dev/null | grep -m 1 '^Cluster status'
 """,
+    beside=True,
 )
-_NODES = Fragment(name="nodes", shell="has dog && timeout 5 dog node info -r 2>/dev/null\n")
+_NODES = Fragment(
+    name="nodes", shell="has dog && timeout 5 dog node info -r 2>/dev/null\n", beside=True
+)
 _VDIS = Fragment(
-    name="vdis", shell="has dog && timeout 20 dog vdi list -r 2>/dev/null && printf 'listed\\n'\n"
+    name="vdis",
+    shell="has dog && timeout 20 dog vdi list -r 2>/dev/null && printf 'listed\\n'\n",
+    beside=True,
 )
 
 

@@ -21,6 +21,7 @@ import difflib
 import hashlib
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
@@ -112,6 +113,7 @@ def digest(sent: str) -> str:
     return hashlib.sha256(canonical(sent, live=True).encode()).hexdigest() if sent else ""
 
 
+@lru_cache(maxsize=512)  # each step looks at each guest's definitions again
 def canonical(text: str, *, live: bool = False) -> str:
     """Return XML as a text that is equal for equal definitions. Raises ElementTree.ParseError.
 
