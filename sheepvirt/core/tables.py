@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import tomllib
 from enum import StrEnum
 from typing import TYPE_CHECKING, NoReturn, TypeVar, overload
@@ -21,10 +22,18 @@ E = TypeVar("E", bound=StrEnum)
 class Table:
     """A TOML table that is read key by key; ``done`` refuses keys that were never read."""
 
-    def __init__(self, data: Mapping[str, object], where: str) -> None:
+    def __init__(self, data: Mapping[str, object], where: str, path: str = "") -> None:
         self._data = data
-        self._where = where
+        self._file = where
+        self._path = path
+        self._where = f"{where}: [{path}]" if path else where
         self._known: set[str] = set()
+        self._misspelt: set[str] = set()  # named in the error of a missing key
+
+    @property
+    def path(self) -> str:
+        """Return its name with all above it, as TOML writes it: ``hosts.a.guests.g``."""
+        return self._path
 
     def __bool__(self) -> bool:
         """Whether it has any key."""
@@ -33,6 +42,10 @@ class Table:
     def names(self) -> tuple[str, ...]:
         """Return its keys."""
         return tuple(self._data)
+
+    def plain(self, key: str) -> object:
+        """Return the value of ``key`` as TOML has it; None if it is not there."""
+        return self._data.get(key)
 
     def get(self, key: str, kind: type[T], default: T | EllipsisType = ...) -> T:
         """Return the value of ``key``, which must be of ``kind``; ``...`` makes it required."""
@@ -74,6 +87,7 @@ class Table:
     def _instead(self, key: str) -> str:
         """Return a hint for a missing key: it may be there, misspelt."""
         near = difflib.get_close_matches(key, self._data.keys() - self._known, n=1)
+        self._misspelt.update(near)
         return f"is {near[0]!r} it, misspelt?" if near else f"add `{key} = …`"
 
     def strings(self, key: str, default: tuple[str, ...] | EllipsisType = ()) -> tuple[str, ...]:
@@ -86,7 +100,13 @@ class Table:
 
     def table(self, key: str, *, required: bool = False) -> Table:
         """Return a sub-table; an absent one is empty unless required."""
-        return Table(self.get(key, dict, ... if required else {}), f"{self._where}: [{key}]")
+        data = self.get(key, dict, ... if required else {})
+        return Table(data, self._file, self._below(key))
+
+    def _below(self, *names: str) -> str:
+        """Return the path of a table below this one."""
+        written = (n if re.fullmatch(r"[A-Za-z0-9_-]+", n) else repr(n) for n in names)
+        return ".".join([*([self._path] if self._path else []), *written])
 
     def tables(self, key: str) -> list[tuple[str, Table]]:
         """Return the named sub-tables of ``[key.<name>]``."""
@@ -95,7 +115,7 @@ class Table:
         for name, value in group.items():
             if not isinstance(value, dict):
                 raise ConfigError(f"{self._where}: [{key}] {name!r} is not a table")
-            found.append((name, Table(value, f"{self._where}: [{key}.{name}]")))
+            found.append((name, Table(value, self._file, self._below(key, name))))
         return found
 
     def array(self, key: str) -> list[Table]:
@@ -120,13 +140,22 @@ class Table:
         """Raise ConfigError: the value of ``key`` is not acceptable."""
         raise ConfigError(f"{self._where}: {key!r} {what}", hint=hint)
 
+    def knows(self, *keys: str) -> None:
+        """Add known keys, before any is read: a misspelt one is not taken for one of them."""
+        self._known.update(keys)
+
+    def unknown(self) -> list[ConfigError]:
+        """Return an error for each key that was never read, and is in no other error."""
+        return [
+            ConfigError(f"{self._where}: unknown key {key!r}", hint=suggest(key, self._known))
+            for key in self._data
+            if key not in self._known | self._misspelt
+        ]
+
     def done(self) -> None:
         """Refuse keys that were never read."""
-        for key in self._data:
-            if key not in self._known:
-                raise ConfigError(
-                    f"{self._where}: unknown key {key!r}", hint=suggest(key, self._known)
-                )
+        for error in self.unknown():
+            raise error
 
 
 def read_toml(path: Path) -> Table:

@@ -20,7 +20,7 @@ from sheepvirt.model.enums import Disk
 
 if TYPE_CHECKING:
     from sheepvirt.core.settings import Settings
-    from sheepvirt.model.hosts import Guest
+    from sheepvirt.model.guests import Guest
     from sheepvirt.run import Run
 
 LOCK = "guest-images"

@@ -14,7 +14,7 @@ from sheepvirt.builds import execute, repo
 from sheepvirt.config import inventory
 from sheepvirt.core.errors import BootstrapError
 from sheepvirt.model.enums import Disk
-from sheepvirt.model.hosts import Guest
+from sheepvirt.model.guests import Guest, GuestDisk, Nic
 
 if TYPE_CHECKING:
     from sheepvirt.bootstrap.schemas import Schemas
@@ -27,7 +27,7 @@ GUEST = Guest(
     title=TITLE,
     memory_mb=256,
     vcpus=1,
-    network="ovsbr0",
+    nics=(Nic(network="ovsbr0"),),
     console_marker="papeete is up",
 )
 VISIBLE = st.text(st.characters(exclude_categories=["Cs", "Cc", "Cn"]), min_size=1).filter(
@@ -72,9 +72,9 @@ def test_what_we_send_is_valid(libvirts: Schemas) -> None:
                 title=TITLE,
                 memory_mb=1,
                 vcpus=1,
-                network="n",
+                nics=(Nic(network="n"),),
                 console_marker="l",
-                disk=Disk.FILE,
+                disks=(GuestDisk(kind=Disk.FILE),),
             )
         ),
         "papeete",
@@ -87,7 +87,16 @@ def test_what_we_send_is_valid(libvirts: Schemas) -> None:
 def test_any_title_is_valid(libvirts: Schemas, title: str) -> None:
     libvirts.validate(
         "domain",
-        domain(Guest(name="p", title=title, memory_mb=1, vcpus=1, network="n", console_marker="l")),
+        domain(
+            Guest(
+                name="p",
+                title=title,
+                memory_mb=1,
+                vcpus=1,
+                nics=(Nic(network="n"),),
+                console_marker="l",
+            )
+        ),
         "p",
     )
 

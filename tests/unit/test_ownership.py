@@ -16,6 +16,7 @@ from sheepvirt.bootstrap.facts.libvirt import Definition
 from sheepvirt.bootstrap.steps import bridge, disk, domain, network, own, pool, services, units
 from sheepvirt.core.errors import BootstrapError
 from sheepvirt.model.enums import Disk, ObjectKind, Origin
+from tests.here import with_disk
 
 if TYPE_CHECKING:
     from sheepvirt.bootstrap.facts.facts import Facts
@@ -96,7 +97,7 @@ def test_a_pool_of_another_type_cannot_be_adopted() -> None:
 
 
 def test_a_disk_file_without_a_note_is_somebody_elses() -> None:
-    wanted = replace(real(), host=replace(REAL, guests=(replace(GUEST, disk=Disk.FILE),)))
+    wanted = replace(real(), host=replace(REAL, guests=(with_disk(GUEST, kind=Disk.FILE),)))
     path = "/var/lib/libvirt/images/papeete.img"
     noted = replace(done(), disks={path: "papeete-1.img 00"}, domains={})
     ownership.require(wanted, noted)

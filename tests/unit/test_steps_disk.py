@@ -14,7 +14,8 @@ from sheepvirt.core import processes
 from sheepvirt.core.errors import BootstrapError, ConfigError, RemoteCommandError
 from sheepvirt.core.files import sha256
 from sheepvirt.model.enums import Disk
-from sheepvirt.model.hosts import Guest
+from sheepvirt.model.guests import Guest
+from tests.here import with_disk
 
 PATH = "/var/lib/libvirt/images/papeete.img"
 NOTE = "/var/lib/sheepvirt/vdi-papeete.from"
@@ -25,7 +26,7 @@ def wanted(guest: Guest) -> DesiredState:
     return replace(WANTED, host=replace(HOST, guests=(guest,)))
 
 
-FILE = wanted(replace(GUEST, disk=Disk.FILE))
+FILE = wanted(with_disk(GUEST, kind=Disk.FILE))
 
 
 @pytest.fixture
@@ -237,7 +238,7 @@ def test_an_image_larger_than_its_vdi_is_refused_before_anything_is_written(
 
 
 def test_a_vdi_grows_and_never_shrinks(monkeypatch: pytest.MonkeyPatch, image: Path) -> None:
-    larger = wanted(replace(GUEST, disk_gb=2))
+    larger = wanted(with_disk(GUEST, size=2 * 10**9))
     found = changes(disk.STEP, done(), larger)
     assert found == ["VDI papeete grown from 1000000000 to 2000000000 bytes, papeete restarted"]
     worker, planned = context(

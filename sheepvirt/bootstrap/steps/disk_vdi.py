@@ -33,7 +33,7 @@ from sheepvirt.core.errors import BootstrapError, ConfigError, SheepvirtError, S
 
 if TYPE_CHECKING:
     from sheepvirt.bootstrap.facts.facts import Facts
-    from sheepvirt.model.hosts import Guest
+    from sheepvirt.model.guests import Guest
 
 FILLING = "filling"
 CREATING = "creating"  # the VDI did not exist, and may by now
@@ -76,7 +76,7 @@ def differences(wanted: DesiredState, guest: Guest, facts: Facts) -> list[tuple[
         return removed  # a plan, and the cluster does not answer, so its VDIs are unknown
     if size is None:
         again = f" ({_interrupted(note)})" if note.origin in INTERRUPTED else ""
-        made = f"VDI {name} created ({guest.disk_gb} GB) and filled from {image}{again}"
+        made = f"VDI {name} created ({guest.disk_bytes // 10**9} GB) and filled from {image}{again}"
         return [*removed, (made, "")]
     if _is_replaced(wanted, guest, facts):
         return [*removed, (_replaced(guest, note, image, facts), "")]

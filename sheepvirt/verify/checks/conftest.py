@@ -20,7 +20,7 @@ from sheepvirt.core import settings
 from sheepvirt.core.errors import SheepvirtError
 from sheepvirt.core.tables import pick
 from sheepvirt.model.enums import Disk
-from sheepvirt.model.hosts import Guest, Host
+from sheepvirt.model.guests import Guest
 from sheepvirt.ssh.client import Connection
 from sheepvirt.verify import heartbeats, junit_reports
 from sheepvirt.verify.heartbeats import Heartbeat
@@ -30,6 +30,7 @@ from .probe import Probe
 
 if TYPE_CHECKING:
     from sheepvirt.model.builds import BuildRecord, Feature
+    from sheepvirt.model.hosts import Host
 
 
 @dataclass(frozen=True, kw_only=True)

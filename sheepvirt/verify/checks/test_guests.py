@@ -14,7 +14,7 @@ from .conftest import CONSOLE_SECONDS, Expected, Hear
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sheepvirt.model.hosts import Guest
+    from sheepvirt.model.guests import Guest
     from sheepvirt.verify.heartbeats import Heartbeat
 
     from .probe import Probe
