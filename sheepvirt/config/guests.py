@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sheepvirt.config import host_values
-from sheepvirt.config.keys import Key, Section
+from sheepvirt.config.keys import Apart, Key, OneOf, Section
 from sheepvirt.model.enums import Disk
 from sheepvirt.model.guests import Guest, GuestDisk, Nic
 
 if TYPE_CHECKING:
-    from sheepvirt.config.keys import Problems
+    from sheepvirt.config.keys import Problems, Values
     from sheepvirt.core.tables import Table
 
+SECTOR = 512  # QEMU counts a disk in sectors
 VDI_LIMIT = 2**42  # sheepdog's limit: a VDI's map has 2**20 objects of 4 MiB
 
 TITLE: Key[str] = Key(
@@ -22,10 +23,19 @@ TITLE: Key[str] = Key(
     otherwise="the guest's name",
     meaning="`<title>` of the domain",
 )
-MEMORY_MB: Key[int] = Key(
+MEMORY: Key[int | None] = Key(
+    name="memory",
+    kind=host_values.size(10**6, 2**63),
+    default=None,
+    otherwise="required",
+    meaning="memory of the guest",
+)
+MEMORY_MB: Key[int | None] = Key(
     name="memory_mb",
     kind=host_values.whole(1),
-    meaning="memory, in 10**6 bytes",
+    default=None,
+    otherwise="none",
+    meaning="the same as a number of MB, in place of `memory`",
 )
 VCPUS: Key[int] = Key(
     name="vcpus", kind=host_values.whole(1), default=1, meaning="number of virtual CPUs"
@@ -48,16 +58,35 @@ DISK: Key[Disk] = Key(
     default=Disk.SHEEPDOG,
     meaning="a VDI with the guest's name, or a raw file on the host",
 )
-DISK_GB: Key[int] = Key(
+DISK_SIZE: Key[int | None] = Key(
+    name="disk_size",
+    kind=host_values.size(SECTOR, VDI_LIMIT, multiple=SECTOR),
+    default=None,
+    otherwise='`"1 GB"`',
+    meaning="size of the VDI (a file is as large as its image)",
+)
+DISK_GB: Key[int | None] = Key(
     name="disk_gb",
     kind=host_values.whole(1),
-    default=1,
-    meaning="size of the VDI, in 10**9 bytes",
+    default=None,
+    otherwise="none",
+    meaning="the same as a number of GB, in place of `disk_size`",
 )
 SECTION = Section(
     path="hosts.HOST.guests.GUEST",
     meaning="a guest of the host. Its name is that of its domain, and of its VDI",
-    keys=(TITLE, MEMORY_MB, VCPUS, NETWORK, LINE, DISK, DISK_GB),
+    keys=(TITLE, MEMORY, MEMORY_MB, VCPUS, NETWORK, LINE, DISK, DISK_SIZE, DISK_GB),
+    one_of=(OneOf(keys=("memory", "memory_mb"), example='memory = "512 MiB"'),),
+    apart=(
+        Apart(first="disk_size", second="disk_gb", hint="remove `disk_gb`"),
+        Apart(
+            first="disk_size",
+            second="disk",
+            with_value=str(Disk.FILE),
+            why=" (to 'file'), and a file is as large as its image",
+            hint="remove `disk_size`",
+        ),
+    ),
 )
 
 
@@ -69,21 +98,28 @@ def read(name: str, table: Table, problems: Problems) -> Guest | None:
     values = SECTION.read(table, problems)
     if values is None:
         return None
-    disk = GuestDisk(kind=values[DISK], size=values[DISK_GB] * 10**9)
-    if disk.size > VDI_LIMIT:
-        with problems.collecting():
-            table.refuse(
-                "disk_gb",
-                f"is {values[DISK_GB]}: a VDI has at most {VDI_LIMIT} bytes",
-                hint=f"give at most {VDI_LIMIT // 10**9}",
-            )
+    disk = GuestDisk(kind=values[DISK], size=_disk_size(values, problems))
     guest = Guest(
         name=name,
         title=values[TITLE] if values.said(TITLE) else name,
-        memory_mb=values[MEMORY_MB],
+        memory=values[MEMORY] or (values[MEMORY_MB] or 0) * 10**6,
         vcpus=values[VCPUS],
         console_marker=values[LINE],
         nics=(Nic(network=values[NETWORK]),),
         disks=(disk,),
     )
     return guest if problems.count == before else None
+
+
+def _disk_size(values: Values, problems: Problems) -> int:
+    """Return the size of the disk in bytes."""
+    gigabytes = values[DISK_GB] or 1
+    size = values[DISK_SIZE] or gigabytes * 10**9
+    if size > VDI_LIMIT:
+        with problems.collecting():
+            values.table.refuse(
+                "disk_gb",
+                f"is {gigabytes}: a VDI has at most {VDI_LIMIT} bytes",
+                hint=f"give at most {VDI_LIMIT // 10**9}",
+            )
+    return size

@@ -10,6 +10,7 @@ import re
 from typing import TYPE_CHECKING, TypeVar
 
 from sheepvirt.config.keys import Kind
+from sheepvirt.core import sizes
 
 if TYPE_CHECKING:
     from enum import StrEnum
@@ -134,6 +135,33 @@ def whole(least: int, most: int | None = None, hint: str = "") -> Kind[int]:
     if most is not None:
         schema["maximum"] = most
     return Kind(title="whole number", schema=schema, read=read)
+
+
+def size(least: int, most: int, *, multiple: int = 1) -> Kind[int]:
+    """Return the kind of amounts of bytes: a number with a unit."""
+
+    def read(table: Table, key: str) -> int:
+        value = table.plain(key)
+        if isinstance(value, int) and not isinstance(value, bool):
+            table.refuse(key, f"is {value}, without a unit", hint=f'write it as "{value} MB"')
+        written = table.get(key, str)
+        try:
+            amount = sizes.parse(written)
+        except sizes.NotASizeError as error:
+            table.refuse(key, f"is {written!r}: {error}", hint=error.hint)
+        for wrong, limit in ((amount < least, least), (amount > most, most)):
+            if wrong:
+                side = "least" if limit == least else "most"
+                table.refuse(key, f"is {written!r}", hint=f"give at {side} {sizes.text(limit)}")
+        if amount % multiple:
+            up = sizes.text(-(-amount // multiple) * multiple)
+            table.refuse(
+                key, f"is {written!r}, no multiple of {multiple} bytes", hint=f'write "{up}"'
+            )
+        return amount
+
+    schema = {"type": "string", "pattern": f"^{sizes.PATTERN}$"}
+    return Kind(title="size", schema=schema, read=read)
 
 
 def choice(kind: type[E], hint: str, *, without: tuple[E, ...] = ()) -> Kind[E]:

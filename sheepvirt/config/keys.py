@@ -80,6 +80,24 @@ class Apart:
 
 
 @dataclass(frozen=True, kw_only=True)
+class OneOf:
+    """Keys of which a table has one and only one; the first is the usual one."""
+
+    keys: tuple[str, ...]
+    example: str  # a line to add where all are missing
+
+    def check(self, table: Table) -> None:
+        """Raise ConfigError if none of them, or several, are there."""
+        there = [key for key in self.keys if key in table.names()]
+        if not there:
+            table.missing(self.keys[0], self.example)
+        if len(there) > 1:
+            first, second = there[:2]
+            what = f"and {second!r} are both set: {table.plain(first)!r}, {table.plain(second)!r}"
+            table.refuse(first, what, hint=f"remove one of them, such as `{there[-1]}`")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Group:
     """Named tables in a table: ``[hosts.NAME]``."""
 
@@ -97,6 +115,7 @@ class Section:
     keys: tuple[Key[object], ...] = ()
     groups: tuple[Group, ...] = ()
     apart: tuple[Apart, ...] = ()
+    one_of: tuple[OneOf, ...] = ()
 
     def read(self, table: Table, problems: Problems) -> Values | None:
         """Return the values of the table; None if one of them is a problem."""
@@ -106,7 +125,7 @@ class Section:
         for key in self.keys:
             with problems.collecting():
                 found[key.name] = key.read(table)
-        for rule in self.apart:
+        for rule in (*self.apart, *self.one_of):
             with problems.collecting():
                 rule.check(table)
         problems.add(*table.unknown())

@@ -84,6 +84,12 @@ class Table:
         except ValueError:
             self.refuse(key, f"is {value!r}", hint=hint)
 
+    def missing(self, key: str, example: str) -> NoReturn:
+        """Raise ConfigError: the key is not there. ``example`` is what to add."""
+        near = self._instead(key)
+        hint = near if self._misspelt else f"add `{example}`"
+        raise ConfigError(f"{self._where}: {key!r} is missing", hint=hint)
+
     def _instead(self, key: str) -> str:
         """Return a hint for a missing key: it may be there, misspelt."""
         near = difflib.get_close_matches(key, self._data.keys() - self._known, n=1)

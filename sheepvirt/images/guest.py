@@ -85,7 +85,7 @@ def check_size(guest: Guest, size: int) -> None:
     if guest.disk == Disk.SHEEPDOG and size > guest.disk_bytes:
         raise ConfigError(
             f"guest {guest.name!r}: its image has {size} bytes, its VDI only {guest.disk_bytes}",
-            hint=f"set `disk_gb = {-(-size // 10**9)}` for it in the inventory",
+            hint=f'set `disk_size = "{-(-size // 10**9)} GB"` for it in the inventory',
         )
 
 

@@ -24,15 +24,28 @@ class GuestDisk:
 
 @dataclass(frozen=True, kw_only=True)
 class Guest:
-    """A domain of a host. Memory in MB (10**6 bytes), as in the how-to's ``unit='GB'``."""
+    """A domain of a host."""
 
     name: str
     title: str
-    memory_mb: int
+    memory: int  # in bytes
     vcpus: int
     console_marker: str  # what a running guest prints on its console; key `line` of the inventory
     nics: tuple[Nic, ...]
     disks: tuple[GuestDisk, ...] = (GuestDisk(),)
+
+    @property
+    def memory_unit(self) -> str:
+        """The unit of its memory in XML: MB as in the how-to where that is exact, else KiB.
+
+        It does not depend on how the inventory writes the amount, so that is no change on a host.
+        """
+        return "KiB" if self.memory % 10**6 else "MB"
+
+    @property
+    def memory_amount(self) -> int:
+        """Its memory in that unit, rounded up as libvirt does."""
+        return -(-self.memory // (10**6 if self.memory_unit == "MB" else 1024))
 
     # Today a guest has one network interface and one disk.
     @property

@@ -25,7 +25,7 @@ TITLE = 'it\'s "quoted" <b>&amp; $(touch /tmp/pwned) `x` 日本語'
 GUEST = Guest(
     name="papeete",
     title=TITLE,
-    memory_mb=256,
+    memory=256 * 10**6,
     vcpus=1,
     nics=(Nic(network="ovsbr0"),),
     console_marker="papeete is up",
@@ -70,7 +70,7 @@ def test_what_we_send_is_valid(libvirts: Schemas) -> None:
             Guest(
                 name="p",
                 title=TITLE,
-                memory_mb=1,
+                memory=1 * 10**6,
                 vcpus=1,
                 nics=(Nic(network="n"),),
                 console_marker="l",
@@ -91,7 +91,7 @@ def test_any_title_is_valid(libvirts: Schemas, title: str) -> None:
             Guest(
                 name="p",
                 title=title,
-                memory_mb=1,
+                memory=1 * 10**6,
                 vcpus=1,
                 nics=(Nic(network="n"),),
                 console_marker="l",

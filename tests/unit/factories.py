@@ -105,7 +105,7 @@ def guest(
     usual: dict[str, Any] = {
         "name": "papeete",
         "title": "title",
-        "memory_mb": 256,
+        "memory": 256 * 10**6,
         "vcpus": 1,
         "console_marker": "ia ora na",
         "nics": (Nic(network=network),),

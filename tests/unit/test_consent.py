@@ -100,7 +100,7 @@ def test_a_guest_that_does_not_shut_down_is_left_running(monkeypatch: pytest.Mon
 def test_a_guest_with_another_definition_is_defined_and_not_restarted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    larger = replace(GUEST, memory_mb=512)
+    larger = replace(GUEST, memory=512 * 10**6)
     wanted = replace(real(), host=replace(REAL, guests=(larger,)))
     rows = domain.STEP.check(wanted, done(), ())
     assert waiting(rows) == {

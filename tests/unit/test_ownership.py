@@ -137,7 +137,7 @@ def test_a_host_of_before_is_recognised_and_marked_by_one_line(
 
 def test_a_host_of_before_is_recognised_by_what_it_was_sent_last() -> None:
     """The inventory has changed since: what is there is as the file says that it was sent."""
-    larger = replace(real(), host=replace(REAL, guests=(replace(GUEST, memory_mb=512),)))
+    larger = replace(real(), host=replace(REAL, guests=(replace(GUEST, memory=512 * 10**6),)))
     with pytest.raises(BootstrapError, match="domain papeete"):
         ownership.require(larger, before())
     sent = domain.wanted_domain(WANTED, GUEST, before()).xml

@@ -234,7 +234,7 @@ def test_an_image_larger_than_its_vdi_is_refused_before_anything_is_written(
     worker, _ = context(monkeypatch)  # nothing is planned: nothing may be run
     with pytest.raises(ConfigError, match="its image has 1000000001 bytes") as caught:
         disk.apply(WANTED, replace(done(), vdis={}, texts={}), worker)
-    assert "disk_gb = 2" in caught.value.hint
+    assert 'disk_size = "2 GB"' in caught.value.hint
 
 
 def test_a_vdi_grows_and_never_shrinks(monkeypatch: pytest.MonkeyPatch, image: Path) -> None:
