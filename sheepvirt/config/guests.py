@@ -40,14 +40,16 @@ MEMORY_MB: Key[int | None] = Key(
 VCPUS: Key[int] = Key(
     name="vcpus", kind=host_values.whole(1), default=1, meaning="number of virtual CPUs"
 )
-NETWORK: Key[str] = Key(
+NETWORK: Key[str | None] = Key(
     name="network",
     kind=host_values.NAME,
+    default=None,
+    otherwise="the host's network",
     meaning="network of libvirt that its network interface is on",
 )
 LINE: Key[str] = Key(
     name="line",
-    kind=host_values.LINE,
+    kind=host_values.CONSOLE_LINE,
     meaning="what the guest prints on its serial console while it is up: its console marker",
 )
 DISK: Key[Disk] = Key(
@@ -76,8 +78,8 @@ SECTION = Section(
     path="hosts.HOST.guests.GUEST",
     meaning="a guest of the host. Its name is that of its domain, and of its VDI",
     keys=(TITLE, MEMORY, MEMORY_MB, VCPUS, NETWORK, LINE, DISK, DISK_SIZE, DISK_GB),
-    one_of=(OneOf(keys=("memory", "memory_mb"), example='memory = "512 MiB"'),),
-    apart=(
+    rules=(
+        OneOf(keys=("memory", "memory_mb"), example='memory = "512 MiB"'),
         Apart(first="disk_size", second="disk_gb", hint="remove `disk_gb`"),
         Apart(
             first="disk_size",
@@ -90,8 +92,11 @@ SECTION = Section(
 )
 
 
-def read(name: str, table: Table, problems: Problems) -> Guest | None:
-    """Return the guest; None if something in its table is a problem."""
+def read(name: str, table: Table, problems: Problems, usual: str) -> Guest | None:
+    """Return the guest; None if something in its table is a problem.
+
+    ``usual`` is the network of a guest that names none; it is "" where that is a problem itself.
+    """
     before = problems.count
     with problems.collecting():
         host_values.name(table, "name", name)
@@ -105,7 +110,7 @@ def read(name: str, table: Table, problems: Problems) -> Guest | None:
         memory=values[MEMORY] or (values[MEMORY_MB] or 0) * 10**6,
         vcpus=values[VCPUS],
         console_marker=values[LINE],
-        nics=(Nic(network=values[NETWORK]),),
+        nics=(Nic(network=values[NETWORK] or usual),),
         disks=(disk,),
     )
     return guest if problems.count == before else None

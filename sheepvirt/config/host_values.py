@@ -72,6 +72,24 @@ def _visible(table: Table, key: str) -> str:
 LINE = Kind(title="one line of text", schema={"type": "string"}, read=_visible)
 
 
+def shows_on_console(marker: str) -> bool:
+    """Tell whether a serial console can show the text as one line."""
+    return bool(marker.strip()) and marker.isprintable() and marker == marker.rstrip()
+
+
+def _console_line(table: Table, key: str) -> str:
+    value = _visible(table, key)
+    if not shows_on_console(value):
+        what = f"is {value!r}: it is empty or ends in a space"
+        table.refuse(key, what, hint="use one line of visible text")
+    return value
+
+
+CONSOLE_LINE = Kind(
+    title="one line of text", schema={"type": "string", "minLength": 1}, read=_console_line
+)
+
+
 def _address(table: Table, key: str) -> str:
     """Return the host's address in ssh's spelling, which its known_hosts files use."""
     value = table.get(key, str)

@@ -11,7 +11,10 @@ from sheepvirt.model.enums import Init
 from sheepvirt.model.hosts import Host
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from sheepvirt.config.keys import Problems, Values
+    from sheepvirt.core.errors import ConfigError
     from sheepvirt.core.tables import Table
 
 INIT_HINT = "use systemd or sysv on a rehearsal host; remove it for a real machine"
@@ -139,7 +142,7 @@ SECTION = Section(
         TREAT_AS_REAL,
     ),
     groups=(Group(key="guests", section=guests.SECTION, meaning="its guests, if it has any"),),
-    apart=(
+    rules=(
         *(
             Apart(
                 first="ssh",
@@ -165,9 +168,11 @@ def read(name: str, table: Table, problems: Problems) -> Host | None:
     with problems.collecting():
         host_values.name(table, "name", name)
     values = SECTION.read(table, problems)
-    found = []
+    usual = values[networks.NETWORK] if values else ""
+    tables: dict[str, Table] = {}
     with problems.collecting():
-        found = [guests.read(n, t, problems) for n, t in table.tables("guests")]
+        tables = dict(table.tables("guests"))
+    found = [guests.read(n, t, problems, usual) for n, t in tables.items()]
     if values is None:
         return None
     bridge = networks.bridge(values, rehearsal=values[REHEARSAL])
@@ -195,34 +200,71 @@ def read(name: str, table: Table, problems: Problems) -> Host | None:
         sudo_password_command=values[SUDO_PASSWORD_COMMAND],
         guest_shutdown_seconds=(10 if rehearsal else 300) if patience is None else patience,
     )
+    problems.add(*networks.wrong_names(values))
     with problems.collecting():
-        networks.check_names(values)
-    with problems.collecting():
-        networks.check_addresses(bridge, table)
-    with problems.collecting():
-        _check(host, values)
+        networks.check_addresses(bridge, values)
+    problems.add(*_contradictions(host, values))
+    for guest in host.guests:
+        problems.add(*networks.wrong_network(guest, tables[guest.name], host, table))
     return host if problems.count == before else None
 
 
-def _check(host: Host, values: Values) -> None:
-    table = values.table
+def _contradictions(host: Host, values: Values) -> Iterator[ConfigError]:
+    """Yield what the host's own keys say against one another. Pure."""
+    error = values.table.error
+    if not host.sheepdog_listen:
+        hint = "name an address, or remove it: then it is 127.0.0.1"
+        yield error("sheepdog_listen", "is empty", hint=hint)
     for word in host.sheepdog_listen:
         try:
             ipaddress.ip_address(word)
         except ValueError:
-            table.refuse(
+            yield error(
                 "sheepdog_listen",
                 f"names {word!r}",
                 hint="give IP addresses of the host; 0.0.0.0 is every IPv4 one, :: every IPv6 one",
             )
     if host.init and not host.rehearsal:
-        table.refuse("init", f"is {host.init.value!r}", hint=INIT_HINT)
+        yield error("init", f"is {host.init.value!r}, and 'rehearsal' is false", hint=INIT_HINT)
     if host.port == 0 and not host.rehearsal:
-        table.refuse("port", "is 0", hint="give a TCP port, 1 to 65535")
-    for guest in host.guests:
-        if guest.network != host.network:
-            table.refuse(
-                "guests",
-                f"{guest.name!r} is on network {guest.network!r}",
-                hint=f"put it on the host's network, {host.network!r}",
-            )
+        yield error("port", "is 0", hint="give a TCP port, 1 to 65535")
+    if host.rehearsal and not _is_local(host.address):
+        yield error(
+            "address",
+            f"is {host.address!r}, and 'rehearsal' is true: that is a container on this machine",
+            hint="set `rehearsal = false` for a real machine, else remove `address`",
+        )
+    if host.sudo_password_command and host.user == "root":
+        default = "" if values.said(USER) else ", its default"
+        yield error(
+            "sudo_password_command",
+            f"is set, and 'user' is 'root'{default}, who needs no sudo",
+            hint="remove `sudo_password_command`, or name the `user` who logs in",
+        )
+
+
+def _is_local(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return address == "localhost"
+
+
+def between(found: Mapping[str, Host], tables: Mapping[str, Table]) -> Iterator[ConfigError]:
+    """Yield what two hosts say against one another: they are one machine. Pure."""
+    known: dict[tuple[str, int], str] = {}
+    for name, host in found.items():
+        if host.rehearsal and not host.port:
+            continue  # the engine publishes a free one
+        address = f"ssh {host.ssh}" if host.ssh else host.address.lower()
+        first = known.setdefault((address, 0 if host.ssh else host.port), name)
+        if first == name:
+            continue
+        there, here = f"[{tables[first].path}]", tables[name]
+        hint = f"remove one of the two hosts, {first!r} or {name!r}, or correct"
+        if host.ssh:
+            what = f"is {host.ssh!r}, and so is that of {there}"
+            yield here.error("ssh", what, hint=f"{hint} its alias")
+        else:
+            what = f"is {host.address!r} with port {host.port}, and so it is of {there}"
+            yield here.error("address", what, hint=f"{hint} its `address` or `port`")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sheepvirt.config import catalog, hosts
 from sheepvirt.config.keys import Group, Problems, Section
-from sheepvirt.core.errors import ConfigError
+from sheepvirt.core.errors import ConfigError, suggest
 from sheepvirt.core.tables import pick, read_toml
 from sheepvirt.model.hosts import Dependencies
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from sheepvirt.core.settings import Settings
+    from sheepvirt.core.tables import Table
     from sheepvirt.model.builds import Target
     from sheepvirt.model.hosts import Host
 
@@ -26,15 +27,43 @@ SECTION = Section(
 
 
 def load_hosts(settings: Settings) -> dict[str, Host]:
-    """Read the inventory; return its hosts by name. Raises ConfigError."""
-    table = read_toml(settings.inventory)
+    """Read the inventory; return its hosts by name. Raises ConfigError: all that is wrong."""
     problems = Problems()
-    SECTION.read(table, problems)
-    found: dict[str, Host | None] = {}
-    with problems.collecting():
-        found = {name: hosts.read(name, t, problems) for name, t in table.tables("hosts")}
+    found = _read(settings, problems)
     problems.stop()
-    return {name: host for name, host in found.items() if host}
+    return found
+
+
+def _read(settings: Settings, problems: Problems) -> dict[str, Host]:
+    """Return the hosts in which nothing is wrong."""
+    table = read_toml(settings.inventory)
+    SECTION.read(table, problems)
+    tables: dict[str, Table] = {}
+    with problems.collecting():
+        tables = dict(table.tables("hosts"))
+    read = {name: hosts.read(name, one, problems) for name, one in tables.items()}
+    found = {name: host for name, host in read.items() if host}
+    problems.add(*hosts.between(found, tables))
+    return found
+
+
+def check(settings: Settings) -> dict[str, Host]:
+    """Read the inventory as ``load_hosts`` does; look also at what it names in the checkout.
+
+    Raises ConfigError: all that is wrong.
+    """
+    problems = Problems()
+    found = _read(settings, problems)
+    targets = catalog.target_names(settings)
+    for host in found.values():
+        if host.target not in targets:
+            what = f"{settings.inventory}: [hosts.{host.name}]: 'target' is {host.target!r}"
+            problems.add(ConfigError(what, hint=suggest(host.target, targets)))
+    for name in dict.fromkeys(h.target for h in found.values() if h.target in targets):
+        with problems.collecting():
+            for_hosts(catalog.read_target(settings, name), found.values())
+    problems.stop()
+    return found
 
 
 def load_host(settings: Settings, name: str) -> Host:

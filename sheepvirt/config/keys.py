@@ -114,8 +114,7 @@ class Section:
     meaning: str
     keys: tuple[Key[object], ...] = ()
     groups: tuple[Group, ...] = ()
-    apart: tuple[Apart, ...] = ()
-    one_of: tuple[OneOf, ...] = ()
+    rules: tuple[Apart | OneOf, ...] = ()
 
     def read(self, table: Table, problems: Problems) -> Values | None:
         """Return the values of the table; None if one of them is a problem."""
@@ -125,7 +124,7 @@ class Section:
         for key in self.keys:
             with problems.collecting():
                 found[key.name] = key.read(table)
-        for rule in (*self.apart, *self.one_of):
+        for rule in self.rules:
             with problems.collecting():
                 rule.check(table)
         problems.add(*table.unknown())

@@ -6,16 +6,23 @@ Each function that checks raises ConfigError.
 from __future__ import annotations
 
 import ipaddress
+import re
 from typing import TYPE_CHECKING
 
 from sheepvirt.config import host_values
 from sheepvirt.config.keys import Key
+from sheepvirt.core.errors import suggest
 from sheepvirt.model.enums import Datapath
 from sheepvirt.model.networks import Bridge, Network
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sheepvirt.config.keys import Values
+    from sheepvirt.core.errors import ConfigError
     from sheepvirt.core.tables import Table
+    from sheepvirt.model.guests import Guest
+    from sheepvirt.model.hosts import Host
 
 BRIDGE: Key[str] = Key(
     name="bridge", kind=host_values.INTERFACE, meaning="name of the Open vSwitch bridge"
@@ -54,6 +61,13 @@ GATEWAY: Key[str] = Key(
     otherwise="none",
     meaning="router of a bridge with an address of its own",
 )
+# Names of network interfaces that others make, and who.
+TAKEN = (
+    ("lo", "the loopback interface"),
+    ("virbr[0-9]+(-nic)?", "libvirt's own, of networks such as 'default'"),
+    ("(vnet|vif|macvtap|macvlan)[0-9]+", "libvirt's, of a guest's interface"),
+    ("ovs-(system|netdev)", "Open vSwitch's own"),
+)
 KEYS: tuple[Key[object], ...] = (BRIDGE, NETWORK, DATAPATH, UPLINK, BRIDGE_ADDRESS, GATEWAY)
 
 
@@ -74,16 +88,47 @@ def network(values: Values) -> Network:
     return Network(name=values[NETWORK], bridge=values[BRIDGE])
 
 
-def check_names(values: Values) -> None:
-    """Refuse names that are something else's."""
+def wrong_names(values: Values) -> Iterator[ConfigError]:
+    """Yield what is wrong with names: they are something else's."""
+    error = values.table.error
     if values[NETWORK] == "default":
-        values.table.refuse("network", "is libvirt's 'default'", hint="choose another network name")
+        yield error("network", "is libvirt's 'default'", hint="choose another network name")
+    bridge, uplink = values[BRIDGE], values[UPLINK]
+    if uplink == bridge:
+        yield error(
+            "uplink",
+            f"is the bridge itself: 'bridge' is {bridge!r} as well",
+            hint="name a network interface: eth0",
+        )
+    for key, name in (("bridge", bridge), ("uplink", uplink)):
+        owner = next((o for pattern, o in TAKEN if re.fullmatch(pattern, name)), "")
+        if owner and not (key == "uplink" and uplink == bridge):
+            yield error(key, f"is {name!r}: that is {owner}", hint="choose another name")
 
 
-def check_addresses(bridge: Bridge, table: Table) -> None:
-    """Refuse an uplink, an address or a gateway that cannot be."""
-    if bridge.uplink == bridge.name:
-        table.refuse("uplink", "is the bridge itself", hint="name a network interface: eth0")
+def wrong_network(guest: Guest, here: Table, host: Host, there: Table) -> Iterator[ConfigError]:
+    """Yield that a guest is on a network that its host does not have."""
+    known = [network.name for network in host.networks]
+    for nic in guest.nics:
+        if nic.network not in known:
+            has = ", ".join(map(repr, known))
+            what = f"is {nic.network!r}, and the network of [{there.path}] is {has}"
+            near = suggest(nic.network, known)
+            hint = (
+                near if near.startswith("did") else f"write `network = {known[0]!r}`, or remove it"
+            )
+            yield here.error("network", what, hint=hint)
+
+
+def check_addresses(bridge: Bridge, values: Values) -> None:
+    """Refuse an address or a gateway that cannot be."""
+    table = values.table
+    if bridge.address == "dhcp" and not bridge.uplink and values.said(BRIDGE_ADDRESS):
+        table.refuse(
+            "bridge_address",
+            "is 'dhcp', and there is no 'uplink' over which it could get an address",
+            hint='add `uplink = "eth0"`, or remove bridge_address',
+        )
     if bridge.address == "dhcp":
         if bridge.gateway:
             table.refuse(

@@ -144,7 +144,11 @@ class Table:
 
     def refuse(self, key: str, what: str, *, hint: str) -> NoReturn:
         """Raise ConfigError: the value of ``key`` is not acceptable."""
-        raise ConfigError(f"{self._where}: {key!r} {what}", hint=hint)
+        raise self.error(key, what, hint=hint)
+
+    def error(self, key: str, what: str, *, hint: str) -> ConfigError:
+        """Return the error that the value of ``key`` is not acceptable."""
+        return ConfigError(f"{self._where}: {key!r} {what}", hint=hint)
 
     def knows(self, *keys: str) -> None:
         """Add known keys, before any is read: a misspelt one is not taken for one of them."""
@@ -176,7 +180,21 @@ def read_data(path: Path) -> dict[str, object]:
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}", hint="is the path right?") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not TOML: {error}", hint="correct that line") from error
+        first = _first(path, str(error))
+        hint = f"the first is in line {first}: remove one, or rename it" if first else ""
+        raise ConfigError(f"{path}: not TOML: {error}", hint=hint or "correct that line") from error
+
+
+def _first(path: Path, message: str) -> int:
+    """Return the line where what a TOML file says twice is said first; 0 if it is another error."""
+    place = re.search(r"(?:twice|overwrite a value) \(at line (\d+)", message)
+    if not place:
+        return 0
+    *before, second = path.read_text(encoding="utf-8").splitlines()[: int(place.group(1))]
+    key = second.partition("#")[0] if second.lstrip().startswith("[") else second.partition("=")[0]
+    same = re.compile(rf"\s*{re.escape(key.strip())}\s*({'#' if '[' in key else '='}.*)?")
+    found = [number for number, line in enumerate(before, start=1) if same.fullmatch(line)]
+    return found[-1] if found else 0
 
 
 def pick(kind: str, name: str, known: Iterable[str]) -> str:

@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sheepvirt.config import inventory
+from sheepvirt.config import host_values, inventory
 from sheepvirt.core import locks
 from sheepvirt.core.errors import ConfigError
 from sheepvirt.images import recipes
@@ -92,7 +92,7 @@ def check_size(guest: Guest, size: int) -> None:
 def check_console_marker(guest: Guest) -> None:
     """Raise ConfigError if a console cannot show the guest's marker as one line."""
     marker = guest.console_marker
-    if not marker.strip() or not marker.isprintable() or marker != marker.rstrip():
+    if not host_values.shows_on_console(marker):
         raise ConfigError(
             f"guest {guest.name!r}: 'line' is {marker!r}: it is empty, ends in a space or has a "
             "control character",
