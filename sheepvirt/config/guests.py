@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 SECTOR = 512  # QEMU counts a disk in sectors
 VDI_LIMIT = 2**42  # sheepdog's limit: a VDI's map has 2**20 objects of 4 MiB
 
-TITLE: Key[str] = Key(
+TITLE: Key[str | None] = Key(
     name="title",
     kind=host_values.LINE,
-    default="",
+    default=None,
     otherwise="the guest's name",
     meaning="`<title>` of the domain",
 )
@@ -104,9 +104,10 @@ def read(name: str, table: Table, problems: Problems, usual: str) -> Guest | Non
     if values is None:
         return None
     disk = GuestDisk(kind=values[DISK], size=_disk_size(values, problems))
+    title = values[TITLE]
     guest = Guest(
         name=name,
-        title=values[TITLE] if values.said(TITLE) else name,
+        title=name if title is None else title,
         memory=values[MEMORY] or (values[MEMORY_MB] or 0) * 10**6,
         vcpus=values[VCPUS],
         console_marker=values[LINE],

@@ -47,6 +47,13 @@ class Key(Generic[T_co]):
         """Whether a table without it is refused."""
         return self.default is ...
 
+    @property
+    def plain_default(self) -> object:
+        """Return its default as JSON has it."""
+        if isinstance(self.default, tuple):
+            return list(self.default)
+        return str(self.default) if isinstance(self.default, str) else self.default
+
     def read(self, table: Table) -> T_co:
         """Return its value, or its default. Raises ConfigError."""
         if self.name in table.names() or self.default is ...:

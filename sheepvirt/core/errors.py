@@ -44,7 +44,7 @@ class ConfigErrors(ConfigError):
         rows = (f"  {row.message}\n    {row.hint}".rstrip() for row in problems)
         super().__init__(
             f"{len(problems)} things are wrong:\n" + "\n".join(rows),
-            hint="correct each; below it is how",
+            hint="correct each as the line below it says",
         )
         self.problems = tuple(problems)
 

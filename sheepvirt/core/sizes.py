@@ -17,7 +17,8 @@ for _power, _letter in enumerate(LETTERS, start=1):
 BY_NAME = {name.upper(): (name, factor) for name, factor in UNITS.items()}
 # libvirt's own spellings besides.
 XML_ONLY = {"BYTE": 1, "BYTES": 1, **{x: 1024**n for n, x in enumerate(LETTERS, start=1)}}
-PATTERN = r"[0-9]+(\.[0-9]+)?[ ]?[A-Za-z]+"
+# What `parse` accepts, for programs that know no regular expression without case.
+PATTERN = r"[0-9]+(\.[0-9]+)? ?([KkMmGgTtPpEe][Ii]?)?[Bb]"
 _PARTS = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?([A-Za-z]+)")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -79,3 +81,18 @@ def test_a_bare_letter_is_binary_in_libvirts_xml() -> None:
     assert (sizes.unit("G"), sizes.unit("GB"), sizes.unit("GiB")) == (2**30, 10**9, 2**30)
     with pytest.raises(KeyError):
         sizes.unit("Gb/s")
+
+
+@given(text=st.from_regex(sizes.PATTERN, fullmatch=True))
+def test_the_pattern_for_editors_is_what_is_read(text: str) -> None:
+    whole = "that is no whole number of bytes"
+    try:
+        reason = whole if sizes.parse(text) >= 0 else "less than nothing"
+    except sizes.NotASizeError as error:
+        reason = str(error)
+    assert reason == whole
+
+
+@given(amount=AMOUNTS, unit=st.sampled_from([*sizes.UNITS]))
+def test_what_is_read_matches_the_pattern(amount: int, unit: str) -> None:
+    assert re.fullmatch(sizes.PATTERN, f"{amount} {unit}")
