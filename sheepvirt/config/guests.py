@@ -27,7 +27,7 @@ MEMORY: Key[int | None] = Key(
     name="memory",
     kind=host_values.size(10**6, 2**63),
     default=None,
-    otherwise="required",
+    otherwise="**required**, or `memory_mb`",
     meaning="memory of the guest",
 )
 MEMORY_MB: Key[int | None] = Key(
