@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sheepvirt.core.settings import Settings
+    from sheepvirt.model.guests import Guest
     from sheepvirt.model.hosts import Host
     from sheepvirt.ssh.client import Connection
 
@@ -78,3 +79,13 @@ def run_in(
     own = within(folder) if folder else SETTINGS
     values = {"settings": own, "progress": silent(), "clock": FakeClock(), **changes}
     return PlayedRun(engine=cast("Any", engine or NoEngine()), peer=peer, **values)
+
+
+def with_bridge(host: Host, **fields: Any) -> Host:
+    """Return a host whose bridge differs in ``fields``, such as its uplink."""
+    return replace(host, bridges=(replace(host.bridges[0], **fields), *host.bridges[1:]))
+
+
+def with_disk(guest: Guest, **fields: Any) -> Guest:
+    """Return a guest whose disk differs in ``fields``."""
+    return replace(guest, disks=(replace(guest.disks[0], **fields), *guest.disks[1:]))

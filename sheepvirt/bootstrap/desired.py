@@ -49,7 +49,8 @@ if TYPE_CHECKING:
 
     from sheepvirt.core.settings import Settings
     from sheepvirt.model.builds import BuildRecord
-    from sheepvirt.model.hosts import Guest, Host
+    from sheepvirt.model.guests import Guest
+    from sheepvirt.model.hosts import Host
     from sheepvirt.run import Run
 
 

@@ -6,15 +6,12 @@ import json
 import re
 from typing import TYPE_CHECKING
 
+from sheepvirt.core import sizes
+from sheepvirt.core.errors import BrokenXmlError
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from xml.etree import ElementTree
-
-# libvirt's units of memory: https://libvirt.org/formatdomain.html#memory-allocation
-UNITS = {
-    "b": 1, "bytes": 1, "KB": 10**3, "k": 2**10, "KiB": 2**10, "MB": 10**6, "M": 2**20,
-    "MiB": 2**20, "GB": 10**9, "G": 2**30, "GiB": 2**30,
-}  # fmt: skip  # a table
 
 
 def info(text: str) -> dict[str, str]:
@@ -35,8 +32,18 @@ def compiled_in(text: str, section: str) -> tuple[str, ...]:
 
 
 def amount(memory: ElementTree.Element) -> int:
-    """Return the bytes of a ``<memory unit="...">`` element."""
-    return int((memory.text or "0").strip()) * UNITS[memory.get("unit", "KiB")]
+    """Return the bytes of a ``<memory unit="...">`` element. Raises BrokenXmlError.
+
+    The units: https://libvirt.org/formatdomain.html#memory-allocation
+    """
+    said, unit = (memory.text or "0").strip(), memory.get("unit", "KiB")
+    try:
+        return int(said) * sizes.unit(unit)
+    except (KeyError, ValueError):
+        raise BrokenXmlError(
+            f"<{memory.tag}> of a domain is {said!r} in the unit {unit!r}",
+            hint="give a whole number, and a unit that libvirt knows: KiB, MiB, GiB, TiB",
+        ) from None
 
 
 def memory_kib(domain: ElementTree.Element) -> int:

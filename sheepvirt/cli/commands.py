@@ -27,6 +27,7 @@ from sheepvirt.cli.host_commands import (
     verify,
     why,
 )
+from sheepvirt.cli.inventory_commands import inventory_command
 from sheepvirt.cli.session import Session, command
 from sheepvirt.config import catalog, inventory
 from sheepvirt.core import paths, processes
@@ -212,6 +213,7 @@ namespace = Collection(
     nightly,
     destroy,
     unlock,
+    inventory_command,
     check,
     test,
 )

@@ -70,6 +70,36 @@ def bootstrap(host: Host, rows: Sequence[Change], *, plan: bool, ended: bool) ->
     }
 
 
+def inventory_host(host: Host) -> Fields:
+    """Return what the inventory says of a host; sizes are in bytes."""
+    return {
+        "name": host.name,
+        "target": host.target,
+        "rehearsal": host.rehearsal,
+        "guests": [
+            {
+                "name": guest.name,
+                "memory": guest.memory,
+                "vcpus": guest.vcpus,
+                "disks": [{"kind": str(disk.kind), "size": disk.size} for disk in guest.disks],
+                "nics": [{"network": nic.network} for nic in guest.nics],
+            }
+            for guest in host.guests
+        ],
+        "networks": [{"name": row.name, "bridge": row.bridge} for row in host.networks],
+        "bridges": [
+            {
+                "name": row.name,
+                "datapath": str(row.datapath),
+                "uplink": row.uplink or None,
+                "address": row.address if row.uplink or row.address != "dhcp" else None,
+                "gateway": row.gateway or None,
+            }
+            for row in host.bridges
+        ],
+    }
+
+
 def doctor(target: Target, rows: Sequence[Finding]) -> Fields:
     """Return the findings about this machine for a target."""
     return {

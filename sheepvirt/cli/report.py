@@ -316,7 +316,7 @@ def summary(
         tables.add(table, standin.label(timing.stage, made), f"{timing.seconds:.1f}", timing.note)
     tables.show(progress, table)
     rpms = sum(len(r.rpms) for r in records)
-    guests = ", ".join(g.name for g in host.guests)
+    guests = ", ".join(g.name for g in host.guests) or "no guest"
     progress.say(
         f"target {target.name}: {rpms} RPMs; host {host.name} with {guests}: "
         f"{outcome.passed} checks passed, {outcome.failed} failed; JUnit in {outcome.junit_folder}"

@@ -10,7 +10,7 @@ import difflib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 
 class SheepvirtError(Exception):
@@ -35,6 +35,18 @@ class ConfigError(SheepvirtError):
     """A TOML file, an option or a selector is wrong: unknown, missing, of a wrong type."""
 
     exit_code = 2
+
+
+class ConfigErrors(ConfigError):
+    """Several things in a TOML file are wrong; ``problems`` has an error for each."""
+
+    def __init__(self, problems: Sequence[ConfigError]) -> None:
+        rows = (f"  {row.message}\n    {row.hint}".rstrip() for row in problems)
+        super().__init__(
+            f"{len(problems)} things are wrong:\n" + "\n".join(rows),
+            hint="correct each as the line below it says",
+        )
+        self.problems = tuple(problems)
 
 
 class OutputError(SheepvirtError):

@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sheepvirt.config import inventory
+from sheepvirt.config import host_values, inventory
 from sheepvirt.core import locks
 from sheepvirt.core.errors import ConfigError
 from sheepvirt.images import recipes
@@ -20,7 +20,7 @@ from sheepvirt.model.enums import Disk
 
 if TYPE_CHECKING:
     from sheepvirt.core.settings import Settings
-    from sheepvirt.model.hosts import Guest
+    from sheepvirt.model.guests import Guest
     from sheepvirt.run import Run
 
 LOCK = "guest-images"
@@ -85,14 +85,14 @@ def check_size(guest: Guest, size: int) -> None:
     if guest.disk == Disk.SHEEPDOG and size > guest.disk_bytes:
         raise ConfigError(
             f"guest {guest.name!r}: its image has {size} bytes, its VDI only {guest.disk_bytes}",
-            hint=f"set `disk_gb = {-(-size // 10**9)}` for it in the inventory",
+            hint=f'set `disk_size = "{-(-size // 10**9)} GB"` for it in the inventory',
         )
 
 
 def check_console_marker(guest: Guest) -> None:
     """Raise ConfigError if a console cannot show the guest's marker as one line."""
     marker = guest.console_marker
-    if not marker.strip() or not marker.isprintable() or marker != marker.rstrip():
+    if not host_values.shows_on_console(marker):
         raise ConfigError(
             f"guest {guest.name!r}: 'line' is {marker!r}: it is empty, ends in a space or has a "
             "control character",

@@ -5,29 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sheepvirt.model.enums import CheckResult, Datapath, Disk, Init, Stop
+from sheepvirt.model.enums import CheckResult, Init, Stop
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-
-@dataclass(frozen=True, kw_only=True)
-class Guest:
-    """A domain of a host. Memory in MB (10**6 bytes), as in the how-to's ``unit='GB'``."""
-
-    name: str
-    title: str
-    memory_mb: int
-    vcpus: int
-    network: str
-    console_marker: str  # what a running guest prints on its console; key `line` of the inventory
-    disk: Disk = Disk.SHEEPDOG
-    disk_gb: int = 1  # of 10**9 bytes: the VDI's size (a file is as large as its image)
-
-    @property
-    def disk_bytes(self) -> int:
-        """The VDI's size."""
-        return self.disk_gb * 10**9
+    from sheepvirt.model.enums import Datapath
+    from sheepvirt.model.guests import Guest
+    from sheepvirt.model.networks import Bridge, Network
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,16 +25,12 @@ class Host:
     address: str
     port: int  # 0 on a rehearsal host: the engine publishes a free one
     user: str  # "" where ``ssh`` names an alias
-    bridge: str
-    network: str
-    guests: tuple[Guest, ...]
+    bridges: tuple[Bridge, ...]
+    networks: tuple[Network, ...]
+    guests: tuple[Guest, ...] = ()
     language: str = ""  # LANG of a rehearsal host
-    datapath: Datapath = Datapath.SYSTEM
     pool: str = "sheepdog"  # libvirt's storage pool of the sheepdog cluster
     kversion: str = ""  # kernel that its kernel modules are built for, as `uname -r` prints it
-    uplink: str = ""  # the host's interface that becomes a port of the bridge; "" for none
-    bridge_address: str = "dhcp"  # of a bridge with an uplink; or an IPv4 address and its prefix
-    gateway: str = ""
     init: Init | None = None  # of a rehearsal host; None: the one that its RPMs need
     sheepdog_listen: tuple[str, ...] = ("127.0.0.1",)  # addresses that its port may be open on
     old_ssh: bool = False  # its sshd is as old as el6's: allow RSA and SHA-1 for this host
@@ -62,6 +43,37 @@ class Host:
     def real(self) -> bool:
         """Whether nothing may be rebooted, stopped or replaced here without the user's consent."""
         return not self.rehearsal or self.treat_as_real
+
+    # Today a host has one bridge, and one network on it.
+    @property
+    def bridge(self) -> str:
+        """The name of its bridge."""
+        return self.bridges[0].name
+
+    @property
+    def network(self) -> str:
+        """The name of its network."""
+        return self.networks[0].name
+
+    @property
+    def datapath(self) -> Datapath:
+        """The datapath of its bridge."""
+        return self.bridges[0].datapath
+
+    @property
+    def uplink(self) -> str:
+        """The uplink of its bridge; "" for none."""
+        return self.bridges[0].uplink
+
+    @property
+    def bridge_address(self) -> str:
+        """The address of its bridge; see Bridge."""
+        return self.bridges[0].address
+
+    @property
+    def gateway(self) -> str:
+        """The gateway behind its bridge; "" for none."""
+        return self.bridges[0].gateway
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -23,6 +22,7 @@ from sheepvirt.config import inventory
 from sheepvirt.core import paths
 from sheepvirt.core.errors import BootstrapError, SshError
 from sheepvirt.model.enums import Datapath, Init
+from tests.here import with_bridge
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,7 +63,7 @@ def unplugged(host: Host, monkeypatch: pytest.MonkeyPatch) -> Iterator[DesiredSt
     """The files say that eth0 is a port of the bridge, and it is none: the next run adds it."""
     monkeypatch.setattr(guard, "LIVE_SECONDS", SECONDS)
     address = addresses(host).split()[0]
-    uplinked = replace(host, uplink="eth0", bridge_address=address)
+    uplinked = with_bridge(host, uplink="eth0", address=address)
     wanted = desired.desired_state(RUN, uplinked, EVERYTHING)
     for name, text in ifcfg.files(wanted).items():
         RUN.connect(host).write(name, text.encode())
@@ -126,7 +126,7 @@ def test_a_change_that_is_survived_stays(host: Host, monkeypatch: pytest.MonkeyP
     """Over an interface that SSH does not come in by."""
     monkeypatch.setattr(guard, "LIVE_SECONDS", SECONDS)
     shell(host, "ip link add up7 type veth peer name street7")
-    uplinked = replace(host, uplink="up7", bridge_address="198.51.100.7/24")
+    uplinked = with_bridge(host, uplink="up7", address="198.51.100.7/24")
     wanted = desired.desired_state(RUN, uplinked, EVERYTHING)
     for name, text in ifcfg.files(wanted).items():
         RUN.connect(host).write(name, text.encode())
@@ -166,7 +166,7 @@ def test_network_files_that_nobody_could_reach_the_host_with_are_put_back(host: 
 
 def test_what_the_uplinks_file_says_is_kept_in_the_plan_or_refused(host: Host) -> None:
     connection = RUN.connect(host)
-    uplinked = replace(host, uplink="eth0", bridge_address=addresses(host).split()[0])
+    uplinked = with_bridge(host, uplink="eth0", address=addresses(host).split()[0])
     wanted = desired.desired_state(RUN, uplinked)
     ip, _, prefix = uplinked.bridge_address.partition("/")
     text = f"DEVICE='eth0' MTU=1500\nexport IPADDR0={ip} PREFIX0={prefix}; DNS1=192.0.2.53\n"
@@ -192,7 +192,7 @@ def test_a_datapath_that_the_host_cannot_have_is_found_before_anything(host: Hos
     if shell(host, "test -d /sys/module/openvswitch && echo there || true"):
         pytest.skip("this machine's kernel has the module")
     before = network(host)
-    wanted = desired.desired_state(RUN, replace(host, datapath=Datapath.SYSTEM))
+    wanted = desired.desired_state(RUN, with_bridge(host, datapath=Datapath.SYSTEM))
     with pytest.raises(BootstrapError, match="no openvswitch module"):
         runner.converge(RUN, wanted, RUN.connect(host))
     assert network(host) == before

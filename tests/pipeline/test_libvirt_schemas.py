@@ -14,7 +14,7 @@ from sheepvirt.builds import execute, repo
 from sheepvirt.config import inventory
 from sheepvirt.core.errors import BootstrapError
 from sheepvirt.model.enums import Disk
-from sheepvirt.model.hosts import Guest
+from sheepvirt.model.guests import Guest, GuestDisk, Nic
 
 if TYPE_CHECKING:
     from sheepvirt.bootstrap.schemas import Schemas
@@ -25,9 +25,9 @@ TITLE = 'it\'s "quoted" <b>&amp; $(touch /tmp/pwned) `x` 日本語'
 GUEST = Guest(
     name="papeete",
     title=TITLE,
-    memory_mb=256,
+    memory=256 * 10**6,
     vcpus=1,
-    network="ovsbr0",
+    nics=(Nic(network="ovsbr0"),),
     console_marker="papeete is up",
 )
 VISIBLE = st.text(st.characters(exclude_categories=["Cs", "Cc", "Cn"]), min_size=1).filter(
@@ -70,11 +70,11 @@ def test_what_we_send_is_valid(libvirts: Schemas) -> None:
             Guest(
                 name="p",
                 title=TITLE,
-                memory_mb=1,
+                memory=1 * 10**6,
                 vcpus=1,
-                network="n",
+                nics=(Nic(network="n"),),
                 console_marker="l",
-                disk=Disk.FILE,
+                disks=(GuestDisk(kind=Disk.FILE),),
             )
         ),
         "papeete",
@@ -87,7 +87,16 @@ def test_what_we_send_is_valid(libvirts: Schemas) -> None:
 def test_any_title_is_valid(libvirts: Schemas, title: str) -> None:
     libvirts.validate(
         "domain",
-        domain(Guest(name="p", title=title, memory_mb=1, vcpus=1, network="n", console_marker="l")),
+        domain(
+            Guest(
+                name="p",
+                title=title,
+                memory=1 * 10**6,
+                vcpus=1,
+                nics=(Nic(network="n"),),
+                console_marker="l",
+            )
+        ),
         "p",
     )
 

@@ -19,6 +19,7 @@ from sheepvirt.config import inventory
 from sheepvirt.core.errors import HostKeyChangedError, HostUnreachableError, SshError
 from sheepvirt.images import recipes
 from sheepvirt.model.hosts import Host
+from sheepvirt.model.networks import Bridge, Network
 from sheepvirt.ssh import client, hostkeys
 
 if TYPE_CHECKING:
@@ -79,8 +80,8 @@ def papara(sshd: Container, own: Settings) -> Host:
         address="127.0.0.1",
         port=port,
         user="root",
-        bridge="ovsbr0",
-        network="ovsbr0",
+        bridges=(Bridge(name="ovsbr0"),),
+        networks=(Network(name="ovsbr0", bridge="ovsbr0"),),
         guests=(),
     )
     host = replace(host, old_ssh=True)

@@ -23,6 +23,7 @@ from sheepvirt.config import inventory
 from sheepvirt.core.progress import quiet
 from sheepvirt.images import recipes
 from sheepvirt.model.hosts import Dependencies, Host
+from sheepvirt.model.networks import Bridge, Network
 
 if TYPE_CHECKING:
     from sheepvirt.bootstrap.schemas import Schemas
@@ -38,8 +39,8 @@ HOST = Host(
     address="::1",
     port=0,
     user="root",
-    bridge="b",
-    network="n",
+    bridges=(Bridge(name="b"),),
+    networks=(Network(name="n", bridge="b"),),
     guests=(),
 )
 SPEC = """\

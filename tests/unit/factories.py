@@ -7,15 +7,18 @@ host. For one on which nothing is left to do, see finished.py.
 
 from functools import partial
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 from sheepvirt.bootstrap import consent, host_files
 from sheepvirt.bootstrap.schemas import Schemas
 from sheepvirt.bootstrap.steps.base import DesiredState
 from sheepvirt.model.builds import BuildRecord, Evidence, Package, PublishedRpm, Rpm, Target
-from sheepvirt.model.enums import CheckResult, Gate
-from sheepvirt.model.hosts import Check, Dependencies, Guest, Host
+from sheepvirt.model.enums import CheckResult, Datapath, Disk, Gate
+from sheepvirt.model.guests import Guest, GuestDisk, Nic
+from sheepvirt.model.hosts import Check, Dependencies, Host
 from sheepvirt.model.inputs import BuildInputs
+from sheepvirt.model.networks import Bridge, Network
 from tests.here import SETTINGS
 
 NOWHERE = Path("/nowhere")
@@ -93,27 +96,40 @@ record = partial(
     evidence=(),
     seconds=1.0,
 )
-guest = partial(
-    Guest,
-    name="papeete",
-    title="title",
-    memory_mb=256,
-    vcpus=1,
-    network="ovsbr0",
-    console_marker="ia ora na",
-)
-host = partial(
-    Host,
-    name="tahiti",
-    target="rehearsal",
-    rehearsal=True,
-    address="127.0.0.1",
-    port=0,
-    user="root",
-    bridge="ovsbr0",
-    network="ovsbr0",
-    guests=(),
-)
+
+
+def guest(
+    *, network: str = "ovsbr0", disk: Disk = Disk.SHEEPDOG, size: int = 10**9, **fields: Any
+) -> Guest:
+    """Return a guest with one network interface and one disk."""
+    usual: dict[str, Any] = {
+        "name": "papeete",
+        "title": "title",
+        "memory": 256 * 10**6,
+        "vcpus": 1,
+        "console_marker": "ia ora na",
+        "nics": (Nic(network=network),),
+        "disks": (GuestDisk(kind=disk, size=size),),
+    }
+    return Guest(**{**usual, **fields})
+
+
+def host(*, bridge: str = "ovsbr0", network: str = "ovsbr0", **fields: Any) -> Host:
+    """Return a host with one bridge and one network; ``datapath`` is that of its bridge."""
+    datapath = fields.pop("datapath", Datapath.SYSTEM)
+    usual: dict[str, Any] = {
+        "name": "tahiti",
+        "target": "rehearsal",
+        "rehearsal": True,
+        "address": "127.0.0.1",
+        "port": 0,
+        "user": "root",
+        "bridges": (Bridge(name=bridge, datapath=datapath),),
+        "networks": (Network(name=network, bridge=bridge),),
+    }
+    return Host(**{**usual, **fields})
+
+
 desired_state = partial(
     DesiredState,
     host=host(),

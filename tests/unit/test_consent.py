@@ -14,7 +14,7 @@ from sheepvirt.bootstrap.steps import dependencies, disk, domain, packages, powe
 from sheepvirt.bootstrap.steps.base import Step
 from sheepvirt.core.errors import BootstrapError
 from sheepvirt.model.hosts import Change
-from tests.here import run_in
+from tests.here import run_in, with_disk
 
 if TYPE_CHECKING:
     from sheepvirt.bootstrap.facts.facts import Facts
@@ -100,7 +100,7 @@ def test_a_guest_that_does_not_shut_down_is_left_running(monkeypatch: pytest.Mon
 def test_a_guest_with_another_definition_is_defined_and_not_restarted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    larger = replace(GUEST, memory_mb=512)
+    larger = replace(GUEST, memory=512 * 10**6)
     wanted = replace(real(), host=replace(REAL, guests=(larger,)))
     rows = domain.STEP.check(wanted, done(), ())
     assert waiting(rows) == {
@@ -139,7 +139,7 @@ def test_a_disk_is_made_once_and_made_again_only_when_asked() -> None:
 
 
 def test_a_disk_that_grows_restarts_its_guest_only_when_agreed() -> None:
-    wanted = replace(real(), host=replace(REAL, guests=(replace(GUEST, disk_gb=2),)))
+    wanted = replace(real(), host=replace(REAL, guests=(with_disk(GUEST, size=2 * 10**9),)))
     (change,) = disk.STEP.check(wanted, done(), ())
     assert change.waits_for == "--allow-guest-restart"
     off = replace(done(), domains={})

@@ -15,6 +15,7 @@ from sheepvirt.model.enums import Disk, Init
 from sheepvirt.model.hosts import Host
 from sheepvirt.verify.controls import host_controls, rpm_controls
 from sheepvirt.verify.model import Control, ControlContext, Outcome, plain
+from tests.here import with_bridge, with_disk
 
 SO = "/usr/lib64/libvirt/storage-backend/libvirt_storage_backend_sheepdog.so"
 GUEST = factories.guest()
@@ -56,7 +57,7 @@ def test_services_are_broken_in_the_words_of_the_hosts_init() -> None:
 
 
 def test_an_uplink_is_unplugged_where_there_is_one() -> None:
-    uplink = table(replace(HOST, uplink="up0"))
+    uplink = table(with_bridge(HOST, uplink="up0"))
     assert set(uplink) - set(table()) == {"up0 unplugged", "ovsbr0 without its address"}
 
 
@@ -71,7 +72,7 @@ def known_checks() -> set[str]:
 
 def test_every_check_that_must_fail_is_there() -> None:
     """A check that was renamed would be expected in vain."""
-    el = replace(HOST, init=Init.SYSV, uplink="up0")
+    el = replace(with_bridge(HOST, uplink="up0"), init=Init.SYSV)
     both = [*table().values(), *table(el).values()]
     expected = {title.partition(" [")[0] for c in both for title in c.fails}
     assert expected <= known_checks()
@@ -79,7 +80,7 @@ def test_every_check_that_must_fail_is_there() -> None:
 
 def test_every_check_can_be_seen_to_fail() -> None:
     """Or it says why not; no excuse is left over from a check that is gone or tried."""
-    el = replace(HOST, init=Init.SYSV, uplink="up0")
+    el = replace(with_bridge(HOST, uplink="up0"), init=Init.SYSV)
     both = [*table().values(), *table(el).values()]
     tried = {title.partition(" [")[0] for c in both for title in c.fails}
     assert known_checks() - tried == set(host_controls.UNTRIED)
@@ -109,7 +110,7 @@ def test_each_breaks_something_and_expects_something() -> None:
 
 
 def test_a_guest_on_a_file_does_not_miss_sheepdog() -> None:
-    on_file = table(replace(HOST, guests=(replace(GUEST, disk=Disk.FILE),)))
+    on_file = table(replace(HOST, guests=(with_disk(GUEST, kind=Disk.FILE),)))
     assert "data of papeete lost" not in on_file
     assert not any("papeete" in title for title in on_file["sheepdog stopped"].fails)
     assert not any("volume" in title for c in on_file.values() for title in c.fails)
@@ -171,7 +172,11 @@ def test_what_is_undone_takes_no_input() -> None:
 
 
 def test_each_kind_of_guest_is_broken_once() -> None:
-    kinds = (GUEST, replace(GUEST, name="moorea"), replace(GUEST, name="raiatea", disk=Disk.FILE))
+    kinds = (
+        GUEST,
+        replace(GUEST, name="moorea"),
+        replace(with_disk(GUEST, kind=Disk.FILE), name="raiatea"),
+    )
     names = table(replace(HOST, guests=kinds))
     assert "papeete destroyed" in names
     assert "moorea destroyed" not in names

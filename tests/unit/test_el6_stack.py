@@ -48,6 +48,7 @@ A package of a test.
 HOSTS = """\
 [hosts.{name}]
 target = "{target}"
+address = "{name}.lan"
 bridge = "ovsbr0"
 network = "ovsbr0"
 kversion = "{kversion}"

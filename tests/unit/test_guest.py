@@ -34,7 +34,7 @@ def test_name_changes_with_line_and_recipe_only(recipe: list[str]) -> None:
         guests.image_name(SETTINGS, GUEST),
         guests.image_name(SETTINGS, replace(GUEST, console_marker="another")),
     }
-    assert guests.image_name(SETTINGS, replace(GUEST, memory_mb=512, title="another")) in names
+    assert guests.image_name(SETTINGS, replace(GUEST, memory=512 * 10**6, title="another")) in names
     recipe[0] = "guest:2"
     names.add(guests.image_name(SETTINGS, GUEST))
     assert len(names) == 3

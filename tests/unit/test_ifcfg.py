@@ -16,11 +16,11 @@ from sheepvirt.bootstrap.steps.base import DesiredState, StepContext
 from sheepvirt.core.errors import BootstrapError
 from sheepvirt.model.enums import Datapath, Init
 from sheepvirt.model.hosts import Change, Host
-from tests.here import SETTINGS
+from tests.here import SETTINGS, with_bridge
 
 GUARD = SETTINGS.host / "files" / "network-guard.sh"
 Golden = Callable[[str, str], None]
-EL6 = replace(HOST, rehearsal=False, datapath=Datapath.SYSTEM, uplink="eth0")
+EL6 = replace(with_bridge(HOST, datapath=Datapath.SYSTEM, uplink="eth0"), rehearsal=False)
 BRIDGE, PORT = ifcfg.path("ovsbr0"), ifcfg.path("eth0")
 FORMER = 'DEVICE="eth0"\nHWADDR=52:54:00:00:00:01\nBOOTPROTO="dhcp"\nONBOOT=yes\n'
 
@@ -62,10 +62,10 @@ def test_the_files_are_the_how_tos(golden: Golden) -> None:
     [
         (
             "ifcfg-ovsbr0-static",
-            replace(EL6, bridge_address="192.0.2.7/23", gateway="192.0.2.1"),
+            with_bridge(EL6, address="192.0.2.7/23", gateway="192.0.2.1"),
         ),
-        ("ifcfg-ovsbr0-alone", replace(EL6, uplink="")),
-        ("ifcfg-ovsbr0-netdev", replace(EL6, datapath=Datapath.NETDEV)),
+        ("ifcfg-ovsbr0-alone", with_bridge(EL6, uplink="")),
+        ("ifcfg-ovsbr0-netdev", with_bridge(EL6, datapath=Datapath.NETDEV)),
     ],
 )
 def test_other_bridges(golden: Golden, name: str, host: Host) -> None:
@@ -73,7 +73,7 @@ def test_other_bridges(golden: Golden, name: str, host: Host) -> None:
 
 
 def test_a_shell_reads_the_files_as_el_does() -> None:
-    text = ifcfg.files(wanted(replace(EL6, datapath=Datapath.NETDEV)))[BRIDGE]
+    text = ifcfg.files(wanted(with_bridge(EL6, datapath=Datapath.NETDEV)))[BRIDGE]
     argv = ["dash", "-c", f'{text}\necho "$OVS_EXTRA|$DEVICE|$OVSDHCPINTERFACES"']
     said = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
     assert said == "set bridge ovsbr0 datapath_type=netdev|ovsbr0|eth0\n"
@@ -308,7 +308,7 @@ def test_what_was_there_is_really_kept(tmp_path: Path) -> None:
             "no /etc/sysconfig/network-scripts/ifup-ovs",
             "install the RPM `openvswitch`",
         ),
-        (replace(EL6, uplink="em1"), el6(), "no network interface em1", "it has: eth0, eth1"),
+        (with_bridge(EL6, uplink="em1"), el6(), "no network interface em1", "it has: eth0, eth1"),
         (EL6, el6("MASTER=bond0\nSLAVE=Yes\n"), "MASTER=bond0 SLAVE=Yes", "another uplink"),
         (EL6, el6("BRIDGE=br0\n"), "part of something else", "remove those keys there"),
         (
@@ -318,7 +318,7 @@ def test_what_was_there_is_really_kept(tmp_path: Path) -> None:
             '`bridge_address = "192.0.2.7/23"` in the inventory and `gateway = "192.0.2.1"`',
         ),
         (
-            replace(EL6, bridge_address="192.0.2.8/24"),
+            with_bridge(EL6, address="192.0.2.8/24"),
             el6("IPADDR=192.0.2.7\nPREFIX=24\n"),
             "ovsbr0 would get 192.0.2.8",
             '"192.0.2.7/24"',
@@ -335,7 +335,7 @@ def test_what_would_cut_the_host_off_is_refused(
 
 
 def test_the_same_static_address_moves_onto_the_bridge() -> None:
-    host = replace(EL6, bridge_address="192.0.2.7/24")
+    host = with_bridge(EL6, address="192.0.2.7/24")
     assert len(changes(ifcfg.STEP, el6('IPADDR="192.0.2.7"\nPREFIX=24\n'), wanted(host))) == 2
 
 

@@ -12,9 +12,10 @@ from sheepvirt.bootstrap.steps import ifcfg
 from sheepvirt.core.errors import BootstrapError
 from sheepvirt.model.enums import Datapath
 from sheepvirt.model.hosts import Host
+from tests.here import with_bridge
 
-STATIC = replace(EL6, bridge_address="192.0.2.7/24", gateway="192.0.2.1")
-ALONE = replace(EL6, uplink="")
+STATIC = with_bridge(EL6, address="192.0.2.7/24", gateway="192.0.2.1")
+ALONE = with_bridge(EL6, uplink="")
 PLAIN = "DEVICE=eth0\nBOOTPROTO=dhcp\n"
 RICH = """\
 # the first one
@@ -159,7 +160,7 @@ SWITCH = {"br1": BridgeState(datapath="system", ports=("eth0",), device=True)}
             "remove DNS1 from one",
         ),
         (
-            replace(EL6, datapath=Datapath.NETDEV),
+            with_bridge(EL6, datapath=Datapath.NETDEV),
             many(ifcfg__ovsbr0="OVS_EXTRA='set-fail-mode ovsbr0 secure'\n"),
             "OVS_EXTRA='set-fail-mode ovsbr0 secure'",
             "ovs-vsctl set",

@@ -17,6 +17,7 @@ from sheepvirt.bootstrap.marks import Mark
 from sheepvirt.bootstrap.steps import bridge, disk, domain, network, own, pool, services, units
 from sheepvirt.core.errors import BootstrapError
 from sheepvirt.model.enums import Disk, ObjectKind, Origin
+from tests.here import with_disk
 
 if TYPE_CHECKING:
     from sheepvirt.bootstrap.facts.facts import Facts
@@ -97,7 +98,7 @@ def test_a_pool_of_another_type_cannot_be_adopted() -> None:
 
 
 def test_a_disk_file_without_a_note_is_somebody_elses() -> None:
-    wanted = replace(real(), host=replace(REAL, guests=(replace(GUEST, disk=Disk.FILE),)))
+    wanted = replace(real(), host=replace(REAL, guests=(with_disk(GUEST, kind=Disk.FILE),)))
     path = "/var/lib/libvirt/images/papeete.img"
     noted = replace(done(), disks={path: "papeete-1.img 00"}, domains={})
     ownership.require(wanted, noted)
@@ -137,7 +138,7 @@ def test_a_host_of_before_is_recognised_and_marked_by_one_line(
 
 def test_a_host_of_before_is_recognised_by_what_it_was_sent_last() -> None:
     """The inventory has changed since: what is there is as the file says that it was sent."""
-    larger = replace(real(), host=replace(REAL, guests=(replace(GUEST, memory_mb=512),)))
+    larger = replace(real(), host=replace(REAL, guests=(replace(GUEST, memory=512 * 10**6),)))
     with pytest.raises(BootstrapError, match="domain papeete"):
         ownership.require(larger, before())
     sent = domain.wanted_domain(WANTED, GUEST, before()).xml

@@ -48,6 +48,7 @@ from sheepvirt.bootstrap.steps import network as networks
 from sheepvirt.bootstrap.steps import services as service_step
 from sheepvirt.core.errors import BootstrapError
 from sheepvirt.model.enums import Datapath, Init
+from tests.here import with_bridge
 
 if TYPE_CHECKING:
     from sheepvirt.model.hosts import Change
@@ -286,7 +287,7 @@ def test_a_bridge_is_looked_for_in_openvswitch_itself() -> None:
 
 
 def test_a_bridge_that_the_switch_cannot_make_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    wanted = replace(WANTED, host=replace(HOST, datapath=Datapath.SYSTEM))
+    wanted = replace(WANTED, host=with_bridge(HOST, datapath=Datapath.SYSTEM))
     worker, planned = context(
         monkeypatch,
         ("-- set bridge ovsbr0 datapath_type=system", 0, ""),
@@ -302,7 +303,7 @@ def test_a_bridge_that_the_switch_cannot_make_is_an_error(monkeypatch: pytest.Mo
 def test_a_datapath_that_the_kernel_lacks_is_found_before_the_bridge_is_touched(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    wanted = replace(WANTED, host=replace(HOST, datapath=Datapath.SYSTEM))
+    wanted = replace(WANTED, host=with_bridge(HOST, datapath=Datapath.SYSTEM))
     with pytest.raises(BootstrapError, match="no openvswitch module") as caught:
         refusals.require(wanted, replace(done(), kernel="9.9"))
     assert 'datapath = "netdev"' in caught.value.hint
@@ -314,7 +315,9 @@ def test_a_datapath_that_the_kernel_lacks_is_found_before_the_bridge_is_touched(
     assert planned.plan == []
 
 
-REAL = replace(WANTED, host=replace(HOST, datapath=Datapath.SYSTEM, treat_as_real=True))
+REAL = replace(
+    WANTED, host=replace(with_bridge(HOST, datapath=Datapath.SYSTEM), treat_as_real=True)
+)
 
 
 @pytest.mark.parametrize(

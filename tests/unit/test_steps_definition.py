@@ -29,7 +29,7 @@ def domain(
 ) -> str:
     return render(
         "domain.xml.j2",
-        guest=factories.guest(title=title, memory_mb=memory, console_marker="x", disk=disk),
+        guest=factories.guest(title=title, memory=memory * 10**6, console_marker="x", disk=disk),
         type="qemu",
         bridge="ovsbr0",
         file="/var/lib/libvirt/images/papeete.img",

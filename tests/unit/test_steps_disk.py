@@ -14,7 +14,8 @@ from sheepvirt.core import processes
 from sheepvirt.core.errors import BootstrapError, ConfigError, RemoteCommandError
 from sheepvirt.core.files import sha256
 from sheepvirt.model.enums import Disk
-from sheepvirt.model.hosts import Guest
+from sheepvirt.model.guests import Guest
+from tests.here import with_disk
 
 PATH = "/var/lib/libvirt/images/papeete.img"
 NOTE = "/var/lib/sheepvirt/vdi-papeete.from"
@@ -25,7 +26,7 @@ def wanted(guest: Guest) -> DesiredState:
     return replace(WANTED, host=replace(HOST, guests=(guest,)))
 
 
-FILE = wanted(replace(GUEST, disk=Disk.FILE))
+FILE = wanted(with_disk(GUEST, kind=Disk.FILE))
 
 
 @pytest.fixture
@@ -233,11 +234,11 @@ def test_an_image_larger_than_its_vdi_is_refused_before_anything_is_written(
     worker, _ = context(monkeypatch)  # nothing is planned: nothing may be run
     with pytest.raises(ConfigError, match="its image has 1000000001 bytes") as caught:
         disk.apply(WANTED, replace(done(), vdis={}, texts={}), worker)
-    assert "disk_gb = 2" in caught.value.hint
+    assert 'disk_size = "2 GB"' in caught.value.hint
 
 
 def test_a_vdi_grows_and_never_shrinks(monkeypatch: pytest.MonkeyPatch, image: Path) -> None:
-    larger = wanted(replace(GUEST, disk_gb=2))
+    larger = wanted(with_disk(GUEST, size=2 * 10**9))
     found = changes(disk.STEP, done(), larger)
     assert found == ["VDI papeete grown from 1000000000 to 2000000000 bytes, papeete restarted"]
     worker, planned = context(

@@ -5,6 +5,7 @@ from xml.etree import ElementTree
 import pytest
 
 from sheepvirt.bootstrap import virsh
+from sheepvirt.core.errors import BrokenXmlError
 
 VIRSH_V = """\
 Virsh command line tool of libvirt 7.0.0
@@ -42,6 +43,11 @@ def test_states_of_a_table() -> None:
         ("<memory unit='KiB'>250000</memory>", 250000),
         ("<memory unit='GB'>1</memory>", 976563),
         ("<memory>1024</memory>", 1024),
+        ("<memory unit='TiB'>2</memory>", 2**31),
+        ("<memory unit='T'>1</memory>", 2**30),
+        ("<memory unit='TB'>1</memory>", 976562500),
+        ("<memory unit='gib'>1</memory>", 2**20),
+        ("<memory unit='bytes'>1025</memory>", 2),
         ("<memory unit='MiB'>1</memory>", 1024),
         ("<memory>much</memory>", -1),
         ("", -1),
@@ -49,6 +55,11 @@ def test_states_of_a_table() -> None:
 )
 def test_memory_in_any_unit(memory: str, kib: int) -> None:
     assert virsh.memory_kib(ElementTree.fromstring(f"<domain>{memory}</domain>")) == kib
+
+
+def test_a_unit_that_libvirt_does_not_have_is_no_traceback() -> None:
+    with pytest.raises(BrokenXmlError, match="'1' in the unit 'KB/s'"):
+        virsh.amount(ElementTree.fromstring("<memory unit='KB/s'>1</memory>"))
 
 
 def test_disks_over_a_network() -> None:

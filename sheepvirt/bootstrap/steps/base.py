@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from sheepvirt.core.progress import Progress, Stage
     from sheepvirt.model.builds import BuildRecord, PublishedRpm
     from sheepvirt.model.enums import ObjectKind
-    from sheepvirt.model.hosts import Change, Dependencies, Guest, Host
+    from sheepvirt.model.guests import Guest
+    from sheepvirt.model.hosts import Change, Dependencies, Host
     from sheepvirt.run import Run
     from sheepvirt.ssh.client import Connection
 

@@ -26,13 +26,14 @@ from sheepvirt.bootstrap.steps.base import (
 from sheepvirt.core.files import sha256
 from sheepvirt.images import guest as guests
 from sheepvirt.model.enums import Disk
-from sheepvirt.model.hosts import Change, Guest
+from sheepvirt.model.hosts import Change
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from sheepvirt.bootstrap.facts.facts import Facts
+    from sheepvirt.model.guests import Guest
 
 NAME = "disk"
 

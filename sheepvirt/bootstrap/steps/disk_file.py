@@ -16,7 +16,7 @@ from sheepvirt.core.errors import BootstrapError, SshError
 
 if TYPE_CHECKING:
     from sheepvirt.bootstrap.facts.facts import Facts
-    from sheepvirt.model.hosts import Guest
+    from sheepvirt.model.guests import Guest
 
 # Renames; if one fails, the former file is put back. Its standard input is the new FILE.from.
 SWAP = r"""

@@ -29,11 +29,12 @@ from sheepvirt.bootstrap.steps.base import (
 )
 from sheepvirt.bootstrap.steps.cluster import ready
 from sheepvirt.bootstrap.steps.power import Halt, halted, stands
+from sheepvirt.core import sizes
 from sheepvirt.core.errors import BootstrapError, ConfigError, SheepvirtError, SshError
 
 if TYPE_CHECKING:
     from sheepvirt.bootstrap.facts.facts import Facts
-    from sheepvirt.model.hosts import Guest
+    from sheepvirt.model.guests import Guest
 
 FILLING = "filling"
 CREATING = "creating"  # the VDI did not exist, and may by now
@@ -76,7 +77,7 @@ def differences(wanted: DesiredState, guest: Guest, facts: Facts) -> list[tuple[
         return removed  # a plan, and the cluster does not answer, so its VDIs are unknown
     if size is None:
         again = f" ({_interrupted(note)})" if note.origin in INTERRUPTED else ""
-        made = f"VDI {name} created ({guest.disk_gb} GB) and filled from {image}{again}"
+        made = f"VDI {name} created ({sizes.text(guest.disk_bytes)}) and filled from {image}{again}"
         return [*removed, (made, "")]
     if _is_replaced(wanted, guest, facts):
         return [*removed, (_replaced(guest, note, image, facts), "")]
@@ -85,8 +86,8 @@ def differences(wanted: DesiredState, guest: Guest, facts: Facts) -> list[tuple[
     if size > guest.disk_bytes:
         raise ConfigError(
             f"VDI {name} has {size} bytes and should have {guest.disk_bytes}: a VDI cannot shrink",
-            hint=f"set `disk_gb = {-(-size // 10**9)}` for {name} in the inventory, or delete the "
-            f"VDI and its data on the host (`dog vdi delete {name}`)",
+            hint=f'set `disk_size = "{sizes.text(size)}"` for {name} in the inventory, or delete '
+            f"the VDI and its data on the host (`dog vdi delete {name}`)",
         )
     grown = f"VDI {name} grown from {size} to {guest.disk_bytes} bytes"
     if not stands(facts, guest):

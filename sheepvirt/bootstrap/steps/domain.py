@@ -13,13 +13,14 @@ from sheepvirt.bootstrap.steps.definition import identity, lifecycle
 from sheepvirt.bootstrap.steps.power import stop
 from sheepvirt.bootstrap.steps.three_way import Comparison, canonical
 from sheepvirt.model.enums import ObjectKind
-from sheepvirt.model.hosts import Change, Guest
+from sheepvirt.model.hosts import Change
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sheepvirt.bootstrap.facts.facts import Facts
     from sheepvirt.bootstrap.facts.libvirt import Definition
+    from sheepvirt.model.guests import Guest
 
 NAME = "domain"
 SAFE_OVER_A_NETWORK = (5, 1, 0)

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from sheepvirt.bootstrap.consent import Consent
     from sheepvirt.bootstrap.facts.facts import Facts
     from sheepvirt.bootstrap.steps.base import DesiredState, StepContext
-    from sheepvirt.model.hosts import Guest, Host
+    from sheepvirt.model.guests import Guest
+    from sheepvirt.model.hosts import Host
 
 OFF = "shut off"  # virsh domstate
 # The guests that a run has shut down for a while, one a line: the next run starts what is left.

@@ -14,7 +14,7 @@ from .conftest import CONSOLE_SECONDS, Expected, Hear
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sheepvirt.model.hosts import Guest
+    from sheepvirt.model.guests import Guest
     from sheepvirt.verify.heartbeats import Heartbeat
 
     from .probe import Probe
@@ -38,7 +38,7 @@ def test_guest_starts_by_itself(probe: Probe, guest: Guest) -> None:
 def test_guest_is_defined_as_wanted(probe: Probe, guest: Guest) -> None:
     domain = probe.xml("dumpxml", "--inactive", "--domain", guest.name)
     said = (domain.findtext("title"), virsh.memory_kib(domain), domain.findtext("vcpu"))
-    want = (guest.title, -(-guest.memory_mb * 10**6 // 1024), str(guest.vcpus))
+    want = (guest.title, -(-guest.memory // 1024), str(guest.vcpus))
     assert said == want, f"(title, memory in KiB, vcpus) are {said}, wanted {want}"
 
 

@@ -15,7 +15,7 @@ from sheepvirt.bootstrap.facts import sheepdog
 from .conftest import SHEEPDOG, Expected, Hear
 
 if TYPE_CHECKING:
-    from sheepvirt.model.hosts import Guest
+    from sheepvirt.model.guests import Guest
 
     from .probe import Probe
 

@@ -16,7 +16,8 @@ from sheepvirt.verify.model import Command, Control, ControlContext, each, switc
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sheepvirt.model.hosts import Guest, Host
+    from sheepvirt.model.guests import Guest
+    from sheepvirt.model.hosts import Host
 
 MISSPELT = "obsbr0"  # a misspelling in the how-to, which libvirt accepts silently
 OTHER_CLUSTER = "127.0.0.2"
