@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 from finished import FORMER, HOST, KEPT, NETWORK, NOTED, WANTED, changes, context, done
+from virsh_program import virsh
 
 from sheepvirt.bootstrap import consent, restore
 from sheepvirt.bootstrap.consent import Consent
@@ -289,7 +290,7 @@ def test_a_restore_looks_for_the_guests_of_an_active_network() -> None:
         host = REAL
 
         def run(self, argv: list[str], *, stdin: bytes = b"") -> object:
-            assert argv[4:] == ["network:n", "network-xml:n", "network-live-xml:n"]
+            assert argv[4:] == ["object:network:n", "network-live-xml:n"]
             rows = "".join(f"\n{argv[3]} {name}\n{text}" for name, text in said.items())
             return type("Result", (), {"stdout": f"{rows}\n{argv[3]} end\n", "stderr": ""})
 
@@ -302,7 +303,6 @@ def test_a_restore_looks_for_the_guests_of_an_active_network() -> None:
 DOMAIN = """<domain><name>{name}</name><devices>
 <interface type='network'><source {source}/></interface></devices></domain>"""
 VIRSH = r"""
-shift 3
 case "$*" in
 'list --name') printf 'a\nb c\n\n' ;;
 'list --name --transient') printf 'b c\n\n' ;;
@@ -324,9 +324,9 @@ def asked(root: Path, shell: str, **words: str) -> Facts:
     text = VIRSH
     for word, value in words.items():
         text = text.replace(word, value)
-    virsh = root / "virsh"
-    virsh.write_text(f'#!/bin/sh\necho "$*" >>"$0.log"\n{text}\n')
-    virsh.chmod(0o755)
+    program = root / "virsh"
+    program.write_text("#!/bin/sh\n" + virsh(text, first='echo "$*" >>"$0.log"'))
+    program.chmod(0o755)
     query = FactQuery(networks=("n",), changed_networks=("n",))
     ran = subprocess.run(
         [str(shutil.which(shell)), "-s", "--", "@@b", *gather.arguments(query)],
