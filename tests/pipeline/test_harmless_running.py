@@ -272,8 +272,7 @@ def services() -> dict[str, str]:
 def test_what_guests_need_is_not_restarted_while_its_rpms_are_replaced() -> None:
     install_older("sheep", "libvirt")
     before = services()
-    tty = on_host(f"virsh -q ttyconsole {GUEST}")
-    on_host(f"timeout 300 cat {tty} >/root/heard & echo $! >/root/hearing")
+    listen()
     try:
         plan = bootstrap("--plan", code=20)
         said = bootstrap(code=21)
@@ -299,6 +298,12 @@ def test_what_guests_need_is_not_restarted_while_its_rpms_are_replaced() -> None
         on_host("kill $(cat /root/hearing) || :; rm -f /var/lib/sheepvirt/reboot-wanted")
 
 
+def listen() -> None:
+    """Watch the guest's console from now on, as somebody on the host does."""
+    tty = on_host(f"virsh -q ttyconsole {GUEST}")
+    on_host(f"timeout 600 cat {tty} >/root/heard 2>&1 </dev/null & echo $! >/root/hearing")
+
+
 def heard_until_another_beat() -> list[heartbeats.Heartbeat]:
     """Return what the guest has said since it is listened to; wait for one more heartbeat."""
     counted, end = -1, time.monotonic() + 120
@@ -316,7 +321,7 @@ def test_the_same_rpm_replaced_by_hand_restarts_it() -> None:
     """The control: it is the run that keeps the scriptlet from it."""
     install_older("sheep")
     before = services()
-    on_host("dnf -q -y install pocketsheep")
+    on_host("dnf -q -y upgrade pocketsheep")
     assert on_host("cat /root/replaced") == "replaced"
     assert services()["sheepdog"] != before["sheepdog"]
 
@@ -399,8 +404,7 @@ def test_a_bridge_in_use_is_not_moved_back_to_its_former_datapath(br7: Path) -> 
 
 
 def test_consoles_are_read_only_when_asked_and_then_nothing_is_stopped() -> None:
-    tty = on_host(f"virsh -q ttyconsole {GUEST}")
-    on_host(f"timeout 300 cat {tty} >/root/heard & echo $! >/root/hearing")
+    listen()
     try:
         said = invoke("verify", NAME)
         assert "consoles are not read on a real machine" in said
