@@ -93,7 +93,11 @@ def _guest(guest: Guest) -> str:
         f"VDI of {sizes.text(disk.size)}" if disk.kind == Disk.SHEEPDOG else "file"
         for disk in guest.disks
     )
-    return ", ".join((f"{guest.name} ({sizes.text(guest.memory)}", *disks)) + ")"
+    nics = []
+    if len(guest.nics) > 1 or any(nic.vlan for nic in guest.nics):
+        tags = (f"VLAN {nic.vlan}" if nic.vlan else "untagged" for nic in guest.nics)
+        nics = [f"on {nic.network} ({tag})" for nic, tag in zip(guest.nics, tags, strict=True)]
+    return ", ".join((f"{guest.name} ({sizes.text(guest.memory)}", *disks, *nics)) + ")"
 
 
 def _bridge(bridge: Bridge) -> str:

@@ -82,7 +82,10 @@ def inventory_host(host: Host) -> Fields:
                 "memory": guest.memory,
                 "vcpus": guest.vcpus,
                 "disks": [{"kind": str(disk.kind), "size": disk.size} for disk in guest.disks],
-                "nics": [{"network": nic.network} for nic in guest.nics],
+                "nics": [
+                    {"network": nic.network, "vlan": nic.vlan or None, "mac": nic.mac or None}
+                    for nic in guest.nics
+                ],
             }
             for guest in host.guests
         ],

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sheepvirt.config import host_values
-from sheepvirt.config.keys import Apart, Key, OneOf, Section
+from sheepvirt.config import host_values, nics
+from sheepvirt.config.keys import Apart, Group, Key, OneOf, Section
 from sheepvirt.model.enums import Disk
 from sheepvirt.model.guests import Guest, GuestDisk, Nic
 
@@ -77,9 +77,23 @@ DISK_GB: Key[int | None] = Key(
 SECTION = Section(
     path="hosts.HOST.guests.GUEST",
     meaning="a guest of the host. Its name is that of its domain, and of its VDI",
+    groups=(
+        Group(
+            key="nics",
+            section=nics.SECTION,
+            meaning="its network interfaces; without it there is one, on its `network`",
+            listed=True,
+        ),
+    ),
     keys=(TITLE, MEMORY, MEMORY_MB, VCPUS, NETWORK, LINE, DISK, DISK_SIZE, DISK_GB),
     rules=(
         OneOf(keys=("memory", "memory_mb"), example='memory = "512 MiB"'),
+        Apart(
+            first="nics",
+            second="network",
+            why=", and each of them has its own",
+            hint="say `network` in `nics`, or remove it: without one it is the host's",
+        ),
         Apart(first="disk_size", second="disk_gb", hint="remove `disk_gb`"),
         Apart(
             first="disk_size",
@@ -101,6 +115,7 @@ def read(name: str, table: Table, problems: Problems, usual: str) -> Guest | Non
     with problems.collecting():
         host_values.name(table, "name", name)
     values = SECTION.read(table, problems)
+    found = nics.read(table, problems, usual)
     if values is None:
         return None
     disk = GuestDisk(kind=values[DISK], size=_disk_size(values, problems))
@@ -111,7 +126,7 @@ def read(name: str, table: Table, problems: Problems, usual: str) -> Guest | Non
         memory=values[MEMORY] or (values[MEMORY_MB] or 0) * 10**6,
         vcpus=values[VCPUS],
         console_marker=values[LINE],
-        nics=(Nic(network=values[NETWORK] or usual),),
+        nics=found or (Nic(network=values[NETWORK] or usual),),
         disks=(disk,),
     )
     return guest if problems.count == before else None

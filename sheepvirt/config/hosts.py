@@ -260,7 +260,7 @@ def between(found: Mapping[str, Host], tables: Mapping[str, Table]) -> Iterator[
         first = known.setdefault((address, 0 if host.ssh else host.port), name)
         if first == name:
             continue
-        there, here = f"[{tables[first].path}]", tables[name]
+        there, here = tables[first].path, tables[name]
         hint = f"remove one of the two hosts, {first!r} or {name!r}, or correct"
         if host.ssh:
             what = f"is {host.ssh!r}, and so is that of {there}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sheepvirt.config import catalog, hosts
+from sheepvirt.config import catalog, hosts, nics
 from sheepvirt.config.keys import Group, Problems, Section
 from sheepvirt.core.errors import ConfigError, suggest
 from sheepvirt.core.tables import pick, read_toml
@@ -44,6 +44,7 @@ def _read(settings: Settings, problems: Problems) -> dict[str, Host]:
     read = {name: hosts.read(name, one, problems) for name, one in tables.items()}
     found = {name: host for name, host in read.items() if host}
     problems.add(*hosts.between(found, tables))
+    problems.add(*nics.twice({name: tables[name] for name in found}))
     return found
 
 

@@ -106,11 +106,12 @@ class OneOf:
 
 @dataclass(frozen=True, kw_only=True)
 class Group:
-    """Named tables in a table: ``[hosts.NAME]``."""
+    """Tables in a table: named ones (``[hosts.NAME]``), or (``listed``) a list (``[[nics]]``)."""
 
     key: str
     section: Section
     meaning: str
+    listed: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -112,7 +112,7 @@ def wrong_network(guest: Guest, here: Table, host: Host, there: Table) -> Iterat
     for nic in guest.nics:
         if nic.network not in known:
             has = ", ".join(map(repr, known))
-            what = f"is {nic.network!r}, and the network of [{there.path}] is {has}"
+            what = f"is {nic.network!r}, and the network of {there.path} is {has}"
             near = suggest(nic.network, known)
             hint = (
                 near if near.startswith("did") else f"write `network = {known[0]!r}`, or remove it"

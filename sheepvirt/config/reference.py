@@ -15,6 +15,11 @@ def table(section: Section) -> str:
         f"| `{key.name}` | {key.kind.title} | {_default(key)} | {key.meaning} |"
         for key in section.keys
     ]
+    rows += [
+        f"| `{group.key}` | {'list of tables' if group.listed else 'tables'} | none | "
+        f"{group.meaning} |"
+        for group in section.groups
+    ]
     return "\n".join(["| key | value | default | what it says |", "|---|---|---|---|", *rows])
 
 

@@ -48,6 +48,9 @@ def _key(key: Key[object]) -> Schema:
 
 
 def _group(group: Group) -> Schema:
+    if group.listed:
+        items = _table(group.section)
+        return {"type": "array", "description": group.meaning, "minItems": 1, "items": items}
     return {
         "type": "object",
         "description": group.meaning,

@@ -22,18 +22,21 @@ E = TypeVar("E", bound=StrEnum)
 class Table:
     """A TOML table that is read key by key; ``done`` refuses keys that were never read."""
 
-    def __init__(self, data: Mapping[str, object], where: str, path: str = "") -> None:
+    def __init__(
+        self, data: Mapping[str, object], where: str, path: str = "", number: int = 0
+    ) -> None:
         self._data = data
         self._file = where
         self._path = path
-        self._where = f"{where}: [{path}]" if path else where
+        self._row = f"[[{path}]] {number}" if number else f"[{path}]"
+        self._where = f"{where}: {self._row}" if path else where
         self._known: set[str] = set()
         self._misspelt: set[str] = set()  # named in the error of a missing key
 
     @property
     def path(self) -> str:
-        """Return its name with all above it, as TOML writes it: ``hosts.a.guests.g``."""
-        return self._path
+        """Return its name with all above it, as TOML writes it: ``[hosts.a.guests.g]``."""
+        return self._row
 
     def __bool__(self) -> bool:
         """Whether it has any key."""
@@ -131,7 +134,7 @@ class Table:
         for number, row in enumerate(rows, start=1):
             if not isinstance(row, dict):
                 raise ConfigError(f"{self._where}: {key!r} must be [[{key}]] tables")
-            found.append(Table(row, f"{self._where}: [[{key}]] {number}"))
+            found.append(Table(row, self._file, self._below(key), number))
         return found
 
     def macros(self, key: str) -> dict[str, str]:

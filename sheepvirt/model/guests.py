@@ -12,6 +12,8 @@ class Nic:
     """A network interface of a guest."""
 
     network: str  # the name of a network of libvirt
+    vlan: int = 0  # tag of its frames on the bridge; 0: untagged
+    mac: str = ""  # "": libvirt chooses it, and it stays
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,12 +49,7 @@ class Guest:
         """Its memory in that unit, rounded up as libvirt does."""
         return -(-self.memory // (10**6 if self.memory_unit == "MB" else 1024))
 
-    # Today a guest has one network interface and one disk.
-    @property
-    def network(self) -> str:
-        """The network of its interface."""
-        return self.nics[0].network
-
+    # Today a guest has one disk.
     @property
     def disk(self) -> Disk:
         """Where its disk is."""

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from world import SETTINGS, run_with
 
 from sheepvirt.bootstrap import host_files, schemas
+from sheepvirt.bootstrap.steps.definition import Interface
 from sheepvirt.builds import execute, repo
 from sheepvirt.config import inventory
 from sheepvirt.core.errors import BootstrapError
@@ -53,8 +54,7 @@ def domain(guest: Guest = GUEST) -> str:
         port=7000,
         cache="none",
         uuid="",
-        mac="",
-        interfaceid="",
+        interfaces=[Interface()],
     )
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sheepvirt.bootstrap.facts import gather
+from sheepvirt.bootstrap.facts import gather, interfaces
 from sheepvirt.bootstrap.facts.bridges import BridgeState
 from sheepvirt.bootstrap.facts.fact import FactQuery
 from sheepvirt.bootstrap.facts.facts import Facts
@@ -332,3 +332,10 @@ def test_free_space_is_read_from_the_last_columns() -> None:
     for row, found in rows.items():
         assert parse({"space:/a": text.format(row)}).space == {"/a": found}
     assert parse({"space:/a": ""}).space == {}
+
+
+def test_a_port_that_goes_away_while_it_is_looked_at_is_no_error() -> None:
+    text = "device vnet0 52:54:00:00:00:01\nmaster vnet0 \nabove vnet0 \ndevice eth0 \nbridge br0\n"
+    found = interfaces.DEVICES.parse({"devices": text})
+    assert found["vnet0"] == interfaces.Device(mac="52:54:00:00:00:01")
+    assert found["eth0"] == interfaces.Device()

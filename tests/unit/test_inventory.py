@@ -11,10 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sheepvirt.bootstrap import host_files
-from sheepvirt.bootstrap.steps.definition import difference
+from sheepvirt.bootstrap.steps.definition import Interface, difference
+from sheepvirt.bootstrap.steps.domain import wanted_interfaces
 from sheepvirt.config import inventory
 from sheepvirt.core import sizes
 from sheepvirt.core.errors import ConfigError, ConfigErrors
+from sheepvirt.model.guests import Nic
 from tests.here import SETTINGS
 
 if TYPE_CHECKING:
@@ -121,8 +123,7 @@ def domain(one: Guest) -> str:
         port=7000,
         cache="",
         uuid="",
-        mac="",
-        interfaceid="",
+        interfaces=[Interface()],
     )
 
 
@@ -273,7 +274,7 @@ def test_what_contradicts_is_refused_with_both_places(
 
 def test_a_guest_is_on_its_hosts_network_unless_it_says_another(tmp_path: Path) -> None:
     one = guest(tmp_path, GUEST.replace('network = "lan"\n', ""))
-    assert one.network == "lan"
+    assert [nic.network for nic in one.nics] == ["lan"]
 
 
 def test_two_hosts_behind_one_address_have_two_ports(tmp_path: Path) -> None:
@@ -319,3 +320,99 @@ def test_hosts_of_one_target_that_need_different_rpms_are_found_by_looking(tmp_p
     path.write_text(text, encoding="utf-8")
     with pytest.raises(ConfigError, match=r"differ in kversion: a '2\.6\.32-1', b '2\.6\.32-2'"):
         inventory.check(replace(SETTINGS, inventory=path))
+
+
+NICS = """
+nics = [
+  { vlan = 10, mac = "52:54:00:00:00:0A" },
+  { network = "lan" },
+]
+"""
+UNNAMED = GUEST.replace('network = "lan"\n', "")
+
+
+def test_a_guest_has_several_network_interfaces(tmp_path: Path) -> None:
+    one = guest(tmp_path, UNNAMED + NICS)
+    assert one.nics == (
+        Nic(network="lan", vlan=10, mac="52:54:00:00:00:0a"),
+        Nic(network="lan"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("written", "says", "hint"),
+    [
+        (
+            GUEST + NICS,
+            "[hosts.a.guests.g]: 'nics' and 'network' are both set, and each of them has its own",
+            "say `network` in `nics`, or remove it: without one it is the host's",
+        ),
+        (
+            UNNAMED + "nics = []\n",
+            "[hosts.a.guests.g]: 'nics' is empty",
+            "remove it: then there is one on the network",
+        ),
+        (
+            UNNAMED + NICS.replace("10", "4095"),
+            "[[hosts.a.guests.g.nics]] 1: 'vlan' is 4095",
+            "give a tag from 1 to 4094, or remove it: untagged",
+        ),
+        (
+            UNNAMED + NICS.replace('"lan"', '"lna"'),
+            "[hosts.a.guests.g]: 'network' is 'lna', and the network of [hosts.a] is 'lan'",
+            "did you mean 'lan'?",
+        ),
+        (
+            UNNAMED + NICS.replace("vlan", "vlna"),
+            "[[hosts.a.guests.g.nics]] 1: unknown key 'vlna'",
+            "did you mean 'vlan'?",
+        ),
+        (
+            UNNAMED + NICS.replace("52:54", "53:54"),
+            "[[hosts.a.guests.g.nics]] 1: 'mac' is '53:54:00:00:00:0a', which is no address of one",
+            "start it with 52:54:00, as libvirt does",
+        ),
+        (
+            UNNAMED + NICS.replace(":0A", ""),
+            "[[hosts.a.guests.g.nics]] 1: 'mac' is '52:54:00:00:00'",
+            "write six bytes: 52:54:00:12:34:56",
+        ),
+        (
+            UNNAMED + NICS + UNNAMED.replace("guests.g", "guests.h") + NICS.replace("0A", "0a"),
+            "[[hosts.a.guests.h.nics]] 1: 'mac' is '52:54:00:00:00:0a', and so is that of "
+            "[[hosts.a.guests.g.nics]] 1",
+            "give one of them another, or remove it: libvirt chooses one then",
+        ),
+        (UNNAMED + "nics = [3]\n", "'nics' must be [[nics]] tables", ""),
+    ],
+)
+def test_a_network_interface_that_is_wrong_is_named(
+    tmp_path: Path, written: str, says: str, hint: str
+) -> None:
+    (problem,) = refused(tmp_path, HOST + written)
+    assert says in problem.message
+    assert problem.hint == hint
+
+
+def test_an_interface_keeps_what_libvirt_chose_for_it() -> None:
+    first = Interface(mac="52:54:00:00:00:01", interfaceid="i-1", device="vnet0")
+    second = Interface(mac="52:54:00:00:00:02", interfaceid="i-2")
+
+    def macs(*nics: Nic) -> list[tuple[str, str, str]]:
+        found = wanted_interfaces(factories.guest(nics=nics), (first, second))
+        return [(one.mac, one.interfaceid, one.vlan) for one in found]
+
+    auto, tagged = Nic(network="lan"), Nic(network="lan", vlan=7)
+    assert macs(auto) == [("52:54:00:00:00:01", "i-1", "")]
+    assert macs(auto, tagged, auto) == [
+        ("52:54:00:00:00:01", "i-1", ""),
+        ("52:54:00:00:00:02", "i-2", "7"),
+        ("", "", ""),
+    ]
+    # One that is named by its MAC is that one, wherever it is in the list.
+    named = Nic(network="lan", mac="52:54:00:00:00:02")
+    assert macs(named, auto) == [
+        ("52:54:00:00:00:02", "i-2", ""),
+        ("52:54:00:00:00:01", "i-1", ""),
+    ]
+    assert macs(Nic(network="lan", mac="52:54:00:00:00:03")) == [("52:54:00:00:00:03", "", "")]

@@ -46,6 +46,7 @@ from sheepvirt.bootstrap.steps import (
 from sheepvirt.bootstrap.steps import domain as domains
 from sheepvirt.bootstrap.steps import network as networks
 from sheepvirt.bootstrap.steps import services as service_step
+from sheepvirt.bootstrap.steps.definition import interfaces
 from sheepvirt.core.errors import BootstrapError
 from sheepvirt.model.enums import Datapath, Init
 from tests.here import with_bridge
@@ -530,5 +531,37 @@ def test_a_running_guest_is_plugged_in_again(monkeypatch: pytest.MonkeyPatch) ->
     device = LIVE.partition("<target dev='vnet")[2].partition("'")[0]
     assert changes(port.STEP, facts) == [f"vnet{device} of papeete plugged into ovsbr0"]
     worker, planned = context(monkeypatch, (f"add-port ovsbr0 vnet{device}", 0, ""))
+    port.apply(WANTED, facts, worker)
+    assert planned.plan == []
+
+
+def test_each_interface_of_a_guest_is_plugged_in_with_its_own_identity_and_tag(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The second one had the identity of the first."""
+    first = LIVE[LIVE.index("<interface") : LIVE.index("</interface>") + len("</interface>")]
+    (known,) = interfaces(LIVE)
+    second = first.replace(known.mac, "52:54:00:00:00:02").replace(known.device, "vnet77")
+    second = second.replace(known.interfaceid, "i-2")
+    second = second.replace("<virtualport", "<vlan><tag id='10'/></vlan><virtualport")
+    live = LIVE.replace(first, first + second)
+    state = Definition(xml=DOMAIN, active=True, persistent=True, autostart=True, live_xml=live)
+    bare = {"ovsbr0": BridgeState(datapath="netdev", ports=(), device=True)}
+    facts = replace(done(), bridges=bare, domains={"papeete": state})
+    worker, planned = context(
+        monkeypatch,
+        (
+            f"add-port ovsbr0 {known.device} -- set Interface {known.device} "
+            f'external-ids:attached-mac="{known.mac}" external-ids:iface-id="{known.interfaceid}"',
+            0,
+            "",
+        ),
+        (
+            "add-port ovsbr0 vnet77 tag=10 -- set Interface vnet77 "
+            'external-ids:attached-mac="52:54:00:00:00:02" external-ids:iface-id="i-2"',
+            0,
+            "",
+        ),
+    )
     port.apply(WANTED, facts, worker)
     assert planned.plan == []

@@ -7,7 +7,7 @@ import factories
 import pytest
 
 from sheepvirt.bootstrap import host_files
-from sheepvirt.bootstrap.steps.definition import difference, identity
+from sheepvirt.bootstrap.steps.definition import Interface, difference, identity, interfaces
 from sheepvirt.model.enums import Disk
 from tests.here import SETTINGS
 
@@ -23,7 +23,7 @@ TITLE = 'it\'s "quoted" <b>&amp; spaced</b> $(touch /tmp/pwned) `touch /tmp/pwne
 def domain(
     *,
     memory: int = 256,
-    known: dict[str, str] | None = None,
+    known: str = "",
     title: str = TITLE,
     disk: Disk = Disk.FILE,
 ) -> str:
@@ -36,13 +36,14 @@ def domain(
         address="127.0.0.1",
         port=7000,
         cache="",
-        **(known or {"uuid": "", "mac": "", "interfaceid": ""}),
+        **identity(known),
+        interfaces=interfaces(known) or [Interface()],
     )
 
 
 def test_what_libvirt_adds_is_no_difference() -> None:
     assert difference(DOMAIN, domain()) == ""
-    assert difference(DOMAIN, domain(known=identity(DOMAIN))) == ""
+    assert difference(DOMAIN, domain(known=DOMAIN)) == ""
     assert difference(LIVE, domain(), live=True) == ""
     wanted = render("network.xml.j2", network="ovsbr0", bridge="ovsbr0", uuid="")
     assert difference(NETWORK, wanted) == ""
@@ -157,7 +158,8 @@ def test_the_how_tos_misspelt_bridge_is_shown() -> None:
 
 
 def test_identity_is_read_and_may_be_absent() -> None:
-    known = identity(DOMAIN)
-    assert known["mac"].startswith("52:54:00:")
-    assert len(known["uuid"]) == len(known["interfaceid"]) == 36
-    assert identity("") == {"uuid": "", "mac": "", "interfaceid": ""}
+    (known,) = interfaces(DOMAIN)
+    assert known.mac.startswith("52:54:00:")
+    assert len(identity(DOMAIN)["uuid"]) == len(known.interfaceid) == 36
+    assert identity("") == {"uuid": ""}
+    assert interfaces("") == ()

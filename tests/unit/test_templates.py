@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sheepvirt.bootstrap import host_files
+from sheepvirt.bootstrap.steps.definition import Interface
 from tests.here import SETTINGS
 
 FILES = host_files.load(SETTINGS.host)
@@ -29,8 +30,7 @@ def domain(title: str) -> ElementTree.Element:
         port=7000,
         cache="",
         uuid="",
-        mac="",
-        interfaceid="",
+        interfaces=[Interface()],
     )
     return ElementTree.fromstring(text)
 
@@ -84,8 +84,7 @@ def test_an_identity_is_kept() -> None:
         port=7000,
         cache="",
         uuid="u-1",
-        mac="52:54:00:00:00:01",
-        interfaceid="i-1",
+        interfaces=[Interface(mac="52:54:00:00:00:01", interfaceid="i-1")],
     )
     root = ElementTree.fromstring(text)
     assert root.findtext("uuid") == "u-1"

@@ -52,6 +52,8 @@ def _devices(text: str) -> dict[str, Device]:
             found[plain] = replace(one, mac="".join(words[:1]))
         elif kind == "bridge":
             found[plain] = replace(one, kernel_bridge=True)
+        elif not words:
+            continue  # it went away while it was looked at, as a guest's port does
         elif kind == "master":
             found[plain] = replace(one, master=words[0])
         elif kind == "above" and words[0] not in one.above:
@@ -72,7 +74,10 @@ for folder in /sys/class/net/*; do
   echo "device $name $mac"
   [ ! -d "$folder/bridge" ] || echo "bridge $name"
   for link in "$folder/master" "$folder/brport/bridge"; do
-    [ ! -e "$link" ] || { link=$(readlink -f "$link"); echo "master $name ${link##*/}"; break; }
+    [ -e "$link" ] || continue
+    link=$(readlink -f "$link") && [ -n "$link" ] || continue # it went away meanwhile
+    echo "master $name ${link##*/}"
+    break
   done
   for link in "$folder"/upper_*; do
     [ ! -e "$link" ] || echo "above $name ${link##*/upper_}"

@@ -10,6 +10,7 @@ output of libvirt 7.0.0 for ``host/templates/``.
 from __future__ import annotations
 
 import difflib
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
@@ -94,15 +95,38 @@ def lifecycle(
 
 
 def identity(actual: str) -> dict[str, str]:
-    """Return the uuid, mac and interfaceid that libvirt has chosen; "" for a missing one."""
+    """Return the uuid that libvirt has chosen; "" for none."""
     root = ElementTree.fromstring(actual) if actual else Element("none")
-    mac = root.find("devices/interface/mac")
-    port = root.find("devices/interface/virtualport/parameters")
-    return {
-        "uuid": (root.findtext("uuid") or "").strip(),
-        "mac": mac.get("address", "") if mac is not None else "",
-        "interfaceid": port.get("interfaceid", "") if port is not None else "",
-    }
+    return {"uuid": (root.findtext("uuid") or "").strip()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interface:
+    """A network interface of a domain, as its XML has it; "" for what is not there."""
+
+    mac: str = ""
+    interfaceid: str = ""
+    vlan: str = ""  # a tag
+    device: str = ""  # its port, while the domain runs
+
+
+def interfaces(actual: str) -> tuple[Interface, ...]:
+    """Return the network interfaces of a domain, in order."""
+    root = ElementTree.fromstring(actual) if actual else Element("none")
+    return tuple(
+        Interface(
+            mac=_attribute(one, "mac", "address"),
+            interfaceid=_attribute(one, "virtualport/parameters", "interfaceid"),
+            vlan=_attribute(one, "vlan/tag", "id"),
+            device=_attribute(one, "target", "dev"),
+        )
+        for one in root.iterfind("devices/interface")
+    )
+
+
+def _attribute(element: Element, path: str, name: str) -> str:
+    found = element.find(path)
+    return found.get(name, "") if found is not None else ""
 
 
 def without_mark(text: str) -> Element:

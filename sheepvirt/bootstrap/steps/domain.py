@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 from sheepvirt.bootstrap.facts.sheepdog import ADDRESS, PORT
 from sheepvirt.bootstrap.steps import kvm, marking
 from sheepvirt.bootstrap.steps.base import LIBVIRTD, DesiredState, Step, StepContext, disk_path
-from sheepvirt.bootstrap.steps.definition import identity, lifecycle
+from sheepvirt.bootstrap.steps.definition import Interface, identity, interfaces, lifecycle
 from sheepvirt.bootstrap.steps.power import stop
 from sheepvirt.bootstrap.steps.three_way import Comparison, canonical
 from sheepvirt.model.enums import ObjectKind
@@ -64,13 +64,32 @@ def wanted_domain(wanted: DesiredState, guest: Guest, facts: Facts) -> marking.W
         "port": PORT,
         "cache": _cache(wanted),
     }
-    chosen = identity(state.xml if state else "")
+    xml = state.xml if state else ""
+    chosen = {**identity(xml), "interfaces": wanted_interfaces(guest, interfaces(xml))}
+    unchosen = {**identity(""), "interfaces": wanted_interfaces(guest, ())}
     return marking.Wanted(
         kind=ObjectKind.DOMAIN,
         name=guest.name,
         xml=wanted.xml("domain", f"guest {guest.name}", **values, **chosen),
-        sent=canonical(wanted.text("domain", **values, **identity(""))),
+        sent=canonical(wanted.text("domain", **values, **unchosen)),
     )
+
+
+def wanted_interfaces(guest: Guest, chosen: Sequence[Interface]) -> list[Interface]:
+    """Return the guest's interfaces as they are wanted, with what libvirt chose for them. Pure.
+
+    One with a MAC of the inventory's is known by that; the others by their order.
+    """
+    said = {nic.mac for nic in guest.nics if nic.mac}
+    known = {one.mac: one for one in chosen}
+    others = iter([one for one in chosen if one.mac not in said])
+    found = []
+    for nic in guest.nics:
+        one = known.get(nic.mac) if nic.mac else next(others, None)
+        one = one or Interface(mac=nic.mac)
+        vlan = str(nic.vlan) if nic.vlan else ""
+        found.append(Interface(mac=one.mac, interfaceid=one.interfaceid, vlan=vlan))
+    return found
 
 
 def _cache(wanted: DesiredState) -> str:

@@ -120,7 +120,7 @@ def _expected(chosen: settings.Settings, host: Host, before: str) -> Expected:
         services=dependencies.services,
         optional=dependencies.optional,
         # `default` is in libvirt's RPM of configuration files.
-        networks=tuple(dict.fromkeys(["default", host.network, *(g.network for g in host.guests)])),
+        networks=tuple(dict.fromkeys(["default", *(n.name for n in host.networks)])),
         before=_before(Path(before)) if before else None,
         stand_in=any(p.stands_in_for == SHEEPDOG for p in packages),
     )

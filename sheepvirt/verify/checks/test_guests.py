@@ -40,6 +40,11 @@ def test_guest_is_defined_as_wanted(probe: Probe, guest: Guest) -> None:
     said = (domain.findtext("title"), virsh.memory_kib(domain), domain.findtext("vcpu"))
     want = (guest.title, -(-guest.memory // 1024), str(guest.vcpus))
     assert said == want, f"(title, memory in KiB, vcpus) are {said}, wanted {want}"
+    macs = [mac.get("address", "") for mac in domain.findall("devices/interface/mac")]
+    wanted = [nic.mac or mac for nic, mac in zip(guest.nics, macs, strict=False)]
+    assert (macs, len(macs)) == (wanted, len(guest.nics)), (
+        f"MACs are {macs}, wanted {[nic.mac or 'any' for nic in guest.nics]}"
+    )
 
 
 def test_port_of_the_guest_is_on_the_bridge(probe: Probe, guest: Guest, expected: Expected) -> None:
@@ -53,6 +58,18 @@ def test_port_of_the_guest_is_on_the_bridge(probe: Probe, guest: Guest, expected
         # A port that Open vSwitch could not open has -1 or [].
         number = probe.read("ovs-vsctl", "--timeout=10", "get", "Interface", port, "ofport")
         assert number.strip().isdigit(), f"port {port} is not connected: ofport {number.strip()}"
+
+
+def test_port_of_the_guest_has_its_vlan(probe: Probe, guest: Guest) -> None:
+    """Open vSwitch says `[]` for a port without a tag."""
+    domain = probe.xml("dumpxml", "--domain", guest.name)
+    ports = [t.get("dev", "") for t in domain.findall("devices/interface/target")]
+    tags = [
+        probe.read("ovs-vsctl", "--timeout=10", "get", "Port", port, "tag").strip()
+        for port in ports
+    ]
+    want = [str(nic.vlan or "[]") for nic in guest.nics]
+    assert tags == want, f"ports {', '.join(ports)} of {guest.name} have {tags}, wanted {want}"
 
 
 def test_guest_prints_its_line_on_the_console(

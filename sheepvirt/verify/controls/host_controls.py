@@ -59,6 +59,23 @@ rm "$2"
 virsh -q start --domain "$1"
 """
 
+# The tag of the first port of a guest, which is kept as `vnet0 10`, or `vnet0 []` for none.
+VLAN_KEPT = "/var/lib/sheepvirt/prove-vlan"
+MOVE = """
+set -e
+port=$(virsh -q domiflist "$1" | awk 'NF && $1 != "-" { print $1; exit }')
+echo "$port $(ovs-vsctl --timeout=10 get Port "$port" tag)" >"$2"
+ovs-vsctl --timeout=10 set Port "$port" tag=4094
+"""
+MOVE_BACK = """
+[ -e "$1" ] || exit 0
+set -e
+read -r port tag <"$1"
+ovs-vsctl --timeout=10 --if-exists clear Port "$port" tag
+[ "$tag" = "[]" ] || ovs-vsctl --timeout=10 --if-exists set Port "$port" "tag=$tag"
+rm "$1"
+"""
+
 
 def on_host(context: ControlContext) -> tuple[Control, ...]:
     """Return the controls of a host, in order."""
@@ -170,7 +187,11 @@ def _network(host: Host, network_xml: str) -> tuple[Control, ...]:
             fails=each([network], "networks: bridge of the network is there")
             | {"networks: bridge exists in openvswitch"}
             | el_controls.without_bridge(host)
-            | each((g.name for g in host.guests), "guests: port of the guest is on the bridge"),
+            | each(
+                [g.name for g in host.guests],
+                "guests: port of the guest is on the bridge",
+                "guests: port of the guest has its vlan",
+            ),
         ),
         # libvirt defines and starts it, and calls it active.
         Control(
@@ -228,6 +249,13 @@ def _guest(guest: Guest) -> tuple[Control, ...]:
             breaks=(virsh("autostart", name, "--disable"),),
             fails=each([name], "guests: guest starts by itself"),
         ),
+        # libvirt does not see it, nor does a second bootstrap.
+        Control(
+            name=f"{name} on another VLAN",
+            breaks=(Command(("sh", "-c", MOVE, "sh", name, VLAN_KEPT)),),
+            fails=each([name], "guests: port of the guest has its vlan"),
+            undo=(Command(("sh", "-c", MOVE_BACK, "sh", VLAN_KEPT)),),
+        ),
         # It keeps running, and is gone when it stops.
         Control(
             name=f"{name} undefined",
@@ -241,6 +269,7 @@ def _guest(guest: Guest) -> tuple[Control, ...]:
                 [name],
                 "guests: guest is running",
                 "guests: port of the guest is on the bridge",
+                "guests: port of the guest has its vlan",
                 "guests: guest prints its line on the console",
                 "guests: guest counts its boots on its disk",
             )
