@@ -20,7 +20,7 @@ from sheepvirt.bootstrap.steps.power import off_meanwhile, stop_guest
 from sheepvirt.core import locks
 from sheepvirt.core.errors import BootstrapError
 from sheepvirt.core.tables import pick
-from sheepvirt.model.enums import ObjectKind
+from sheepvirt.model.enums import Datapath, ObjectKind
 from sheepvirt.model.hosts import Change
 
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ def _todo(connection: Connection, time: str) -> list[Todo]:
         now = connection.run(["sh", "-c", NOW, "sh", item.kind, item.name]).stdout
         diff = _diff(now, before)
         if diff and item.kind == ObjectKind.BRIDGE:
-            _refuse_used_bridge(connection, item, before.strip())
+            _refuse_used_bridge(connection, item, _datapath(before))
         if diff:
             active = _active(connection, item)
             guests = _cut_off(connection, item) if active else {}
@@ -170,6 +170,11 @@ def _cut_off(connection: Connection, item: Item) -> dict[str, Attached]:
     names = (item.name,)
     facts = gather(connection, FactQuery(networks=names, changed_networks=names))
     return restarting.cut_off(item.name, facts.networks.get(item.name), facts)
+
+
+def _datapath(kept_text: str) -> str:
+    """Return the datapath that Open vSwitch's text means; "" is its default."""
+    return kept_text.strip().strip('"') or Datapath.SYSTEM
 
 
 def _refuse_used_bridge(connection: Connection, item: Item, datapath: str) -> None:
@@ -235,7 +240,7 @@ def _put_back(host: Host, one: Todo, given: Consent, context: StepContext) -> No
         reload = "! command -v systemctl >/dev/null 2>&1 || systemctl daemon-reload"
         context.run("sh", "-c", reload, check=False)
     elif item.kind == ObjectKind.BRIDGE:
-        datapath = context.connection.run(["cat", item.path]).stdout.strip()
+        datapath = _datapath(context.connection.run(["cat", item.path]).stdout)
         setting = f"datapath_type={datapath}"
         context.run("ovs-vsctl", "--timeout=30", "set", "bridge", item.name, setting)
     else:

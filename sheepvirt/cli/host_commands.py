@@ -46,7 +46,8 @@ WAITING = 21  # done, and something waits for the user's consent
         "host": "a name of host/inventory.toml",
         "plan": "print what would change; change nothing (exit code 20 if anything would)",
         "allow_reboot": "agree to a reboot of a real machine; its guests are shut down first",
-        "allow_guest_restart": "agree to shut guests down and start them again",
+        "allow_guest_restart": "agree to shut guests down and start them again, also for a restart "
+        "of their network",
         "allow_guest_poweroff": "destroy a guest that does not shut down in time",
         "reimage": "GUEST: make its disk from its image again; may be repeated",
         "adopt": "NAME: take what has this name as it is, though sheepvirt did not make it, or "

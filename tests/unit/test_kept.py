@@ -230,6 +230,12 @@ def test_a_file_and_a_datapath_are_put_back(monkeypatch: pytest.MonkeyPatch) -> 
     assert planned.plan == []
 
 
+def test_the_switchs_default_datapath_has_its_name() -> None:
+    """Open vSwitch prints "" for it."""
+    for text, name in (('""\n', "system"), ("netdev\n", "netdev"), ("system\n", "system")):
+        assert restore._datapath(text) == name
+
+
 @pytest.mark.parametrize("uses", ["192.0.2.7/24\n", "vnet0\n", ""])
 def test_a_bridge_in_use_is_not_moved_back_to_its_datapath(uses: str) -> None:
     def connection(*, real: bool) -> Connection:
