@@ -203,9 +203,14 @@ def run_leaving(
     ).returncode
 
 
-def run_on_terminal(argv: Sequence[str], cwd: Path) -> int:
-    """Run a program on this process's own terminal, or pipes; return its exit code."""
-    return subprocess.run(list(argv), cwd=cwd).returncode
+def run_on_terminal(
+    argv: Sequence[str], cwd: Path, without: Callable[[str], bool] = lambda _name: False
+) -> int:
+    """Run a program on this process's own terminal, or pipes; return its exit code.
+
+    Its environment lacks the variables whose name ``without`` accepts.
+    """
+    return subprocess.run(list(argv), cwd=cwd, env=_environment(None, without)).returncode
 
 
 @contextmanager

@@ -18,12 +18,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+def runs(pid: int) -> bool:
+    """Tell whether a process has not ended yet."""
+    done = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True)
+    return bool(done.stdout.strip()) and not done.stdout.startswith("Z")
+
+
 def gone(pid: int) -> bool:
     """Tell whether a process has ended, within 5 s."""
     deadline = time.monotonic() + 5
     while time.monotonic() < deadline:
-        done = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True)
-        if not done.stdout.strip() or done.stdout.startswith("Z"):
+        if not runs(pid):
             return True
         time.sleep(0.02)
     return False
@@ -147,6 +152,6 @@ def test_an_interrupt_does_not_wait_for_a_pipe_that_another_process_holds() -> N
         with pytest.raises(KeyboardInterrupt):
             processes.run(["sh", "-c", script], on_line=interrupt)
         assert time.monotonic() - started < 10
-        assert not gone(seen[0])
+        assert runs(seen[0])
     finally:
         os.kill(seen[0], signal.SIGKILL)
