@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
 # Where the programs write that a run starts.
 ASKED = (*FOLDERS, "/usr", "/var/lib/rpm", "/var/cache", "/var/log", "/var/tmp", "/tmp", "/var/run")
-# Under LC_ALL=C; the last two are rpm's and dnf's, which look at the free space themselves.
+# Under LC_ALL=C. Tar speaks of what it wrote; rpm and dnf look at the free space themselves.
 WORDS = re.compile(
-    r"No space left on device|Disk quota exceeded"
+    r"No space left on device|Disk quota exceeded|Wrote only \d+ of \d+ bytes"
     r"|(?:needs \S+(?: inodes)?|more space needed) on the \S+ filesystem"
 )
 

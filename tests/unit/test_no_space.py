@@ -125,7 +125,8 @@ def test_an_error_on_a_full_disk_says_which_one(
 @pytest.mark.parametrize(
     "words",
     [
-        "tar: x: Cannot write: No space left on device",
+        "tar: x: Cannot open: No space left on device",
+        "tar: x: Wrote only 512 of 10240 bytes",
         "installing package libvirt-7.0.0-1 needs 12KB on the /usr filesystem",
         "installing package libvirt-7.0.0-1 needs 3 inodes on the / filesystem",
         "At least 12MB more space needed on the /usr filesystem.",
