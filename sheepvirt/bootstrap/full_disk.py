@@ -1,7 +1,7 @@
 """Say which filesystem is full where that is why something failed on a host.
 
-What a program prints then may not say it: a shell says "I/O error", Open vSwitch "transaction
-error". So the host is asked, after an error and over the connection that is there.
+What a program prints then may not say it: a shell says "I/O error", dnf "Error unpacking rpm
+package". So the host is asked, after an error and over the connection that is there.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 # Where the programs write that a run starts.
 ASKED = (*FOLDERS, "/usr", "/var/lib/rpm", "/var/cache", "/var/log", "/var/tmp", "/tmp", "/var/run")
+LOW = 32 << 20  # bytes
 # Under LC_ALL=C. Tar speaks of what it wrote; rpm and dnf look at the free space themselves.
 WORDS = re.compile(
     r"No space left on device|Disk quota exceeded|Wrote only \d+ of \d+ bytes"
@@ -43,12 +44,17 @@ def explained(connection: Connection) -> Iterator[None]:
     except (NoSpaceError, HostUnreachableError):
         raise
     except (BootstrapError, SshError) as error:
-        said = explanation(error.message, _ask(connection))
+        found = _ask(connection)
+        said = explanation(error.message, found)
+        hint = space.hint(said)
+        if not said:
+            said = suspicion(found)
+            hint = f"{space.hint(said)}; if that is not it: {error.hint}"
         if not said:
             raise
         words = "; ".join(said.values())
         raise NoSpaceError(
-            f"{error.message}\n  {connection.host.name}: {words}", hint=space.hint(said)
+            f"{error.message}\n  {connection.host.name}: {words}", hint=hint
         ) from error
 
 
@@ -70,3 +76,15 @@ def explanation(message: str, found: Mapping[str, Space]) -> dict[str, str]:
         return said
     least = min(found.values(), key=lambda one: one.free)
     return {least.mount: f"the filesystem {least.mount} was full; now {space.left(least)}"}
+
+
+def suspicion(found: Mapping[str, Space]) -> dict[str, str]:
+    """Return the filesystems that may have been full, each with a sentence. Pure.
+
+    A transaction that found no space has removed what it had unpacked, and does not say why.
+    """
+    return {
+        one.mount: f"the filesystem {one.mount} was full, perhaps: {space.left(one)}"
+        for one in space.distinct(found)
+        if one.free < min(LOW, one.size // 10)
+    }

@@ -54,8 +54,8 @@ def require(wanted: DesiredState, facts: Facts, needs: Iterable[Need]) -> None:
             )
     if short:
         raise NoSpaceError(
-            f"{wanted.host.name}: there is not enough space. "
-            + ". ".join(short)
+            f"{wanted.host.name}: there is not enough space: "
+            + "; ".join(short)
             + ". No guest was stopped for it",
             hint="free space there, then run this again",
         )

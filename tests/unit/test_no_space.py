@@ -18,7 +18,7 @@ import pytest
 from finished import HOST, WANTED, context, done
 from test_bootstrap import looks, step
 
-from sheepvirt.bootstrap import full_disk, kept, marks, restore, runner, space
+from sheepvirt.bootstrap import full_disk, host_lock, kept, marks, restore, runner, space
 from sheepvirt.bootstrap.consent import NOTHING
 from sheepvirt.bootstrap.facts.space import FOLDERS, Space
 from sheepvirt.bootstrap.marks import Mark
@@ -140,6 +140,18 @@ def test_what_was_removed_after_it_failed_hides_nothing(
     with pytest.raises(NoSpaceError) as caught, full_disk.explained(connection):
         raise RemoteCommandError(words)
     assert "filesystem /var was full; now 20 of its 4096 MiB are free" in caught.value.message
+
+
+def test_a_filesystem_that_is_almost_full_is_named_as_well(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """dnf does not say why it could not unpack an RPM; what it had unpacked is removed."""
+    connection = answering(monkeypatch, free=4 << 10)
+    with pytest.raises(NoSpaceError) as caught, full_disk.explained(connection):
+        raise RemoteCommandError("Error unpacking rpm package a", hint="read the lines")
+    assert "filesystem /var was full, perhaps: 4 of its 4096 MiB are free" in caught.value.message
+    assert caught.value.hint.startswith("free space in /var there")
+    assert caught.value.hint.endswith("; if that is not it: read the lines")
 
 
 def test_an_error_that_has_nothing_to_do_with_space_stays_as_it_is(
@@ -323,6 +335,21 @@ def test_former_network_files_come_back_on_a_full_disk_as_well(host: Path) -> No
     guarding(host, "watch")
     assert (host / "etc/ifcfg-eth0").read_text() == "before\n"
     assert not pending.exists()
+
+
+def test_no_guest_is_stopped_for_a_reboot_that_the_lock_would_not_survive(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    lock = tmp_path / "lock"
+    note = host_lock.REBOOTS.replace(host_lock.LOCK, str(lock))
+    assert not sh("dash", note).returncode  # nobody holds it
+    lock.touch()
+    assert sh("dash", note).returncode
+    worker, planned = context(monkeypatch, (host_lock.REBOOTS, 1, ""))
+    real = replace(WANTED, host=replace(HOST, rehearsal=False))
+    with pytest.raises(RemoteCommandError):
+        reboot.apply(real, replace(done(), running={"papeete": True}), worker)
+    assert planned.plan == []
 
 
 @pytest.mark.parametrize("shell", SHELLS)
