@@ -22,24 +22,33 @@ addresses() { # DEVICE: those that somebody has set, of both families, with thei
     sed -n 's/^[0-9]*: *[^ ]* *inet6\{0,1\} \([^ ]*\)\( brd [^ ]*\)\{0,1\} .*/\1\2/p'
 }
 
-keep_switch() { # FOLDER BRIDGE [UPLINK]: writes down what the switch and its devices are like
-  vsctl br-exists "$2" 2>/dev/null
+keep_switch() { # FOLDER BRIDGE [UPLINK]: writes down all that `describe` says, or nothing
+  was=$(describe "$2" "$3") || { echo "Open vSwitch does not answer" >&2; return 5; }
+  printf '%s\n' "$was" >"$1/switch.new" && mv "$1/switch.new" "$1/switch" || {
+    rm -f "$1/switch.new"
+    return 1
+  }
+}
+
+describe() { # BRIDGE [UPLINK]: what the switch and its devices are like
+  vsctl br-exists "$1" 2>/dev/null
   case $? in
-  0) echo "bridge $2 yes $(vsctl get bridge "$2" datapath_type | tr -d '"')" ;;
-  2) echo "bridge $2 no" ;;
+  0) echo "bridge $1 yes $(vsctl get bridge "$1" datapath_type | tr -d '"')" ;;
+  2) echo "bridge $1 no" ;;
   *) return 1 ;;
-  esac >"$1/switch"
-  if [ -n "$3" ]; then
-    echo "port $3 $(vsctl port-to-br "$3" 2>/dev/null)" >>"$1/switch"
+  esac
+  if [ -n "$2" ]; then
+    echo "port $2 $(vsctl port-to-br "$2" 2>/dev/null)"
   fi
-  for device in $2 $3; do
+  for device in $1 $2; do
     echo "device $device"
     addresses "$device" | sed "s/^/address $device /"
     for family in -4 -6; do # those of the kernel itself come with the addresses
       ip $family route show dev "$device" 2>/dev/null | grep -v -e 'proto kernel' -e 'proto ra' -e '^fe80' |
         sed "s/ *linkdown//; s/^/route $family $device /"
     done
-  done >>"$1/switch"
+  done
+  return 0
 }
 
 put_switch_back() { # FOLDER [devices]: as it was written down; addresses only where devices is given
@@ -113,7 +122,10 @@ put_files_back() {
     [ -e "$former" ] || continue
     file=$folder/${former##*/}
     if [ -s "$former" ]; then
-      cp -p "$former" "$file.sheepvirt~" && mv -f "$file.sheepvirt~" "$file" || return 1
+      cp -p "$former" "$file.sheepvirt~" && mv -f "$file.sheepvirt~" "$file" || {
+        rm -f "$file.sheepvirt~"
+        mv -f "$former" "$file" # a full disk has room for another name
+      } || return 1
     else # the file did not exist
       rm -f "$file"
     fi
@@ -135,9 +147,11 @@ arm() { # SECONDS BRIDGE [UPLINK]
     return 4
   fi
   rm -rf "$live.new" && mkdir -p "$live.new" && chmod 700 "$kept" || return
-  keep_switch "$live.new" "$2" "$3" || { echo "Open vSwitch does not answer" >&2; return 5; }
-  echo "$1" >"$live.new/seconds"
-  mv "$live.new" "$live" || return
+  keep_switch "$live.new" "$2" "$3" && echo "$1" >"$live.new/seconds" && mv "$live.new" "$live" || {
+    code=$?
+    rm -rf "$live.new"
+    return $code
+  }
   # Of its own: it must outlive the connection that starts it.
   if [ -d "$run/systemd/system" ] && systemd-run /bin/sh "$0" watch-live "$1" >/dev/null 2>&1; then
     return 0

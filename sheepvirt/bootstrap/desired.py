@@ -11,11 +11,9 @@ from sheepvirt.bootstrap import (
     host_files,
     rehearsal,
     schemas,
-    space,
 )
 from sheepvirt.bootstrap.consent import NOTHING, Consent
 from sheepvirt.bootstrap.facts.fact import FactQuery
-from sheepvirt.bootstrap.refusals import DATAPATH_MODULE
 from sheepvirt.bootstrap.steps import (
     disk,
     disk_file,
@@ -31,6 +29,7 @@ from sheepvirt.bootstrap.steps import (
     units,
 )
 from sheepvirt.bootstrap.steps.base import (
+    DATAPATH_MODULE,
     DesiredState,
     disk_path,
     vdi_note,
@@ -180,7 +179,6 @@ def fact_query(wanted: DesiredState) -> FactQuery:
         domains=tuple(g.name for g in host.guests),
         disks=tuple(disk_path(g) for g in host.guests),
         trees=(repository.FOLDER,),
-        folders=space.FOLDERS,
         files=(*repository.FILES, *units.FILES, ifcfg.IFUP, *rests),
         texts=(
             kvm.NOTE,

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sheepvirt.bootstrap import full_disk
 from sheepvirt.bootstrap.facts.system import BOOT_IDENTITY, boot_identity
 from sheepvirt.bootstrap.steps.base import STATE
 from sheepvirt.core import signals
@@ -51,7 +52,7 @@ if [ -n "$held" ] && [ "$held" != "$expected" ]; then
   exit {HELD}
 fi
 {{ echo "$own" && echo "from ${{SSH_CONNECTION%% *}}" && echo "boot $boot"; }} >"$lock.new" &&
-mv -f "$lock.new" "$lock"
+mv -f "$lock.new" "$lock" || {{ rm -f "$lock.new"; exit 1; }}
 """
 RELEASE = f"""{_GUARDED}
 [ "$held" != "$expected" ] || rm -f "$lock"
@@ -170,22 +171,28 @@ def held(
 ) -> Iterator[None]:
     """Hold the lock of a host for this block, which may reboot it; SIGTERM gives it up as well.
 
-    Waits at most ``seconds`` for another run. Raises LockedError, SshError.
+    Waits at most ``seconds`` for another run. Raises LockedError, SshError, NoSpaceError (what
+    failed, failed because a filesystem of the host is full).
     """
     own = own_process()
     token = secrets.token_hex(8)
-    _take(run, connection, (token, command, own), seconds)
-    try:
-        with signals.terminate_as_exception():
-            yield
-    finally:
+    with full_disk.explained(connection):
+        _take(run, connection, (token, command, own), seconds)
         try:
-            connection.run(["sh", "-s", "--", LOCK, token], stdin=RELEASE.encode())
-        except SshError as error:
-            run.progress.say(
-                f"  {connection.host.name} is still locked by this run ({error.message}); the next "
-                "one from this machine takes the lock over"
-            )
+            with signals.terminate_as_exception():
+                yield
+        finally:
+            _release(run, connection, token)
+
+
+def _release(run: Run, connection: Connection, token: str) -> None:
+    try:
+        connection.run(["sh", "-s", "--", LOCK, token], stdin=RELEASE.encode())
+    except SshError as error:
+        run.progress.say(
+            f"  {connection.host.name} is still locked by this run ({error.message}); the next "
+            "one from this machine takes the lock over"
+        )
 
 
 def _take(run: Run, connection: Connection, own: tuple[str, str, Process], seconds: float) -> None:
@@ -210,7 +217,7 @@ def _take(run: Run, connection: Connection, own: tuple[str, str, Process], secon
         if done.code != HELD:
             raise SshError(
                 f"{name}: the lock {LOCK} cannot be taken: {(done.stdout + done.stderr).strip()}",
-                hint="is its disk full or read-only? it needs flock (util-linux)",
+                hint="is its disk read-only? it needs flock (util-linux)",
             )
         holder = read(done.stdout)
         now = next(line for line in done.stdout.splitlines() if line.startswith("now "))

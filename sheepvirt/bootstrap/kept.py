@@ -25,12 +25,19 @@ KEEP = rf"""
 set -e
 umask 077
 root={FOLDER} time=$1; shift
+# What could not be written whole (a full disk) is removed: it must not be put back some day.
+part=
+trap '[ -z "$part" ] || rm -f "$part"' EXIT
 [ -n "$time" ] || time=$(date +%Y%m%d-%H%M%S)
 to=$root/$time
 mkdir -p "$to/owned"
 chmod 700 "$root" "$to"
 show() {{ virsh -q -c qemu:///system "$@"; }}
-into() {{ cat >"$to/$1.new" && [ -s "$to/$1.new" ] && mv "$to/$1.new" "$to/$1"; }}
+into() {{
+  part=$to/$1.new
+  cat >"$part" && [ -s "$part" ] && mv "$part" "$to/$1" || {{ rm -f "$part"; return 1; }}
+}}
+copy() {{ part=$2.new; cp -p "$1" "$part"; mv "$part" "$2"; }}
 define() {{
   kind=$1 dump=$2 info=$3 name=$4
   [ ! -e "$to/$kind-$name.xml" ] || return 0
@@ -45,17 +52,16 @@ while [ $# -ge 3 ]; do
   bridge)
     if [ ! -e "$to/bridge-$2.datapath" ]; then
       ovs-vsctl --timeout=10 list-ports "$2" >"$to/bridge-$2.ports"
-      ovs-vsctl --timeout=10 list bridge "$2" >"$to/bridge-$2.settings"
+      ovs-vsctl --timeout=10 list bridge "$2" | into "bridge-$2.settings"
       ovs-vsctl --timeout=10 get bridge "$2" datapath_type | into "bridge-$2.datapath"
     fi ;;
   *)
     if [ ! -e "$to/files$2" ]; then
       mkdir -p "$to/files${{2%/*}}"
-      cp -p "$2" "$to/files$2.new"
-      mv "$to/files$2.new" "$to/files$2"
+      copy "$2" "$to/files$2"
     fi ;;
   esac
-  [ ! -e "{marks.FOLDER}/$3" ] || [ -e "$to/owned/$3" ] || cp -p "{marks.FOLDER}/$3" "$to/owned/$3"
+  [ ! -e "{marks.FOLDER}/$3" ] || [ -e "$to/owned/$3" ] || copy "{marks.FOLDER}/$3" "$to/owned/$3"
   shift 3
 done
 printf '%s\n' "$time"

@@ -10,7 +10,7 @@ from sheepvirt.bootstrap.facts.sheepdog import PORT
 from sheepvirt.bootstrap.planned import NOT_KNOWN
 from sheepvirt.bootstrap.service_commands import log_hint
 from sheepvirt.bootstrap.steps import disk, repository
-from sheepvirt.bootstrap.steps.base import LIBVIRTD, OPENVSWITCH
+from sheepvirt.bootstrap.steps.base import DATAPATH_MODULE, LIBVIRTD, OPENVSWITCH
 from sheepvirt.core.errors import BootstrapError
 from sheepvirt.model.enums import Datapath
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from sheepvirt.bootstrap.steps.base import DesiredState, Step
 
 SHEEPDOG = "sheepdog"
-DATAPATH_MODULE = "openvswitch"
 
 
 def require(wanted: DesiredState, facts: Facts) -> None:

@@ -46,6 +46,17 @@ bridge) ovs-vsctl --timeout=10 get bridge "$2" datapath_type ;;
 esac
 exit 0
 """
+# The former file stays where the copy is not whole (a full disk).
+COPY = r"""
+cp -p "$1" "$2.sheepvirt~" && mv -f "$2.sheepvirt~" "$2" || { rm -f "$2.sheepvirt~"; exit 1; }
+"""
+COPY_NOTES = r"""
+for note in "$1"/*.json; do
+  [ -e "$note" ] || continue
+  new=$2/${note##*/}.new
+  cp -p "$note" "$new" && mv -f "$new" "${new%.new}" || { rm -f "$new"; exit 1; }
+done
+"""
 # Prints the addresses and ports of a bridge.
 USES = r"""
 ip -o addr show dev "$1" scope global 2>/dev/null | awk '{print $4}'
@@ -235,8 +246,7 @@ def _changes(host: Host, todo: list[Todo], given: Consent) -> list[Change]:
 def _put_back(host: Host, one: Todo, given: Consent, context: StepContext) -> None:
     item = one.item
     if item.kind == ObjectKind.FILE:
-        copy = 'cp -p "$1" "$2.sheepvirt~" && mv -f "$2.sheepvirt~" "$2"'
-        context.run("sh", "-c", copy, "sh", item.path, item.name)
+        context.run("sh", "-c", COPY, "sh", item.path, item.name)
         reload = "! command -v systemctl >/dev/null 2>&1 || systemctl daemon-reload"
         context.run("sh", "-c", reload, check=False)
     elif item.kind == ObjectKind.BRIDGE:
@@ -264,5 +274,4 @@ def _define(host: Host, one: Todo, given: Consent, context: StepContext) -> None
 
 
 def _put_back_notes(time: str, context: StepContext) -> None:
-    script = 'for note in "$1"/*.json; do [ ! -e "$note" ] || cp -p "$note" "$2"; done'
-    context.run("sh", "-c", script, "sh", f"{kept.FOLDER}/{time}/owned", f"{marks.FOLDER}/")
+    context.run("sh", "-c", COPY_NOTES, "sh", f"{kept.FOLDER}/{time}/owned", marks.FOLDER)

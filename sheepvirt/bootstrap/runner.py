@@ -15,6 +15,7 @@ from sheepvirt.bootstrap import (
     ownership,
     refusals,
     rehearsal,
+    space,
 )
 from sheepvirt.bootstrap import planned as planning
 from sheepvirt.bootstrap.consent import NOTHING, Consent
@@ -134,7 +135,14 @@ def differences(wanted: DesiredState, facts: Facts) -> list[Change]:
     changes: list[Change] = []
     for step in STEPS:
         changes.extend(_labelled(wanted, _check(step, wanted, facts, changes)))
+    if _done_now(changes):
+        space.require_room(wanted, facts)
     return changes
+
+
+def _done_now(changes: Sequence[Change]) -> bool:
+    """Tell whether any of ``changes`` waits for nothing."""
+    return any(not change.waits_for for change in changes)
 
 
 def _check(
@@ -179,7 +187,8 @@ def converge(
     for step in STEPS if planned else ():
         ownership.require(wanted, facts)  # libvirt may have been started only now
         changes = _check(step, wanted, facts, ())
-        if any(not change.waits_for for change in changes):
+        if _done_now(changes):
+            space.require_room(wanted, facts)  # it may have become full meanwhile
             with run.progress.stage(f"{name}: {step.name}") as stage:
                 context = StepContext(run, connection, stage, keeper)
                 _apply(step, wanted, facts, context)
@@ -203,7 +212,7 @@ def _look(run: Run, connection: Connection, asked: FactQuery) -> Facts:
 
 
 def _say_notes(run: Run, wanted: DesiredState, facts: Facts) -> None:
-    for note in (*disk.notes(wanted, facts), *network.notes(facts)):
+    for note in (*disk.notes(wanted, facts), *network.notes(facts), *space.notes(facts)):
         run.progress.say(f"{wanted.host.name}: {note}")
     known = kvm.verdict(facts)
     if known and wanted.host.guests:

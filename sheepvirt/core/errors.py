@@ -206,6 +206,10 @@ class BootstrapError(SheepvirtError):
     exit_code = 9
 
 
+class NoSpaceError(BootstrapError):
+    """A filesystem of the host is full, or has too little space for what was to be written."""
+
+
 class BrokenXmlError(BootstrapError):
     """libvirt's XML of an object cannot be read, so nothing can be said about the object."""
 

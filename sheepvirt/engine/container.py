@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import io
+import struct
 import tarfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import docker
 import docker.errors
-import requests.exceptions
 
 from sheepvirt.core.errors import EngineError
 from sheepvirt.core.processes import OnLine, Result
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
+
+
+HEADER = struct.Struct(">BxxxL")  # of a piece of output: its stream and size
+STDERR = 2
 
 
 class Lines:
@@ -70,15 +74,13 @@ class Container:
             )["Id"]
             out, err = bytearray(), bytearray()
             lines = Lines(on_line)
-            for stdout, stderr in api.exec_start(ident, stream=True, demux=True):
-                for chunk, sink in ((stdout, out), (stderr, err)):
-                    if chunk:
-                        if keep:
-                            sink.extend(chunk)
-                        lines.feed(chunk)
+            for stream, chunk in _output(api, ident):
+                if keep:
+                    (err if stream == STDERR else out).extend(chunk)
+                lines.feed(chunk)
             lines.end()
             code = api.exec_inspect(ident)["ExitCode"]
-        except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
+        except (docker.errors.DockerException, OSError) as error:
             raise EngineError(
                 f"the engine could not run `{argv[0]}`: {error}",
                 hint="check with `docker ps` that the engine and the container still run",
@@ -169,6 +171,26 @@ class Container:
 
     def _inspect(self) -> Any:
         return self._client.api.inspect_container(self.id)
+
+
+def _output(api: Any, ident: str) -> Iterator[tuple[int, bytes]]:
+    """Start a command; yield its output as it comes, each piece with its stream.
+
+    docker-py's own reader takes it from the socket, and so loses what had come in one piece with
+    the header of the answer (docker-py 7.1.0, ``_read_from_socket``): some output, or the sense of
+    all. It is in the buffer from which the header was read. Source of the format:
+    https://docs.docker.com/reference/api/engine/version/v1.41/#tag/Container/operation/ContainerAttach
+    """
+    socket = api.exec_start(ident, socket=True)
+    api._disable_socket_timeout(socket)  # a command may be silent for long
+    response = socket._response
+    buffered = response.raw._fp.fp
+    try:
+        while len(header := buffered.read(HEADER.size)) == HEADER.size:
+            stream, size = HEADER.unpack(header)
+            yield stream, buffered.read(size)
+    finally:
+        response.close()
 
 
 def _text(data: bytes | bytearray) -> str:

@@ -127,11 +127,13 @@ class Engine(ImageStore):
         environment: Mapping[str, str],
         publish: Mapping[int, int],
         labels: Mapping[str, str],
+        mounts: Mapping[str, str] | None = None,
     ) -> Container:
         """Start a container that acts as a machine: with an init, and restarted after a reboot.
 
         ``publish`` maps its TCP ports to loopback ports here: a port that the engine chooses would
-        change with every reboot. Raises EngineError: one of them is taken.
+        change with every reboot. ``mounts`` maps folders here to folders of the machine. Raises
+        EngineError: a port is taken.
 
         Its capabilities are named instead of ``--privileged``, which fails on a machine that lacks
         one (such as CAP_SYS_RESOURCE). It gets /dev/kvm if this machine has it; its bootstrap tries
@@ -143,7 +145,10 @@ class Engine(ImageStore):
             cap_drop=["SYS_RESOURCE"],
             security_opt=["seccomp=unconfined", "apparmor=unconfined"],
             tmpfs={"/run": "", "/tmp": ""},
-            binds=["/sys/fs/cgroup:/sys/fs/cgroup:ro"],
+            binds=[
+                "/sys/fs/cgroup:/sys/fs/cgroup:ro",
+                *(f"{here}:{inside}:rw" for here, inside in (mounts or {}).items()),
+            ],
             devices=["/dev/kvm:/dev/kvm:rwm"] if Path("/dev/kvm").exists() else [],
             restart_policy={"Name": "always"},
             port_bindings={inside: ("127.0.0.1", here) for inside, here in publish.items()},

@@ -149,10 +149,11 @@ class Connection:
     def write(self, path: str, content: bytes, *, mode: int = 0o644, suffix: str = ".new") -> None:
         """Write a small file, owned by root; make its folder.
 
-        It is written to ``path`` with ``suffix``, then renamed.
+        It is written to ``path`` with ``suffix``, then renamed; a failure leaves the former file.
         """
         script = (
-            'mkdir -p "$(dirname "$1")" && cat > "$1$3" && chmod "$2" "$1$3" && mv -f "$1$3" "$1"'
+            'mkdir -p "$(dirname "$1")" && cat > "$1$3" && chmod "$2" "$1$3" && mv -f "$1$3" "$1" '
+            '|| { rm -f "$1$3"; exit 1; }'
         )
         self.run(["sh", "-c", script, "sh", path, f"{mode:o}", suffix], stdin=content)
 
@@ -173,7 +174,8 @@ class Connection:
         script = (
             'rm -rf "$1.new" "$1.old" && mkdir -p "$1.new" && tar -xf - -C "$1.new" '
             '&& { test ! -e "$1" || mv "$1" "$1.old"; } && mv "$1.new" "$1" && rm -rf "$1.old" '
-            '|| { rm -rf "$1.new"; exit 1; }'
+            '|| { test -e "$1" || test ! -e "$1.old" || mv "$1.old" "$1"; '
+            'rm -rf "$1.new"; exit 1; }'
         )
         self._send(root, files, ["sh", "-c", script, "sh", path], on_line)
 

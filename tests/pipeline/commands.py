@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from world import INVENTORY, RUN
 
@@ -44,6 +45,21 @@ def invoke(*args: str, code: int = 0, inventory: Path = INVENTORY) -> str:
     out, _ = process.communicate(timeout=1800)
     assert process.returncode == code, out
     return out
+
+
+def document(*args: str, code: int | None = 0, inventory: Path = INVENTORY) -> Any:
+    """Run a command with --json; return what it printed on standard output, which is all of it.
+
+    Its exit code must be ``code``; with None any that it says itself.
+    """
+    argv = [sys.executable, "-m", "invoke", *args, "--json"]
+    env = environment(inventory)
+    done = subprocess.run(argv, cwd=paths.ROOT, env=env, capture_output=True, text=True)
+    assert code in {None, done.returncode}, done.stdout + done.stderr
+    made = json.loads(done.stdout)
+    assert made["format"] == 1
+    assert made["exit_code"] == done.returncode
+    return made
 
 
 def read_until(process: subprocess.Popen[str], text: str, *, seconds: float = 300) -> str:

@@ -4,17 +4,16 @@ interrupt says what still runs, and what is for machines is one document.
 
 from __future__ import annotations
 
-import json
 import re
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-from commands import environment, invoke, shell
+from commands import document, environment, invoke, shell
 from world import RUN, SETTINGS
 
 from sheepvirt.bootstrap import rehearsal
@@ -60,17 +59,6 @@ def raivavae() -> Host:
 def told(out: str) -> list[str]:
     """Return the changes that a bootstrap or its plan printed, without their notes."""
     return [BARE.sub("", words) for words in CHANGE.findall(out)]
-
-
-def document(*args: str, code: int = 0) -> Any:
-    """Run a command with --json; return what it printed on standard output, which is all of it."""
-    argv = [sys.executable, "-m", "invoke", *args, "--json"]
-    done = subprocess.run(argv, cwd=paths.ROOT, env=environment(), capture_output=True, text=True)
-    assert done.returncode == code, done.stderr
-    made = json.loads(done.stdout)
-    assert made["format"] == 1
-    assert made["exit_code"] == code
-    return made
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -70,6 +70,7 @@ def test_guests_of_a_real_machine_are_shut_down_before_its_reboot(
     done_first: list[str] = []
     worker, planned = context(
         monkeypatch,
+        ("echo reboots", 0, ""),
         ("shutdown db", 0, ""),
         ("domstate db", 0, "running\n"),
         ("domstate db", 0, "shut off\n"),

@@ -2,6 +2,7 @@
 
 import subprocess
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from sheepvirt.bootstrap.facts.facts import Facts
 from sheepvirt.bootstrap.facts.gather import arguments, parse, sections
 from sheepvirt.bootstrap.facts.services import ServiceState
 from sheepvirt.bootstrap.facts.sheepdog import ClusterState
-from sheepvirt.bootstrap.facts.space import Space
+from sheepvirt.bootstrap.facts.space import FOLDERS, Space
 from sheepvirt.core.errors import BrokenXmlError
 
 BOUNDARY = "@@0123456789ab"
@@ -323,15 +324,29 @@ def test_routes_are_read_from_the_kernels_table() -> None:
 
 def test_free_space_is_read_from_the_last_columns() -> None:
     """A name may have spaces; reserved blocks may leave less than nothing."""
-    text = "Filesystem 1024-blocks Used Available Capacity Mounted on\n{0}\n"
-    rows = {
-        "/dev/sda1 100 90 10 90% /": Space(mount="/", free=10240),
-        "//a b/c 100 100 -5 100% /a b": Space(mount="/a b", free=0),
-        "tmpfs 0 0 0 - /run": Space(mount="/run", free=0),
-    }
-    for row, found in rows.items():
-        assert parse({"space:/a": text.format(row)}).space == {"/a": found}
-    assert parse({"space:/a": ""}).space == {}
+    blocks = """unit -k
+Filesystem 1024-blocks Used Available Capacity Mounted on
+/dev/sda1 100 90 10 90% /
+//a b/c 100 100 -5 100% /a b
+tmpfs 0 0 0 - /run
+"""
+    inodes = """unit -i
+Filesystem Inodes IUsed IFree IUse% Mounted on
+/dev/sda1 50 20 30 40% /
+//a b/c - - - - /a b
+tmpfs 0 0 0 - /run
+"""
+    kinds = [
+        Space(mount="/", free=10240, size=102400, inodes=30, device="/dev/sda1"),
+        Space(mount="/a b", free=0, size=102400, device="//a b/c"),
+        Space(mount="/run", free=0, device="tmpfs"),
+    ]
+    found = dict(zip(FOLDERS, kinds, strict=True))
+    assert parse({"space": blocks + inodes}).space == found
+    unknown = {folder: replace(one, inodes=None) for folder, one in found.items()}
+    assert parse({"space": f"{blocks}unit -i\n"}).space == unknown
+    assert parse({"space": f"unit -k\n{inodes}"}).space == {}
+    assert parse({"space": blocks.replace("tmpfs", "# tmpfs").rpartition("#")[0]}).space == {}
 
 
 def test_a_port_that_goes_away_while_it_is_looked_at_is_no_error() -> None:

@@ -22,7 +22,7 @@ from sheepvirt.bootstrap.facts.libvirt import Definition
 from sheepvirt.bootstrap.facts.replies import Reply, ServiceReply
 from sheepvirt.bootstrap.facts.services import ServiceState
 from sheepvirt.bootstrap.facts.sheepdog import ClusterState
-from sheepvirt.bootstrap.facts.space import Space
+from sheepvirt.bootstrap.facts.space import FOLDERS, Space
 from sheepvirt.bootstrap.facts.sysv import Script
 from sheepvirt.model.enums import Init
 
@@ -117,7 +117,7 @@ esac""",
     "ovs-vsctl": r"""
 case $2 in list-br) printf 'ovsbr0\nbr1\n' ;; get) [ $4 = br1 ] || echo netdev ;;
 list-ports) [ $3 = br1 ] || printf 'vnet0\nvnet1\n' ;; esac""",
-    "df": r"printf 'Filesystem 1024-blocks\n/dev/a b 10 8 2 80%% /a disk\n'",
+    "df": r"shift 2; echo Filesystem; for one; do echo '/dev/a b 10 8 2 80% /a disk'; done",
     "dog": r"""
 cat
 case "$*" in
@@ -233,7 +233,9 @@ BOTH = Facts(
     hashes={"a file": DIGEST},
     texts={"a file": "content"},
     trees={"a tree": {"b c/d": DIGEST}},
-    space={"/etc/no/such": Space(mount="/a disk", free=2048)},
+    space=dict.fromkeys(
+        FOLDERS, Space(mount="/a disk", free=2048, size=10240, inodes=2, device="/dev/a b")
+    ),
     kernel="9.9",
     modules={"openvswitch": ("extra/openvswitch.ko",)},
     interfaces=frozenset({"lo", "ovsbr0"}),
@@ -293,7 +295,6 @@ QUERY = FactQuery(
     files=("a file", "absent"),
     texts=("a file", "absent"),
     trees=("a tree", "absent"),
-    folders=("/etc/no/such",),
 )
 
 

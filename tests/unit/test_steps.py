@@ -179,6 +179,7 @@ def test_a_failed_scriptlet_is_said_though_rpm_goes_on(monkeypatch: pytest.Monke
     out = worker.progress.console.file
     assert isinstance(out, io.StringIO)
     assert "tahiti: warning: %post(x-1.noarch) scriptlet failed" in out.getvalue()
+    assert "(`dnf reinstall x-1.noarch` there runs it again)" in out.getvalue()
 
 
 def test_a_host_without_dnf_or_yum_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -123,6 +123,8 @@ REPLACE = (
     ("dog vdi delete papeete", 0, ""),
     *FILL[1:],
 )
+# Not later: the run may end before the domain step.
+RUNS_AGAIN = (("autostart papeete", 0, ""), ("start papeete", 0, ""))
 BACK = (
     ("dog vdi delete papeete", 0, ""),
     (f"qemu-img convert -f raw -O raw {COPY} {SOURCE}", 0, ""),
@@ -143,7 +145,7 @@ def test_a_vdi_in_the_way_is_copied_before_anything_else(
     found = changes(disk.STEP, facts)[0]
     assert "replaced from" in found
     assert found.endswith("the former disk is kept as VDI papeete.kept-TIME (5 MiB)")
-    worker, planned = context(monkeypatch, *STOP, *KEEP, *REPLACE)
+    worker, planned = context(monkeypatch, *STOP, *KEEP, *REPLACE, *RUNS_AGAIN)
     disk.apply(WANTED, facts, worker)
     assert planned.plan == []
     assert planned.sent[3] == f"{KEPT}\n".encode()
@@ -247,6 +249,7 @@ def test_a_vdi_grows_and_never_shrinks(monkeypatch: pytest.MonkeyPatch, image: P
         ("domstate papeete", 0, "shut off\n"),
         ("dog vdi resize papeete 2000000000", 0, ""),
         ("pool-refresh sheepdog", 0, ""),
+        ("start papeete", 0, ""),
     )
     disk.apply(larger, done(), worker)
     assert planned.plan == []
@@ -285,10 +288,22 @@ def test_a_former_file_is_kept_and_its_guest_is_off_for_a_rename(
         (f"sha256sum {PATH}.again", 0, f"{content}  x\n"),
         *STOP,
         (f"{PATH} {PATH}.again", 0, f"{PATH}.kept-1\n"),
+        ("start papeete", 0, ""),
     )
     disk.apply(FILE, facts, worker)
     assert planned.plan == []
-    assert planned.sent[-1] == f"papeete-1.img {content}\n".encode()
+    assert planned.sent[-2] == f"papeete-1.img {content}\n".encode()
+
+
+def test_a_guest_without_a_definition_is_left_to_the_domain_step(
+    monkeypatch: pytest.MonkeyPatch, image: Path
+) -> None:
+    """It is gone with its end."""
+    transient = {"papeete": replace(done().domains["papeete"], persistent=False)}
+    worker, planned = context(monkeypatch, *STOP, ("resize", 0, ""), ("pool-refresh", 0, ""))
+    bigger = with_disk(GUEST, size=2 * 10**9)
+    disk.apply(wanted(bigger), replace(done(), domains=transient), worker)
+    assert planned.plan == []
 
 
 def test_a_file_that_cannot_be_copied_stops_no_guest(

@@ -113,6 +113,5 @@ def test_default_is_not_started_where_its_addresses_are_in_use(
 def test_a_host_is_asked_for_each_disks_notes_and_the_repos_copy() -> None:
     query = desired.fact_query(WANTED)
     assert query.trees == (repository.FOLDER,)
-    assert query.folders == (STATE, DISKS)
     assert "/var/lib/sheepvirt/vdi-papeete.copying" in query.texts
     assert "/var/lib/libvirt/images/papeete.img.again" in query.files

@@ -32,7 +32,6 @@ class FactQuery:
     files: tuple[str, ...] = ()  # paths to hash
     texts: tuple[str, ...] = ()  # paths of small files to read
     trees: tuple[str, ...] = ()  # folders of which every file is hashed
-    folders: tuple[str, ...] = ()  # whose filesystem's free space is looked up
 
 
 Arguments = Callable[[FactQuery], tuple[str, ...]]

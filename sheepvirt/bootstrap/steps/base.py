@@ -30,6 +30,7 @@ STATE = "/var/lib/sheepvirt"  # sheepvirt's state on a host
 REPO = f"{STATE}/repo"  # the copy of the published repo
 REPOMD = f"{REPO}/repodata/repomd.xml"
 LIBVIRTD, OPENVSWITCH = "libvirtd", "openvswitch"  # services
+DATAPATH_MODULE = "openvswitch"
 DISKS = "/var/lib/libvirt/images"
 ADOPTED_DISK = "adopted"  # in place of an image in the note of a disk that sheepvirt did not make
 

@@ -6,10 +6,15 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
 from sheepvirt.bootstrap.marks import Mark
-from sheepvirt.bootstrap.refusals import DATAPATH_MODULE
 from sheepvirt.bootstrap.service_commands import commands
 from sheepvirt.bootstrap.steps import guard, ifcfg, marking
-from sheepvirt.bootstrap.steps.base import OPENVSWITCH, DesiredState, Step, StepContext
+from sheepvirt.bootstrap.steps.base import (
+    DATAPATH_MODULE,
+    OPENVSWITCH,
+    DesiredState,
+    Step,
+    StepContext,
+)
 from sheepvirt.core.errors import BootstrapError
 from sheepvirt.model.enums import Datapath, ObjectKind, Origin
 from sheepvirt.model.hosts import Change

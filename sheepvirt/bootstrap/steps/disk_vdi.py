@@ -193,8 +193,7 @@ class _Making:
             self._former = self._facts.texts.get(self._note, "").strip()
             self._kept = _keep(self._guest, context)
         if name in self._facts.domains:
-            # If the host boots now, it must not start on half a disk; the domain step enables it
-            # again.
+            # If the host boots now, it must not start on half a disk.
             context.virsh("autostart", "--disable", name)
         self._halt.restart = False
         try:
@@ -202,6 +201,13 @@ class _Making:
         except BaseException:
             self._undo()
             raise
+        self._autostart()
+
+    def _autostart(self) -> None:
+        """Let the guest start with the host again, if it did; its disk is whole."""
+        name = self._guest.name
+        if name in self._facts.domains and self._facts.domains[name].autostart:
+            self._context.virsh("autostart", name)
 
     def _make(self) -> None:
         name, context = self._guest.name, self._context
@@ -242,8 +248,7 @@ class _Making:
                 context.connection.write(self._note, f"{content}\n".encode())
                 context.run("dog", "vdi", "delete", self._kept)
                 self._halt.restart = True
-                if name in self._facts.domains and self._facts.domains[name].autostart:
-                    context.virsh("autostart", name)
+                self._autostart()
                 context.progress.say(f"  the former disk of {name} is back")
             elif self._is_made:
                 context.run("rm", "-f", self._note)

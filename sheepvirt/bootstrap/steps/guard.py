@@ -40,16 +40,22 @@ BOOT_SECONDS = 240  # of network-guard.sh
 LIVE_SECONDS = 120  # an interface's DHCP client may take 60 of them
 TOO_LATE = 3  # network-guard.sh disarm
 # A pending file is older than the current one (a run was interrupted before its reboot): keep it.
+# A copy that is not whole (a full disk) must not be there: it would be put back.
 SET = r"""
+set -e
 pending=$1 boot=$2; shift 2
 mkdir -p "$pending"
+rm -f "$pending"/*.new
 for file; do
   former=$pending/${file##*/}
   if [ -e "$former" ]; then :
-  elif [ -e "$file" ]; then cp -p "$file" "$former"
+  elif [ -e "$file" ]; then
+    cp -p "$file" "$former.new" || { rm -f "$former.new"; exit 1; }
+    mv "$former.new" "$former"
   else : >"$former"; fi
 done
-echo "$boot" >"$pending/boot"
+echo "$boot" >"$pending/boot.new" || { rm -f "$pending/boot.new"; exit 1; }
+mv "$pending/boot.new" "$pending/boot"
 """
 KEEP_SWITCH = f'[ -s "$1/switch" ] || sh {SCRIPT} keep-switch "$@" || true'
 

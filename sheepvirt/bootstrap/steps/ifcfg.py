@@ -30,11 +30,14 @@ IFUP = f"{FOLDER}/ifup-ovs"  # from Open vSwitch's RPM
 # The suffix of a file that is being written; el6's network script ignores such a file.
 SUFFIX = ".sheepvirt~"
 KEEP = r"""
+set -e
 kept=$1; shift
-mkdir -p "$kept" && chmod 700 "$kept"
+mkdir -p "$kept"
+chmod 700 "$kept"
 stamp=$(date +%Y%m%d-%H%M%S)
 for file; do
-  [ ! -e "$file" ] || cp -p "$file" "$kept/${file##*/}.$stamp"
+  to=$kept/${file##*/}.$stamp
+  [ ! -e "$file" ] || cp -p "$file" "$to" || { rm -f "$to"; exit 1; }
 done
 """
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from sheepvirt.core.processes import Result
 
 YUM = "yum"
+SCRIPTLET = re.compile(r"%\w+\(([^)\s]+)\) scriptlet failed")
 TROUBLE = re.compile(
     r"(?m)^ *(?:No package .+ available\.|Error: .+|Error Downloading Packages:.*"
     r"|Transaction Check Error:.*)$"
@@ -84,7 +85,7 @@ def _refuse_unknown(context: StepContext, names: Sequence[str]) -> None:
 
 def _judge(result: Result, facts: Facts, context: StepContext) -> None:
     """Report failed scriptlets. Raises BootstrapError: yum 3 printed an error and ended with 0."""
-    _say_what_failed(result, context)
+    _say_what_failed(result, facts.installer, context)
     trouble = TROUBLE.search(result.stdout + "\n" + result.stderr)
     if facts.installer == YUM and trouble:
         raise BootstrapError(
@@ -94,8 +95,11 @@ def _judge(result: Result, facts: Facts, context: StepContext) -> None:
         )
 
 
-def _say_what_failed(result: Result, context: StepContext) -> None:
+def _say_what_failed(result: Result, installer: str, context: StepContext) -> None:
     """Report failed scriptlets: for rpm they are warnings, and the transaction succeeds."""
+    name = context.connection.host.name
     for line in (result.stdout + result.stderr).splitlines():
         if "scriptlet failed" in line:
-            context.progress.say(f"  {context.connection.host.name}: {line.strip()}")
+            found = SCRIPTLET.search(line)
+            again = f" (`{installer} reinstall {found[1]}` there runs it again)" if found else ""
+            context.progress.say(f"  {name}: {line.strip()}{again}")

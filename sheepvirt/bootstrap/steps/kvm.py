@@ -6,10 +6,12 @@ The result is noted on the host, for this QEMU and this kernel.
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sheepvirt.bootstrap.steps.base import STATE, DesiredState, Step, StepContext
+from sheepvirt.core.errors import SshError
 from sheepvirt.images import guest as guests
 from sheepvirt.model.hosts import Change
 
@@ -29,6 +31,14 @@ image=$1 line=$2 seconds=$3 user=qemu
 id $user >/dev/null 2>&1 || user=root
 said=$(mktemp) || exit 1
 trap 'kill $probe 2>/dev/null; rm -f "$said"' EXIT
+require_room() { # for the output; and for what the guest writes, which QEMU has in /var/tmp
+  for dir in "${said%/*}" "${TMPDIR:-/var/tmp}"; do
+    test=$(mktemp "$dir/sheepvirt-room-XXXXXX") && head -c 1048576 /dev/zero >"$test" || full=$dir
+    rm -f "$test"
+  done
+  [ -z "$full" ] || { echo "there is no room in $full to try KVM" >&2; exit 1; }
+}
+require_room
 timeout "$seconds" runuser -s /bin/sh -c "exec qemu-system-x86_64 -machine pc,accel=kvm -m 256 \
   -display none -monitor none -serial stdio -nic none -no-reboot \
   -drive if=virtio,format=raw,snapshot=on,file=$image" $user </dev/null >"$said" 2>&1 &
@@ -41,6 +51,7 @@ while kill -0 $probe 2>/dev/null && ! grep -qaFe 'KVM internal error' "$said"; d
   fi
   sleep 0.2
 done
+require_room # a full disk says nothing about KVM
 spoke() { tr -cd '[:print:]\n' <"$said" | sed '/^ *$/d; /terminat/d; /killed/d'; }
 why=$(spoke | grep -m 1 'KVM') || why=$(spoke | tail -n 1)
 echo "no $why"
@@ -84,9 +95,15 @@ def apply(wanted: DesiredState, facts: Facts, context: StepContext) -> None:
     """Boot the first guest's image under KVM and note whether it printed its line."""
     guest = wanted.host.guests[0]
     image = guests.ensure_image(context.work, guest)
-    context.connection.put(image, IMAGE, on_line=context.line)
     argv = ("sh", "-s", "--", IMAGE, guest.console_marker, str(SECONDS))
-    word, _, rest = context.run(*argv, stdin=SCRIPT.encode()).stdout.strip().partition(" ")
+    try:
+        context.connection.put(image, IMAGE, on_line=context.line)
+        said = context.run(*argv, stdin=SCRIPT.encode()).stdout
+    except BaseException:
+        with contextlib.suppress(SshError):
+            context.run("rm", "-f", IMAGE)
+        raise
+    word, _, rest = said.strip().partition(" ")
     found = Verdict("kvm", f"a guest printed its line under KVM within {rest} s")
     if word != "yes":
         why = f"under KVM a guest did not print its line: {rest[:100] or 'it printed nothing'}"

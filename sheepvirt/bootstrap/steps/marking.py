@@ -48,8 +48,9 @@ set -e
 umask 077
 mkdir -p {marks.FOLDER}
 while read -r file && read -r line; do
-  printf '%s\\n' "$line" >"{marks.FOLDER}/$file.new"
-  mv -f "{marks.FOLDER}/$file.new" "{marks.FOLDER}/$file"
+  new={marks.FOLDER}/$file.new
+  printf '%s\\n' "$line" >"$new" || {{ rm -f "$new"; exit 1; }}
+  mv -f "$new" "{marks.FOLDER}/$file"
 done
 """
 

@@ -62,16 +62,17 @@ def stop_guest(host: Host, given: Consent, name: str, context: StepContext) -> N
 class Halt:
     """A guest that is off for a change of its disk."""
 
-    restart: bool = True  # if the change fails, its disk is as before: it may be started
+    restart: bool = True  # if the change fails: its disk is as before, so it may be started
 
 
 @contextmanager
 def halted(
     wanted: DesiredState, facts: Facts, guest: Guest, context: StepContext
 ) -> Iterator[Halt]:
-    """Shut a running guest down for the block; start it again if the block fails.
+    """Shut a running guest down for the block, and start it again: also if the block fails.
 
-    After success the domain step starts it. Raises BootstrapError: it does not shut down.
+    It is not left to a later step, which the run may not reach. A guest whose definition is gone
+    with its end is started by the domain step. Raises BootstrapError: it does not shut down.
     """
     halt = Halt()
     if not stands(facts, guest):
@@ -94,6 +95,8 @@ def halted(
                 "the next bootstrap starts it"
             )
         raise
+    if facts.domains[guest.name].persistent:
+        context.virsh("start", guest.name)
 
 
 @contextmanager

@@ -75,6 +75,8 @@ def apply(wanted: DesiredState, facts: Facts, context: StepContext) -> None:
     On a rehearsal host the reboot is a power cut to its guests: their data must survive that.
     """
     if wanted.host.real:
+        # The lock must survive the reboot. If that cannot be noted, no guest is stopped.
+        context.run("sh", "-c", host_lock.REBOOTS)
         for name in facts.running:
             stop(wanted, name, context)
     context.stage.note = reboot(context.connection, context.line, clock=context.work.clock)
@@ -96,7 +98,8 @@ def reboot(
     before, deadline = identity(connection), clock.monotonic() + seconds
     # Detached and a second later, so that this command itself succeeds.
     later = "(sleep 1; shutdown -r now || reboot) </dev/null >/dev/null 2>&1 &"
-    connection.run(["sh", "-c", f"touch {REBOOTING}; {host_lock.REBOOTS}; {later}"])
+    noted = f"touch {REBOOTING} && {{ {host_lock.REBOOTS}; }} || exit 1"
+    connection.run(["sh", "-c", f"{noted}; {later}"])
     on_line(f"boot {before}: reboot requested")
     after = _wait_for_another(connection, before, seconds, clock)
     on_line(f"boot {after}: up again")
