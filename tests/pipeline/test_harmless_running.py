@@ -128,6 +128,18 @@ def test_ports_of_open_vswitch_stay_while_their_network_is_restarted() -> None:
         drop("db")
 
 
+def test_what_somebody_changed_in_a_running_network_alone_is_left_alone() -> None:
+    on_host(
+        "echo '<portgroup name=\"live\"/>' >/root/p.xml; "
+        "virsh net-update ovsbr0 add portgroup /root/p.xml --live"
+    )
+    try:
+        assert NOTHING in bootstrap()
+        assert "portgroup" in on_host("virsh net-dumpxml ovsbr0")
+    finally:
+        on_host("virsh net-update ovsbr0 delete portgroup /root/p.xml --live")
+
+
 @pytest.fixture
 def lan(tmp_path: Path) -> Iterator[Path]:
     """A network of libvirt's own kind, made by hand; an inventory that wants another of its name.

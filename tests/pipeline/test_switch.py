@@ -119,10 +119,13 @@ def switch(host: Container, records: tuple[BuildRecord, ...], folder: str) -> li
         host.run(["mkdir", "-p", str(Path(path).parent)], check=True)
         host.write(path, content.decode())
 
+    def run_with_input(*argv: str, stdin: bytes) -> Any:
+        host.write("/stdin", stdin.decode())
+        fed = ("sh", "-c", 'exec "$@" </stdin', "sh", *argv)
+        return host.run(fed, env={"LC_ALL": "C"}, check=True)
+
     context = SimpleNamespace(
-        connection=SimpleNamespace(host=HOST, write=write),
-        progress=quiet(),
-        run=lambda *argv: host.run([*argv], env={"LC_ALL": "C"}, check=True),
+        connection=SimpleNamespace(host=HOST, write=write), progress=quiet(), run=run_with_input
     )
     seen = look()
     said = [change.what for change in packages.check(wanted, seen, ())]
