@@ -29,7 +29,8 @@ def environment(inventory: Path = INVENTORY) -> dict[str, str]:
 def start(*args: str, inventory: Path = INVENTORY) -> subprocess.Popen[str]:
     """Start one sheepvirt command, as a user would, its output in one pipe."""
     return subprocess.Popen(
-        [sys.executable, "-u", "-m", "invoke", *args],
+        # What a shell starts in the background ignores SIGINT, and so would this command.
+        ["env", "--default-signal=INT", sys.executable, "-u", "-m", "invoke", *args],
         cwd=paths.ROOT,
         env=environment(inventory),
         stdin=subprocess.DEVNULL,

@@ -42,7 +42,8 @@ def start(root: Path, shell: str, *command: str) -> subprocess.Popen[str]:
     script = held.SCRIPT.replace("/run/systemd", f"{root}/run/systemd")
     script = script.replace(f"file={held.FILE}", f"file={root}{held.FILE}")
     process = subprocess.Popen(
-        [shell, *held.through(*command)[1:]],
+        # No shell traps a signal that it ignored from its start, as in a run under nohup.
+        ["env", "--default-signal=HUP,INT", shell, *held.through(*command)[1:]],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
