@@ -94,7 +94,7 @@ def text(host: str, own: Sequence[str], others: Sequence[str], changed: Sequence
         disk = "sheepdog" if name in own and number % 3 == 0 else "file"
         rows.append(
             f"[hosts.{host}.guests.{name}]\nmemory_mb = {40 if name in changed else 32}\n"
-            f'network = "ovsbr0"\ndisk = "{disk}"\nline = "up"\n'
+            f'network = "ovsbr0"\ndisk = "{disk}"\nline = "{name} is up"\n'
         )
     return "\n".join(rows)
 

@@ -72,7 +72,7 @@ flush() {
   [ $objects -gt 0 ] || return 0
   ask_libvirt "$commands echo '
 $boundary libvirt-asked
-'" || { section libvirt-lost; printf 'stopped\nvirsh ended with %s\n' $?; exit 99; }
+'" || { code=$?; section libvirt-lost; printf 'stopped\nvirsh ended with %s\n' $code; exit 99; }
   objects=0 commands=
 }
 [ "$libvirt$lost" = answers ] || exit
