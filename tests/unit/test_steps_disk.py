@@ -302,7 +302,7 @@ def test_a_guest_that_cannot_be_started_on_its_new_disk_is_said_to_be_off(
     grown = (*STOP, ("resize", 0, ""), ("pool-refresh", 0, ""), ("start papeete", 1, "no space"))
     worker, planned = context(monkeypatch, *grown)
     with pytest.raises(RemoteCommandError, match="no space"):
-        disk.apply(wanted(replace(GUEST, disk_gb=2)), done(), worker)
+        disk.apply(wanted(with_disk(GUEST, size=2 * 10**9)), done(), worker)
     assert planned.plan == []
     out = worker.progress.console.file
     assert isinstance(out, io.StringIO)
