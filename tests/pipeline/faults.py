@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from sheepvirt.model.hosts import Host
 
 FOREIGN = "hinano"  # the guest that somebody else made
-CONSOLE = f"/var/log/libvirt/qemu/{FOREIGN}.console"
+CONSOLE = f"/srv/{FOREIGN}.console"
 DISK = f"/srv/{FOREIGN}.img"
 BYTES = 32 << 20  # of a VDI: a guest's image is smaller, and so has all that a guest writes
 LOOKED = re.compile(r"✔ \S+: look +([\d.]+) s")
@@ -148,6 +148,7 @@ class FaultyHost:
     before: str = ""  # SNAPSHOT, before the first fault
     uptimes: list[int] = field(default_factory=list)  # of the foreign guest; when it was prepared
     since: float = 0.0  # the time of that, on the monotonic clock
+    look: float = 1.0  # seconds that the last run took for its first look
 
     @property
     def name(self) -> str:
@@ -181,17 +182,17 @@ class FaultyHost:
         Returns how it ended. A run that does not get there, or is faster, has ended by itself;
         ``what`` is called then.
         """
-        process, look, lines = start("bootstrap", self.name, *options), 1.0, []
+        process, lines = start("bootstrap", self.name, *options), []
         assert process.stdout
         with killed_after(process, seconds):
             for line in process.stdout:
                 lines.append(line)
                 if found := LOOKED.search(line):
-                    look = float(found[1])
+                    self.look = float(found[1])
                 if line.strip() == f"… {self.name}: {step}":
                     break
             with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(moment * look)
+                process.wait(moment * self.look)
             struck = process.poll() is None
             what(process)
             rest = process.stdout.read()
@@ -268,11 +269,16 @@ def told(made: Any) -> list[tuple[str, str]]:
 
 
 @contextlib.contextmanager
-def prepared(name: str) -> Iterator[FaultyHost]:
-    """Make the host, with everything on it that must not be lost; remove it in the end."""
+def prepared(name: str, create: Callable[[Host], None] | None = None) -> Iterator[FaultyHost]:
+    """Make the host, with everything on it that must not be lost; remove it in the end.
+
+    ``create`` makes its container; by default a bootstrap does.
+    """
     host = inventory.load_host(SETTINGS, name)
     rehearsal.remove(RUN, host)
     try:
+        if create:
+            create(host)
         invoke("bootstrap", name)
         made = FaultyHost(host)
         theirs = replace(host.guests[0], name=FOREIGN, console_marker=FOREIGN)

@@ -1,5 +1,6 @@
 """The guests' disks: made, proven, grown, kept; as a file of the host and as a VDI."""
 
+import io
 from dataclasses import replace
 from pathlib import Path
 
@@ -293,6 +294,19 @@ def test_a_former_file_is_kept_and_its_guest_is_off_for_a_rename(
     disk.apply(FILE, facts, worker)
     assert planned.plan == []
     assert planned.sent[-2] == f"papeete-1.img {content}\n".encode()
+
+
+def test_a_guest_that_cannot_be_started_on_its_new_disk_is_said_to_be_off(
+    monkeypatch: pytest.MonkeyPatch, image: Path
+) -> None:
+    grown = (*STOP, ("resize", 0, ""), ("pool-refresh", 0, ""), ("start papeete", 1, "no space"))
+    worker, planned = context(monkeypatch, *grown)
+    with pytest.raises(RemoteCommandError, match="no space"):
+        disk.apply(wanted(with_disk(GUEST, size=2 * 10**9)), done(), worker)
+    assert planned.plan == []
+    out = worker.progress.console.file
+    assert isinstance(out, io.StringIO)
+    assert "papeete is off: its disk is whole" in out.getvalue()
 
 
 def test_a_guest_without_a_definition_is_left_to_the_domain_step(

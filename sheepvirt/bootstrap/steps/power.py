@@ -96,7 +96,18 @@ def halted(
             )
         raise
     if facts.domains[guest.name].persistent:
+        _start_on_new_disk(guest, context)
+
+
+def _start_on_new_disk(guest: Guest, context: StepContext) -> None:
+    try:
         context.virsh("start", guest.name)
+    except SshError:
+        context.progress.say(
+            f"  {guest.name} is off: its disk is whole, and it cannot be started now; the next "
+            "bootstrap starts it"
+        )
+        raise
 
 
 @contextmanager
