@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from sheepvirt.model.hosts import Host
 
 FOREIGN = "hinano"  # the guest that somebody else made
-CONSOLE = f"/var/log/libvirt/qemu/{FOREIGN}.console"
+CONSOLE = f"/srv/{FOREIGN}.console"
 DISK = f"/srv/{FOREIGN}.img"
 BYTES = 32 << 20  # of a VDI: a guest's image is smaller, and so has all that a guest writes
 LOOKED = re.compile(r"✔ \S+: look +([\d.]+) s")
@@ -109,13 +109,8 @@ say cat /var/lib/sheepvirt/vdi-$1.from
 say ovs-vsctl --timeout=10 port-to-br $(virsh -q domiflist $1 | awk '{{ print $1 }}')
 :
 """
-# A dog that says that its node still waits for others, until it is removed.
-JOINING = """#!/bin/sh
-case "$*" in cluster\\ info*) echo 'Cluster status: Waiting for other nodes' ;;
-*) exec /usr/bin/dog "$@" ;; esac
-"""
 # What gives each step work, and costs it a second or two. {vdi} and {file} are the two guests that
-# may be damaged. A step that needs a reboot has none. Those after "port" are more for some steps.
+# may be damaged. A step that needs a reboot has none.
 DAMAGES = {
     "undo": "echo 'rm -f /root/broken' >/var/lib/sheepvirt/undo.sh; touch /root/broken",
     "ownership": "rm /var/lib/sheepvirt/owned/file-usr-local-lib-sheepvirt-autostart.sh.json",
@@ -123,20 +118,29 @@ DAMAGES = {
     "repo": "echo x >>/var/lib/sheepvirt/repo/repodata/repomd.xml; "
     "rm /etc/yum.repos.d/sheepvirt.repo",
     "packages": "rpm -e --nodeps libvirt 2>/dev/null",
-    "services": "systemctl -q disable --now virtlockd.socket virtlockd; systemctl stop sheepdog; "
+    "services": "systemctl -q disable --now virtlockd.socket virtlockd; "
     "rm /etc/systemd/system/sheepvirt-autostart.service",
     "bridge": "ovs-vsctl del-br ovsbr0; rm /var/lib/sheepvirt/owned/bridge-ovsbr0.json",
-    # Until the run is struck: the step waits for a minute.
-    "cluster": f"printf '%s' {shlex.quote(JOINING)} >/usr/local/bin/dog; "
-    "chmod 755 /usr/local/bin/dog",
+    "cluster": "systemctl stop sheepdog",
     "network": "virsh -q net-destroy ovsbr0; virsh -q net-undefine ovsbr0",
     "pool": "virsh -q pool-destroy sheepdog; virsh -q pool-undefine sheepdog",
     "disk": "virsh -q destroy {vdi}; dog vdi delete {vdi}; virsh -q destroy {file}; rm {image}",
     "kvm": "rm /var/lib/sheepvirt/kvm",
     "domain": "virsh -q destroy {vdi}; virsh -q undefine {vdi}",
     "port": "ovs-vsctl del-port $(virsh -q domiflist {third} | awk '{{ print $1 }}')",
+}
+# A dog that says that its node waits for others, as long as it is there.
+JOINING = """#!/bin/sh
+case "$*" in cluster\\ info*) echo 'Cluster status: Waiting for other nodes' ;;
+*) exec /usr/bin/dog "$@" ;; esac
+"""
+# More damage, to choose from.
+MORE = {
     "libvirtd": "systemctl stop libvirtd.socket libvirtd-ro.socket libvirtd-admin.socket "
     "libvirtd.service",
+    # Step cluster waits until the run is struck, a minute at the most.
+    "joining": f"printf '%s' {shlex.quote(JOINING)} >/usr/local/bin/dog; "
+    "chmod 755 /usr/local/bin/dog",
     # Of another image: with --reimage the disk is made again, and the former one kept.
     "former VDI": "virsh -q destroy {vdi}; echo old.img 0123 >/var/lib/sheepvirt/vdi-{vdi}.from; "
     "head -c {bytes} /dev/urandom | dog vdi write {vdi} {bytes} {bytes}",
@@ -180,6 +184,7 @@ class FaultyHost:
     before: str = ""  # SNAPSHOT, before the first fault
     uptimes: list[int] = field(default_factory=list)  # of the foreign guest; when it was prepared
     since: float = 0.0  # the time of that, on the monotonic clock
+    look: float = 1.0  # seconds that the last run took for its first look
 
     @property
     def name(self) -> str:
@@ -193,8 +198,9 @@ class FaultyHost:
         return container.run(["sh", "-c", script, "sh", *words], check=True).stdout
 
     def damage(self, *names: str) -> None:
-        """Break what steps have to repair: names of DAMAGES."""
-        tried = "\n".join(f"echo '== {name}'; {DAMAGES[name]}" for name in names)
+        """Break what steps have to repair: names of DAMAGES or MORE."""
+        known = {**DAMAGES, **MORE}
+        tried = "\n".join(f"echo '== {name}'; {known[name]}" for name in names)
         self.shell(self._filled(f"exec >/root/damage 2>&1\nexport LC_ALL=C\n{tried}\n:"))
 
     def disks(self) -> set[str]:
@@ -223,17 +229,17 @@ class FaultyHost:
         Returns how it ended. A run that does not get there, or is faster, has ended by itself;
         ``what`` is called then.
         """
-        process, look, lines = start("bootstrap", self.name, *options), 1.0, []
+        process, lines = start("bootstrap", self.name, *options), []
         assert process.stdout
         with killed_after(process, seconds):
             for line in process.stdout:
                 lines.append(line)
                 if found := LOOKED.search(line):
-                    look = float(found[1])
+                    self.look = float(found[1])
                 if line.strip() == f"… {self.name}: {step}":
                     break
             with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(moment * look)
+                process.wait(moment * self.look)
             struck = process.poll() is None
             what(process)
             self.shell("rm -f /usr/local/bin/dog")  # its node has joined
@@ -313,11 +319,16 @@ def told(made: Any) -> list[tuple[str, str]]:
 
 
 @contextlib.contextmanager
-def prepared(name: str) -> Iterator[FaultyHost]:
-    """Make the host, with everything on it that must not be lost; remove it in the end."""
+def prepared(name: str, create: Callable[[Host], None] | None = None) -> Iterator[FaultyHost]:
+    """Make the host, with everything on it that must not be lost; remove it in the end.
+
+    ``create`` makes its container; by default a bootstrap does.
+    """
     host = inventory.load_host(SETTINGS, name)
     rehearsal.remove(RUN, host)
     try:
+        if create:
+            create(host)
         invoke("bootstrap", name)
         made = FaultyHost(host)
         theirs = replace(host.guests[0], name=FOREIGN, console_marker=FOREIGN)

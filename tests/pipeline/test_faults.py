@@ -41,7 +41,7 @@ class Moment:
     """Within a step: from its beginning, ``looks`` at the most."""
 
     step: str
-    damages: tuple[str, ...]  # of the step, and of a later one
+    damages: tuple[str, ...]  # of the step, and of later ones
     looks: float = 1.0
     options: tuple[str, ...] = ()
 
@@ -57,9 +57,9 @@ MOMENTS = (
     Moment("packages", ("packages", "bridge"), 2),
     Moment("packages", ("packages", "pool"), 2),
     Moment("services", ("services", "domain")),
-    Moment("services", ("libvirtd", "network")),
+    Moment("services", ("cluster", "libvirtd", "network")),
     Moment("bridge", ("bridge", "network")),
-    Moment("cluster", ("cluster", "disk")),
+    Moment("cluster", ("joining", "disk")),
     Moment("network", ("network", "domain")),
     Moment("pool", ("pool", "disk")),
     Moment("disk", ("disk", "domain"), 1),
@@ -74,7 +74,7 @@ MOMENTS = (
 
 
 @pytest.fixture(scope="module")
-def host() -> Iterator[FaultyHost]:
+def host(published: str) -> Iterator[FaultyHost]:
     with faults.prepared(NAME) as made:
         yield made
 
