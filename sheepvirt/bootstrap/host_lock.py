@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sheepvirt.bootstrap import full_disk
+from sheepvirt.bootstrap import full_disk, readiness
 from sheepvirt.bootstrap.facts.system import BOOT_IDENTITY, boot_identity
 from sheepvirt.bootstrap.steps.base import STATE
 from sheepvirt.core import signals
@@ -178,10 +178,12 @@ def held(
     token = secrets.token_hex(8)
     with full_disk.explained(connection):
         _take(run, connection, (token, command, own), seconds)
+        connection.marking.hold(token, lambda: readiness.recover(connection, clock=run.clock))
         try:
             with signals.terminate_as_exception():
                 yield
         finally:
+            connection.marking.hold("")  # this need not wait for what a broken connection left
             _release(run, connection, token)
 
 

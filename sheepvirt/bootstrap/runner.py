@@ -13,6 +13,7 @@ from sheepvirt.bootstrap import (
     desired,
     host_lock,
     ownership,
+    readiness,
     refusals,
     rehearsal,
     space,
@@ -34,7 +35,6 @@ from sheepvirt.bootstrap.steps.base import (
     Step,
     StepContext,
 )
-from sheepvirt.bootstrap.steps.reboot import settle
 from sheepvirt.core import locks
 from sheepvirt.core.errors import BootstrapError, RemoteCommandError
 from sheepvirt.core.waiting import wait_until
@@ -96,10 +96,14 @@ def make_plan(run: Run, wanted: DesiredState) -> list[Change]:
         return [*first, *differences(wanted, _unseen(host))]
     if first:
         return first
+    connection = run.connect(host)
     with run.progress.stage(f"{host.name}: look") as stage:
-        facts = gather(run.connect(host), desired.fact_query(wanted))
+        busy = readiness.busy(connection, clock=run.clock)
+        facts = gather(connection, desired.fact_query(wanted))
         stage.note = facts.os
     changes = differences(wanted, facts)
+    if busy:
+        run.progress.say(f"{host.name}: this plan may be outdated soon: {busy}")
     _say_notes(run, wanted, facts)
     return changes
 
@@ -176,7 +180,7 @@ def converge(
     name = wanted.host.name
     asked = desired.fact_query(wanted)
     with run.progress.stage(f"{name}: look") as stage:
-        settle(connection, clock=run.clock)
+        readiness.settle(connection, clock=run.clock)
         facts = _look(run, connection, asked)
         stage.note = facts.os
     refusals.require(wanted, facts)  # also where the plan was made before the host existed

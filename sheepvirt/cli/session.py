@@ -66,13 +66,25 @@ class Session:
                 "interrupted between two commands: none of this run is running on a host",
                 "run the same command again: it looks first, and goes on with what is left",
             )
-        now = self._run.clock.now()
-        lines = "\n".join(f"  {one.sentence(now)}" for one in commands)
         return (
-            "interrupted. An interrupt ends nothing on a host. This may still be running there, "
-            f"until it has ended or next prints something:\n{lines}",
+            f"interrupted. An interrupt ends nothing on a host. {self._still_running()}",
             f"wait a moment; then `invoke bootstrap {commands[0].host} --plan` shows what is left. "
             "A bootstrap itself waits for transactions of RPMs and for reboots",
+        )
+
+    def failed(self, error: SheepvirtError) -> str:
+        """Return what an error says, and what a broken connection has left on a host."""
+        left = self._still_running()
+        return f"{error.message}\n{left}" if left else error.message
+
+    def _still_running(self) -> str:
+        if self._run is None or not self._run.sent.unfinished:
+            return ""
+        now = self._run.clock.now()
+        lines = "\n".join(f"  {one.sentence(now)}" for one in self._run.sent.unfinished)
+        return (
+            "This may still be running there, until it has ended or next prints something:\n"
+            f"{lines}"
         )
 
     def finish(self, code: int, message: str = "", hint: str = "") -> None:
@@ -111,8 +123,10 @@ def command(function: Callable[..., Any]) -> Callable[..., Any]:
         try:
             result = function(session, *args, **kwargs)
         except SheepvirtError as error:
-            session.finish(error.exit_code, error.message, error.hint)
-            raise Exit(visible(f"\nerror: {error}"), code=error.exit_code) from None
+            message = session.failed(error)
+            session.finish(error.exit_code, message, error.hint)
+            said = f"{message}\n  what to do: {error.hint}" if error.hint else message
+            raise Exit(visible(f"\nerror: {said}"), code=error.exit_code) from None
         except KeyboardInterrupt:
             message, hint = session.interrupted()
             session.finish(INTERRUPTED, message, hint)

@@ -156,6 +156,10 @@ class HostUnreachableError(SshError):
     """Nothing answers at the host's address, or the connection broke. It may answer later."""
 
 
+class ConnectionBrokenError(HostUnreachableError):
+    """The connection broke while a command ran, which may go on there."""
+
+
 class HostNameError(HostUnreachableError):
     """The host's name has no address here."""
 

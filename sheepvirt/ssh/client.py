@@ -24,6 +24,7 @@ from sheepvirt.core.errors import (
 from sheepvirt.core.waiting import wait_until
 from sheepvirt.ssh import hostkeys, login
 from sheepvirt.ssh import route as routes
+from sheepvirt.ssh.marked import Marking, marked
 from sheepvirt.ssh.sent import Sent
 from sheepvirt.ssh.sudo import ENGLISH, Sudo, recognise
 
@@ -77,7 +78,13 @@ class Connection:
         self._route = route
         self._runner = runner
         self._sudo = sudo or Sudo()
-        self._mark = f"@@{secrets.token_hex(8)}"
+        self._start_line = f"@@{secrets.token_hex(8)}"
+        self.marking = Marking()
+
+    def rebooted(self) -> None:
+        """Note that the host has rebooted: what may have been going on there is not."""
+        self.marking.rebooted()
+        self._sent.forget(self.host.name)
 
     def run(
         self,
@@ -92,18 +99,19 @@ class Connection:
         Raises RemoteCommandError (a non-zero exit, with ``check``), SshError and its kinds (the
         command could not be run).
         """
+        self.marking.end_leftovers()
         root = self.open()
         with tempfile.TemporaryFile() as scratch:
             if isinstance(stdin, bytes):
                 scratch.write(stdin)
                 scratch.seek(0)
                 stdin = scratch
-            line = quote(argv)
+            line, words = quote(argv), marked(root.words(argv), self.marking.mark)
             if first := root.first:
                 with processes.following(first, stdin) as both:
-                    result = self._there(root.words(argv), both, on_line, line)
+                    result = self._there(words, both, on_line, line)
             else:
-                result = self._there(root.words(argv), stdin, on_line, line)
+                result = self._there(words, stdin, on_line, line)
         if check and result.code:
             raise self._failed(argv, result, root)
         return result
@@ -120,28 +128,39 @@ class Connection:
 
         ``logged`` is what the log says of it.
         """
-        # The mark ends what the login shell printed first; exec leaves it no time for last words.
-        line = f"echo {self._mark}; exec {quote(words)}"
+        # This line ends what the login shell printed first; exec leaves it no time for last words.
+        line = f"echo {self._start_line}; exec {quote(words)}"
         command = self._ssh("-o", "ControlMaster=no", command=line)
         with self._sent.command(self.host.name, logged, self._clock) as ended:
-            result = self._runner(command, stdin, on_line and self._unmarked(on_line))
+            result = self._runner(command, stdin, on_line and self._without_start(on_line))
+            # 255 may be the command's exit code. It is ssh's if the shared connection is gone as
+            # well.
+            if result.code < 0 or (result.code == SSH_FAILED and not self._alive()):
+                self.marking.broke()
+                raise self._broken(result)
             ended(result.code)
-        result = replace(result, stdout=self._after_mark(result.stdout))
-        # 255 may be the command's exit code. It is ssh's if the shared connection is gone as well.
-        if result.code == SSH_FAILED and not self._alive():
-            raise explain(self._settings, self.host, self._route, result.stderr)
+        result = replace(result, stdout=self._after_start(result.stdout))
         if result.dropped:
             raise _too_much(self.host, words, result)
         return result
 
-    def _after_mark(self, text: str) -> str:
-        before, mark, after = text.partition(f"{self._mark}\n")
+    def _broken(self, result: Result) -> SshError:
+        """Return the error for an ssh that failed, or was ended here by a signal."""
+        if result.code < 0:
+            return login.broke(self._route, _killed(result.code))
+        if self._start_line in result.stdout:
+            # What is on standard error is the command's as well as ssh's.
+            return login.broke(self._route, "a command was running")
+        return explain(self._settings, self.host, self._route, result.stderr)
+
+    def _after_start(self, text: str) -> str:
+        before, mark, after = text.partition(f"{self._start_line}\n")
         return after if mark else before
 
-    def _unmarked(self, on_line: OnLine) -> OnLine:
+    def _without_start(self, on_line: OnLine) -> OnLine:
         def show(text: str) -> None:
-            shown = text.removesuffix(self._mark)
-            if shown or text != self._mark:
+            shown = text.removesuffix(self._start_line)
+            if shown or text != self._start_line:
                 on_line(shown)
 
         return show
@@ -218,6 +237,8 @@ class Connection:
             said = more if again == SSH_FAILED else said
         if code == SSH_FAILED:
             raise explain(self._settings, self.host, self._route, said)
+        if code < 0:
+            raise login.broke(self._route, _killed(code))
         if code:
             self.close()
             raise login.no_shell(self.host, self._route, said)
@@ -273,6 +294,10 @@ class Connection:
             f"`{quote(argv)}` failed on {self.host.name} with exit code {result.code}:\n{tail}",
             hint="fix what these last lines say, then run this again",
         )
+
+
+def _killed(code: int) -> str:
+    return f"ssh was ended here, by signal {-code}"
 
 
 def _too_much(host: Host, words: Sequence[str], result: Result) -> OutputLimitError:

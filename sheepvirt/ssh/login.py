@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sheepvirt.core.errors import (
+    ConnectionBrokenError,
     HostKeyChangedError,
     HostKeyUnknownError,
     HostNameError,
@@ -80,8 +81,13 @@ def explain(
     for sign, kind, what, hint in UNREACHABLE:
         if sign in said:
             return kind(f"{route.where} {what}: {last}", hint=hint.format(**_places(host)))
-    return HostUnreachableError(
-        f"the SSH connection to {route.where} broke: {last}",
+    return broke(route, last)
+
+
+def broke(route: Route, why: str) -> ConnectionBrokenError:
+    """Return the error for a connection that was there, and broke."""
+    return ConnectionBrokenError(
+        f"the SSH connection to {route.where} broke: {why}",
         hint="check that the machine is up, then run this again",
     )
 

@@ -1,4 +1,4 @@
-"""What one run sends to hosts: every command in the log, and which ones have not ended."""
+"""What one run sends to hosts: every command in the log, and which ones may not have ended."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from sheepvirt.core.errors import ConnectionBrokenError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -42,7 +44,8 @@ class Sent:
     def command(self, host: str, line: str, clock: Clock) -> Iterator[Callable[[int], None]]:
         """Log a command with its exit code and duration; the caller passes the exit code.
 
-        A command that is interrupted stays in ``unfinished``: it goes on at the host.
+        A command that is interrupted, or whose connection breaks, stays in ``unfinished``: it may
+        go on at the host.
         """
         one = Command(host=host, line=printable(line), since=clock.now())
         start = clock.monotonic()
@@ -51,7 +54,9 @@ class Sent:
         self.used = True
         try:
             yield codes.append
-        except Exception:  # it could not be run, or its connection broke
+        except ConnectionBrokenError:
+            raise
+        except Exception:  # it could not be run
             self.unfinished.remove(one)
             raise
         else:
@@ -60,6 +65,10 @@ class Sent:
             ended = f"exit code {codes[0]}" if codes else "not ended"
             seconds = clock.monotonic() - start
             self._log(f"{host} $ {one.line}  # {ended}, {seconds:.1f} s")
+
+    def forget(self, host: str) -> None:
+        """Forget the commands that may go on at ``host``: it has rebooted."""
+        self.unfinished = [one for one in self.unfinished if one.host != host]
 
 
 def printable(line: str) -> str:

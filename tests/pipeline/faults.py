@@ -28,15 +28,16 @@ from __future__ import annotations
 
 import contextlib
 import re
+import shlex
 import subprocess
 import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from commands import document, invoke, killed_after, start
-from world import RUN, SETTINGS
+from world import RUN, SETTINGS, run_with
 
-from sheepvirt.bootstrap import rehearsal
+from sheepvirt.bootstrap import rehearsal, runner
 from sheepvirt.config import inventory
 from sheepvirt.images import guest as guests
 
@@ -106,6 +107,7 @@ for vdi in "$1" vdi9; do
 done
 say cat /var/lib/sheepvirt/vdi-$1.from
 say ovs-vsctl --timeout=10 port-to-br $(virsh -q domiflist $1 | awk '{{ print $1 }}')
+:
 """
 # What gives each step work, and costs it a second or two. {vdi} and {file} are the two guests that
 # may be damaged. A step that needs a reboot has none.
@@ -127,6 +129,40 @@ DAMAGES = {
     "domain": "virsh -q destroy {vdi}; virsh -q undefine {vdi}",
     "port": "ovs-vsctl del-port $(virsh -q domiflist {third} | awk '{{ print $1 }}')",
 }
+# A dog that says that its node waits for others, as long as it is there.
+JOINING = """#!/bin/sh
+case "$*" in cluster\\ info*) echo 'Cluster status: Waiting for other nodes' ;;
+*) exec /usr/bin/dog "$@" ;; esac
+"""
+# More damage, to choose from.
+MORE = {
+    "libvirtd": "systemctl stop libvirtd.socket libvirtd-ro.socket libvirtd-admin.socket "
+    "libvirtd.service",
+    # Step cluster waits until the run is struck, a minute at the most.
+    "joining": f"printf '%s' {shlex.quote(JOINING)} >/usr/local/bin/dog; "
+    "chmod 755 /usr/local/bin/dog",
+    # Of another image: with --reimage the disk is made again, and the former one kept.
+    "former VDI": "virsh -q destroy {vdi}; echo old.img 0123 >/var/lib/sheepvirt/vdi-{vdi}.from; "
+    "head -c {bytes} /dev/urandom | dog vdi write {vdi} {bytes} {bytes}",
+    "former file": "virsh -q destroy {file}; echo old.img 0123 >{image}.from; "
+    "head -c 4096 /dev/urandom >>{image}",
+}
+# Prints hashes of the two guests' disks and of all former ones: of parts that no guest writes to.
+FORMER = r"""
+export LC_ALL=C
+dog vdi list -r | awk '/^=/ {{ print $2 }}' | grep -E '^{vdi}($|\.kept-)' | while read -r name; do
+  dog vdi read "$name" {bytes} {bytes} | sha256sum
+done
+for file in {image} {image}.kept-*[0-9]; do
+  [ ! -e "$file" ] || tail -c 4096 "$file" | sha256sum
+done
+"""
+FORGET = r"""
+dog vdi list -r | awk '/^=/ {{ print $2 }}' | grep '^{vdi}\.kept-' | while read -r name; do
+  dog vdi delete "$name"
+done
+rm -f {image}.kept-*
+"""
 
 
 @dataclass(frozen=True)
@@ -161,13 +197,24 @@ class FaultyHost:
         assert container
         return container.run(["sh", "-c", script, "sh", *words], check=True).stdout
 
-    def damage(self, *steps: str) -> None:
-        """Break what these steps have to repair."""
+    def damage(self, *names: str) -> None:
+        """Break what steps have to repair: names of DAMAGES or MORE."""
+        known = {**DAMAGES, **MORE}
+        tried = "\n".join(f"echo '== {name}'; {known[name]}" for name in names)
+        self.shell(self._filled(f"exec >/root/damage 2>&1\nexport LC_ALL=C\n{tried}\n:"))
+
+    def disks(self) -> set[str]:
+        """Return the hashes of the damaged guests' disks, and of the former ones that are kept."""
+        return {line.split()[0] for line in self.shell(self._filled(FORMER + ":")).splitlines()}
+
+    def forget_disks(self) -> None:
+        """Remove the former disks that are kept."""
+        self.shell(self._filled(FORGET + ":"))
+
+    def _filled(self, script: str) -> str:
         first, second, third = (guest.name for guest in self.host.guests)
         image = f"/var/lib/libvirt/images/{second}.img"
-        names = {"vdi": first, "file": second, "third": third, "image": image}
-        tried = "\n".join(f"echo '== {one}'; {DAMAGES[one].format(**names)}" for one in steps)
-        self.shell(f"exec >/root/damage 2>&1\nexport LC_ALL=C\n{tried}\n:")
+        return script.format(vdi=first, file=second, third=third, image=image, bytes=BYTES)
 
     def strike(
         self,
@@ -195,6 +242,7 @@ class FaultyHost:
                 process.wait(moment * self.look)
             struck = process.poll() is None
             what(process)
+            self.shell("rm -f /usr/local/bin/dog")  # its node has joined
             rest = process.stdout.read()
             code = process.wait()
         return Cut(step, moment, struck, code, "".join(lines) + rest)
@@ -212,9 +260,11 @@ class FaultyHost:
         Afterwards nothing is left.
         """
         plan = self.plan(*options)
+        assert not [row for row in plan["changes"] if row["waits_for"]], plan
         ran = document("bootstrap", self.name, *options, code=0)
         assert told(ran) == told(plan), (plan["changes"], ran["changes"])
-        assert self.plan()["changes"] == []
+        left = runner.bootstrap(run_with(SETTINGS), self.host, plan=True)  # quicker than a command
+        assert left == []
         return plan
 
     def repair(self) -> None:

@@ -15,7 +15,7 @@ import pytest
 from commands import invoke, shell
 from world import RUN, SETTINGS
 
-from sheepvirt.bootstrap import desired, rehearsal, runner
+from sheepvirt.bootstrap import desired, readiness, rehearsal, runner
 from sheepvirt.bootstrap.consent import EVERYTHING
 from sheepvirt.bootstrap.steps import guard, ifcfg, reboot
 from sheepvirt.config import inventory
@@ -157,7 +157,7 @@ def test_network_files_that_nobody_could_reach_the_host_with_are_put_back(host: 
     assert found == "DEVICE=eth7\nONBOOT=no"
     connection.close()
     connection.wait(60)
-    reboot.settle(connection)
+    readiness.settle(connection)
     assert reboot.identity(connection) != first
     shell(host, f"rm {file} /etc/sysconfig/sheepvirt-network-guard")
     if host.init != Init.SYSV:

@@ -14,7 +14,7 @@ import pytest
 from commands import invoke, shell
 from world import INVENTORY, RUN, SETTINGS
 
-from sheepvirt.bootstrap import desired, rehearsal
+from sheepvirt.bootstrap import desired, readiness, rehearsal
 from sheepvirt.bootstrap.steps import guard, ifcfg, reboot, units
 from sheepvirt.config import inventory
 from sheepvirt.core.errors import SshError
@@ -124,7 +124,7 @@ def test_network_files_that_nobody_could_reach_the_host_with_are_put_back() -> N
     assert found == before
     connection.close()
     connection.wait(60)
-    reboot.settle(connection)
+    readiness.settle(connection)
     assert reboot.identity(connection) != first
     assert "up0" in on_host("ovs-vsctl list-ports ovsbr0")
     on_host(f"rm -rf /etc/sysconfig/sheepvirt-network-guard {guard.KEPT}/put-back.*")

@@ -8,7 +8,7 @@ from typing import IO, Any
 import factories
 import pytest
 
-from sheepvirt.bootstrap import desired, rehearsal, runner
+from sheepvirt.bootstrap import desired, readiness, rehearsal, runner
 from sheepvirt.bootstrap.facts.facts import Facts
 from sheepvirt.bootstrap.planned import CAME_ALONG
 from sheepvirt.bootstrap.steps.base import DesiredState, Step, StepContext
@@ -39,7 +39,7 @@ CONNECTION = client.Connection(SETTINGS, HOST, by_config(HOST, Path("/config")),
 
 def looks(monkeypatch: pytest.MonkeyPatch, *views: Facts) -> list[Facts]:
     left = list(views)
-    monkeypatch.setattr(runner, "settle", lambda _connection, clock: None)
+    monkeypatch.setattr(readiness, "settle", lambda _connection, clock: None)
     monkeypatch.setattr(runner, "gather", lambda *_: left.pop(0))
     return left
 

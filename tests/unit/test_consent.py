@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 import pytest
 from finished import DOMAIN, FORMER, GUEST, HOST, KEPT, NOTED, WANTED, changes, context, done
 
-from sheepvirt.bootstrap import consent, runner
+from sheepvirt.bootstrap import consent, readiness, runner
 from sheepvirt.bootstrap.consent import Consent
 from sheepvirt.bootstrap.steps import dependencies, disk, domain, packages, power, reboot
 from sheepvirt.bootstrap.steps.base import Step
@@ -168,7 +168,7 @@ def test_a_run_does_what_is_agreed_and_returns_what_waits(
     later = Change(step="a", what="a restarted", waits_for="--allow-x")
     only = Change(step="b", what="b restarted", waits_for="--allow-x")
     monkeypatch.setattr(runner, "STEPS", (step("a", agreed, later), step("b", only)))
-    monkeypatch.setattr(runner, "settle", lambda _connection, clock: None)
+    monkeypatch.setattr(readiness, "settle", lambda _connection, clock: None)
     monkeypatch.setattr(runner, "gather", lambda *_: done())
     found = runner.converge(run_in(), real(), cast("Connection", None))
     assert found == [agreed, later, only]

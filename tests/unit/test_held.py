@@ -96,13 +96,21 @@ def test_whatever_ends_the_command_they_are_let_go(root: Path, shell: str, sent:
     assert files(root) == set()
 
 
-def test_a_reader_that_is_gone_ends_the_command_alone(root: Path, shell: str) -> None:
-    loop = "echo up; while echo more; do sleep 0.05; done; exit 3"
-    process = start(root, shell, "sh", "-c", loop)
+@pytest.mark.parametrize("goes_away", [False, True])
+def test_a_transaction_is_whole_though_nobody_reads_on(
+    root: Path, shell: str, goes_away: bool
+) -> None:
+    """Where the connection breaks. Else it would die of a broken pipe, half done."""
+    loop = "for n in 1 2 3 4 5 6 7; do echo $n; echo $n >&2; sleep 0.05; done; touch $0; exit 3"
+    process = start(root, shell, "sh", "-c", loop, str(root / "whole"))
     assert process.stdout
-    process.stdout.readline()
-    process.stdout.close()
-    process.wait(timeout=10)
+    assert process.stdout.readline() == "1\n"
+    if goes_away:
+        process.stdout.close()
+    else:
+        assert process.stdout.read().split() == list("1223344556677")
+    assert process.wait(timeout=60) == 3
+    assert (root / "whole").exists()
     assert files(root) == set()
 
 

@@ -50,7 +50,7 @@ class Peer:
     def __call__(
         self, argv: Sequence[str], stdin: IO[bytes] | None, on_line: OnLine | None
     ) -> Result:
-        argv = shlex.split(argv[-1].partition("; exec env LC_ALL=C ")[2])
+        argv = shlex.split(argv[-1].partition(" env LC_ALL=C ")[2])
         sent = (stdin.read() if stdin else b"").decode()
         return processes.run(
             [self._here(word) for word in argv],

@@ -5,8 +5,9 @@ import subprocess
 
 import pytest
 
+from sheepvirt.bootstrap import readiness
 from sheepvirt.bootstrap.facts import gather
-from sheepvirt.bootstrap.steps import guard, ifcfg, kvm, reboot
+from sheepvirt.bootstrap.steps import guard, ifcfg, kvm
 from sheepvirt.core import paths
 from sheepvirt.verify.controls import el_controls, host_controls
 from tests.here import SETTINGS
@@ -14,7 +15,7 @@ from tests.here import SETTINGS
 INLINE = {
     "facts": gather.SCRIPT,
     "kvm": kvm.SCRIPT,
-    "busy": reboot.BUSY,
+    "busy": readiness.BUSY,
     "keep": ifcfg.KEEP,
     "guard": guard.SET,
     "open": host_controls.OPEN,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 import pytest
 from finished import HOST, WANTED, done
 
-from sheepvirt.bootstrap import planned, runner
+from sheepvirt.bootstrap import planned, readiness, runner
 from sheepvirt.bootstrap.consent import Consent
 from sheepvirt.bootstrap.facts.facts import Facts
 from sheepvirt.bootstrap.facts.libvirt import Definition
@@ -127,7 +127,7 @@ def test_a_run_says_what_its_plan_said(
 
     steps = tuple(replace(step, apply=lambda *_, name=step.name: apply(name)) for step in STEPS)
     monkeypatch.setattr(runner, "STEPS", steps)
-    monkeypatch.setattr(runner, "settle", lambda _connection, clock: None)
+    monkeypatch.setattr(readiness, "settle", lambda _connection, clock: None)
     monkeypatch.setattr(runner, "gather", lambda *_: now[0])
     ran = runner.converge(run_in(), wanted, cast("Connection", None))
     assert [(row.step, row.what) for row in ran] == [(row.step, row.what) for row in plan]

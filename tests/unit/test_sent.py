@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from finished import HOST, Planned
 
-from sheepvirt.core.errors import HostUnreachableError
+from sheepvirt.core.errors import ConnectionBrokenError, HostUnreachableError
 from sheepvirt.ssh import client
 from sheepvirt.ssh.route import by_config
 from sheepvirt.ssh.sent import Command, Sent
@@ -54,6 +54,15 @@ def test_a_command_that_could_not_be_run_is_not() -> None:
         raise HostUnreachableError("gone")
     assert sent.unfinished == []
     assert sent.used
+
+
+def test_a_command_whose_connection_broke_may_go_on_until_the_host_has_rebooted() -> None:
+    sent = Sent(lambda _line: None)
+    for host in ("tahiti", "moorea"):
+        with pytest.raises(ConnectionBrokenError), sent.command(host, "x", FakeClock()):
+            raise ConnectionBrokenError("gone")
+    sent.forget("tahiti")
+    assert [one.host for one in sent.unfinished] == ["moorea"]
 
 
 def test_a_long_command_is_cut_in_a_message() -> None:

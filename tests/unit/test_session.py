@@ -12,7 +12,7 @@ from invoke import Exit
 
 from sheepvirt.cli import json_output
 from sheepvirt.cli.session import Session, command
-from sheepvirt.core.errors import BootstrapError
+from sheepvirt.core.errors import BootstrapError, ConnectionBrokenError
 from sheepvirt.model.enums import CheckResult, Stop
 from sheepvirt.model.hosts import Change, DataProof, Link, VerifyOutcome
 from sheepvirt.model.targets import Finding
@@ -53,6 +53,12 @@ def is_interrupted(session: Session) -> None:
         raise KeyboardInterrupt
 
 
+def is_cut_off(session: Session) -> None:
+    run = session.start()
+    with run.sent.command("tahiti", "dnf -y install libvirt", run.clock):
+        raise ConnectionBrokenError("it broke", hint="run it again")
+
+
 @pytest.fixture
 def logs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], str]:
     """Results are in the test's folder; return a reader of the logs there."""
@@ -79,6 +85,16 @@ def test_an_interrupt_says_what_still_runs_where(logs: Callable[[], str]) -> Non
     assert "`invoke bootstrap tahiti --plan` shows what is left" in str(left.message)
 
 
+def test_a_broken_connection_says_what_may_still_run_where(logs: Callable[[], str]) -> None:
+    left = end_of(is_cut_off)
+    assert left is not None
+    assert left.code == 8
+    for words in ("it broke\nThis may still be running there", "tahiti, since", "dnf -y install"):
+        assert words in str(left.message)
+        assert words in logs()
+    assert str(left.message).endswith("what to do: run it again")
+
+
 def test_an_interrupt_between_two_commands_says_so(logs: Callable[[], str]) -> None:
     def interrupt(_session: Session) -> None:
         raise KeyboardInterrupt
@@ -91,7 +107,11 @@ def test_an_interrupt_between_two_commands_says_so(logs: Callable[[], str]) -> N
 
 @pytest.mark.parametrize(
     ("end", "code", "message"),
-    [(fails, 9, "it broke"), (is_interrupted, 130, "interrupted. An interrupt ends nothing")],
+    [
+        (fails, 9, "it broke"),
+        (is_cut_off, 8, "it broke"),
+        (is_interrupted, 130, "interrupted. An interrupt ends nothing"),
+    ],
 )
 def test_with_json_an_end_is_one_document(
     end: Callable[[Session], None],
@@ -108,7 +128,7 @@ def test_with_json_an_end_is_one_document(
     assert found["error"]["message"].startswith(message)
     assert found["error"]["hint"]
     assert [row["command"] for row in found["still_running"]] == (
-        ["dnf -y install libvirt"] if code == 130 else []
+        [] if code == 9 else ["dnf -y install libvirt"]
     )
     assert logs()
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from sheepvirt.core import processes
 from sheepvirt.core.errors import (
+    ConnectionBrokenError,
     HostKeyChangedError,
     HostKeyUnknownError,
     HostNameError,
@@ -148,6 +149,49 @@ def test_255_of_a_lost_connection_is_an_ssh_error(connect: Connect) -> None:
         connection.run(["dnf"], check=False)
 
 
+def test_the_words_of_a_command_are_not_taken_for_those_of_ssh(connect: Connect) -> None:
+    connection, recorder = connect(Result(code=0), alive=[True, True, False])
+    connection.run(["true"])
+    start = recorder.asked[0][0][-1].split()[1].rstrip(";")  # echo START; exec ...
+    recorder.answers.append(Result(code=255, stdout=f"{start}\n", stderr="Permission denied"))
+    with pytest.raises(ConnectionBrokenError, match="broke: a command was running"):
+        connection.run(["cat", "/x"], check=False)
+
+
+def test_an_ssh_that_is_killed_here_is_no_answer_of_the_command(connect: Connect) -> None:
+    connection, _ = connect(Result(code=-9))
+    with pytest.raises(ConnectionBrokenError, match="ssh was ended here, by signal 9"):
+        connection.run(["test", "-e", "/x"], check=False)
+
+
+def test_the_commands_of_a_run_with_the_lock_are_marked(connect: Connect) -> None:
+    connection, recorder = connect(*[Result(code=0)] * 3)
+    for token in ("", "abc", ""):
+        connection.marking.hold(token)
+        connection.run(["printenv", "SHEEPVIRT_COMMAND"])
+    lines = [argv[-1].partition("; ")[2] for argv, _ in recorder.asked]
+    assert lines[0] == lines[2] == "exec env LC_ALL=C printenv SHEEPVIRT_COMMAND"
+    process = subprocess.Popen(["sh", "-c", lines[1]], stdout=subprocess.PIPE, text=True)
+    assert process.communicate()[0] == f"abc-0.{process.pid}\n"
+
+
+def test_what_a_broken_connection_left_is_ended_before_the_next_command(connect: Connect) -> None:
+    broken, answer = Result(code=255), Result(code=0)
+    connection, recorder = connect(broken, answer, answer, alive=[True, False])
+    marks = []
+
+    def recover() -> None:
+        marks.append(connection.marking.mark)
+        connection.run(["recover"])
+
+    connection.marking.hold("abc", recover)
+    with pytest.raises(ConnectionBrokenError):
+        connection.run(["one"])
+    connection.run(["two"])
+    asked = [argv[-1].rpartition(" ")[2] for argv, _ in recorder.asked]
+    assert (asked, marks) == (["one", "recover", "two"], ["abc-1"])
+
+
 def test_files_are_written_under_another_name_and_renamed(connect: Connect) -> None:
     connection, recorder = connect(Result(code=0, stdout="", stderr=""))
     connection.write("/etc/a b.repo", b"x", mode=0o600)
@@ -182,7 +226,7 @@ def test_an_unreadable_file_is_an_error(connect: Connect, tmp_path: Path) -> Non
         ("kex_exchange_identification: Connection reset", HostUnreachableError, "no sshd"),
         ("root@x: Permission denied (publickey).", LoginRefusedError, "refused sheepvirt's key"),
         ("Unable to negotiate with x: no matching host key type found.", SshError, "in common"),
-        ("", HostUnreachableError, "ssh printed nothing"),
+        ("", ConnectionBrokenError, "ssh printed nothing"),
     ],
 )
 def test_what_ssh_says_becomes_an_error_with_a_hint(

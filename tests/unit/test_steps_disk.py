@@ -8,6 +8,8 @@ import pytest
 from finished import GUEST, HOST, WANTED, changes, context, done
 
 from sheepvirt.bootstrap import refusals
+from sheepvirt.bootstrap.consent import NOTHING
+from sheepvirt.bootstrap.facts.facts import Facts
 from sheepvirt.bootstrap.facts.sheepdog import ClusterState
 from sheepvirt.bootstrap.steps import disk, disk_file
 from sheepvirt.bootstrap.steps.base import DesiredState, ImageSize
@@ -256,6 +258,32 @@ def test_a_vdi_grows_and_never_shrinks(monkeypatch: pytest.MonkeyPatch, image: P
     assert planned.plan == []
     with pytest.raises(ConfigError, match="cannot shrink"):
         changes(disk.STEP, replace(done(), vdis={"papeete": 3 * 10**9}))
+
+
+REAL = replace(WANTED, host=replace(HOST, rehearsal=False), consent=NOTHING)
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        replace(done(), vdis={}),
+        replace(done(), texts={NOTE: "filling papeete-1.img"}),
+        replace(done(), vdis={"papeete": 1}),
+    ],
+    ids=["gone", "half filled", "small"],
+)
+def test_a_running_guest_of_a_real_machine_is_not_stopped_for_its_disk(
+    facts: Facts, monkeypatch: pytest.MonkeyPatch, image: Path
+) -> None:
+    """Also where the step has something else to do."""
+    facts = replace(facts, texts={**facts.texts, COPYING: KEPT})
+    removed, change = disk.check(REAL, facts, ())
+    assert (removed.waits_for, change.waits_for) == ("", "--allow-guest-restart")
+    worker, planned = context(
+        monkeypatch, (f"dog vdi delete {KEPT}", 0, ""), (f"rm -f {COPYING}", 0, "")
+    )
+    disk.apply(REAL, facts, worker)
+    assert planned.plan == []
 
 
 @pytest.fixture

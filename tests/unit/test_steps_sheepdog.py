@@ -128,7 +128,8 @@ def test_our_units_are_written_before_services_start(monkeypatch: pytest.MonkeyP
         f"{path} written" for path in units.wanted_files(HOST_FILES)
     ]
     plan = [(path, 0, "") for path in units.wanted_files(HOST_FILES)]
-    worker, planned = context(monkeypatch, *plan, NOTED, ("systemctl daemon-reload", 0, ""))
+    # The marks come last: a file without one says that a run was interrupted.
+    worker, planned = context(monkeypatch, *plan, ("systemctl daemon-reload", 0, ""), NOTED)
     service_step.apply(WANTED, facts, worker)
     assert planned.plan == []
 

@@ -86,6 +86,8 @@ def apply(
         # In this order: a disk without a record would be of unknown origin.
         context.connection.write(f"{path}.from", record)
         _put(image, path, context)
+        if beside(path) in facts.hashes:  # the host went down between the renames
+            context.run("rm", "-f", beside(path))
         return
     if not _is_replaced(wanted, guest, facts):
         context.run("rm", "-f", beside(path))

@@ -71,28 +71,42 @@ def differences(wanted: DesiredState, guest: Guest, facts: Facts) -> list[tuple[
     """
     unfinished = facts.texts.get(copying_note(guest), "").strip()
     removed = [(f"VDI {unfinished} deleted: it is an unfinished copy", "")] if unfinished else []
+    change = _change(wanted, guest, facts)
+    return [*removed, change] if change else removed
+
+
+def _change(wanted: DesiredState, guest: Guest, facts: Facts) -> tuple[str, str] | None:
+    """Return the change of the VDI itself, and what it waits for. Raises ConfigError."""
     name, size, image = guest.name, facts.vdis.get(guest.name), wanted.images[guest.name]
-    note = read_note(guest, facts)
+    note, restart = read_note(guest, facts), ""
+    if stands(facts, guest):
+        restart = wanted.consent.waits_for_restart()
     if size is None and facts.cluster and not ready(facts) and vdi_note(guest) in facts.texts:
-        return removed  # a plan, and the cluster does not answer, so its VDIs are unknown
+        return None  # a plan, and the cluster does not answer, so its VDIs are unknown
+    if _is_replaced(wanted, guest, facts):
+        agreed = wanted.consent.may_reimage(name)
+        return _replaced(guest, note, image, facts), "" if agreed else restart
     if size is None:
         again = f" ({_interrupted(note)})" if note.origin in INTERRUPTED else ""
-        made = f"VDI {name} created ({sizes.text(guest.disk_bytes)}) and filled from {image}{again}"
-        return [*removed, (made, "")]
-    if _is_replaced(wanted, guest, facts):
-        return [*removed, (_replaced(guest, note, image, facts), "")]
-    if _is_left(wanted, guest, facts):
-        return removed
-    if size > guest.disk_bytes:
+        size_text = sizes.text(guest.disk_bytes)
+        what = f"VDI {name} created ({size_text}) and filled from {image}{again}"
+    elif _is_left(wanted, guest, facts):
+        return None
+    elif size > guest.disk_bytes:
         raise ConfigError(
             f"VDI {name} has {size} bytes and should have {guest.disk_bytes}: a VDI cannot shrink",
             hint=f'set `disk_size = "{sizes.text(size)}"` for {name} in the inventory, or delete '
             f"the VDI and its data on the host (`dog vdi delete {name}`)",
         )
-    grown = f"VDI {name} grown from {size} to {guest.disk_bytes} bytes"
-    if not stands(facts, guest):
-        return [*removed, (grown, "")]
-    return [*removed, (f"{grown}, {name} restarted", wanted.consent.waits_for_restart())]
+    else:
+        what = f"VDI {name} grown from {size} to {guest.disk_bytes} bytes"
+    return f"{what}, {name} restarted" if stands(facts, guest) else what, restart
+
+
+def _is_due(wanted: DesiredState, guest: Guest, facts: Facts) -> bool:
+    """Tell whether the VDI itself is changed in this run."""
+    change = _change(wanted, guest, facts)
+    return change is not None and not change[1]
 
 
 def _is_left(wanted: DesiredState, guest: Guest, facts: Facts) -> bool:
@@ -148,10 +162,10 @@ def apply(
     unfinished = facts.texts.get(copying_note(guest), "").strip()
     if unfinished:
         _delete_copy(guest, unfinished, context)
+    if not _is_due(wanted, guest, facts):
+        return
     replaced = _is_replaced(wanted, guest, facts)
     size = facts.vdis.get(name)
-    if size is not None and not replaced and _is_left(wanted, guest, facts):
-        return
     # A running QEMU does not see a new size or map.
     with halted(wanted, facts, guest, context) as halt:
         if size is not None and not replaced:
@@ -203,12 +217,6 @@ class _Making:
             raise
         self._autostart()
 
-    def _autostart(self) -> None:
-        """Let the guest start with the host again, if it did; its disk is whole."""
-        name = self._guest.name
-        if name in self._facts.domains and self._facts.domains[name].autostart:
-            self._context.virsh("autostart", name)
-
     def _make(self) -> None:
         name, context = self._guest.name, self._context
         filling = f"{FILLING} {self._image.name}"
@@ -235,6 +243,12 @@ class _Making:
         self._is_made = False
         if self._kept:
             context.progress.say(f"  the former disk of {name} is kept as VDI {self._kept}")
+
+    def _autostart(self) -> None:
+        """Let the guest be started at boot again, if it was."""
+        state = self._facts.domains.get(self._guest.name)
+        if state is not None and state.autostart:
+            self._context.virsh("autostart", self._guest.name)
 
     def _undo(self) -> None:
         """Delete what is not whole; put the former disk back. What cannot be done is said."""

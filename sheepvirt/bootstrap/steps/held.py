@@ -5,6 +5,10 @@ do so with Open vSwitch, and with libvirt-guests, which suspends all guests. lib
 virtlogd, and that of 7.0.0 dies of it (seen; fixed in 7.1.0: virNetDaemonQuitExecRestart), so what
 running guests still print is lost. What was replaced counts from the next reboot, here as well.
 
+The command is not ended by a connection that breaks: a program that dies of a broken pipe in the
+middle of a transaction leaves half of it. So its output is passed on by a relay, which outlives its
+reader.
+
 Under systemd a unit that refuses a stop by hand is neither stopped nor restarted by a scriptlet;
 shutting the machine down still stops it. Under SysV init sheepdog's own script looks for a file.
 Both are in memory or emptied by a boot, and go when the transaction ends, whatever ends it.
@@ -46,12 +50,17 @@ hold() {
   done
   systemctl daemon-reload
 }
+relay() {
+  trap '' PIPE
+  while IFS= read -r line || [ -n "$line" ]; do printf '%s\n' "$line" 2>/dev/null; done
+}
 main() {
   trap let_go EXIT
   trap 'exit 1' HUP INT PIPE TERM
   hold || exit
-  "$@" </dev/null
-  exit
+  exec 4>&1
+  code=$({ { "$@" 2>&1 </dev/null 3>&- 4>&-; echo $? >&3; } | relay >&4; } 3>&1)
+  exit "${code:-1}"
 }
 main "$@"
 """.replace("UNITS", " ".join(UNITS)).replace("FILE", FILE)

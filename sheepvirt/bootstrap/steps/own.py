@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sheepvirt.bootstrap import ownership
-from sheepvirt.bootstrap.steps import marking
+from sheepvirt.bootstrap.steps import marking, units
 from sheepvirt.bootstrap.steps.base import DesiredState, Step, StepContext
+from sheepvirt.model.enums import Init
 from sheepvirt.model.hosts import Change
 
 if TYPE_CHECKING:
@@ -47,6 +48,9 @@ def apply(wanted: DesiredState, facts: Facts, context: StepContext) -> None:
     found = _unmarked(wanted, facts)
     for path, content in ownership.disk_notes(wanted, found).items():
         context.connection.write(path, content.encode())
+    ours = [one.name for one in found if one.ours and one.name.startswith(units.SYSTEM)]
+    if ours and facts.init != Init.SYSV:
+        context.run(*units.RELOAD)  # the run that wrote it was interrupted, maybe before this
     accepted = [mark for mark, _ in _accepted(wanted, facts)]
     marking.note(context, [*(one.mark for one in found if one.mark), *accepted])
 

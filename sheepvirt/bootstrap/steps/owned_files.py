@@ -17,7 +17,7 @@ from sheepvirt.model.enums import ObjectKind, Origin
 from sheepvirt.model.hosts import Change
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from sheepvirt.bootstrap.facts.facts import Facts
     from sheepvirt.bootstrap.steps.base import DesiredState, StepContext
@@ -68,11 +68,14 @@ def write(
     facts: Facts,
     context: StepContext,
     contents: Mapping[str, bytes],
+    *,
     executable: str = "",
-) -> bool:
-    """Write the files that differ, and return whether there were any.
+    then: Sequence[str] = (),
+) -> None:
+    """Write the files that differ. Those whose path begins with ``executable`` are.
 
-    Those whose path begins with ``executable`` are.
+    ``then`` is a command that makes them count. They are marked after it: a file without its mark
+    is how the next run knows that this one was interrupted.
     """
     todo = {
         path: content
@@ -85,6 +88,8 @@ def write(
     for path, content in todo.items():
         mode = 0o755 if executable and path.startswith(executable) else 0o644
         context.connection.write(path, content, mode=mode)
+    if todo and then:
+        context.run(*then)
     marking.note(
         context,
         [
@@ -92,7 +97,6 @@ def write(
             for p, c in todo.items()
         ],
     )
-    return bool(todo)
 
 
 def _diff(before: str, after: str) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from sheepvirt.bootstrap import host_lock
 from sheepvirt.bootstrap.facts.system import BOOT_IDENTITY, boot_identity
+from sheepvirt.bootstrap.readiness import REBOOTING, SECONDS, settle
 from sheepvirt.bootstrap.steps.base import DesiredState, Step, StepContext
 from sheepvirt.bootstrap.steps.power import stop
 from sheepvirt.core.clock import SYSTEM, Clock
@@ -21,23 +22,8 @@ if TYPE_CHECKING:
     from sheepvirt.ssh.client import Connection
 
 NAME = "reboot"
-# Exists until the machine goes down (/var/run is empty after every boot; el6 has no /run).
-REBOOTING = "/var/run/sheepvirt-rebooting"
-# Prints what the host is busy with. A mark of a reboot that never came expires after two minutes.
-BUSY = f"""
-if [ -d /run/systemd/system ]; then
-  state=$(systemctl is-system-running)
-  case $state in running|degraded) ;; *) echo "systemd is $state" ;; esac
-elif pgrep -f '^(/bin/[a-z]*sh )?/etc/(rc.d/|init.d/)?rc( |$)' >/dev/null; then
-  echo "its init scripts are still being started"
-fi
-[ -z "$(find {REBOOTING} -mmin -2 2>/dev/null)" ] || echo "a reboot was requested"
-pgrep -x 'dnf|yum|rpm' >/dev/null 2>&1 && echo "a transaction of RPMs is running"
-exit 0
-"""
 WHY = "because packages or network files changed; proven by the boot's identity"
 LATER = "due: what changed counts from the next reboot"
-SECONDS = 600.0  # the firmware of a machine with much memory takes minutes
 
 
 def check(wanted: DesiredState, facts: Facts, earlier: Sequence[Change]) -> list[Change]:
@@ -102,35 +88,11 @@ def reboot(
     connection.run(["sh", "-c", f"{noted}; {later}"])
     on_line(f"boot {before}: reboot requested")
     after = _wait_for_another(connection, before, seconds, clock)
+    connection.rebooted()
     on_line(f"boot {after}: up again")
     settle(connection, deadline - clock.monotonic(), clock=clock)
     connection.run(["sh", "-s"], stdin=host_lock.REBOOTED.encode())
     return f"boot {_short(before)} became {_short(after)}"
-
-
-def settle(connection: Connection, seconds: float = SECONDS, *, clock: Clock = SYSTEM) -> None:
-    """Wait until the host is up and no transaction or reboot of an earlier run is going on.
-
-    The transaction or the reboot of a killed run continues; facts gathered meanwhile would be
-    incomplete. Raises BootstrapError (it does not end), SshError.
-    """
-    seconds = max(seconds, 10.0)
-    deadline = clock.monotonic() + seconds
-
-    def ask() -> str:
-        try:
-            return connection.run(["sh", "-s"], stdin=BUSY.encode()).stdout.strip()
-        except HostUnreachableError:  # on its way down, or sshd is not up yet
-            connection.close()
-            connection.wait(max(1.0, deadline - clock.monotonic()))
-            return "it does not answer"
-
-    busy = wait_until(ask, "".__eq__, clock=clock, seconds=seconds, every=0.3)
-    if busy:
-        raise BootstrapError(
-            f"{connection.host.name} is not ready: {busy}",
-            hint="wait for that or stop it there, then run this again",
-        )
 
 
 def _wait_for_another(connection: Connection, before: str, seconds: float, clock: Clock) -> str:

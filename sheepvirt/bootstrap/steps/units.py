@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 AUTOSTART = "sheepvirt-autostart"
 SCRIPT = ("autostart.sh", "/usr/local/lib/sheepvirt/autostart.sh")
 SYSTEM = "/etc/systemd/system"
+RELOAD = ("systemctl", "daemon-reload")
 # Files of host/files and their paths on a host, with systemd and without.
 SYSTEMD_PLACES = (
     SCRIPT,
@@ -48,6 +49,5 @@ def check(name: str, wanted: DesiredState, facts: Facts) -> list[Change]:
 def apply(wanted: DesiredState, facts: Facts, context: StepContext) -> None:
     """Write the files that differ, and make systemd read them."""
     contents = wanted_files(wanted.host_files, facts.init)
-    written = owned_files.write(wanted, facts, context, contents, EXECUTABLE)
-    if written and facts.init != Init.SYSV:
-        context.run("systemctl", "daemon-reload")
+    then = () if facts.init == Init.SYSV else RELOAD
+    owned_files.write(wanted, facts, context, contents, executable=EXECUTABLE, then=then)
