@@ -55,6 +55,16 @@ class SmallDisk:
         # What a crash of this machine would lose of it does not matter.
         _run("mount", "-o", "loop,nobarrier,noatime", str(image), str(self.root))
 
+    def missing(self) -> str:
+        """Return why this machine cannot make one, or ""."""
+        try:
+            self.make()
+        except (AssertionError, OSError) as error:
+            return str(error)
+        finally:
+            self.remove()
+        return ""
+
     def fill_with(self, image: str) -> None:
         """Copy the files of a container image to it."""
         api = docker.from_env().api

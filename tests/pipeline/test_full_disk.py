@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.engine
 NAME = "kauehi"
-SEED = int(os.environ.get("SHEEPVIRT_SEED", "") or random.SystemRandom().randrange(10**6))
+SEED = int(os.environ.get("SHEEPVIRT_SEED", "20130315"))
 DISK = SmallDisk(folder=SETTINGS.state / "small-disk", size=1200 << 20, inodes=26_000)
 # Takes all blocks or all inodes, then gives "$2" of them back: a run gets so far and no further.
 # With "greedy", what the run frees meanwhile is taken as well.
@@ -125,8 +125,9 @@ FAULTS = faults()
 
 
 @pytest.fixture(scope="module")
-def host() -> Iterator[FaultyHost]:
-    DISK.remove()
+def host(published: str) -> Iterator[FaultyHost]:
+    if why := DISK.missing():
+        pytest.skip(f"no disk can be full here: {why}")
     try:
         with prepared(NAME, lambda host: create(DISK, RUN, host)) as made:
             yield made
