@@ -46,7 +46,9 @@ FAULTS = {
     "cluster": "systemctl stop sheepdog",
     "guest": f"virsh destroy {GUEST}",
     "definition": f"virsh destroy {GUEST}; virsh undefine {GUEST}",
-    "service": "systemctl disable libvirtd; systemctl stop libvirtd",
+    # The first virsh starts it by its socket; then the host's own unit starts its pool.
+    "service": "systemctl disable libvirtd; systemctl stop libvirtd; for _ in $(seq 60); do "
+    "virsh -q pool-list | grep -q sheepdog && exit; sleep 0.5; done; exit 1",
     "repo": "rm -r /var/lib/sheepvirt/repo",
     "rpm": "rpm -e --nodeps libvirt",
 }
