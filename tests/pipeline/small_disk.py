@@ -45,7 +45,8 @@ class SmallDisk:
         return self.folder / "root"
 
     def make(self) -> None:
-        """Make and mount it, empty. Raises CalledProcessError, with what mkfs or mount says."""
+        """Make and mount it, empty. Raises AssertionError, with what mkfs or mount says."""
+        self.remove()
         self.root.mkdir(parents=True, exist_ok=True)
         image = self.folder / "disk.img"
         with image.open("wb") as file:
