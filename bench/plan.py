@@ -4,8 +4,8 @@
 
 The host is a rehearsal host of its own, on which bootstrap asks as on a real machine. It needs the
 published repo of `dist/`, and makes nothing else there. Its guests are bootstrap's own: each third
-one has a VDI, the others have files. Their disks are empty, so that they run and need no processor.
-A third as many guests are made by hand beside them, and half of those run. Four plans are measured:
+one has a VDI, the others have files. All of them run, a program that halts the processor. A third
+as many guests are made by hand beside them, and half of those run. Four plans are measured:
 
 - no change;
 - changes: a third of the guests have another amount of memory in the inventory, and the definitions
@@ -48,7 +48,9 @@ if TYPE_CHECKING:
 
 TARGET = "rehearsal"
 REFUSED = BootstrapError.exit_code
-DISK = 16 * 2**20  # bytes, all of them zero
+DISK = 16 * 2**20  # bytes, all of them zero but the first sector
+# A sector that a BIOS starts: cli, hlt. The guest runs, and does nothing.
+BOOT_SECTOR = b"\xfa\xf4".ljust(510, b"\0") + b"\x55\xaa"
 # A domain as somebody may have made it: other devices, no mark. `$1` is its name.
 BY_HAND = """
 path=/var/lib/libvirt/images/$1.img
@@ -59,12 +61,13 @@ virsh -q define /dev/stdin >/dev/null <<XML
   <devices>
     <emulator>/usr/bin/qemu-system-x86_64</emulator>
     <controller type="scsi" model="virtio-scsi"/>
-    <disk type="file" device="disk"><driver name="qemu" type="qcow2"/>
+    <disk type="file" device="disk"><driver name="qemu" type="raw"/>
       <source file="$path"/><target dev="sda" bus="scsi"/></disk>
     <graphics type="vnc" port="-1" autoport="yes"/>
   </devices></domain>
 XML
 """
+START = '[ "$(virsh -q domstate "$1")" = running ] || virsh -q start "$1"'
 # Somebody's change of a domain that is bootstrap's own: another device. `$1` is its name.
 DRIFT = """
 virsh -q dumpxml --inactive "$1" | grep -q '<graphics' || {
@@ -119,12 +122,13 @@ def call(own: Settings, plan: Plan, host: str, *options: str) -> float:
 
 
 def prepare(own: Settings, host: str, names: Sequence[str], first: Plan) -> None:
-    """Put the guests' empty images where bootstrap looks for them, and run it until it is done."""
+    """Put the guests' images where bootstrap looks for them, and run it until it is done."""
     chosen = replace(own, inventory=first.inventory)
     for one in inventory.load_host(chosen, host).guests:
         path = guest.image_path(chosen, one)
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("wb") as file:
+            file.write(BOOT_SECTOR)
             file.truncate(DISK)
     # A host that was kept has the changes of its last benchmark.
     undo = [word for name in names for word in ("--replace", name)]
@@ -144,8 +148,8 @@ def measure(own: Settings, host: str, plan: Plan, rounds: int) -> None:
 def by_hand(connection: Connection, others: Sequence[str]) -> None:
     """Define domains as somebody else would, and start each second one."""
     for number, name in enumerate(others):
-        start = "virsh -q start $1 >/dev/null 2>&1 || :" if number % 2 else ":"
-        connection.run(["sh", "-c", f"{BY_HAND}\n{start}", "sh", name])
+        start = START if number % 2 else ""
+        connection.run(["sh", "-c", f"set -e{BY_HAND}{start}", "sh", name])
 
 
 def plans(folder: Path, host: str, names: Sequence[str], others: Sequence[str]) -> list[Plan]:
