@@ -74,7 +74,16 @@ class Lab:
     env: dict[str, str]
 
     def host(self, name: str) -> Host:
-        return inventory.load_host(self.settings, name)
+        return inventory.load_host(replace(self.settings, inventory=self.inventory(name)), name)
+
+    def inventory(self, name: str) -> Path:
+        """Return the inventory of one host: in one file they would be one machine, and refused."""
+        return self.folder / f"{name}.toml"
+
+    def environment(self, *args: str) -> dict[str, str]:
+        """Return the environment for a command about one of the hosts."""
+        files = [str(self.inventory(one)) for one in args if self.inventory(one).is_file()]
+        return {**self.env, **({"SHEEPVIRT_INVENTORY": files[0]} if files else {})}
 
     def connect(self, name: str, given: Sudo | None = None) -> client.Connection:
         return client.connect(self.settings, self.host(name), sudo=given)
@@ -82,7 +91,7 @@ class Lab:
     def run(self, *args: str) -> tuple[int, str]:
         """Run a sheepvirt command where nobody can be asked; return its exit code and output."""
         argv = [sys.executable, "-u", "-m", "invoke", *args]
-        done = processes.run(argv, cwd=paths.ROOT, env=self.env, merged=True)
+        done = processes.run(argv, cwd=paths.ROOT, env=self.environment(*args), merged=True)
         return done.code, done.stdout
 
     def run_on_terminal(self, *args: str, answer: bytes, after: bytes) -> tuple[int, str]:
@@ -91,7 +100,7 @@ class Lab:
         if pid == 0:
             os.chdir(paths.ROOT)
             argv = [sys.executable, "-m", "invoke", *args]
-            os.execve(sys.executable, argv, self.env)
+            os.execve(sys.executable, argv, self.environment(*args))
         seen, answered = b"", False
         try:
             while chunk := os.read(terminal, 65536):
@@ -215,29 +224,31 @@ def prepared(folder: Path, host: Host) -> Lab:
     command = (
         f"sudo_password_command = {json.dumps(['printf', '%s', PASSWORD], ensure_ascii=False)}"
     )
-    entries = [
-        *(entry(f"fakarava-{user}", *at, f'user = "{user}"') for user in USERS),
-        entry("fakarava-command", *at, 'user = "pw"', command),
-        entry("fakarava-wrong", *at, 'user = "pw"', 'sudo_password_command = ["echo", "wrong"]'),
-        entry("fakarava-rights", *at, 'user = "denied"', command),
-        entry("fakarava-some-rights", *at, 'user = "some"', command),
-        entry("fakarava-nobody", *at, 'user = "nobody-here"'),
-        entry("fakarava-new", *at),
-        *(entry(f"fakarava-by-{one}", f'ssh = "{one}"') for one in ALIASES if one != "inner-pw"),
-        entry("fakarava-by-inner-pw", 'ssh = "inner-pw"', command),
-    ]
-    (folder / "inventory.toml").write_text("".join(entries))
-    chosen = replace(SETTINGS, state=folder / "state", inventory=folder / "inventory.toml")
+    lines: dict[str, tuple[str, ...]] = {
+        **{f"fakarava-{user}": (*at, f'user = "{user}"') for user in USERS},
+        "fakarava-command": (*at, 'user = "pw"', command),
+        "fakarava-wrong": (*at, 'user = "pw"', 'sudo_password_command = ["echo", "wrong"]'),
+        "fakarava-rights": (*at, 'user = "denied"', command),
+        "fakarava-some-rights": (*at, 'user = "some"', command),
+        "fakarava-nobody": (*at, 'user = "nobody-here"'),
+        "fakarava-new": at,
+        **{f"fakarava-by-{one}": (f'ssh = "{one}"',) for one in ALIASES},
+        "fakarava-by-inner-pw": ('ssh = "inner-pw"', command),
+    }
+    for name, given in lines.items():
+        (folder / f"{name}.toml").write_text(entry(name, *given))
+    chosen = replace(SETTINGS, state=folder / "state")
     env = {**os.environ, **chosen.environment(), "COLUMNS": "200"}
     env["PATH"] = f"{program.parent}:{env['PATH']}"
-    for name in inventory.load_hosts(chosen).values():
-        if not name.ssh and name.name != "fakarava-new":
-            hostkeys.pin(chosen, name, port, inner.run(["cat", rehearsal.HOST_KEY]).stdout)
-            if name.user in USERS:
-                allow(inner, name.user, hostkeys.public_key(chosen, name))
-    return Lab(
+    lab = Lab(
         inner=inner, jump=jump, port=port, address=address, folder=folder, settings=chosen, env=env
     )
+    for one in map(lab.host, lines):
+        if not one.ssh and one.name != "fakarava-new":
+            hostkeys.pin(chosen, one, port, inner.run(["cat", rehearsal.HOST_KEY]).stdout)
+            if one.user in USERS:
+                allow(inner, one.user, hostkeys.public_key(chosen, one))
+    return lab
 
 
 @pytest.fixture(autouse=True)
@@ -461,12 +472,11 @@ def test_first_contact_pins_what_was_shown(lab: Lab) -> None:
 
 def test_plain_pytest_takes_the_command_or_says_that_it_needs_one(lab: Lab) -> None:
     argv = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(paths.CHECKS)]
-    env = {k: v for k, v in lab.env.items() if not k.startswith("PYTEST_")}
-    few = ["-k", "test_networks"]
-    done = processes.run([*argv, *few, "--hosts=ssh://fakarava-command"], cwd=paths.ROOT, env=env)
-    assert done.code == 0, done.stdout
-    done = processes.run([*argv, *few, "--hosts=ssh://fakarava-pw"], cwd=paths.ROOT, env=env)
-    assert done.code == 4, done.stdout
+    for host, code in (("fakarava-command", 0), ("fakarava-pw", 4)):
+        env = {k: v for k, v in lab.environment(host).items() if not k.startswith("PYTEST_")}
+        ask = [*argv, "-k", "test_networks", f"--hosts=ssh://{host}"]
+        done = processes.run(ask, cwd=paths.ROOT, env=env)
+        assert done.code == code, done.stdout
     assert "wants a password" in done.stderr + done.stdout
 
 
