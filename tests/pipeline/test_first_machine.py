@@ -93,4 +93,4 @@ def test_a_real_machine_without_guests_is_five_lines_away(folder: Path) -> None:
     assert "no change" in again
     verified = shell(f"invoke verify {NAME}", folder, 0)
     assert "none failed (read-only" in verified
-    assert "skipped (8): the inventory gives the host no guest\n" in verified
+    assert re.search(r"skipped \(\d+\): the inventory gives the host no guest\n", verified)
