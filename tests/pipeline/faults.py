@@ -163,6 +163,13 @@ dog vdi list -r | awk '/^=/ {{ print $2 }}' | grep '^{vdi}\.kept-' | while read 
 done
 rm -f {image}.kept-*
 """
+# Where libvirtd or sheepdog was started, the host's own unit starts the pool a moment later.
+UNITS_ARE_DONE = """
+for _ in $(seq 60); do
+  [ -n "$(systemctl list-jobs --no-legend)" ] || exit 0
+  sleep 0.5
+done
+"""
 
 
 @dataclass(frozen=True)
@@ -259,6 +266,7 @@ class FaultyHost:
 
         Afterwards nothing is left.
         """
+        self.shell(UNITS_ARE_DONE)
         plan = self.plan(*options)
         assert not [row for row in plan["changes"] if row["waits_for"]], plan
         ran = document("bootstrap", self.name, *options, code=0)
