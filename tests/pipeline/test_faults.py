@@ -1,6 +1,6 @@
 """A bootstrap that is killed, or whose connection breaks, at any moment loses nothing.
 
-$SHEEPVIRT_FAULTS says how many faults of each kind are tried: 5, or as many as 20.
+$SHEEPVIRT_FAULTS says how many faults of each kind are tried: 3, or as many as 20.
 
 At a random moment of every step that can have work without a reboot. Afterwards the next plan
 says what is left, the next run does exactly that, and nobody else on the host has noticed: see
@@ -74,7 +74,7 @@ MOMENTS = (
 )
 
 
-COUNT = int(os.environ.get("SHEEPVIRT_FAULTS", "5"))
+COUNT = int(os.environ.get("SHEEPVIRT_FAULTS", "3"))
 TRIED = random.Random(SEED).sample(MOMENTS, min(COUNT, len(MOMENTS)))
 
 

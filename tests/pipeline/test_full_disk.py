@@ -4,7 +4,7 @@ The host's folders are on a small ext4 filesystem (small_disk.py), of which the 
 block or the last inode, from inside. The run must end by itself: done, or with an error that names
 the filesystem and the one thing to do. Meanwhile no file is lost and no guest stands still; and
 once there is space again, the plan says what is left, and a run does that. $SHEEPVIRT_FAULTS says
-how many of the twenty are tried: 5 unless it is set.
+how many of the twenty are tried; the whole file is skipped unless it is set.
 """
 
 from __future__ import annotations
@@ -122,12 +122,14 @@ def _fault(chosen: random.Random, damage: str) -> Fault:
     )
 
 
-COUNT = int(os.environ.get("SHEEPVIRT_FAULTS", "5"))
+COUNT = int(os.environ.get("SHEEPVIRT_FAULTS", "0"))
 FAULTS = random.Random(SEED).sample(faults(), min(COUNT, 20))
 
 
 @pytest.fixture(scope="module")
 def host(published: str) -> Iterator[FaultyHost]:
+    if not COUNT:
+        pytest.skip("full disks are tried with SHEEPVIRT_FAULTS=20")
     if why := DISK.missing():
         pytest.skip(f"no disk can be full here: {why}")
     try:
@@ -239,7 +241,9 @@ def test_a_disk_that_is_full_before_is_said_before_anything_is_done(
         assert "no change" in invoke("bootstrap", NAME, "--plan")
         host.shell(FILL, what, "0", "greedy")
         assert SAID.search(invoke("bootstrap", NAME, "--plan"))
+        host.shell(EMPTY)  # Open vSwitch cannot forget a port without space, and waits
         host.damage("services", "port")
+        host.shell(FILL, what, "0", "greedy")
         before = files(host)
         for options in ((), ("--plan",)):
             require_said(9, invoke("bootstrap", NAME, *options, code=9))
